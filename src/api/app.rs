@@ -1,0 +1,175 @@
+//! `ShopifyApp`: the identity tokens are issued with.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    schema,
+    source::{LocalRef, SourceKind},
+};
+
+/// The newest API version this release knows (<https://shopify.dev/docs/api/usage/versioning>).
+pub const NEWEST_API_VERSION: &str = "2026-10";
+
+/// The identity tokens are issued with: client id, client secret, API version.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "tokens.shopify-operator.dev",
+    version = "v1alpha1",
+    kind = "ShopifyApp",
+    namespaced,
+    shortname = "sapp",
+    category = "shopify",
+    status = "ShopifyAppStatus",
+    derive = "PartialEq",
+    doc = "The identity Shopify tokens are issued with: client id, client secret, API version.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "API Version",
+        type_ = "string",
+        json_path = ".spec.apiVersion",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[cfg_attr(test, kube(cel))]
+#[serde(rename_all = "camelCase")]
+pub struct ShopifyAppSpec {
+    /// Secret of this namespace with `client_id`, `client_secret` and, in a rotation, `previous_client_secret`.
+    pub credentials_ref: LocalRef,
+    /// Version of the Admin and Storefront API, such as `2026-10`. Default: the newest this release knows.
+    #[schemars(
+        length(min = 7, max = 8),
+        regex(pattern = r"^([0-9]{4}-(01|04|07|10)|unstable)$")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// The Admin API storefront tokens are managed with. Default GraphQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_api: Option<AdminApi>,
+    /// Who else may issue tokens with this app. Absent: this namespace only.
+    #[schemars(length(max = 50))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
+}
+
+/// Which Admin API manages storefront tokens.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AdminApi {
+    /// GraphQL Admin API.
+    #[default]
+    GraphQL,
+    /// REST Admin API: legacy since October 2024.
+    REST,
+}
+
+/// Lets other namespaces issue tokens with an app.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// Namespaces, by their labels. An empty selector is every namespace.
+    pub namespaces: LabelSelector,
+    /// Shops: a domain, or `*.myshopify.com` for every one. Absent: every shop.
+    #[schemars(
+        length(max = 100),
+        inner(
+            length(max = 255),
+            regex(pattern = r"^(\*|[a-z0-9][a-z0-9-]*)\.myshopify\.com$")
+        )
+    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shops: Vec<String>,
+    /// Sources. Absent: every source.
+    #[schemars(length(max = 6))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceKind>,
+}
+
+/// Where the app stands.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShopifyAppStatus {
+    /// The `metadata.generation` that this status speaks of; -1 before the operator has seen the object.
+    #[schemars(schema_with = "schema::observed_generation")]
+    #[serde(default = "unseen")]
+    pub observed_generation: i64,
+    /// Ready, Stalled and SafeToRevokeOldSecret.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// How many tokens are issued with this app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<AppTokens>,
+    /// The last refusal of the app's credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<AppFailure>,
+}
+
+/// How many tokens are issued with an app.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppTokens {
+    /// All of them.
+    #[schemars(range(min = 0))]
+    pub total: i64,
+    /// Those that the current client secret has minted.
+    #[schemars(range(min = 0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_current_secret: Option<i64>,
+}
+
+/// A refusal of the app's credentials.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppFailure {
+    /// The shop that said so.
+    pub shop: String,
+    /// The reason, as in the conditions of the ShopifyToken concerned.
+    pub reason: String,
+    /// When.
+    pub time: Time,
+}
+
+fn unseen() -> i64 {
+    -1
+}
+
+impl Default for ShopifyAppStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: unseen(),
+            conditions: Vec::new(),
+            tokens: None,
+            last_failure: None,
+        }
+    }
+}
+
+impl ShopifyAppSpec {
+    /// The API version to use.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        self.api_version.as_deref().unwrap_or(NEWEST_API_VERSION)
+    }
+
+    /// The Admin API storefront tokens are managed with.
+    #[must_use]
+    pub fn admin_api(&self) -> AdminApi {
+        self.admin_api.unwrap_or_default()
+    }
+}

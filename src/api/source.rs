@@ -1,0 +1,282 @@
+//! `spec.source`: where a credential comes from. Exactly one of six.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+use crate::duration::Duration;
+
+/// Where the credential comes from: exactly one of the six.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.clientCredentials), has(self.offline), has(self.storefront), has(self.delegate), has(self.custom), has(self.customerAccount)].filter(x, x).size() == 1")
+        .message("exactly one of clientCredentials, offline, storefront, delegate, custom, customerAccount"),
+    validation = Rule::new("has(self.clientCredentials) == has(oldSelf.clientCredentials) && has(self.offline) == has(oldSelf.offline) && has(self.storefront) == has(oldSelf.storefront) && has(self.delegate) == has(oldSelf.delegate) && has(self.custom) == has(oldSelf.custom) && has(self.customerAccount) == has(oldSelf.customerAccount)")
+        .message("the kind of source is immutable: make a new ShopifyToken"),
+)]
+pub struct Source {
+    /// OAuth client-credentials grant: an Admin API token of about 24 hours, for apps of your own organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_credentials: Option<ClientCredentials>,
+    /// Offline token with a rotating refresh token, approved by the merchant once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<Offline>,
+    /// Storefront API token, created and revoked with an Admin API token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storefront: Option<Storefront>,
+    /// Delegate token: a short-lived token with fewer scopes than its parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<Delegate>,
+    /// A permanent Admin API token that a person put in a Secret; verified and republished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<Custom>,
+    /// Customer Account API credentials of the Headless or Hydrogen channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_account: Option<CustomerAccount>,
+}
+
+/// Reference to a ShopifyApp.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppRef {
+    /// Name of the ShopifyApp.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+    /// Its namespace, when it isn't this one and its grants allow it.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// Reference to an object of this namespace.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalRef {
+    /// Name of the object.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+}
+
+/// Reference to one key of a Secret of this namespace.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(schema_with = "schema::object_name")]
+    pub name: String,
+    /// Key of its data.
+    #[schemars(schema_with = "schema::data_key")]
+    pub key: String,
+}
+
+/// `clientCredentials`.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCredentials {
+    /// The app whose client id and secret are used.
+    pub app_ref: AppRef,
+}
+
+/// `offline`.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Offline {
+    /// The app whose client id and secret are used.
+    pub app_ref: AppRef,
+    /// Ask for an expiring token with a refresh token. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiring: Option<bool>,
+    /// Secret with a `refresh_token` (or a lone `access_token`) to start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap_ref: Option<LocalRef>,
+    /// Exchange a non-expiring token for an expiring one. Irreversible. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<bool>,
+}
+
+/// `storefront`.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Storefront {
+    /// The ShopifyToken whose Admin API token creates and revokes this one.
+    pub admin_token_ref: LocalRef,
+    /// Title shown in Shopify's admin, before the operator's marker. Default: the object's name.
+    #[schemars(length(min = 1, max = 120), regex(pattern = r"^[^\x00-\x1f#]+$"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// `delegate`.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delegate {
+    /// The ShopifyToken whose Admin API token is the parent.
+    pub admin_token_ref: LocalRef,
+    /// Scopes of the delegate: the same as its parent's or fewer.
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 100)))]
+    pub scopes: Vec<String>,
+    /// How long it lives. Default 1h; never longer than its parent.
+    #[schemars(schema_with = "schema::duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Duration>,
+}
+
+/// `custom`.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Custom {
+    /// The Secret and key that hold the token.
+    pub token_ref: SecretKeyRef,
+}
+
+/// `customerAccount`.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerAccount {
+    /// Secret with `client_id` and, for a confidential client, `client_secret`.
+    pub credentials_ref: LocalRef,
+    /// Kind of the client.
+    pub client_type: ClientType,
+}
+
+/// Kind of an OAuth client (RFC 6749, section 2.1).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ClientType {
+    /// Has a client secret.
+    Confidential,
+    /// Has none, and allowed origins instead.
+    Public,
+}
+
+/// The six kinds of source.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub enum SourceKind {
+    /// OAuth client-credentials grant.
+    ClientCredentials,
+    /// Offline token with a rotating refresh token.
+    Offline,
+    /// Storefront API token.
+    Storefront,
+    /// Delegate token.
+    Delegate,
+    /// A permanent token a person put in a Secret.
+    Custom,
+    /// Customer Account API credentials.
+    CustomerAccount,
+}
+
+impl SourceKind {
+    /// The kind as status, columns and metric labels print it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "ClientCredentials",
+            Self::Offline => "Offline",
+            Self::Storefront => "Storefront",
+            Self::Delegate => "Delegate",
+            Self::Custom => "Custom",
+            Self::CustomerAccount => "CustomerAccount",
+        }
+    }
+}
+
+/// The one source that is set.
+#[derive(Clone, Copy, Debug)]
+pub enum SourceRef<'a> {
+    /// `clientCredentials`.
+    ClientCredentials(&'a ClientCredentials),
+    /// `offline`.
+    Offline(&'a Offline),
+    /// `storefront`.
+    Storefront(&'a Storefront),
+    /// `delegate`.
+    Delegate(&'a Delegate),
+    /// `custom`.
+    Custom(&'a Custom),
+    /// `customerAccount`.
+    CustomerAccount(&'a CustomerAccount),
+}
+
+impl Source {
+    /// The one source that is set; `None` for none or several, which the schema doesn't let in.
+    #[must_use]
+    pub fn one(&self) -> Option<SourceRef<'_>> {
+        let mut set = [
+            self.client_credentials
+                .as_ref()
+                .map(SourceRef::ClientCredentials),
+            self.offline.as_ref().map(SourceRef::Offline),
+            self.storefront.as_ref().map(SourceRef::Storefront),
+            self.delegate.as_ref().map(SourceRef::Delegate),
+            self.custom.as_ref().map(SourceRef::Custom),
+            self.customer_account
+                .as_ref()
+                .map(SourceRef::CustomerAccount),
+        ]
+        .into_iter()
+        .flatten();
+        match (set.next(), set.next()) {
+            (Some(source), None) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> SourceRef<'a> {
+    /// Which of the six.
+    #[must_use]
+    pub const fn kind(self) -> SourceKind {
+        match self {
+            Self::ClientCredentials(_) => SourceKind::ClientCredentials,
+            Self::Offline(_) => SourceKind::Offline,
+            Self::Storefront(_) => SourceKind::Storefront,
+            Self::Delegate(_) => SourceKind::Delegate,
+            Self::Custom(_) => SourceKind::Custom,
+            Self::CustomerAccount(_) => SourceKind::CustomerAccount,
+        }
+    }
+
+    /// The app it is issued with, for the sources that name one.
+    #[must_use]
+    pub const fn app_ref(self) -> Option<&'a AppRef> {
+        match self {
+            Self::ClientCredentials(s) => Some(&s.app_ref),
+            Self::Offline(s) => Some(&s.app_ref),
+            Self::Storefront(_)
+            | Self::Delegate(_)
+            | Self::Custom(_)
+            | Self::CustomerAccount(_) => None,
+        }
+    }
+
+    /// The admin token it is issued with, for the sources that name one.
+    #[must_use]
+    pub const fn admin_token_ref(self) -> Option<&'a LocalRef> {
+        match self {
+            Self::Storefront(s) => Some(&s.admin_token_ref),
+            Self::Delegate(s) => Some(&s.admin_token_ref),
+            Self::ClientCredentials(_)
+            | Self::Offline(_)
+            | Self::Custom(_)
+            | Self::CustomerAccount(_) => None,
+        }
+    }
+
+    /// The Secret of this namespace that a person fills for it.
+    #[must_use]
+    pub fn credentials_secret(self) -> Option<&'a str> {
+        match self {
+            Self::Custom(s) => Some(&s.token_ref.name),
+            Self::CustomerAccount(s) => Some(&s.credentials_ref.name),
+            Self::Offline(s) => s.bootstrap_ref.as_ref().map(|r| r.name.as_str()),
+            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `ShopifyToken.status`: a projection for people and pipelines, never evidence of what was issued.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{schema, source::SourceKind};
+
+/// Where the credential stands. Never holds a credential's value.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShopifyTokenStatus {
+    /// The `metadata.generation` that this status speaks of; -1 before the operator has seen the object.
+    #[schemars(schema_with = "schema::observed_generation")]
+    #[serde(default = "unseen")]
+    pub observed_generation: i64,
+    /// Ready, Reconciling, Stalled, TokenValid and Suspended; all but Ready and TokenValid are absent unless True.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Kind of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceKind>,
+    /// Shopify's id of the credential, where it has one. Ids are not secret.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "tokenID")]
+    pub token_id: Option<String>,
+    /// Scopes of the credential.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// How many credentials have been issued for this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// When the credential was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_at: Option<Time>,
+    /// When the credential expires; absent if it never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// When the refresh token expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token_expires_at: Option<Time>,
+    /// When the credential is renewed or rotated next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
+    /// When Shopify last confirmed the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_verified_time: Option<Time>,
+    /// Older credentials that still live, newest last, at most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<PreviousToken>,
+    /// Attempts that failed in a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_attempts: Option<i64>,
+    /// When the last of them failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+    /// When the next attempt is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+    /// Hash of the versions of all that the failed attempt depended on: when one changes, the back-off ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_inputs: Option<String>,
+    /// Last value of the `reconcile.fluxcd.io/requestedAt` annotation that was acted upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Last value of `spec.rotation.trigger` that was acted upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_trigger: Option<String>,
+    /// Last value of the `tokens.shopify-operator.dev/rotate-at` annotation that was acted upon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_rotate_at: Option<String>,
+    /// The Secret that holds the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<TokenSecretStatus>,
+    /// Where the merchant approves the app, for an offline token that isn't approved yet.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "installURL")]
+    pub install_url: Option<String>,
+}
+
+/// An older credential that still lives.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousToken {
+    /// Shopify's id of the credential.
+    #[serde(rename = "tokenID")]
+    pub token_id: String,
+    /// When it is revoked.
+    pub revoke_at: Time,
+}
+
+/// The Secret that holds the credential.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenSecretStatus {
+    /// Its name.
+    pub name: String,
+    /// Revision of the credential in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+}
+
+fn unseen() -> i64 {
+    -1
+}
+
+impl Default for ShopifyTokenStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: unseen(),
+            conditions: Vec::new(),
+            source: None,
+            token_id: None,
+            scopes: Vec::new(),
+            revision: None,
+            issued_at: None,
+            expires_at: None,
+            refresh_token_expires_at: None,
+            renewal_time: None,
+            last_verified_time: None,
+            previous: Vec::new(),
+            failed_attempts: None,
+            last_failure_time: None,
+            next_attempt_time: None,
+            failed_inputs: None,
+            last_handled_reconcile_at: None,
+            last_handled_trigger: None,
+            last_handled_rotate_at: None,
+            secret: None,
+            install_url: None,
+        }
+    }
+}

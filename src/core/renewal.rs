@@ -1,0 +1,156 @@
+//! When a credential is renewed, and which lifetimes are believed.
+
+use chrono::{SubsecRound, TimeDelta};
+use sha2::{Digest, Sha256};
+
+use super::Timestamp;
+use crate::{api::ShopifyTokenSpec, duration};
+
+/// The longest lifetime that is believed.
+pub const LONGEST_LIFETIME: TimeDelta = TimeDelta::days(400);
+
+/// What `expires_in` meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Lifetime {
+    /// A lifetime of 1 second to 400 days.
+    Stated(TimeDelta),
+    /// Nothing that can be believed; the text says what was there. Never "no expiry".
+    Unusual(&'static str),
+}
+
+/// Reads `expires_in` as token endpoints send it: an integer, or a numeric string (RFC 6749, section 5.1).
+#[must_use]
+pub fn lifetime(expires_in: Option<&serde_json::Value>) -> Lifetime {
+    let seconds = match expires_in {
+        None | Some(serde_json::Value::Null) => return Lifetime::Unusual("no expires_in"),
+        Some(serde_json::Value::Number(n)) => n.as_f64(),
+        Some(serde_json::Value::String(s)) => s.trim().parse::<f64>().ok(),
+        Some(_) => None,
+    };
+    match seconds {
+        None => Lifetime::Unusual("an expires_in that isn't a number"),
+        Some(s) if !s.is_finite() => Lifetime::Unusual("an expires_in that isn't a number"),
+        Some(s) if s < 1.0 => Lifetime::Unusual("an expires_in below 1 second"),
+        Some(s) if s > 34_560_000.0 => Lifetime::Unusual("an expires_in above 400 days"),
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "checked above to lie in 1..=34,560,000"
+        )]
+        Some(s) => Lifetime::Stated(TimeDelta::seconds(s as i64)),
+    }
+}
+
+/// How long before expiry the credential is renewed, and whether the spec's wish had to be ignored.
+#[must_use]
+pub fn renew_before(spec: &ShopifyTokenSpec, lifetime: TimeDelta) -> (TimeDelta, bool) {
+    let third = lifetime / 3;
+    match (
+        spec.renew_before.map(duration::to_delta),
+        spec.renew_before_percentage,
+    ) {
+        (Some(wish), _) if wish < lifetime => (wish, false),
+        (Some(_), _) => (third, true),
+        (None, Some(percent)) => (lifetime * percent.clamp(1, 90) / 100, false),
+        (None, None) => (third, false),
+    }
+}
+
+/// When a credential is renewed: `expiresAt - renewBefore`, earlier by a jitter of up to a tenth of
+/// `renewBefore` that depends on the object alone, in whole seconds (status keeps no fraction, and a
+/// gate that differs from it would re-queue for ever).
+#[must_use]
+pub fn renewal_time(
+    spec: &ShopifyTokenSpec,
+    uid: &str,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+) -> Timestamp {
+    let (before, _) = renew_before(spec, expires_at - issued_at);
+    let jitter = spread(uid, before / 10);
+    (expires_at - before - jitter)
+        .max(issued_at)
+        .trunc_subsecs(0)
+}
+
+/// A duration below `limit` that depends on the object alone.
+#[must_use]
+pub fn spread(uid: &str, limit: TimeDelta) -> TimeDelta {
+    let digest = Sha256::digest(uid.as_bytes());
+    let share = i32::from(u16::from_be_bytes([digest[0], digest[1]]));
+    limit * share / 65_536
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::plan::tests::spec;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn lifetimes_that_are_believed() {
+        for (value, seconds) in [
+            (json!(86399), 86399),
+            (json!("3600"), 3600),
+            (json!(1), 1),
+            (json!(34_560_000), 34_560_000),
+            (json!(1.9), 1),
+        ] {
+            assert_eq!(
+                lifetime(Some(&value)),
+                Lifetime::Stated(TimeDelta::seconds(seconds)),
+                "{value}"
+            );
+        }
+        for value in [
+            json!(0),
+            json!(-5),
+            json!(34_560_001),
+            json!(1e300),
+            json!("soon"),
+            json!("NaN"),
+            json!("inf"),
+            json!({}),
+            json!(true),
+            json!(null),
+        ] {
+            assert!(
+                matches!(lifetime(Some(&value)), Lifetime::Unusual(_)),
+                "{value}"
+            );
+        }
+        assert!(matches!(lifetime(None), Lifetime::Unusual(_)));
+    }
+
+    #[test]
+    fn renew_before_not_shorter_than_the_lifetime_is_ignored() {
+        let day = TimeDelta::hours(24);
+        let with = |text: &str| spec(json!({"renewBefore": text}));
+        assert_eq!(
+            renew_before(&spec(json!({})), day),
+            (TimeDelta::hours(8), false)
+        );
+        assert_eq!(renew_before(&with("2h"), day), (TimeDelta::hours(2), false));
+        assert_eq!(renew_before(&with("24h"), day), (TimeDelta::hours(8), true));
+        assert_eq!(
+            renew_before(&spec(json!({"renewBeforePercentage": 50})), day),
+            (TimeDelta::hours(12), false)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn renewal_lies_between_issue_and_expiry(uid in "[a-f0-9]{8}", life in 1i64..34_560_000, issued in 0i64..4_000_000_000) {
+            let (spec, issued, expires) = (spec(json!({})), at(issued), at(issued + life));
+            let renewal = renewal_time(&spec, &uid, issued, expires);
+            prop_assert!(renewal >= issued && renewal <= expires);
+            prop_assert!(renewal >= (expires - TimeDelta::seconds(life) * 11 / 30 - TimeDelta::seconds(1)).max(issued));
+            prop_assert_eq!(renewal.timestamp_subsec_nanos(), 0);
+        }
+    }
+}
