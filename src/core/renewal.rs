@@ -86,7 +86,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::core::plan::tests::spec;
+
+    fn spec(fields: serde_json::Value) -> ShopifyTokenSpec {
+        let mut spec = json!({"shop": "acme.myshopify.com", "source": {}});
+        for (name, value) in fields.as_object().unwrap() {
+            spec[name] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_timestamp(seconds, 0).unwrap()
