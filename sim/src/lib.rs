@@ -1,1 +1,57 @@
-//! A faithful local Shopify.
+//! A faithful local Shopify: OAuth, Admin and Storefront APIs for many shops
+//! on one https listener, with faults and a virtual clock.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use shopify_sim::{AppConfig, Config, ShopConfig, Sim};
+//!
+//! let config = Config::default()
+//!     .shop(ShopConfig::new("acme.myshopify.com"))
+//!     .app(AppConfig::new("app", "shpss_secret").installed(
+//!         "acme.myshopify.com",
+//!         ["read_products", "unauthenticated_read_product_listings"],
+//!     ));
+//! let sim = Sim::start(config).await?;
+//! // Every name resolves to sim.address(), and sim.ca_pem() is trusted …
+//! assert_eq!(sim.calls("oauth.clientCredentials"), 0);
+//! sim.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod admin;
+mod answer;
+mod calls;
+mod change;
+mod clock;
+mod config;
+mod control;
+mod duration;
+mod error;
+mod faults;
+mod gate;
+mod inspect;
+mod oauth;
+mod operation;
+mod routes;
+mod shopify;
+mod sim;
+mod state;
+mod storefront;
+mod switches;
+mod throttle;
+mod tls;
+mod versions;
+
+pub use calls::LoggedCall;
+pub use clock::Clock;
+pub use config::{
+    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, ExpiresIn, InstallationConfig, ShopConfig,
+};
+pub use error::{ConfigError, StartError, Unknown};
+pub use faults::{CutMode, Fault, FaultId, FaultKind, StatusFault};
+pub use inspect::{LiveAccessToken, LiveStorefrontToken};
+pub use shopify::Shopify;
+pub use sim::Sim;
+pub use state::{Plan, ShopState, TokenKind};
+pub use switches::{DeleteUnknown, LimitMessage, NotInstalled, OauthErrorFormat, Switches, WrongSecret};

@@ -1,0 +1,26 @@
+//! A real Kubernetes control plane on loopback, for tests and the demo: etcd, kube-apiserver and
+//! kube-controller-manager as plain processes, without root and without containers.
+//!
+//! [`LocalCluster::start`] starts one, [`shared_cluster`] is the one that all tests of a run use.
+
+mod access;
+mod apiserver;
+mod binaries;
+mod certificates;
+mod cluster;
+mod data_dir;
+mod etcd;
+mod go_build;
+mod kubeconfig;
+mod local_cluster;
+mod manifests;
+mod process;
+mod progress;
+mod shared;
+mod wait;
+
+pub use binaries::{ASSETS_VARIABLE, Binaries};
+pub use cluster::Cluster;
+pub use local_cluster::{LocalCluster, Options};
+pub use manifests::Manifests;
+pub use shared::{DIR_VARIABLE, shared_cluster};

@@ -1,0 +1,38 @@
+//! Authentication of the Admin API: `X-Shopify-Access-Token` and nothing else.
+
+use axum::Extension;
+use axum::extract::FromRequestParts;
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+
+use crate::answer::{errors, internal_error};
+use crate::gate::Domain;
+use crate::shopify::Shopify;
+use crate::state::Owner;
+
+const UNAUTHORIZED: &str = "[API] Invalid API key or access token (unrecognized login or wrong password)";
+
+/// The app that calls, and the shop it calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) owner: Owner,
+}
+
+impl FromRequestParts<Shopify> for Caller {
+    type Rejection = Response;
+
+    /// The same 401 for a wrong, a revoked and an expired token, and for
+    /// `Authorization: Bearer`, measured at live shops.
+    async fn from_request_parts(parts: &mut Parts, shopify: &Shopify) -> Result<Self, Response> {
+        let Extension(Domain(shop)) =
+            Extension::<Domain>::from_request_parts(parts, shopify).await.map_err(|error| internal_error(&error))?;
+        let value =
+            parts.headers.get("x-shopify-access-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let now = shopify.now();
+        match shopify.state().live_token(&shop, value, now) {
+            Some(token) => Ok(Self { owner: token.owner.clone() }),
+            None => Err(errors(StatusCode::UNAUTHORIZED, UNAUTHORIZED)),
+        }
+    }
+}

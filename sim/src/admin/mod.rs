@@ -1,0 +1,12 @@
+//! The Admin API: who calls, and the two ways to call.
+
+mod caller;
+mod cost;
+mod graphql_error;
+mod schema;
+mod storefront_tokens;
+
+pub(crate) mod graphql;
+pub(crate) mod rest;
+
+pub(crate) use caller::Caller;

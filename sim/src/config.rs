@@ -1,0 +1,197 @@
+//! What a simulation starts with.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::state::{Plan, ShopState};
+use crate::switches::Switches;
+
+/// The Admin API versions supported on 2026-11-01
+/// (<https://shopify.dev/docs/api/usage/versioning>).
+pub const API_VERSIONS: [&str; 4] = ["2026-01", "2026-04", "2026-07", "2026-10"];
+
+/// The lifetime of a client-credentials token: "Always 86399 (24 hours)"
+/// (<https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant>).
+pub const CLIENT_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(86_399);
+
+/// The whole configuration, as it stands in the YAML file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A text that every minted value contains, so that a test can search for leaks.
+    pub canary: Option<String>,
+    /// Supported API versions, oldest first.
+    pub api_versions: Vec<String>,
+    /// Variants of unknown behaviour.
+    pub switches: Switches,
+    /// The shops there are.
+    pub shops: Vec<ShopConfig>,
+    /// The apps there are, with their installations.
+    pub apps: Vec<AppConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            canary: None,
+            api_versions: API_VERSIONS.map(str::to_owned).to_vec(),
+            switches: Switches::default(),
+            shops: Vec::new(),
+            apps: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration from YAML.
+    pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
+        Ok(serde_saphyr::from_str(yaml)?)
+    }
+
+    /// Reads a configuration from a YAML file.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        Self::from_yaml(&std::fs::read_to_string(path)?)
+    }
+
+    /// Adds a shop.
+    #[must_use]
+    pub fn shop(mut self, shop: ShopConfig) -> Self {
+        self.shops.push(shop);
+        self
+    }
+
+    /// Adds an app.
+    #[must_use]
+    pub fn app(mut self, app: AppConfig) -> Self {
+        self.apps.push(app);
+        self
+    }
+}
+
+/// A shop.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShopConfig {
+    /// `acme.myshopify.com`.
+    pub domain: String,
+    /// The name people see; the domain's first label if empty.
+    #[serde(default)]
+    pub name: String,
+    /// The Dev-Dashboard organization that owns the shop.
+    #[serde(default)]
+    pub organization: String,
+    /// Decides the rate limits.
+    #[serde(default)]
+    pub plan: Plan,
+    /// GraphQL points per second, if not the plan's.
+    #[serde(default)]
+    pub restore_rate: Option<u32>,
+    /// Whether the shop answers.
+    #[serde(default)]
+    pub state: ShopState,
+}
+
+impl ShopConfig {
+    /// An open shop on the standard plan.
+    #[must_use]
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self { domain: domain.into(), ..Self::default() }
+    }
+}
+
+/// An app, its secrets, and where it is installed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppConfig {
+    /// 32 hexadecimal digits at Shopify; any text here.
+    pub client_id: String,
+    /// Client secrets, oldest first; several may be live.
+    #[serde(default)]
+    pub client_secrets: Vec<String>,
+    /// The name people see.
+    #[serde(default = "default_title")]
+    pub title: String,
+    /// The organization that made the app. The client-credentials grant works
+    /// only on shops of the same one.
+    #[serde(default)]
+    pub organization: String,
+    /// How long client-credentials tokens live.
+    #[serde(default = "default_lifetime", with = "crate::duration")]
+    pub token_lifetime: Duration,
+    /// What the token endpoint says about that.
+    #[serde(default)]
+    pub expires_in: ExpiresIn,
+    /// Where the app is installed.
+    #[serde(default)]
+    pub installations: Vec<InstallationConfig>,
+}
+
+impl AppConfig {
+    /// An app without installations.
+    #[must_use]
+    pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            client_secrets: vec![client_secret.into()],
+            title: default_title(),
+            organization: String::new(),
+            token_lifetime: default_lifetime(),
+            expires_in: ExpiresIn::default(),
+            installations: Vec::new(),
+        }
+    }
+
+    /// Installs the app on a shop with the scopes granted there.
+    #[must_use]
+    pub fn installed<S: Into<String>>(mut self, shop: impl Into<String>, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.installations.push(InstallationConfig {
+            shop: shop.into(),
+            scopes: scopes.into_iter().map(Into::into).collect(),
+            admin_token: None,
+        });
+        self
+    }
+}
+
+/// An installation of an app on a shop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstallationConfig {
+    /// The shop's domain.
+    pub shop: String,
+    /// The scopes granted.
+    #[serde(default)]
+    pub scopes: BTreeSet<String>,
+    /// A permanent admin token with this value, as of a legacy custom app.
+    #[serde(default)]
+    pub admin_token: Option<String>,
+}
+
+/// What a token answer says in `expires_in`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiresIn {
+    /// The real lifetime.
+    #[default]
+    Lifetime,
+    /// Nothing: the member is left out.
+    Absent,
+    /// Anything else: zero, negative, a string, null.
+    Value(serde_json::Value),
+}
+
+fn default_title() -> String {
+    "Tokens".to_owned()
+}
+
+fn default_lifetime() -> Duration {
+    CLIENT_CREDENTIALS_LIFETIME
+}

@@ -1,0 +1,228 @@
+//! `https://localhost/_sim/…`: inspection and steering over the wire, as JSON.
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{delete, get, post, put};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::answer::{errors, json_answer, not_found};
+use crate::config::{AppConfig, ExpiresIn, ShopConfig};
+use crate::error::Unknown;
+use crate::faults::{CutMode, Fault, FaultId};
+use crate::shopify::Shopify;
+use crate::state::ShopState;
+use crate::switches::Switches;
+
+pub(crate) fn routes(shopify: Shopify) -> Router {
+    let routes = Router::new()
+        .route("/calls", get(calls))
+        .route("/clock", get(clock).put(set_clock))
+        .route("/clock/advance", post(advance))
+        .route("/switches", get(switches).put(set_switches))
+        .route("/faults", get(faults).post(inject).delete(clear_faults))
+        .route("/faults/{id}", delete(clear_fault))
+        .route("/cut", put(cut))
+        .route("/shops", post(add_shop))
+        .route("/shops/{shop}/state", put(set_shop_state))
+        .route("/shops/{shop}/access-tokens", get(access_tokens).delete(revoke_access_token))
+        .route("/shops/{shop}/apps/{app}", put(install).delete(uninstall))
+        .route("/shops/{shop}/apps/{app}/access-tokens", post(create_access_token))
+        .route("/shops/{shop}/apps/{app}/storefront-tokens", get(storefront_tokens).post(create_storefront_token))
+        .route("/shops/{shop}/storefront-tokens", delete(delete_storefront_token))
+        .route("/apps", post(add_app))
+        .route("/apps/{app}/secrets", post(add_secret).delete(revoke_secret))
+        .route("/apps/{app}/expires-in", put(set_expires_in));
+    Router::new().nest("/_sim", routes).fallback(async || not_found()).with_state(shopify)
+}
+
+/// What a body couldn't be read as, or what isn't known.
+fn refused(error: &dyn std::error::Error) -> Response {
+    errors(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+}
+
+/// Reads a body, does something with it, and answers with what came of it.
+fn with<B: DeserializeOwned, T: Serialize>(body: &Bytes, act: impl FnOnce(B) -> Result<T, Unknown>) -> Response {
+    match serde_json::from_slice(body) {
+        Ok(body) => done(act(body)),
+        Err(error) => refused(&error),
+    }
+}
+
+fn done(result: Result<impl Serialize, Unknown>) -> Response {
+    match result {
+        Ok(result) => json_answer(StatusCode::OK, &result),
+        Err(error) => refused(&error),
+    }
+}
+
+fn shown(value: &impl Serialize) -> Response {
+    json_answer(StatusCode::OK, value)
+}
+
+type OnApp = Path<(String, String)>;
+
+async fn calls(State(shopify): State<Shopify>) -> Response {
+    shown(&shopify.call_log())
+}
+
+async fn clock(State(shopify): State<Shopify>) -> Response {
+    let offset = shopify.clock().offset().num_seconds();
+    shown(&json!({ "now": shopify.now(), "offset_seconds": offset }))
+}
+
+#[derive(Deserialize)]
+struct SetClock {
+    now: DateTime<Utc>,
+}
+
+async fn set_clock(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |SetClock { now }| {
+        let clock = shopify.clock();
+        clock.set_offset(clock.offset() + (now - clock.now()));
+        Ok(clock.now())
+    })
+}
+
+#[derive(Deserialize)]
+struct Advance {
+    #[serde(with = "crate::duration")]
+    by: std::time::Duration,
+}
+
+async fn advance(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |Advance { by }| {
+        shopify.clock().advance(by);
+        Ok(shopify.now())
+    })
+}
+
+async fn switches(State(shopify): State<Shopify>) -> Response {
+    shown(&shopify.switches())
+}
+
+async fn set_switches(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |switches: Switches| {
+        shopify.set_switches(switches);
+        Ok(())
+    })
+}
+
+async fn faults(State(shopify): State<Shopify>) -> Response {
+    shown(&shopify.armed_faults())
+}
+
+async fn inject(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |fault: Fault| Ok(shopify.inject(fault)))
+}
+
+async fn clear_faults(State(shopify): State<Shopify>) -> Response {
+    shopify.clear_faults();
+    shown(&())
+}
+
+async fn clear_fault(State(shopify): State<Shopify>, Path(id): Path<FaultId>) -> Response {
+    shopify.clear_fault(id);
+    shown(&())
+}
+
+#[derive(Deserialize)]
+struct Cut {
+    nth: u64,
+    mode: CutMode,
+}
+
+async fn cut(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |Cut { nth, mode }| {
+        shopify.cut_nth(nth, mode);
+        Ok(())
+    })
+}
+
+async fn add_shop(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |shop: ShopConfig| {
+        shopify.add_shop(shop);
+        Ok(())
+    })
+}
+
+async fn set_shop_state(State(shopify): State<Shopify>, Path(shop): Path<String>, body: Bytes) -> Response {
+    with(&body, |state: ShopState| shopify.set_shop_state(&shop, state))
+}
+
+async fn access_tokens(State(shopify): State<Shopify>, Path(shop): Path<String>) -> Response {
+    shown(&shopify.live_access_tokens(&shop))
+}
+
+#[derive(Deserialize)]
+struct Value {
+    value: String,
+}
+
+/// Values are in bodies, for paths end up in logs.
+async fn revoke_access_token(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.revoke_admin_token(&value))
+}
+
+#[derive(Deserialize)]
+struct Scopes {
+    scopes: BTreeSet<String>,
+}
+
+async fn install(State(shopify): State<Shopify>, Path((shop, app)): OnApp, body: Bytes) -> Response {
+    with(&body, |Scopes { scopes }| shopify.install(&shop, &app, scopes))
+}
+
+async fn uninstall(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
+    done(shopify.uninstall(&shop, &app))
+}
+
+async fn create_access_token(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
+    let created = shopify.create_admin_token(&shop, &app);
+    done(created.map(|value| json!({ "value": value })))
+}
+
+async fn storefront_tokens(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
+    shown(&shopify.live_storefront_tokens(&shop, &app))
+}
+
+#[derive(Deserialize)]
+struct Title {
+    title: String,
+}
+
+async fn create_storefront_token(State(shopify): State<Shopify>, Path((shop, app)): OnApp, body: Bytes) -> Response {
+    with(&body, |Title { title }| shopify.create_storefront_token(&shop, &app, &title))
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+async fn delete_storefront_token(State(shopify): State<Shopify>, Path(shop): Path<String>, body: Bytes) -> Response {
+    with(&body, |Id { id }| shopify.delete_storefront_token(&shop, &id))
+}
+
+async fn add_app(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |app: AppConfig| shopify.add_app(app))
+}
+
+async fn add_secret(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.add_secret(&app, value))
+}
+
+async fn revoke_secret(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.revoke_secret(&app, &value))
+}
+
+async fn set_expires_in(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {
+    with(&body, |expires_in: ExpiresIn| shopify.set_expires_in(&app, expires_in))
+}

@@ -1,0 +1,124 @@
+//! What is live right now, and what has been called: the questions of tests.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::calls::LoggedCall;
+use crate::shopify::Shopify;
+use crate::state::{Owner, StorefrontToken, TokenKind};
+
+/// A storefront token that Shopify accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveStorefrontToken {
+    /// `gid://shopify/StorefrontAccessToken/…`.
+    pub id: String,
+    /// The title it was created with.
+    pub title: String,
+    /// The token itself.
+    pub value: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<&StorefrontToken> for LiveStorefrontToken {
+    fn from(token: &StorefrontToken) -> Self {
+        Self { id: token.gid(), title: token.title.clone(), value: token.value.clone(), created_at: token.created_at }
+    }
+}
+
+/// An admin access token that Shopify accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveAccessToken {
+    /// The token itself.
+    pub value: String,
+    /// How it came to be.
+    pub kind: TokenKind,
+    /// The app it belongs to.
+    pub client_id: String,
+    /// The client secret it is pinned to, if any.
+    pub minted_by: Option<String>,
+    /// The scopes when it was issued.
+    pub scopes: BTreeSet<String>,
+    /// When it was issued.
+    pub issued_at: DateTime<Utc>,
+    /// When it expires, if ever.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Shopify {
+    /// An app's storefront tokens on a shop, oldest first.
+    #[must_use]
+    pub fn live_storefront_tokens(&self, shop: &str, client_id: &str) -> Vec<LiveStorefrontToken> {
+        self.state().storefront_tokens(&Owner::new(shop, client_id)).iter().map(LiveStorefrontToken::from).collect()
+    }
+
+    /// All admin access tokens of a shop, oldest first.
+    #[must_use]
+    pub fn live_access_tokens(&self, shop: &str) -> Vec<LiveAccessToken> {
+        let now = self.now();
+        let state = self.state();
+        let mut live: Vec<_> = state
+            .access_tokens
+            .values()
+            .filter(|token| token.owner.shop == shop && state.is_live(token, now))
+            .collect();
+        live.sort_by_key(|token| token.id);
+        live.into_iter()
+            .map(|token| LiveAccessToken {
+                value: token.value.clone(),
+                kind: token.kind,
+                client_id: token.owner.client_id.clone(),
+                minted_by: token.minted_by.clone(),
+                scopes: token.scopes.clone(),
+                issued_at: token.issued_at,
+                expires_at: token.expires_at,
+            })
+            .collect()
+    }
+
+    /// The client secret that minted an admin token, live or dead.
+    #[must_use]
+    pub fn minted_by(&self, value: &str) -> Option<String> {
+        self.state().access_tokens.get(value)?.minted_by.clone()
+    }
+
+    /// Whether the Admin API of that shop accepts this token now.
+    #[must_use]
+    pub fn is_valid_admin(&self, shop: &str, value: &str) -> bool {
+        let now = self.now();
+        self.state().live_token(shop, value, now).is_some()
+    }
+
+    /// Whether the Storefront API of that shop accepts this token now.
+    #[must_use]
+    pub fn is_valid_storefront(&self, shop: &str, value: &str) -> bool {
+        self.state().is_valid_storefront(shop, value)
+    }
+
+    /// How many calls of an operation (`oauth.clientCredentials`, `admin.*`,
+    /// `*`) have come in, those that a fault struck included.
+    #[must_use]
+    pub fn calls(&self, operation: &str) -> u64 {
+        self.log().count(None, operation)
+    }
+
+    /// The same for one shop.
+    #[must_use]
+    pub fn calls_to(&self, shop: &str, operation: &str) -> u64 {
+        self.log().count(Some(shop), operation)
+    }
+
+    /// How many calls have come in.
+    #[must_use]
+    pub fn total_calls(&self) -> u64 {
+        self.calls("*")
+    }
+
+    /// All calls so far, in the order in which they came in.
+    #[must_use]
+    pub fn call_log(&self) -> Vec<LoggedCall> {
+        self.log().all().to_vec()
+    }
+}

@@ -1,0 +1,54 @@
+//! Which path is answered by what, and what a shop's state stops beforehand.
+
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
+use http::StatusCode;
+
+use crate::answer::{errors, not_found, store_unavailable};
+use crate::gate::Domain;
+use crate::shopify::Shopify;
+use crate::state::ShopState;
+use crate::{admin, oauth, storefront, versions};
+
+pub(crate) fn shops(shopify: Shopify) -> Router {
+    let versioned = Router::new()
+        .route("/admin/api/{version}/graphql.json", post(admin::graphql::answer))
+        .route("/admin/api/{version}/storefront_access_tokens.json", get(admin::rest::list).post(admin::rest::create))
+        .route("/admin/api/{version}/storefront_access_tokens/{file}", delete(admin::rest::remove))
+        .route("/api/{version}/graphql.json", post(storefront::answer))
+        .route_layer(from_fn_with_state(shopify.clone(), versions::fall_forward));
+    Router::new()
+        .merge(versioned)
+        .route("/admin/oauth/access_token", post(oauth::access_token))
+        .route("/admin/oauth/access_scopes.json", get(admin::rest::access_scopes))
+        .fallback(async || not_found())
+        .layer(from_fn_with_state(shopify.clone(), in_business))
+        .with_state(shopify)
+}
+
+/// Shops that don't answer do so before anything else
+/// (<https://shopify.dev/docs/api/usage/response-codes>).
+async fn in_business(
+    State(shopify): State<Shopify>,
+    Extension(Domain(domain)): Extension<Domain>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let state = shopify.state().shop(&domain).map_or(ShopState::Closed, |shop| shop.state);
+    let is_storefront = request.uri().path().starts_with("/api/");
+    match state {
+        ShopState::Open => next.run(request).await,
+        ShopState::Closed => store_unavailable(),
+        ShopState::Locked => errors(StatusCode::LOCKED, "This shop is unavailable"),
+        ShopState::Frozen if is_storefront => errors(StatusCode::PAYMENT_REQUIRED, "Unavailable Shop"),
+        ShopState::Frozen => {
+            errors(StatusCode::PAYMENT_REQUIRED, "This shop's plan does not have access to this feature")
+        }
+        ShopState::Fraud if is_storefront => errors(StatusCode::FORBIDDEN, "Unavailable Shop"),
+        ShopState::Fraud => errors(StatusCode::FORBIDDEN, "User does not have access"),
+    }
+    .into_response()
+}

@@ -1,0 +1,75 @@
+//! Everything Shopify remembers: shops, apps, installations, tokens.
+
+mod app;
+mod installation;
+mod mint;
+mod shop;
+mod storefront;
+mod token;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::error::Unknown;
+use crate::switches::Switches;
+use crate::throttle::Buckets;
+
+pub(crate) use app::App;
+pub(crate) use installation::{Installation, collapse};
+pub(crate) use shop::Shop;
+pub use shop::{Plan, ShopState};
+pub(crate) use storefront::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken};
+pub(crate) use token::AccessToken;
+pub use token::TokenKind;
+
+/// An app on a shop: what installations, storefront tokens and rate limits belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Owner {
+    pub(crate) shop: String,
+    pub(crate) client_id: String,
+}
+
+impl Owner {
+    pub(crate) fn new(shop: &str, client_id: &str) -> Self {
+        Self { shop: shop.to_owned(), client_id: client_id.to_owned() }
+    }
+}
+
+/// One lock guards it all, so that every call is one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) switches: Switches,
+    pub(crate) api_versions: Vec<String>,
+    pub(crate) canary: Option<String>,
+    pub(crate) shops: BTreeMap<String, Shop>,
+    pub(crate) apps: BTreeMap<String, App>,
+    pub(crate) installations: BTreeMap<Owner, Installation>,
+    /// By value; the dead are kept, so that a test can ask who minted them.
+    pub(crate) access_tokens: HashMap<String, AccessToken>,
+    pub(crate) storefront_tokens: BTreeMap<Owner, Vec<StorefrontToken>>,
+    pub(crate) buckets: Buckets,
+    pub(crate) last_id: u64,
+}
+
+impl State {
+    /// The next id: resource ids are unique and grow.
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        1_003_304_000 + self.last_id
+    }
+
+    pub(crate) fn shop(&self, domain: &str) -> Result<&Shop, Unknown> {
+        self.shops.get(domain).ok_or_else(|| Unknown::Shop(domain.to_owned()))
+    }
+
+    pub(crate) fn shop_mut(&mut self, domain: &str) -> Result<&mut Shop, Unknown> {
+        self.shops.get_mut(domain).ok_or_else(|| Unknown::Shop(domain.to_owned()))
+    }
+
+    pub(crate) fn app(&self, client_id: &str) -> Result<&App, Unknown> {
+        self.apps.get(client_id).ok_or_else(|| Unknown::App(client_id.to_owned()))
+    }
+
+    pub(crate) fn app_mut(&mut self, client_id: &str) -> Result<&mut App, Unknown> {
+        self.apps.get_mut(client_id).ok_or_else(|| Unknown::App(client_id.to_owned()))
+    }
+}

@@ -1,0 +1,122 @@
+//! Admin access tokens: minting and validity.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Owner, State};
+use crate::error::Unknown;
+
+/// How an admin access token came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TokenKind {
+    /// By a client-credentials grant; lives a day.
+    ClientCredentials,
+    /// Shown once in the admin of a legacy custom app; permanent.
+    Custom,
+}
+
+/// An admin access token.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessToken {
+    /// Tokens issued later have greater ids.
+    pub(crate) id: u64,
+    pub(crate) value: String,
+    pub(crate) kind: TokenKind,
+    pub(crate) owner: Owner,
+    /// "An access token stays pinned to the secret that minted it."
+    /// (<https://shopify.dev/docs/apps/build/authentication-authorization/manage-credentials>)
+    pub(crate) minted_by: Option<String>,
+    /// As granted when it was issued.
+    pub(crate) scopes: BTreeSet<String>,
+    pub(crate) issued_at: DateTime<Utc>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) revoked: bool,
+}
+
+impl State {
+    pub(crate) fn is_live(&self, token: &AccessToken, now: DateTime<Utc>) -> bool {
+        let pinned_secret_lives = token
+            .minted_by
+            .as_ref()
+            .is_none_or(|secret| self.apps.get(&token.owner.client_id).is_some_and(|app| app.has_live_secret(secret)));
+        !token.revoked
+            && token.expires_at.is_none_or(|expires_at| now < expires_at)
+            && self.installations.contains_key(&token.owner)
+            && pinned_secret_lives
+    }
+
+    /// The live token of that value on that shop.
+    pub(crate) fn live_token(&self, shop: &str, value: &str, now: DateTime<Utc>) -> Option<&AccessToken> {
+        self.access_tokens.get(value).filter(|token| token.owner.shop == shop && self.is_live(token, now))
+    }
+
+    /// Mints a client-credentials token. The caller has checked the secret.
+    pub(crate) fn mint_client_credentials(
+        &mut self,
+        owner: &Owner,
+        secret: &str,
+        now: DateTime<Utc>,
+    ) -> Result<AccessToken, Unknown> {
+        if self.switches.cc_invalidates_previous {
+            for token in self.access_tokens.values_mut() {
+                if token.owner == *owner && token.kind == TokenKind::ClientCredentials {
+                    token.revoked = true;
+                }
+            }
+        }
+        let lifetime = self.app(&owner.client_id)?.token_lifetime;
+        let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
+        let token = AccessToken {
+            id: self.next_id(),
+            value: self.mint("shpat_"),
+            kind: TokenKind::ClientCredentials,
+            owner: owner.clone(),
+            minted_by: Some(secret.to_owned()),
+            scopes: self.installation(owner)?.scopes.clone(),
+            issued_at: now,
+            expires_at: now.checked_add_signed(lifetime),
+            revoked: false,
+        };
+        self.access_tokens.insert(token.value.clone(), token.clone());
+        Ok(token)
+    }
+
+    /// Creates a permanent admin token, as an admin-created custom app has one.
+    pub(crate) fn create_admin_token(
+        &mut self,
+        shop: &str,
+        client_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<String, Unknown> {
+        let value = self.mint("shpat_");
+        self.insert_custom(shop, client_id, value.clone(), now)?;
+        Ok(value)
+    }
+
+    /// The same with a value that is known beforehand.
+    pub(super) fn keep_admin_token(&mut self, shop: &str, client_id: &str, value: String) -> Result<(), Unknown> {
+        self.insert_custom(shop, client_id, value, DateTime::UNIX_EPOCH)
+    }
+
+    fn insert_custom(&mut self, shop: &str, client_id: &str, value: String, now: DateTime<Utc>) -> Result<(), Unknown> {
+        let owner = Owner::new(shop, client_id);
+        let scopes = self.installation(&owner)?.scopes.clone();
+        let token = AccessToken {
+            id: self.next_id(),
+            value: value.clone(),
+            kind: TokenKind::Custom,
+            owner,
+            minted_by: None,
+            scopes,
+            issued_at: now,
+            expires_at: None,
+            revoked: false,
+        };
+        self.access_tokens.insert(value, token);
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Switches for what is not known about Shopify's behaviour.
+
+use serde::{Deserialize, Serialize};
+
+/// One field per unknown. The defaults are what was measured at a live shop
+/// or, failing that, what the documentation suggests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Switches {
+    /// The answer to a wrong client secret in a client-credentials grant.
+    pub cc_wrong_secret: WrongSecret,
+    /// The answer to a client-credentials grant for a shop the app isn't installed on.
+    pub cc_not_installed: NotInstalled,
+    /// Whether a new client-credentials token ends the earlier ones of that app and shop.
+    pub cc_invalidates_previous: bool,
+    /// How the token endpoint words its errors.
+    pub oauth_error_format: OauthErrorFormat,
+    /// The text of the GraphQL user error at the limit of storefront tokens.
+    pub sf_limit_message: LimitMessage,
+    /// The answer to the deletion of a storefront token that isn't there.
+    pub sf_delete_unknown: DeleteUnknown,
+    /// Whether uninstalling an app ends the storefront tokens it made.
+    pub sf_uninstall_kills_tokens: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            cc_wrong_secret: WrongSecret::default(),
+            cc_not_installed: NotInstalled::default(),
+            cc_invalidates_previous: false,
+            oauth_error_format: OauthErrorFormat::default(),
+            sf_limit_message: LimitMessage::default(),
+            sf_delete_unknown: DeleteUnknown::default(),
+            sf_uninstall_kills_tokens: true,
+        }
+    }
+}
+
+/// See [`Switches::cc_wrong_secret`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WrongSecret {
+    /// 400 `invalid_request`, measured at a live shop.
+    #[default]
+    InvalidRequest,
+    /// 400 `invalid_client`, expected by Shopify's PHP and Python libraries.
+    #[serde(rename = "invalid_client_400")]
+    InvalidClient400,
+    /// 401 `invalid_client`, as in RFC 6749.
+    #[serde(rename = "invalid_client_401")]
+    InvalidClient401,
+}
+
+/// See [`Switches::cc_not_installed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotInstalled {
+    /// 400 `app_not_installed`.
+    #[default]
+    AppNotInstalled,
+    /// 400 `invalid_request`.
+    InvalidRequest,
+}
+
+/// See [`Switches::oauth_error_format`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OauthErrorFormat {
+    /// JSON if `Accept` asks for `application/json`, else an HTML page.
+    #[default]
+    ByAccept,
+    /// Always JSON.
+    Json,
+    /// Always an HTML page.
+    Html,
+}
+
+/// See [`Switches::sf_limit_message`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitMessage {
+    /// The untranslated key.
+    #[default]
+    Key,
+    /// The English text that the REST resource documents.
+    English,
+}
+
+/// See [`Switches::sf_delete_unknown`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteUnknown {
+    /// A user error and a null id. The text is invented.
+    #[default]
+    UserErrors,
+    /// A top-level error `RESOURCE_NOT_FOUND`.
+    TopLevelError,
+}

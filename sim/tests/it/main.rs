@@ -1,0 +1,14 @@
+//! The simulation over the wire, as a client sees it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
+
+mod admin_graphql;
+mod admin_rest;
+mod client;
+mod clock;
+mod control;
+mod faults;
+mod limits;
+mod oauth;
+mod start;
+mod storefront;
