@@ -25,17 +25,13 @@ impl Clock {
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the one line that reads the clock"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "the one line that reads the clock")]
         let system = chrono::Utc::now();
         system + TimeDelta::milliseconds(self.shift.load(Ordering::SeqCst))
     }
 
     /// Moves this clock and every clone of it: how tests let ninety days pass in seconds.
     pub fn advance(&self, by: TimeDelta) {
-        self.shift
-            .fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+        self.shift.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 }

@@ -1,6 +1,17 @@
 //! cert-manager for Shopify tokens: the operator, as a library that its binary and its tests share.
 
 pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod core;
 pub mod duration;
+pub mod kubernetes;
+pub mod lease;
+pub mod metrics;
+pub mod run;
+pub mod selector;
+pub mod server;
+pub mod shopify;
+pub mod telemetry;
+pub mod time;

@@ -1,2 +1,74 @@
 //! The operator binary.
-fn main() {}
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::bail;
+use shopify_token_operator::{
+    cli::{self, Cli, Command, RunOptions},
+    controller, run, telemetry,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::read();
+    match execute(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = told(&error), "failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<()> {
+    telemetry::init(cli.log.log_format, cli.log.log_level)?;
+    match cli.command {
+        Command::Run(options) => operate(options).await,
+        Command::Crd => print(&cli::crds()?),
+        // controller::uninstall(client, shopify, options.timeout).await, once it is there.
+        Command::Uninstall(_) => bail!("this build can't uninstall yet"),
+        Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+/// An error and what caused it. Some errors, kube's among them, tell their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// The first signal asks for a clean stop, the second one ends the process.
+async fn operate(options: RunOptions) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = CancellationToken::new();
+    let signals = async {
+        either(&mut interrupt, &mut terminate).await;
+        shutdown.cancel();
+        either(&mut interrupt, &mut terminate).await;
+    };
+    let ground = run::Ground::of(&options).await?;
+    tokio::select! {
+        ended = run::run(&options, ground, controller::run, shutdown.clone()) => ended,
+        () = signals => bail!("a second signal: what was under way is cut off"),
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}

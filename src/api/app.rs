@@ -25,27 +25,23 @@ pub const NEWEST_API_VERSION: &str = "2026-10";
     status = "ShopifyAppStatus",
     derive = "PartialEq",
     doc = "The identity Shopify tokens are issued with: client id, client secret, API version.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Tokens", type_ = "integer", json_path = ".status.tokens.total"),
     printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
-    ),
-    printcolumn(
-        name = "API Version",
-        type_ = "string",
-        json_path = ".spec.apiVersion",
+        name = "On Current Secret",
+        type_ = "integer",
+        json_path = ".status.tokens.onCurrentSecret",
         priority = "1"
     ),
     printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+        name = "Safe To Revoke Old",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"SafeToRevokeOldSecret\")].status",
+        priority = "1"
+    ),
+    printcolumn(name = "API Version", type_ = "string", json_path = ".spec.apiVersion", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
@@ -53,10 +49,7 @@ pub struct ShopifyAppSpec {
     /// Secret of this namespace with `client_id`, `client_secret` and, in a rotation, `previous_client_secret`.
     pub credentials_ref: LocalRef,
     /// Version of the Admin and Storefront API, such as `2026-10`. Default: the newest this release knows.
-    #[schemars(
-        length(min = 7, max = 8),
-        regex(pattern = r"^([0-9]{4}-(01|04|07|10)|unstable)$")
-    )]
+    #[schemars(length(min = 7, max = 8), regex(pattern = r"^([0-9]{4}-(01|04|07|10)|unstable)$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The Admin API storefront tokens are managed with. Default GraphQL.
@@ -68,7 +61,7 @@ pub struct ShopifyAppSpec {
     pub grants: Vec<Grant>,
 }
 
-/// Which Admin API manages storefront tokens.
+/// The Admin API that storefront tokens are managed with: GraphQL (default), or REST, which is legacy.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum AdminApi {
     /// GraphQL Admin API.
@@ -83,19 +76,19 @@ pub enum AdminApi {
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// Namespaces, by their labels. An empty selector is every namespace.
+    #[schemars(schema_with = "schema::label_selector")]
     pub namespaces: LabelSelector,
     /// Shops: a domain, or `*.myshopify.com` for every one. Absent: every shop.
     #[schemars(
         length(max = 100),
-        inner(
-            length(max = 255),
-            regex(pattern = r"^(\*|[a-z0-9][a-z0-9-]*)\.myshopify\.com$")
-        )
+        inner(length(max = 77), regex(pattern = r"^(\*|[a-z0-9][a-z0-9-]*)\.myshopify\.com$"))
     )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shops: Vec<String>,
     /// Sources. Absent: every source.
     #[schemars(length(max = 6))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceKind>,
 }
@@ -151,12 +144,7 @@ fn unseen() -> i64 {
 
 impl Default for ShopifyAppStatus {
     fn default() -> Self {
-        Self {
-            observed_generation: unseen(),
-            conditions: Vec::new(),
-            tokens: None,
-            last_failure: None,
-        }
+        Self { observed_generation: unseen(), conditions: Vec::new(), tokens: None, last_failure: None }
     }
 }
 

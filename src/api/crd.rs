@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions, generated from the types.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -10,25 +10,36 @@ use super::{ShopifyApp, ShopifyToken};
 /// Both CustomResourceDefinitions, as `crds/` holds them.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
-        unseen_by_default(ShopifyApp::crd()),
-        unseen_by_default(ShopifyToken::crd()),
-    ]
+    vec![finish(ShopifyApp::crd()), finish(ShopifyToken::crd())]
+}
+
+fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let schemas = crd.spec.versions.iter_mut();
+    for schema in schemas.filter_map(|v| v.schema.as_mut()?.open_api_v3_schema.as_mut()) {
+        null_is_absent(schema);
+        let properties = schema.properties.iter_mut().flatten();
+        for (_, status) in properties.filter(|(name, _)| *name == "status") {
+            unseen_by_default(status);
+        }
+    }
+    crd
 }
 
 /// Defaults `status.observedGeneration` to -1, so that kstatus never takes a first-seen object for "Current".
-fn unseen_by_default(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let status = crd.spec.versions.iter_mut().filter_map(|v| {
-        v.schema
-            .as_mut()?
-            .open_api_v3_schema
-            .as_mut()?
-            .properties
-            .as_mut()?
-            .get_mut("status")
-    });
-    for schema in status {
-        schema.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+fn unseen_by_default(status: &mut JSONSchemaProps) {
+    status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+}
+
+/// The derive makes every `Option` nullable. The API server drops a null of a field that isn't, so
+/// that `has()` in a rule, and every reader, sees the same for `rotation: null` as for no rotation.
+fn null_is_absent(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    let properties = schema.properties.iter_mut().flatten();
+    properties.for_each(|(_, schema)| null_is_absent(schema));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        null_is_absent(items);
     }
-    crd
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        null_is_absent(values);
+    }
 }

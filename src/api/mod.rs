@@ -1,18 +1,20 @@
 //! The custom resources: what users write and see, with every rule the API server checks.
 
-#![allow(
-    unreachable_pub,
-    reason = "KubeSchema repeats each struct in a scope of its own"
-)]
+#![allow(unreachable_pub, reason = "KubeSchema repeats each struct in a scope of its own")]
+#![allow(clippy::doc_markdown, reason = "`kubectl explain` prints the comments as they are")]
+#![allow(clippy::duplicated_attributes, reason = "it compares arguments of different columns")]
 
 pub mod app;
 pub mod crd;
 mod schema;
+pub mod secret;
 pub mod source;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
-pub use app::{ShopifyApp, ShopifyAppSpec, ShopifyAppStatus};
+pub use app::{AdminApi, ShopifyApp, ShopifyAppSpec, ShopifyAppStatus};
 pub use source::{Source, SourceKind, SourceRef};
 pub use status::{ShopifyTokenStatus, TokenSecretStatus};
 pub use token::{ShopifyToken, ShopifyTokenSpec};

@@ -1,29 +1,45 @@
 //! Schemas that several fields share.
+//!
+//! Rules stand in CEL rather than in `pattern` wherever a regular expression alone would be the
+//! message. In a rule's string literals a backslash is written `\\`, and once more in Rust's.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// Units Kubernetes users know; no nanoseconds, no sign. At most one `h`, `m` and `s` each.
-const DURATION: &str =
-    r"^([0-9]{1,7}(\.[0-9]{1,3})?h)?([0-9]{1,9}(\.[0-9]{1,3})?m)?([0-9]{1,9}(\.[0-9]{1,3})?s)?$";
+/// Matches durations of at most one `h`, `m` and `s` each, for numbers that can't overflow CEL's.
+macro_rules! is_duration {
+    ($text:literal) => {
+        concat!(
+            $text,
+            r".matches('^([0-9]{1,6}(\\.[0-9]{1,3})?h)?([0-9]{1,7}(\\.[0-9]{1,3})?m)?(([0-9]{1,9}|[1-3][0-9]{9})(\\.[0-9]{1,9})?s)?$')"
+        )
+    };
+}
 
 /// A duration of one second to 100 years, as Go and Kubernetes write them: `90s`, `1h30m`, `720h`.
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "string", "minLength": 2, "maxLength": 32, "pattern": DURATION,
+        "type": "string", "minLength": 1, "maxLength": 32,
         "x-kubernetes-validations": [{
-            "rule": "duration(self) >= duration('1s') && duration(self) <= duration('876000h')",
-            "message": "must be a duration from 1s to 876000h, such as 90s, 1h30m or 720h",
+            "rule": concat!(
+                "size(self) > 0 && ", is_duration!("self"),
+                " && duration(self) >= duration('1s') && duration(self) <= duration('876000h')",
+            ),
+            "message": "must be a duration from 1s to 876000h in h, m and s, such as 90s, 1h30m or 720h",
         }],
     })
 }
 
-/// Like [`duration`], and zero, which switches the feature off.
+/// Like [`duration`], and zero, which switches the feature off: `0` without quotes too.
 pub(super) fn duration_or_zero(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "string", "minLength": 1, "maxLength": 32, "pattern": format!("^0$|{DURATION}"),
+        "x-kubernetes-int-or-string": true, "maxLength": 32,
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
         "x-kubernetes-validations": [{
-            "rule": "self == '0' || duration(self) == duration('0s') || (duration(self) >= duration('1s') && duration(self) <= duration('876000h'))",
-            "message": "must be 0 or a duration from 1s to 876000h, such as 15m or 1h",
+            "rule": concat!(
+                "string(self).matches('^0(ns|s|m|h)?$') || size(string(self)) > 0 && ", is_duration!("string(self)"),
+                " && duration(string(self)) >= duration('1s') && duration(string(self)) <= duration('876000h')",
+            ),
+            "message": "must be 0, or a duration from 1s to 876000h in h, m and s, such as 15m or 1h",
         }],
     })
 }
@@ -41,22 +57,42 @@ pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[-._a-zA-Z0-9]+$" })
 }
 
-/// Labels or annotations a template may set: never Kubernetes' own or this operator's.
-pub(super) fn template_metadata(_: &mut SchemaGenerator) -> Schema {
+/// Labels a template may set: never Kubernetes' own or this operator's.
+pub(super) fn template_labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object", "maxProperties": 32,
+        "additionalProperties": {
+            "type": "string", "maxLength": 63,
+            "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        },
+        "x-kubernetes-validations": template_keys(),
+    })
+}
+
+/// Annotations a template may set: never Kubernetes' own or this operator's.
+pub(super) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object", "maxProperties": 32,
         "additionalProperties": { "type": "string", "maxLength": 4096 },
-        "x-kubernetes-validations": [
-            {
-                "rule": "self.all(k, !k.matches('^([^/]*\\\\.)?kubernetes\\\\.io/') && !k.matches('^([^/]*\\\\.)?k8s\\\\.io/'))",
-                "message": "must not set a kubernetes.io or k8s.io label or annotation: they are Kubernetes' own",
-            },
-            {
-                "rule": "self.all(k, !k.startsWith('tokens.shopify-operator.dev/'))",
-                "message": "must not set a tokens.shopify-operator.dev label or annotation: the operator's record is kept there",
-            },
-        ],
+        "x-kubernetes-validations": template_keys(),
     })
+}
+
+fn template_keys() -> serde_json::Value {
+    serde_json::json!([
+        {
+            "rule": r"self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+            "message": "a key must be a name such as team or example.com/team: at most 63 letters, digits, '-', '_' and '.', after an optional lower-case DNS prefix and '/'",
+        },
+        {
+            "rule": r"self.all(k, !k.matches('^([^/]*\\.)?(kubernetes|k8s)\\.io/'))",
+            "message": "keys under kubernetes.io and k8s.io are Kubernetes' own: use a prefix of yours, or none",
+        },
+        {
+            "rule": "self.all(k, !k.startsWith('tokens.shopify-operator.dev/'))",
+            "message": "keys under tokens.shopify-operator.dev are the operator's record: use a prefix of yours, or none",
+        },
+    ])
 }
 
 /// Data of the Secret: key to minijinja template.
@@ -66,12 +102,12 @@ pub(super) fn template_data(_: &mut SchemaGenerator) -> Schema {
         "additionalProperties": { "type": "string", "maxLength": 65_536 },
         "x-kubernetes-validations": [
             {
-                "rule": "self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))",
+                "rule": r"self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))",
                 "message": "a key may have letters, digits, '-', '_' and '.', and at most 253 of them",
             },
             {
                 "rule": "self.all(k, !(k in ['access_token', 'previous_access_token']))",
-                "message": "access_token and previous_access_token are the operator's own keys; choose another name",
+                "message": "access_token and previous_access_token are the operator's own keys: choose another name",
             },
         ],
     })
@@ -82,9 +118,49 @@ pub(super) fn secret_type(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string", "minLength": 1, "maxLength": 253,
         "x-kubernetes-validations": [{
-            "rule": "!self.matches('^([^/]*\\\\.)?kubernetes\\\\.io/') && !self.matches('^([^/]*\\\\.)?helm\\\\.sh/')",
-            "message": "must be Opaque or a type of your own: kubernetes.io and helm.sh types have a meaning of their own",
+            "rule": r"!self.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|helm\\.sh)/')",
+            "message": "must be Opaque or a type of your own: those under kubernetes.io, k8s.io and helm.sh are acted upon by others",
         }],
+    })
+}
+
+/// A label selector (`metav1.LabelSelector`), with the rules that the API server has for its own.
+pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object", "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": {
+                "description": "Labels that must be there with these values.",
+                "type": "object", "maxProperties": 32,
+                "additionalProperties": { "type": "string", "maxLength": 63 },
+            },
+            "matchExpressions": {
+                "description": "Requirements of labels, all of which must be met.",
+                "type": "array", "maxItems": 32, "x-kubernetes-list-type": "atomic",
+                "items": {
+                    "type": "object", "required": ["key", "operator"],
+                    "properties": {
+                        "key": {
+                            "description": "Key of the label.",
+                            "type": "string", "minLength": 1, "maxLength": 317,
+                        },
+                        "operator": {
+                            "description": "How the label's value relates to `values`: In, NotIn, Exists or DoesNotExist.",
+                            "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                        },
+                        "values": {
+                            "description": "Values, for In and NotIn only.",
+                            "type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic",
+                            "items": { "type": "string", "maxLength": 63 },
+                        },
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "message": "In and NotIn need values; Exists and DoesNotExist take none",
+                    }],
+                },
+            },
+        },
     })
 }
 

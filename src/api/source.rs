@@ -45,10 +45,7 @@ pub struct AppRef {
     #[schemars(schema_with = "schema::object_name")]
     pub name: String,
     /// Its namespace, when it isn't this one and its grants allow it.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
@@ -85,6 +82,10 @@ pub struct ClientCredentials {
 /// `offline`.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.migrate) && self.migrate && has(self.expiring) && !self.expiring)")
+        .message("migrate turns a non-expiring token into an expiring one: leave expiring out, or set it to true"),
+)]
 pub struct Offline {
     /// The app whose client id and secret are used.
     pub app_ref: AppRef,
@@ -118,11 +119,11 @@ pub struct Delegate {
     /// The ShopifyToken whose Admin API token is the parent.
     pub admin_token_ref: LocalRef,
     /// Scopes of the delegate: the same as its parent's or fewer.
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 100)))]
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$")))]
     pub scopes: Vec<String>,
     /// How long it lives. Default 1h; never longer than its parent.
     #[schemars(schema_with = "schema::duration")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Duration>,
 }
 
@@ -144,7 +145,7 @@ pub struct CustomerAccount {
     pub client_type: ClientType,
 }
 
-/// Kind of an OAuth client (RFC 6749, section 2.1).
+/// Kind of the OAuth client (RFC 6749, section 2.1): Confidential has a client secret; Public has none.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ClientType {
     /// Has a client secret.
@@ -153,10 +154,8 @@ pub enum ClientType {
     Public,
 }
 
-/// The six kinds of source.
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
+/// Kind of source: ClientCredentials, Offline, Storefront, Delegate, Custom or CustomerAccount.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum SourceKind {
     /// OAuth client-credentials grant.
     ClientCredentials,
@@ -209,16 +208,12 @@ impl Source {
     #[must_use]
     pub fn one(&self) -> Option<SourceRef<'_>> {
         let mut set = [
-            self.client_credentials
-                .as_ref()
-                .map(SourceRef::ClientCredentials),
+            self.client_credentials.as_ref().map(SourceRef::ClientCredentials),
             self.offline.as_ref().map(SourceRef::Offline),
             self.storefront.as_ref().map(SourceRef::Storefront),
             self.delegate.as_ref().map(SourceRef::Delegate),
             self.custom.as_ref().map(SourceRef::Custom),
-            self.customer_account
-                .as_ref()
-                .map(SourceRef::CustomerAccount),
+            self.customer_account.as_ref().map(SourceRef::CustomerAccount),
         ]
         .into_iter()
         .flatten();
@@ -249,10 +244,7 @@ impl<'a> SourceRef<'a> {
         match self {
             Self::ClientCredentials(s) => Some(&s.app_ref),
             Self::Offline(s) => Some(&s.app_ref),
-            Self::Storefront(_)
-            | Self::Delegate(_)
-            | Self::Custom(_)
-            | Self::CustomerAccount(_) => None,
+            Self::Storefront(_) | Self::Delegate(_) | Self::Custom(_) | Self::CustomerAccount(_) => None,
         }
     }
 
@@ -262,10 +254,7 @@ impl<'a> SourceRef<'a> {
         match self {
             Self::Storefront(s) => Some(&s.admin_token_ref),
             Self::Delegate(s) => Some(&s.admin_token_ref),
-            Self::ClientCredentials(_)
-            | Self::Offline(_)
-            | Self::Custom(_)
-            | Self::CustomerAccount(_) => None,
+            Self::ClientCredentials(_) | Self::Offline(_) | Self::Custom(_) | Self::CustomerAccount(_) => None,
         }
     }
 

@@ -1,11 +1,10 @@
 //! `ShopifyToken`: one credential, one Secret.
 
-use std::collections::BTreeMap;
-
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+pub use super::secret::{CreationPolicy, Preset, SecretSpec, SecretTemplate, TemplateMetadata};
 use super::{
     schema,
     source::{Source, SourceRef},
@@ -25,6 +24,14 @@ use crate::duration::{self, Duration};
     status = "ShopifyTokenStatus",
     derive = "PartialEq",
     doc = "One Shopify credential, kept alive and written into one Secret.",
+    validation = Rule::new("!has(self.spec.source.storefront) || self.spec.source.storefront.adminTokenRef.name != self.metadata.name")
+        .message("adminTokenRef must name another ShopifyToken: one that holds an Admin API token"),
+    validation = Rule::new("!has(self.spec.source.delegate) || self.spec.source.delegate.adminTokenRef.name != self.metadata.name")
+        .message("adminTokenRef must name another ShopifyToken: one that holds an Admin API token"),
+    validation = Rule::new("!has(self.spec.source.offline) || size(self.metadata.name) <= 246")
+        .message("the name of an offline ShopifyToken may have at most 246 characters: the operator keeps the refresh token in a Secret <name>-record"),
+    validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.secret) || !has(self.spec.secret.name) || self.spec.secret.name != self.metadata.name + '-record'")
+        .message("secret.name must not be <name>-record: the operator keeps the refresh token in that Secret, apart from the one applications mount"),
     selectable = ".spec.shop",
     selectable = ".status.source",
     printcolumn(name = "Source", type_ = "string", json_path = ".status.source"),
@@ -73,41 +80,36 @@ use crate::duration::{self, Duration};
 )]
 pub struct ShopifyTokenSpec {
     /// Permanent domain of the shop, such as `acme.myshopify.com`. Immutable.
-    #[schemars(
-        length(min = 15, max = 255),
-        regex(pattern = r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$")
-    )]
+    #[schemars(length(min = 15, max = 77), regex(pattern = r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the shop is immutable: make a new ShopifyToken"))]
     pub shop: String,
     /// Where the credential comes from: exactly one.
     pub source: Source,
     /// Scopes the credential must have before it is published. `write_x` implies `read_x`.
-    #[schemars(
-        length(max = 100),
-        inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$"))
-    )]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$")))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_scopes: Vec<String>,
-    /// How long before its expiry a credential is renewed, such as `8h`.
+    /// How long before its expiry a credential is renewed, such as `8h`. Excludes renewBeforePercentage.
     #[schemars(schema_with = "schema::duration")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<Duration>,
-    /// The same as a percentage of its lifetime. Default 33.
+    /// The same as a percentage of its lifetime, 1 to 90. Default 33.
     #[schemars(range(min = 1, max = 90))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
     /// Rotation of credentials that don't expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
-    /// How often the credential is verified at Shopify; `0` never. Default 1h.
+    /// How often the credential is verified at Shopify, such as `15m`; `0` never. Default 1h.
     #[schemars(schema_with = "schema::duration_or_zero")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "duration_or_zero", skip_serializing_if = "Option::is_none")]
     pub verify_interval: Option<Duration>,
     /// The Secret that applications mount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSpec>,
     /// Workloads of this namespace that are restarted after the Secret has changed.
     #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollout_restart_targets: Vec<RolloutRestartTarget>,
     /// What happens to the credential when this object is deleted. Default Revoke.
@@ -124,11 +126,11 @@ pub struct ShopifyTokenSpec {
 pub struct Rotation {
     /// Age at which a credential that never expires is replaced. Default: never.
     #[schemars(schema_with = "schema::duration")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
     /// How long the old credential stays valid after the new Secret has been written. Default 24h.
     #[schemars(schema_with = "schema::duration")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Duration>,
     /// Any change of this text is exactly one rotation. The value at the first issue counts as done.
     #[schemars(length(max = 256))]
@@ -136,83 +138,7 @@ pub struct Rotation {
     pub trigger: Option<String>,
 }
 
-/// The Secret that applications mount.
-#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretSpec {
-    /// Name of the Secret. Default: the name of this object.
-    #[schemars(schema_with = "schema::object_name")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Adds the keys that a consumer expects.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<Preset>,
-    /// Type, metadata and further keys of the Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub template: Option<SecretTemplate>,
-    /// Who makes and owns the Secret. Default Owner.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub creation_policy: Option<CreationPolicy>,
-}
-
-/// A set of environment names that a consumer expects.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum Preset {
-    /// Shopify Hydrogen: `PUBLIC_STOREFRONT_API_TOKEN`, `PUBLIC_STORE_DOMAIN`, …
-    Hydrogen,
-    /// Shopify's Node library: `SHOPIFY_ACCESS_TOKEN`, `SHOPIFY_SHOP`, `SHOPIFY_API_VERSION`, …
-    Node,
-    /// Shopify's Ruby library: `SHOPIFY_ACCESS_TOKEN`, `SHOPIFY_SHOP_DOMAIN`, `SHOPIFY_API_VERSION`, …
-    Ruby,
-    /// Shopify's Python library: `SHOPIFY_ACCESS_TOKEN`, `SHOPIFY_SHOP_URL`, `SHOPIFY_API_VERSION`, …
-    Python,
-}
-
-/// Type, metadata and further keys of the Secret.
-#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretTemplate {
-    /// Type of the Secret. Default Opaque. It can't be changed once the Secret exists.
-    #[schemars(schema_with = "schema::secret_type")]
-    #[serde(rename = "type")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub type_: Option<String>,
-    /// Labels and annotations of the Secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<TemplateMetadata>,
-    /// Further keys: text with minijinja expressions such as `{{ access_token }}`.
-    #[schemars(schema_with = "schema::template_data")]
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub data: BTreeMap<String, String>,
-}
-
-/// Labels and annotations of the Secret.
-#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TemplateMetadata {
-    /// Labels.
-    #[schemars(schema_with = "schema::template_metadata")]
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Annotations.
-    #[schemars(schema_with = "schema::template_metadata")]
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Who makes and owns the Secret.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum CreationPolicy {
-    /// Made and owned by the operator; goes with the ShopifyToken.
-    #[default]
-    Owner,
-    /// Made by the operator; stays when the ShopifyToken goes.
-    Orphan,
-    /// The operator's keys in a Secret that is there; taken out on deletion.
-    Merge,
-}
-
-/// What happens to the credential when its ShopifyToken is deleted.
+/// What happens when this object is deleted. Revoke (default): the credential is revoked, where Shopify can. Retain: credential and Secret both stay.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum DeletionPolicy {
     /// Revoked at Shopify, where Shopify can.
@@ -233,7 +159,7 @@ pub struct RolloutRestartTarget {
     pub name: String,
 }
 
-/// Kinds of workload that have rollouts.
+/// Kind of the workload, of `apps/v1`: Deployment, StatefulSet or DaemonSet.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.
@@ -242,6 +168,22 @@ pub enum WorkloadKind {
     StatefulSet,
     /// `apps/v1` DaemonSet.
     DaemonSet,
+}
+
+/// YAML reads `verifyInterval: 0` as a number.
+fn duration_or_zero<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Input {
+        Duration(Duration),
+        Seconds(u8),
+    }
+    match Option::<Input>::deserialize(input)? {
+        Some(Input::Duration(duration)) => Ok(Some(duration)),
+        Some(Input::Seconds(0)) => Ok(Some(std::time::Duration::ZERO.into())),
+        Some(Input::Seconds(_)) => Err(D::Error::custom("a duration needs a unit, such as 1h")),
+        None => Ok(None),
+    }
 }
 
 impl ShopifyTokenSpec {
@@ -254,19 +196,13 @@ impl ShopifyTokenSpec {
     /// How long an old credential stays valid. Default 24 h.
     #[must_use]
     pub fn overlap(&self) -> chrono::TimeDelta {
-        self.rotation
-            .as_ref()
-            .and_then(|r| r.overlap)
-            .map_or(chrono::TimeDelta::hours(24), duration::to_delta)
+        self.rotation.as_ref().and_then(|r| r.overlap).map_or(chrono::TimeDelta::hours(24), duration::to_delta)
     }
 
     /// Age at which a credential that never expires is replaced.
     #[must_use]
     pub fn rotation_interval(&self) -> Option<chrono::TimeDelta> {
-        self.rotation
-            .as_ref()
-            .and_then(|r| r.interval)
-            .map(duration::to_delta)
+        self.rotation.as_ref().and_then(|r| r.interval).map(duration::to_delta)
     }
 
     /// The text whose change asks for a rotation.
@@ -278,9 +214,7 @@ impl ShopifyTokenSpec {
     /// How often the credential is verified; `None` never. Default 1 h.
     #[must_use]
     pub fn verify_interval(&self) -> Option<chrono::TimeDelta> {
-        let interval = self
-            .verify_interval
-            .map_or(chrono::TimeDelta::hours(1), duration::to_delta);
+        let interval = self.verify_interval.map_or(chrono::TimeDelta::hours(1), duration::to_delta);
         (interval > chrono::TimeDelta::zero()).then_some(interval)
     }
 
@@ -293,10 +227,7 @@ impl ShopifyTokenSpec {
     /// Who makes and owns the Secret. Default Owner.
     #[must_use]
     pub fn creation_policy(&self) -> CreationPolicy {
-        self.secret
-            .as_ref()
-            .and_then(|s| s.creation_policy)
-            .unwrap_or_default()
+        self.secret.as_ref().and_then(|s| s.creation_policy).unwrap_or_default()
     }
 
     /// What happens to the credential on deletion. Default Revoke.
@@ -316,11 +247,6 @@ impl ShopifyToken {
     /// Name of the Secret that applications mount. Default: the name of this object.
     #[must_use]
     pub fn secret_name(&self) -> &str {
-        self.spec
-            .secret
-            .as_ref()
-            .and_then(|s| s.name.as_deref())
-            .or(self.metadata.name.as_deref())
-            .unwrap_or_default()
+        self.spec.secret.as_ref().and_then(|s| s.name.as_deref()).or(self.metadata.name.as_deref()).unwrap_or_default()
     }
 }

@@ -21,29 +21,17 @@ pub fn next_attempt(
     now: Timestamp,
     random: f64,
 ) -> Timestamp {
-    let cap = if failure.is_stalled() {
-        STALLED_CAP
-    } else {
-        CAP
-    };
+    let cap = if failure.is_stalled() { STALLED_CAP } else { CAP };
     let doublings = u32::try_from(attempts.clamp(1, 16) - 1).unwrap_or_default();
     let ceiling = (FIRST * 2i32.pow(doublings)).min(cap);
     let ceiling = match expires_at.map(|at| at - now) {
         Some(left) if left > TimeDelta::zero() => ceiling.min(left / 8),
         _ => ceiling,
     };
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "at most 10 minutes in milliseconds"
-    )]
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "at most 10 minutes in milliseconds"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "at most 10 minutes in milliseconds")]
+    #[allow(clippy::cast_precision_loss, reason = "at most 10 minutes in milliseconds")]
     let jittered = TimeDelta::milliseconds((ceiling.num_milliseconds() as f64 * random) as i64);
-    now + jittered
-        .max(FIRST)
-        .max(failure.retry_after.unwrap_or_default().min(STALLED_CAP))
+    now + jittered.max(FIRST).max(failure.retry_after.unwrap_or_default().min(STALLED_CAP))
 }
 
 #[cfg(test)]
@@ -56,8 +44,7 @@ mod tests {
         let now = Timestamp::default();
         let wait = |reason, attempts, expires_in: Option<i64>, random| {
             let expires_at = expires_in.map(|s| now + TimeDelta::seconds(s));
-            (next_attempt(&Failure::new(reason, ""), attempts, expires_at, now, random) - now)
-                .num_seconds()
+            (next_attempt(&Failure::new(reason, ""), attempts, expires_at, now, random) - now).num_seconds()
         };
         assert_eq!(wait(Reason::BackingOff, 1, None, 0.99), 5);
         assert_eq!(wait(Reason::BackingOff, 4, None, 1.0), 40);
@@ -72,13 +59,7 @@ mod tests {
     #[test]
     fn honours_retry_after() {
         let now = Timestamp::default();
-        let failure = Failure {
-            retry_after: Some(TimeDelta::seconds(42)),
-            ..Failure::new(Reason::BackingOff, "")
-        };
-        assert_eq!(
-            next_attempt(&failure, 1, None, now, 0.0) - now,
-            TimeDelta::seconds(42)
-        );
+        let failure = Failure { retry_after: Some(TimeDelta::seconds(42)), ..Failure::new(Reason::BackingOff, "") };
+        assert_eq!(next_attempt(&failure, 1, None, now, 0.0) - now, TimeDelta::seconds(42));
     }
 }

@@ -44,16 +44,10 @@ pub fn check(bytes: &[u8], place: &str) -> Result<SecretString, Failure> {
         return invalid(&format!("ends in a newline ({} bytes)", bytes.len()));
     }
     if let Some(at) = text.chars().position(char::is_control) {
-        return invalid(&format!(
-            "has a control character at position {at} of {}",
-            text.chars().count()
-        ));
+        return invalid(&format!("has a control character at position {at} of {}", text.chars().count()));
     }
     if let Some(at) = text.chars().position(char::is_whitespace) {
-        return invalid(&format!(
-            "has white space at position {at} of {}",
-            text.chars().count()
-        ));
+        return invalid(&format!("has white space at position {at} of {}", text.chars().count()));
     }
     if !text.is_ascii() {
         return invalid("has characters outside ASCII");
@@ -76,25 +70,12 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be_a_token_and_never_shows_it() {
-        let values: [&[u8]; 7] = [
-            b"",
-            b"canary\n",
-            b"can ary",
-            b"can\x07ary",
-            b"\xffcanary",
-            "cänary".as_bytes(),
-            &[b'x'; 5000],
-        ];
+        let values: [&[u8]; 7] =
+            [b"", b"canary\n", b"can ary", b"can\x07ary", b"\xffcanary", "cänary".as_bytes(), &[b'x'; 5000]];
         for value in values {
             let failure = check(value, "key \"token\" of Secret \"shop\"").unwrap_err();
             assert_eq!(failure.reason, Reason::InvalidCredential);
-            assert!(
-                failure
-                    .message
-                    .starts_with("key \"token\" of Secret \"shop\""),
-                "{}",
-                failure.message
-            );
+            assert!(failure.message.starts_with("key \"token\" of Secret \"shop\""), "{}", failure.message);
             assert!(!failure.message.contains("canary"), "{}", failure.message);
         }
         assert_eq!(check(b"shpat_1", "x").unwrap().expose_secret(), "shpat_1");

@@ -23,13 +23,7 @@ impl Failure {
     /// A failure with a reason and a message.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            retry_after: None,
-            unreachable: false,
-            may_settle: false,
-        }
+        Self { reason, message: message.into(), retry_after: None, unreachable: false, may_settle: false }
     }
 
     /// Whether a person must act.

@@ -27,10 +27,7 @@ impl Marker {
         let (_, marker) = title.rsplit_once(SIGN)?;
         let (uid, revision) = marker.split_once(':')?;
         let revision = revision.parse().ok().filter(|r| *r > 0)?;
-        (!uid.is_empty()).then(|| Self {
-            uid: uid.to_owned(),
-            revision,
-        })
+        (!uid.is_empty()).then(|| Self { uid: uid.to_owned(), revision })
     }
 }
 
@@ -40,10 +37,7 @@ mod tests {
 
     #[test]
     fn title_and_marker_are_inverse() {
-        let marker = Marker {
-            uid: "0a1b".into(),
-            revision: 12,
-        };
+        let marker = Marker { uid: "0a1b".into(), revision: 12 };
         assert_eq!(marker.title("web #stok: x"), "web #stok: x #stok:0a1b:12");
         assert_eq!(Marker::parse(&marker.title("web #stok: x")), Some(marker));
     }

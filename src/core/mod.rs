@@ -3,9 +3,15 @@
 pub mod backoff;
 pub mod credential;
 pub mod failure;
+pub mod issuer;
 pub mod marker;
+pub mod plan;
+pub mod record;
+pub mod render;
 pub mod renewal;
 pub mod scopes;
+pub mod secret;
+pub mod status;
 pub mod vocabulary;
 
 /// Time inside the operator: UTC. Kubernetes' own time types are converted at the boundary.

@@ -32,10 +32,7 @@ pub fn lifetime(expires_in: Option<&serde_json::Value>) -> Lifetime {
         Some(s) if !s.is_finite() => Lifetime::Unusual("an expires_in that isn't a number"),
         Some(s) if s < 1.0 => Lifetime::Unusual("an expires_in below 1 second"),
         Some(s) if s > 34_560_000.0 => Lifetime::Unusual("an expires_in above 400 days"),
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "checked above to lie in 1..=34,560,000"
-        )]
+        #[allow(clippy::cast_possible_truncation, reason = "checked above to lie in 1..=34,560,000")]
         Some(s) => Lifetime::Stated(TimeDelta::seconds(s as i64)),
     }
 }
@@ -44,10 +41,7 @@ pub fn lifetime(expires_in: Option<&serde_json::Value>) -> Lifetime {
 #[must_use]
 pub fn renew_before(spec: &ShopifyTokenSpec, lifetime: TimeDelta) -> (TimeDelta, bool) {
     let third = lifetime / 3;
-    match (
-        spec.renew_before.map(duration::to_delta),
-        spec.renew_before_percentage,
-    ) {
+    match (spec.renew_before.map(duration::to_delta), spec.renew_before_percentage) {
         (Some(wish), _) if wish < lifetime => (wish, false),
         (Some(_), _) => (third, true),
         (None, Some(percent)) => (lifetime * percent.clamp(1, 90) / 100, false),
@@ -59,25 +53,27 @@ pub fn renew_before(spec: &ShopifyTokenSpec, lifetime: TimeDelta) -> (TimeDelta,
 /// `renewBefore` that depends on the object alone, in whole seconds (status keeps no fraction, and a
 /// gate that differs from it would re-queue for ever).
 #[must_use]
-pub fn renewal_time(
-    spec: &ShopifyTokenSpec,
-    uid: &str,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-) -> Timestamp {
+pub fn renewal_time(spec: &ShopifyTokenSpec, uid: &str, issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
     let (before, _) = renew_before(spec, expires_at - issued_at);
     let jitter = spread(uid, before / 10);
-    (expires_at - before - jitter)
-        .max(issued_at)
-        .trunc_subsecs(0)
+    (expires_at - before - jitter).max(issued_at).trunc_subsecs(0)
 }
 
 /// A duration below `limit` that depends on the object alone.
 #[must_use]
 pub fn spread(uid: &str, limit: TimeDelta) -> TimeDelta {
-    let digest = Sha256::digest(uid.as_bytes());
-    let share = i32::from(u16::from_be_bytes([digest[0], digest[1]]));
-    limit * share / 65_536
+    limit * i32::from(hash(uid)) / 65_536
+}
+
+/// A number in `0.0..1.0` that depends on the text alone: spreads what would else happen at once.
+#[must_use]
+pub fn share(text: &str) -> f64 {
+    f64::from(hash(text)) / 65_536.0
+}
+
+fn hash(text: &str) -> u16 {
+    let digest = Sha256::digest(text.as_bytes());
+    u16::from_be_bytes([digest[0], digest[1]])
 }
 
 #[cfg(test)]
@@ -108,11 +104,7 @@ mod tests {
             (json!(34_560_000), 34_560_000),
             (json!(1.9), 1),
         ] {
-            assert_eq!(
-                lifetime(Some(&value)),
-                Lifetime::Stated(TimeDelta::seconds(seconds)),
-                "{value}"
-            );
+            assert_eq!(lifetime(Some(&value)), Lifetime::Stated(TimeDelta::seconds(seconds)), "{value}");
         }
         for value in [
             json!(0),
@@ -126,10 +118,7 @@ mod tests {
             json!(true),
             json!(null),
         ] {
-            assert!(
-                matches!(lifetime(Some(&value)), Lifetime::Unusual(_)),
-                "{value}"
-            );
+            assert!(matches!(lifetime(Some(&value)), Lifetime::Unusual(_)), "{value}");
         }
         assert!(matches!(lifetime(None), Lifetime::Unusual(_)));
     }
@@ -138,16 +127,10 @@ mod tests {
     fn renew_before_not_shorter_than_the_lifetime_is_ignored() {
         let day = TimeDelta::hours(24);
         let with = |text: &str| spec(json!({"renewBefore": text}));
-        assert_eq!(
-            renew_before(&spec(json!({})), day),
-            (TimeDelta::hours(8), false)
-        );
+        assert_eq!(renew_before(&spec(json!({})), day), (TimeDelta::hours(8), false));
         assert_eq!(renew_before(&with("2h"), day), (TimeDelta::hours(2), false));
         assert_eq!(renew_before(&with("24h"), day), (TimeDelta::hours(8), true));
-        assert_eq!(
-            renew_before(&spec(json!({"renewBeforePercentage": 50})), day),
-            (TimeDelta::hours(12), false)
-        );
+        assert_eq!(renew_before(&spec(json!({"renewBeforePercentage": 50})), day), (TimeDelta::hours(12), false));
     }
 
     proptest! {

@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 /// Parses Shopify's comma-separated list.
 #[must_use]
 pub fn parse(list: &str) -> Vec<String> {
-    let scopes: BTreeSet<&str> = list
-        .split(',')
-        .map(str::trim)
-        .filter(|s| !s.is_empty())
-        .collect();
+    let scopes: BTreeSet<&str> = list.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
     scopes.into_iter().map(str::to_owned).collect()
 }
 
@@ -24,11 +20,7 @@ pub fn missing<'a>(required: &'a [String], granted: &[String]) -> Vec<&'a str> {
         }
         _ => false,
     };
-    required
-        .iter()
-        .map(String::as_str)
-        .filter(|scope| !has(scope) && !implied(scope))
-        .collect()
+    required.iter().map(String::as_str).filter(|scope| !has(scope) && !implied(scope)).collect()
 }
 
 #[cfg(test)]
@@ -39,16 +31,7 @@ mod tests {
     fn write_implies_read() {
         let granted = parse("write_products, unauthenticated_write_checkouts,read_orders");
         let required = |list: &str| parse(list);
-        assert!(
-            missing(
-                &required("read_products,write_products,unauthenticated_read_checkouts"),
-                &granted
-            )
-            .is_empty()
-        );
-        assert_eq!(
-            missing(&required("write_orders,read_themes"), &granted),
-            ["read_themes", "write_orders"]
-        );
+        assert!(missing(&required("read_products,write_products,unauthenticated_read_checkouts"), &granted).is_empty());
+        assert_eq!(missing(&required("write_orders,read_themes"), &granted), ["read_themes", "write_orders"]);
     }
 }

@@ -1,0 +1,283 @@
+//! The command line: flags, their environment variables, and what is refused at start.
+
+use std::{env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use chrono::TimeDelta;
+use clap::{
+    ArgAction, Args, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable,
+};
+
+use crate::{
+    api::crd,
+    core::vocabulary::OPERATOR,
+    selector,
+    shopify::{ConnectTo, parse_connect_to},
+    telemetry::{Format, Level},
+};
+
+/// cert-manager for Shopify tokens: issues, refreshes, rotates and revokes Shopify credentials into Kubernetes Secrets.
+///
+/// Each option can be set by the environment variable of the same name, too: `--admin-addr` by `ADMIN_ADDR`. The
+/// kubeconfig is found as kubectl finds it.
+#[derive(Debug, Parser)]
+#[command(name = OPERATOR, version)]
+pub struct Cli {
+    /// What is printed.
+    #[command(flatten)]
+    pub log: LogOptions,
+    /// What is done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator.
+    Run(RunOptions),
+    /// Print the CustomResourceDefinitions.
+    Crd,
+    /// Revoke what should be revoked, then take off every finalizer, so that the CustomResourceDefinitions can go.
+    Uninstall(UninstallOptions),
+    /// Print the version.
+    Version,
+}
+
+/// What is printed.
+#[derive(Args, Clone, Debug)]
+pub struct LogOptions {
+    /// Form of the log lines; JSON unless stderr is a terminal.
+    #[arg(long, env, global = true, value_enum, display_order = 100)]
+    pub log_format: Option<Format>,
+    /// The least important lines that are printed.
+    #[arg(long, env, global = true, value_enum, default_value = "info", display_order = 100)]
+    pub log_level: Level,
+}
+
+/// How Shopify is reached, when not as everyone reaches it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ShopifyOptions {
+    /// Where every connection to Shopify goes instead of the name in its URL: a loopback address, or a name under
+    /// `.svc` or `.svc.cluster.local`. URLs, Host and TLS name checks stay the same.
+    #[arg(long, env, value_name = "HOST:PORT", value_parser = parse_connect_to)]
+    pub shopify_connect_to: Option<ConnectTo>,
+    /// PEM file with certificate authorities to trust in addition.
+    #[arg(long, env, value_name = "FILE")]
+    pub shopify_ca_file: Option<PathBuf>,
+}
+
+/// Options of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunOptions {
+    /// Namespaces to watch, comma-separated. Default: all.
+    #[arg(long, env, value_delimiter = ',', value_name = "NAMESPACES", value_parser = namespace)]
+    pub watch_namespaces: Vec<String>,
+    /// Label selector of the ShopifyTokens and ShopifyApps that this instance serves. Default: all.
+    #[arg(long, env, value_name = "SELECTOR", value_parser = label_selector)]
+    pub selector: Option<String>,
+    /// Reconciles at a time.
+    #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+    /// Work only while holding a lease, so that several replicas can run.
+    #[arg(
+        long,
+        env,
+        action = ArgAction::Set,
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    pub leader_elect: bool,
+    /// Namespace of the lease. Default: the operator's own; outside a cluster that of the kubeconfig's context.
+    #[arg(long, env, value_name = "NAMESPACE", value_parser = namespace)]
+    pub lease_namespace: Option<String>,
+    /// Name of the lease.
+    #[arg(long, env, value_name = "NAME", default_value = OPERATOR, value_parser = object_name)]
+    pub lease_name: String,
+    /// Where livez, readyz and metrics are served.
+    #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    pub admin_addr: SocketAddr,
+    /// URL under which merchants reach the install pages. Not part of this release.
+    #[arg(long, env, value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+    /// Where the install pages are served, once there is a public URL.
+    #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8081")]
+    pub oauth_addr: SocketAddr,
+    /// How long a revocation is tried before the deleted object is let go, such as `1h` or `30m`.
+    #[arg(long, env, value_name = "DURATION", default_value = "1h", value_parser = time_delta)]
+    pub revocation_timeout: TimeDelta,
+    /// How Shopify is reached.
+    #[command(flatten)]
+    pub shopify: ShopifyOptions,
+}
+
+/// Options of `uninstall`.
+#[derive(Args, Clone, Debug)]
+pub struct UninstallOptions {
+    /// How long revocations are tried before the finalizers are taken off all the same.
+    #[arg(long, env = "UNINSTALL_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// How Shopify is reached.
+    #[command(flatten)]
+    pub shopify: ShopifyOptions,
+}
+
+impl Cli {
+    /// Reads the command line and the environment. Ends the process, with a message, when they are wrong.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A variable that is there but empty, as templates leave them, counts as one that isn't there.
+fn without_empty_variables(definition: Definition) -> Definition {
+    definition
+        .mut_args(|arg| {
+            let value = arg.get_env().and_then(env::var_os);
+            if value.is_some_and(|v| v.is_empty()) { arg.env(Resettable::Reset) } else { arg }
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Both CustomResourceDefinitions as YAML, as `crds/` holds them.
+pub fn crds() -> Result<String, serde_saphyr::ser::Error> {
+    let mut documents = format!("# Generated by `{OPERATOR} crd`; do not edit.\n");
+    for crd in crd::all() {
+        documents.push_str("---\n");
+        documents.push_str(&serde_saphyr::to_string(&crd)?);
+    }
+    Ok(documents)
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    if text.len() <= 63 && is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a namespace is at most 63 lower-case letters, digits and `-`, with a letter or digit at either end"
+            .to_owned())
+    }
+}
+
+fn object_name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_dns_label) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at either end"
+            .to_owned())
+    }
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(alphanumeric) && text.ends_with(alphanumeric) && text.chars().all(|c| alphanumeric(c) || c == '-')
+}
+
+fn label_selector(text: &str) -> Result<String, String> {
+    selector::parse(text).map(|selector| selector.to_string())
+}
+
+fn time_delta(text: &str) -> Result<TimeDelta, String> {
+    let duration = humantime::Duration::from_str(text).map_err(|e| e.to_string())?;
+    TimeDelta::from_std(duration.into()).map_err(|e| e.to_string())
+}
+
+fn public_url(_: &str) -> Result<String, String> {
+    Err("the install pages aren't part of this release: leave the public URL out".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(flags: &[&str]) -> Result<RunOptions, String> {
+        let line = [OPERATOR, "run"].iter().chain(flags);
+        match Cli::try_parse_from(line).map_err(|e| e.to_string())?.command {
+            Command::Run(options) => Ok(options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let options = run(&[]).unwrap();
+        assert_eq!(options.watch_namespaces, Vec::<String>::new());
+        assert_eq!(options.selector, None);
+        assert_eq!(options.concurrency, 16);
+        assert!(options.leader_elect);
+        assert_eq!(options.lease_namespace, None);
+        assert_eq!(options.lease_name, "shopify-token-operator");
+        assert_eq!(options.admin_addr.to_string(), "0.0.0.0:8080");
+        assert_eq!(options.oauth_addr.to_string(), "0.0.0.0:8081");
+        assert_eq!(options.revocation_timeout, TimeDelta::hours(1));
+        assert_eq!(options.shopify.shopify_connect_to, None);
+        assert_eq!(options.shopify.shopify_ca_file, None);
+    }
+
+    #[test]
+    fn every_option_has_a_variable_of_the_same_name() {
+        let definition = Cli::command();
+        let run = definition.find_subcommand("run").unwrap();
+        let options = definition.get_arguments().chain(run.get_arguments());
+        for option in options.filter(|o| !matches!(o.get_id().as_str(), "help" | "version")) {
+            let variable = option.get_long().unwrap().replace('-', "_").to_uppercase();
+            assert_eq!(option.get_env().unwrap(), &*variable);
+        }
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let options = run(&[
+            "--watch-namespaces=shop,web",
+            "--selector",
+            "shard in (b, a),!legacy",
+            "--leader-elect=false",
+            "--revocation-timeout=90m",
+        ])
+        .unwrap();
+        assert_eq!(options.watch_namespaces, ["shop", "web"]);
+        assert_eq!(options.selector.unwrap(), "shard in (a,b),!legacy");
+        assert!(!options.leader_elect);
+        assert_eq!(options.revocation_timeout, TimeDelta::minutes(90));
+        assert!(run(&["--leader-elect"]).unwrap().leader_elect);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_name() {
+        for (flag, value, said) in [
+            ("--watch-namespaces", "shop,Web", "a namespace is"),
+            ("--watch-namespaces", "shop,", "a namespace is"),
+            ("--selector", "team in web", "isn't a label's key"),
+            ("--concurrency", "0", "0 is not in 1..=65535"),
+            ("--lease-name", "a b", "a name is"),
+            ("--lease-namespace", "a.b", "a namespace is"),
+            ("--admin-addr", "8080", "invalid socket address"),
+            ("--revocation-timeout", "1", "time unit needed"),
+            ("--revocation-timeout", "-1h", "expected number"),
+            ("--public-url", "https://tokens.example.com", "install pages aren't part of this release"),
+            ("--log-level", "loud", "possible values"),
+        ] {
+            let message = run(&[&format!("{flag}={value}")]).unwrap_err();
+            assert!(message.contains(flag) && message.contains(said), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_printed_as_two_documents() {
+        let yaml = crds().unwrap();
+        let documents: Vec<&str> = yaml.split("---\n").collect();
+        assert_eq!(documents.len(), 3);
+        assert_eq!(documents[0], "# Generated by `shopify-token-operator crd`; do not edit.\n");
+        for (document, name) in documents[1..].iter().zip(["shopifyapps", "shopifytokens"]) {
+            let crd: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+            assert_eq!(crd["metadata"]["name"], format!("{name}.tokens.shopify-operator.dev"));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! One reconcile of a ShopifyApp: whether its credentials are there, and whether it may go.
+
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::DeserializeGuard,
+    runtime::controller::Action,
+};
+use serde_json::json;
+
+use super::{
+    context::Context,
+    credentials::app_credentials,
+    error::{Error, found},
+    protect,
+    reconcile::guarded,
+};
+use crate::{
+    api::{
+        ShopifyApp, ShopifyAppStatus,
+        app::{AppFailure, AppTokens},
+    },
+    core::{
+        failure::Failure,
+        status::{find, obstacle},
+        vocabulary::{Class, OPERATOR, Reason, conditions},
+    },
+    time,
+};
+
+/// How often an app that waits for its deletion is looked at, should a watch miss the moment.
+const WAITING: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// Reconciles an app, guarded like a token.
+///
+/// # Errors
+/// See [`Error`].
+pub(super) async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
+    let app = app.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))?;
+    guarded(&context, "ShopifyApp", once(&context, app)).await
+}
+
+async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
+    let namespace = app.namespace().unwrap_or_default();
+    let secret =
+        found(Api::<Secret>::namespaced(context.client(), &namespace).get(&app.spec.credentials_ref.name).await)?;
+    let released = release(context, app, secret.as_ref()).await?;
+    if released && app.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let status = project(context, app, secret.as_ref());
+    if app.status.as_ref() != Some(&status) {
+        write(context, app, &status).await?;
+    }
+    let waiting = app.metadata.deletion_timestamp.is_some() && protect::has_finalizer(app);
+    Ok(if waiting { Action::requeue(WAITING) } else { Action::await_change() })
+}
+
+/// Takes our finalizer off the app and its Secret once no token needs them for its revocation.
+async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Result<bool, Error> {
+    let namespace = app.namespace().unwrap_or_default();
+    let protected_secret = secret.filter(|s| protect::has_finalizer(*s));
+    if !protect::has_finalizer(app) && protected_secret.is_none() {
+        return Ok(true);
+    }
+    // The watch's view is a hint that saves a list; the live list decides.
+    if context.stores.needs_app(&namespace, &app.name_any()) && app.metadata.deletion_timestamp.is_none() {
+        return Ok(false);
+    }
+    if !protect::need_app(context, &namespace, &app.name_any()).await?.is_empty() {
+        return Ok(false);
+    }
+    if let Some(secret) = protected_secret {
+        let mut needed = false;
+        for other in context.stores.apps_with_credentials(&namespace, &secret.name_any()) {
+            needed |= !protect::need_app(context, &namespace, &other).await?.is_empty();
+        }
+        if !needed {
+            protect::release_secret(context, &namespace, &secret.name_any()).await?;
+        }
+    }
+    protect::release_app(context, app).await?;
+    Ok(true)
+}
+
+fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> ShopifyAppStatus {
+    let before = app.status.clone().unwrap_or_default();
+    let now = time::to_kube(context.now());
+    let name = &app.spec.credentials_ref.name;
+    let users = context.stores.users_of_app(&app.namespace().unwrap_or_default(), &app.name_any());
+    let refused = users
+        .iter()
+        .filter_map(|t| t.0.as_ref().ok())
+        .find(|t| t.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected));
+    let failure = match (secret, refused) {
+        (None, _) => Some(Failure::new(
+            Reason::CredentialsMissing,
+            format!("Secret {name:?} isn't there yet; make it with the keys client_id and client_secret"),
+        )),
+        (Some(secret), None) => app_credentials(secret).err(),
+        (Some(secret), Some(token)) => Some(app_credentials(secret).err().unwrap_or_else(|| {
+            Failure::new(
+                Reason::CredentialsRejected,
+                format!("{} refuses the client id or secret; see ShopifyToken {:?}", token.spec.shop, token.name_any()),
+            )
+        })),
+    };
+    let last_failure = match (&failure, refused) {
+        (Some(failure), Some(token)) if failure.reason == Reason::CredentialsRejected => {
+            let time = before
+                .last_failure
+                .as_ref()
+                .filter(|f| f.shop == token.spec.shop)
+                .map_or(now.clone(), |f| f.time.clone());
+            Some(AppFailure { shop: token.spec.shop.clone(), reason: failure.reason.as_str().to_owned(), time })
+        }
+        _ => before.last_failure.clone(),
+    };
+    ShopifyAppStatus {
+        observed_generation: app.metadata.generation.unwrap_or_default(),
+        conditions: conditions_of(app, &before, failure.as_ref(), &now),
+        tokens: Some(AppTokens { total: i64::try_from(users.len()).unwrap_or(i64::MAX), on_current_secret: None }),
+        last_failure,
+    }
+}
+
+fn conditions_of(app: &ShopifyApp, before: &ShopifyAppStatus, failure: Option<&Failure>, now: &Time) -> Vec<Condition> {
+    let condition = |type_: &str, status: &str, reason: Reason, message: &str| {
+        let same = find(&before.conditions, type_).filter(|c| c.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: message.to_owned(),
+            observed_generation: app.metadata.generation,
+            last_transition_time: same.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
+        }
+    };
+    let Some(failure) = failure else {
+        return vec![condition(
+            conditions::READY,
+            "True",
+            Reason::CredentialsPresent,
+            "client id and client secret are there",
+        )];
+    };
+    let also = if failure.reason.class() == Class::Stalled { conditions::STALLED } else { conditions::RECONCILING };
+    vec![
+        condition(conditions::READY, "False", failure.reason, &failure.message),
+        condition(also, "True", failure.reason, &failure.message),
+    ]
+}
+
+async fn write(context: &Context, app: &ShopifyApp, status: &ShopifyAppStatus) -> Result<(), Error> {
+    let api: Api<ShopifyApp> = Api::namespaced(context.client(), &app.namespace().unwrap_or_default());
+    let body = json!({
+        "apiVersion": ShopifyApp::api_version(&()),
+        "kind": ShopifyApp::kind(&()),
+        "metadata": { "name": app.name_any(), "uid": app.uid() },
+        "status": status,
+    });
+    found(api.patch_status(&app.name_any(), &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&body)).await)?;
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What reconciles share: clients, clock, and the little that is kept in memory.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::TimeDelta;
+use kube::{
+    Client, ResourceExt,
+    runtime::{
+        events::{Recorder, Reporter},
+        reflector::ObjectRef,
+    },
+};
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
+
+use super::{stores::Stores, wake::Wakes};
+use crate::{
+    api::ShopifyToken,
+    clock::Clock,
+    core::{Timestamp, credential::Credential, vocabulary::OPERATOR},
+    metrics::Metrics,
+    shopify::{self, Outages, Slots},
+};
+
+/// Everything a controller is made of.
+#[derive(Clone)]
+pub struct Setup {
+    /// Client of the API server.
+    pub client: Client,
+    /// Client of Shopify.
+    pub shopify: Arc<shopify::Client>,
+    /// The time of day.
+    pub clock: Clock,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// Label selector of the objects to serve.
+    pub selector: Option<String>,
+    /// Reconciles at a time.
+    pub concurrency: u16,
+    /// How long a revocation is retried after the deletion timestamp.
+    pub revocation_timeout: TimeDelta,
+}
+
+/// Key of a ShopifyToken in memory.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TokenKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl TokenKey {
+    /// The key of an object.
+    #[must_use]
+    pub fn of(token: &ShopifyToken) -> Self {
+        Self { namespace: token.namespace().unwrap_or_default(), name: token.name_any() }
+    }
+
+    /// The object as the controller's queue knows it.
+    #[must_use]
+    pub fn object(&self) -> ObjectRef<ShopifyToken> {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+/// What reconciles share.
+pub struct Context {
+    /// What the controller is made of.
+    pub setup: Setup,
+    /// When this process began: what failed before says nothing of a shop any more.
+    pub started_at: Timestamp,
+    /// Publishes events.
+    pub recorder: Recorder,
+    /// Reconciles at a time, over all namespaces.
+    pub reconciles: Semaphore,
+    /// What the watches hold.
+    pub stores: Stores,
+    /// Asks for reconciles.
+    pub wakes: Wakes,
+    /// Shops that don't answer.
+    pub outages: Outages<TokenKey>,
+    /// Calls at a time to one shop.
+    pub slots: Slots,
+    /// One issue at a time for each app and shop.
+    pub issuing: Locks,
+    /// Issued, but the Secret write failed: published by the next attempt instead of issuing again.
+    pub unpublished: Shared<String, Unpublished>,
+    /// Admin tokens issued to revoke with, where the published one is gone.
+    pub spare: Shared<String, Credential>,
+    /// Credentials that Shopify refused just now to somebody who used them: verify them.
+    pub suspects: Shared<TokenKey, ()>,
+}
+
+/// An issued credential whose Secret write failed.
+#[derive(Clone, Debug)]
+pub struct Unpublished {
+    /// Hash of the spec fields it was issued for.
+    pub inputs: String,
+    /// The credential.
+    pub credential: Credential,
+}
+
+impl Context {
+    /// A context with empty memory.
+    #[must_use]
+    pub fn new(setup: Setup, stores: Stores, wakes: Wakes) -> Arc<Self> {
+        let reporter = Reporter { controller: OPERATOR.into(), instance: std::env::var("HOSTNAME").ok() };
+        Arc::new(Self {
+            started_at: setup.clock.now(),
+            recorder: Recorder::new(setup.client.clone(), reporter),
+            reconciles: Semaphore::new(setup.concurrency.max(1).into()),
+            stores,
+            wakes,
+            outages: Outages::default(),
+            slots: Slots::default(),
+            issuing: Locks::default(),
+            unpublished: Shared::default(),
+            spare: Shared::default(),
+            suspects: Shared::default(),
+            setup,
+        })
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.setup.clock.now()
+    }
+
+    /// Client of the API server.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.setup.client.clone()
+    }
+
+    /// Client of Shopify.
+    #[must_use]
+    pub fn shopify(&self) -> &shopify::Client {
+        &self.setup.shopify
+    }
+}
+
+/// A map that reconciles share. Never held across an await.
+pub struct Shared<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Shared<K, V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
+        // A panic elsewhere leaves a whole map: every change of it is one call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the entry.
+    pub fn get(&self, key: &K) -> Option<V> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Sets the entry.
+    pub fn put(&self, key: K, value: V) {
+        self.lock().insert(key, value);
+    }
+
+    /// Takes the entry out.
+    pub fn remove(&self, key: &K) -> Option<V> {
+        self.lock().remove(key)
+    }
+}
+
+/// One holder at a time for each key.
+#[derive(Default)]
+pub struct Locks(Shared<String, Arc<tokio::sync::Mutex<()>>>);
+
+impl Locks {
+    /// Waits for the key.
+    pub async fn lock(&self, key: String) -> tokio::sync::OwnedMutexGuard<()> {
+        let mutex = Arc::clone(self.0.lock().entry(key).or_default());
+        mutex.lock_owned().await
+    }
+}
+
+/// A refresh of an admin token that is only used to revoke; see [`Context::spare`].
+#[must_use]
+pub fn spare_key(app: &str, shop: &str) -> String {
+    format!("{app}@{shop}")
+}
+
+/// Whether a spare admin token still has some life.
+#[must_use]
+pub fn spare_token(context: &Context, key: &String) -> Option<SecretString> {
+    let spare = context.spare.get(key)?;
+    (spare.expires_at? > context.now() + TimeDelta::minutes(1)).then_some(spare.value)
+}

@@ -1,0 +1,70 @@
+//! What ends a reconcile early: Kubernetes, a time limit, a panic, an object beyond reading.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// What ends a reconcile early. What Shopify refuses is an outcome, not an error.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The API server refused, or didn't answer.
+    #[error("Kubernetes: {0}")]
+    Kube(#[source] Box<kube::Error>),
+    /// The object doesn't fit its type.
+    #[error("the object can't be read: {0}")]
+    Invalid(String),
+    /// The reconcile took too long.
+    #[error("the reconcile took longer than {0:?}")]
+    TimedOut(Duration),
+    /// The reconcile panicked.
+    #[error("the reconcile panicked")]
+    Panicked,
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Kube(Box::new(error))
+    }
+}
+
+impl Error {
+    /// Label of `controller_reconciles_total`.
+    #[must_use]
+    pub const fn result(&self) -> &'static str {
+        match self {
+            Self::Kube(_) => "kubernetes_error",
+            Self::Invalid(_) => "invalid_object",
+            Self::TimedOut(_) => "timeout",
+            Self::Panicked => "panic",
+        }
+    }
+
+    /// When to try again; `None` to wait for a change. Spread by `share` in `0.0..1.0`.
+    #[must_use]
+    pub fn retry_after(&self, share: f64) -> Option<Duration> {
+        let seconds = match self {
+            Self::Kube(error) if is_conflict(error) => 0.05,
+            Self::Kube(_) => 2.0,
+            Self::Invalid(_) => return None,
+            Self::TimedOut(_) => 10.0,
+            Self::Panicked => 300.0,
+        };
+        Some(Duration::from_secs_f64(seconds * (1.0 + share)))
+    }
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+}
+
+/// Turns "not found" into `None`.
+///
+/// # Errors
+/// Every other error.
+pub fn found<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+    match result {
+        Ok(object) => Ok(Some(object)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,182 @@
+//! The only code that knows Kubernetes: streams, reconciles, and what they read and write.
+
+mod app;
+pub mod context;
+mod credentials;
+pub mod error;
+mod issue;
+mod observe;
+mod outcome;
+mod protect;
+mod publish;
+pub mod reconcile;
+mod report;
+mod revoke;
+mod rollout;
+mod storefront;
+pub mod stores;
+mod verify;
+pub mod wake;
+mod watches;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, future::join_all};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{DeserializeGuard, NamespaceResourceScope},
+    runtime::{
+        Controller, WatchStreamExt,
+        controller::{self, Action},
+        reflector::{self, ObjectRef, Store},
+        watcher::{self, watcher},
+    },
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::context::Setup;
+use self::{
+    context::Context,
+    error::Error,
+    stores::Stores,
+    wake::{Wakes, Woken},
+};
+use crate::{
+    api::{ShopifyApp, ShopifyToken},
+    core::renewal,
+};
+
+/// Secret and status events of one write arrive apart: one look is enough for both.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// The store and writer of a kind, for one namespace or all.
+struct Reflected<K: Resource<DynamicType = ()> + Clone + 'static> {
+    reader: Store<DeserializeGuard<K>>,
+    writer: reflector::store::Writer<DeserializeGuard<K>>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Reflected<K> {
+    fn new() -> Self {
+        let (reader, writer) = reflector::store();
+        Self { reader, writer }
+    }
+}
+
+/// Runs until `shutdown` is cancelled and the reconciles under way have ended.
+///
+/// # Errors
+/// When a watch or controller ends by itself, which it never should.
+pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let scopes: Vec<Option<String>> =
+        if setup.namespaces.is_empty() { vec![None] } else { setup.namespaces.iter().cloned().map(Some).collect() };
+    let (mut stores, mut wakes, mut parts) = (Stores::default(), Wakes::default(), Vec::new());
+    for scope in scopes {
+        let (tokens, apps) = (Reflected::<ShopifyToken>::new(), Reflected::<ShopifyApp>::new());
+        stores.add(tokens.reader.clone(), apps.reader.clone());
+        let woken = wakes.route(scope.clone());
+        parts.push((scope, tokens, apps, woken));
+    }
+    let visible = stores.clone();
+    setup.metrics.watch_tokens(
+        move |visit| visible.tokens().filter_map(|t| t.0.as_ref().ok().cloned()).for_each(|t| visit(&t)),
+        setup.clock.clone(),
+    );
+    let context = Context::new(setup, stores, wakes);
+
+    let mut watches = JoinSet::new();
+    watches.spawn(watches::time(Arc::clone(&context)));
+    let mut controllers = Vec::new();
+    for (scope, tokens, apps, woken) in parts {
+        watches.spawn(watches::secrets(Arc::clone(&context), api(context.client(), scope.as_deref())));
+        controllers.push(namespace(&context, scope, tokens, apps, woken, &shutdown));
+    }
+    tokio::select! {
+        _ = join_all(controllers) => {}
+        Some(ended) = watches.join_next() => anyhow::bail!("a watch ended by itself: {ended:?}"),
+    }
+    if shutdown.is_cancelled() { Ok(()) } else { anyhow::bail!("the controllers ended by themselves") }
+}
+
+/// Both controllers of one namespace, or of all.
+async fn namespace(
+    context: &Arc<Context>,
+    scope: Option<String>,
+    tokens: Reflected<ShopifyToken>,
+    apps: Reflected<ShopifyApp>,
+    woken: Woken,
+    shutdown: &CancellationToken,
+) {
+    let selector = context.setup.selector.as_deref();
+    // More than are let through at once: the bound over all namespaces is the context's.
+    let config = controller::Config::default().concurrency(context.setup.concurrency.max(1)).debounce(DEBOUNCE);
+
+    let on_token = Arc::clone(context);
+    let token_stream = watcher(api(context.client(), scope.as_deref()), watch_config(selector))
+        .default_backoff()
+        .modify(watches::prune)
+        .reflect(tokens.writer)
+        .inspect_ok(move |event| watches::token_event(&on_token, event))
+        .applied_objects();
+    let token_controller = Controller::for_stream(token_stream, tokens.reader)
+        .with_config(config.clone())
+        .reconcile_on(wake::stream(woken.tokens).map(guarded))
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(reconcile::reconcile, retry, Arc::clone(context))
+        .for_each(|result| async move { log(result) });
+
+    let on_app = Arc::clone(context);
+    let app_stream = watcher(api(context.client(), scope.as_deref()), watch_config(selector))
+        .default_backoff()
+        .modify(watches::prune)
+        .reflect(apps.writer)
+        .inspect_ok(move |event| watches::app_event(&on_app, event))
+        .applied_objects();
+    let app_controller = Controller::for_stream(app_stream, apps.reader)
+        .with_config(config)
+        .reconcile_on(wake::stream(woken.apps).map(guarded))
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(app::reconcile, retry, Arc::clone(context))
+        .for_each(|result| async move { log(result) });
+
+    futures::join!(token_controller, app_controller);
+}
+
+fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(client: Client, scope: Option<&str>) -> Api<K> {
+    match scope {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
+fn watch_config(selector: Option<&str>) -> watcher::Config {
+    let config = watcher::Config::default().page_size(100);
+    match selector {
+        Some(selector) => config.labels(selector),
+        None => config,
+    }
+}
+
+fn guarded<K: Resource<DynamicType = ()>>(object: ObjectRef<K>) -> ObjectRef<DeserializeGuard<K>> {
+    ObjectRef::new(&object.name).within(&object.namespace.unwrap_or_default())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the signature kube asks for")]
+fn retry<K: Resource>(object: Arc<DeserializeGuard<K>>, error: &Error, _: Arc<Context>) -> Action {
+    let uid = object.uid().unwrap_or_default();
+    error.retry_after(renewal::share(&uid)).map_or_else(Action::await_change, Action::requeue)
+}
+
+fn log<K: Resource<DynamicType = ()>>(
+    result: Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<Error, watcher::Error>>,
+) {
+    match result {
+        Ok(_) => {}
+        Err(controller::Error::ReconcilerFailed(error, object)) => {
+            tracing::warn!(kind = %K::kind(&()), namespace = object.namespace, name = object.name, %error, "reconcile ended early");
+        }
+        // It went before its turn came.
+        Err(controller::Error::ObjectNotFound(_)) => {}
+        Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "the watch is interrupted"),
+    }
+}

@@ -1,0 +1,183 @@
+//! The finalizer `tokens.shopify-operator.dev/in-use`: keeps what a revocation needs until it is done.
+//!
+//! In the manner of `kubernetes.io/pvc-protection`: put on before the first create at Shopify, put
+//! back when a tool strips it, and taken off only after a live list finds nobody who needs the object.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+    core::{NamespaceResourceScope, PartialObjectMeta},
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{
+    context::Context,
+    error::found,
+    stores::{admin, uses_app},
+};
+use crate::{
+    api::{ShopifyApp, ShopifyToken, SourceRef},
+    core::vocabulary::{FINALIZER, OPERATOR},
+};
+
+/// An object that must stay until a token is revoked, as observed.
+#[derive(Clone, Debug)]
+pub(super) struct Protected {
+    kind: Kind,
+    namespace: String,
+    name: String,
+    has: bool,
+    deleting: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Token,
+    App,
+    Secret,
+}
+
+impl Protected {
+    fn new<K: ResourceExt>(kind: Kind, object: &K) -> Self {
+        Self {
+            kind,
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            has: has_finalizer(object),
+            deleting: object.meta().deletion_timestamp.is_some(),
+        }
+    }
+
+    /// A ShopifyToken.
+    #[must_use]
+    pub(super) fn token(token: &ShopifyToken) -> Self {
+        Self::new(Kind::Token, token)
+    }
+
+    /// A ShopifyApp.
+    #[must_use]
+    pub(super) fn app(app: &ShopifyApp) -> Self {
+        Self::new(Kind::App, app)
+    }
+
+    /// A Secret with credentials.
+    #[must_use]
+    pub(super) fn secret(secret: &Secret) -> Self {
+        Self::new(Kind::Secret, secret)
+    }
+
+    /// Whether it lacks the finalizer and can still be given it: Kubernetes adds none to an object that is being deleted.
+    #[must_use]
+    pub(super) fn unprotected(&self) -> bool {
+        !self.has && !self.deleting
+    }
+
+    /// Puts the finalizer on.
+    ///
+    /// # Errors
+    /// Of Kubernetes, a conflict among them.
+    pub(super) async fn protect(&self, context: &Context) -> Result<(), kube::Error> {
+        match self.kind {
+            Kind::Token => set::<ShopifyToken>(context, &self.namespace, &self.name, true).await,
+            Kind::App => set::<ShopifyApp>(context, &self.namespace, &self.name, true).await,
+            Kind::Secret => set::<Secret>(context, &self.namespace, &self.name, true).await,
+        }
+    }
+}
+
+/// Whether an object has our finalizer.
+pub(super) fn has_finalizer<K: ResourceExt>(object: &K) -> bool {
+    object.finalizers().iter().any(|f| f == FINALIZER)
+}
+
+/// Puts the finalizer on, or takes it off, on top of the version just read.
+async fn set<K>(context: &Context, namespace: &str, name: &str, on: bool) -> Result<(), kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let metadata: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), namespace);
+    let Some(object) = found(metadata.get(name).await)? else { return Ok(()) };
+    if has_finalizer(&object) == on || (on && object.metadata.deletion_timestamp.is_some()) {
+        return Ok(());
+    }
+    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+    if on {
+        finalizers.push(FINALIZER.to_owned());
+    } else {
+        finalizers.retain(|f| f != FINALIZER);
+    }
+    let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    found(metadata.patch(name, &parameters, &Patch::Merge(patch)).await).map(drop)
+}
+
+/// Takes the finalizer off a ShopifyToken.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn release_token(context: &Context, token: &ShopifyToken) -> Result<(), kube::Error> {
+    set::<ShopifyToken>(context, &token.namespace().unwrap_or_default(), &token.name_any(), false).await
+}
+
+/// Takes the finalizer off a ShopifyApp.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn release_app(context: &Context, app: &ShopifyApp) -> Result<(), kube::Error> {
+    set::<ShopifyApp>(context, &app.namespace().unwrap_or_default(), &app.name_any(), false).await
+}
+
+/// Takes the finalizer off a Secret with credentials.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn release_secret(context: &Context, namespace: &str, name: &str) -> Result<(), kube::Error> {
+    set::<Secret>(context, namespace, name, false).await
+}
+
+/// The tokens that need an admin token for their revocation: a live list, without the instance's selector.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn need_token(context: &Context, token: &ShopifyToken) -> Result<Vec<String>, kube::Error> {
+    let name = token.name_any();
+    let all = live_tokens(context, &token.namespace().unwrap_or_default()).await?;
+    Ok(all.iter().filter(|t| has_finalizer(*t) && admin(t) == Some(&name)).map(ResourceExt::name_any).collect())
+}
+
+/// The tokens that need an app, through their admin token, for their revocation: a live list.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn need_app(context: &Context, namespace: &str, app: &str) -> Result<Vec<String>, kube::Error> {
+    let all = live_tokens(context, namespace).await?;
+    let admins: Vec<String> = all.iter().filter(|t| uses_app(t, app)).map(ResourceExt::name_any).collect();
+    let needs = |t: &&ShopifyToken| has_finalizer(*t) && admin(t).is_some_and(|a| admins.iter().any(|n| n == a));
+    Ok(all.iter().filter(needs).map(ResourceExt::name_any).collect())
+}
+
+/// Takes the finalizer off the Secret that a person fills for a custom token, if nobody needs it any more.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn release_custom_secret(context: &Context, token: &ShopifyToken) -> Result<(), kube::Error> {
+    let Some(SourceRef::Custom(source)) = token.spec.source() else { return Ok(()) };
+    let namespace = token.namespace().unwrap_or_default();
+    let secret = &source.token_ref.name;
+    let all = live_tokens(context, &namespace).await?;
+    let reads =
+        |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == *secret);
+    let admins: Vec<String> = all.iter().filter(reads).map(ResourceExt::name_any).collect();
+    if all.iter().any(|t| has_finalizer(t) && admin(t).is_some_and(|a| admins.iter().any(|n| n == a))) {
+        return Ok(());
+    }
+    release_secret(context, &namespace, secret).await
+}
+
+async fn live_tokens(context: &Context, namespace: &str) -> Result<Vec<ShopifyToken>, kube::Error> {
+    let api: Api<kube::core::DeserializeGuard<ShopifyToken>> = Api::namespaced(context.client(), namespace);
+    let list = api.list(&ListParams::default()).await?;
+    Ok(list.items.into_iter().filter_map(|t| t.0.ok()).collect())
+}

@@ -1,0 +1,153 @@
+//! One reconcile of a ShopifyToken: observe, plan, act, report.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+
+use super::{
+    context::{Context, TokenKey},
+    error::Error,
+    issue::issue,
+    observe::{Observation, observe},
+    outcome::{Acted, Operation, Outcome},
+    protect, publish,
+    report::report,
+    revoke, rollout, verify,
+};
+use crate::{
+    api::ShopifyToken,
+    core::{
+        failure::Failure,
+        plan::{Deletion, Step, needs_finalizer, plan},
+        renewal,
+        vocabulary::Reason,
+    },
+    shopify::{Admission, Shop},
+};
+
+/// Longest a reconcile may take, waiting for its turn at a shop included.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Reconciles a token, guarded: a panic or a hang of one object leaves the others alone.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
+    let token = token.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))?;
+    let _slot = context.reconciles.acquire().await;
+    guarded(&context, "ShopifyToken", once(&context, token)).await
+}
+
+/// Bounds a reconcile in time, catches its panic, and counts it.
+///
+/// # Errors
+/// Those of the reconcile, [`Error::TimedOut`] and [`Error::Panicked`].
+pub async fn guarded(
+    context: &Context,
+    kind: &'static str,
+    reconcile: impl Future<Output = Result<Action, Error>>,
+) -> Result<Action, Error> {
+    let started = std::time::Instant::now();
+    let bounded = tokio::time::timeout(TIME_LIMIT, AssertUnwindSafe(reconcile).catch_unwind()).await;
+    let result = match bounded {
+        Ok(Ok(result)) => result,
+        Ok(Err(_panic)) => Err(Error::Panicked),
+        Err(_elapsed) => Err(Error::TimedOut(TIME_LIMIT)),
+    };
+    let label = result.as_ref().map_or_else(Error::result, |_| "success");
+    context.setup.metrics.reconciled(kind, label, started.elapsed());
+    result
+}
+
+/// Observes, plans, acts and reports, once.
+///
+/// # Errors
+/// Of Kubernetes.
+pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Error> {
+    let observation = observe(context, token).await?;
+    let plan = plan(&observation.observed, context.now());
+    let acted = match act(context, &observation, plan.step).await? {
+        Acted { outcome: Outcome::Busy, .. } => {
+            let uid = token.uid().unwrap_or_default();
+            return Ok(Action::requeue(Duration::from_secs_f64(0.2 + renewal::share(&uid))));
+        }
+        acted => acted,
+    };
+    report(context, &observation.observed, &plan, acted).await
+}
+
+/// Does one step.
+async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
+    let observed = &observation.observed;
+    match step {
+        Step::Keep => keep(context, observation).await?,
+        Step::Repair => return publish::repair(context, observation).await,
+        Step::Delete(how @ (Deletion::LetGo | Deletion::GiveUp)) => {
+            return revoke::let_go(context, observation, how).await;
+        }
+        Step::Issue(_) | Step::Verify | Step::EndOverlap | Step::Delete(Deletion::Revoke) => {
+            return at_shopify(context, observation, step).await;
+        }
+    }
+    if let Some(record) = observed.record() {
+        rollout::restart(context, &observed.token, record).await?;
+    }
+    Ok(Acted::quietly(Outcome::Unchanged))
+}
+
+/// Does a step that calls Shopify: within the shop's bounds, and with everything protected that a revocation will need.
+async fn at_shopify(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
+    let observed = &observation.observed;
+    let shop: Shop = match observed.token.spec.shop.parse() {
+        Ok(shop) => shop,
+        Err(error) => {
+            return Ok(Acted::failed(
+                Failure::new(Reason::ShopNotFound, format!("spec.shop: {error}")),
+                Operation::Issue,
+            ));
+        }
+    };
+    let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
+    let key = TokenKey::of(&observed.token);
+    if let Admission::Wait { .. } = context.outages.admit(&shop, &key, context.now()) {
+        return Ok(Acted::quietly(Outcome::ShopDown));
+    }
+    if !matches!(step, Step::Delete(_)) {
+        keep(context, observation).await?;
+    }
+    let acted = match step {
+        Step::Issue(why) => issue(context, observation, &shop, why).await?,
+        Step::Verify => verify::verify(context, observation, &shop).await?,
+        Step::EndOverlap => revoke::end_overlap(context, observation, &shop).await?,
+        Step::Delete(_) => revoke::revoke_and_let_go(context, observation, &shop).await?,
+        Step::Keep | Step::Repair => Acted::quietly(Outcome::Unchanged),
+    };
+    match &acted.outcome {
+        Outcome::Failed { failure, .. } if failure.unreachable => context.outages.silent(&shop, &key, context.now()),
+        _ => context
+            .outages
+            .answered(&shop, context.now())
+            .into_iter()
+            .for_each(|waiting| context.wakes.token(waiting.object())),
+    }
+    Ok(acted)
+}
+
+/// Puts the finalizer where it is needed, and takes it off where nobody needs it any more.
+async fn keep(context: &Context, observation: &Observation) -> Result<(), Error> {
+    let token = &observation.observed.token;
+    if token.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    for object in observation.protected.iter().filter(|o| o.unprotected()) {
+        object.protect(context).await?;
+    }
+    let unneeded = !needs_finalizer(token, observation.observed.kind)
+        && context.stores.dependents_of_token(&token.namespace().unwrap_or_default(), &token.name_any()).is_empty();
+    if unneeded && protect::has_finalizer(token) && protect::need_token(context, token).await?.is_empty() {
+        protect::release_custom_secret(context, token).await?;
+        protect::release_token(context, token).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Writes what happened: status, events, metrics and the log line, in this one place.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{
+        controller::Action,
+        events::{Event, EventType},
+    },
+};
+use serde_json::json;
+
+use super::{
+    context::Context,
+    error::{Error, found},
+    outcome::{Acted, News, Operation, Outcome},
+};
+use crate::{
+    api::{ShopifyToken, ShopifyTokenStatus},
+    core::{
+        Timestamp,
+        backoff::next_attempt,
+        failure::Failure,
+        plan::{Hold, Observed, Plan},
+        record::Record,
+        renewal,
+        status::{Attempts, Obstacle, Snapshot, Validity, is_ready, obstacle, project},
+        vocabulary::{EventReason, OPERATOR, Reason},
+    },
+};
+
+/// Tries after which a fresh app's refusal counts as one.
+const SETTLING_ATTEMPTS: i64 = 3;
+
+/// Writes what happened, and says when to look again.
+///
+/// # Errors
+/// Of Kubernetes. An event that can't be written is logged and no more.
+pub(super) async fn report(
+    context: &Context,
+    observed: &Observed,
+    plan: &Plan,
+    mut acted: Acted,
+) -> Result<Action, Error> {
+    let now = context.now();
+    let attempt = Attempt::of(observed, plan, &acted.outcome, now);
+    log(observed, plan, &acted);
+    if matches!(acted.outcome, Outcome::LetGo) {
+        publish_all(context, &observed.token, &acted.news).await;
+        return Ok(Action::await_change());
+    }
+    let status = project(&attempt.snapshot(observed), now);
+    acted.news.extend(transitions(observed, &attempt, &status, &acted));
+    if observed.token.status.as_ref() != Some(&status) {
+        write(context, &observed.token, &status).await?;
+    }
+    publish_all(context, &observed.token, &acted.news).await;
+    Ok(requeue(attempt.wake_at(plan), now))
+}
+
+/// The facts of this attempt that status, events and wake-up are made of.
+struct Attempt<'a> {
+    record: Option<&'a Record>,
+    intact: bool,
+    obstacle: Blocked,
+    validity: Validity,
+    attempts: Attempts,
+    operation: Operation,
+}
+
+enum Blocked {
+    No,
+    AsBefore,
+    Suspended,
+    By(Failure),
+}
+
+impl<'a> Attempt<'a> {
+    fn of(observed: &'a Observed, plan: &Plan, outcome: &'a Outcome, now: Timestamp) -> Self {
+        let (held_by, after_hold) = match &plan.hold {
+            None => (Blocked::No, Attempts::None),
+            Some(Hold::Suspended) => (Blocked::Suspended, Attempts::AsBefore),
+            Some(Hold::Blocked(failure)) => (Blocked::By(failure.clone()), Attempts::None),
+            Some(Hold::BackingOff) => (Blocked::AsBefore, Attempts::AsBefore),
+        };
+        let mut attempt = Self {
+            record: observed.record(),
+            intact: observed.value().is_some(),
+            obstacle: held_by,
+            validity: Validity::NotAsked,
+            attempts: after_hold,
+            operation: Operation::Issue,
+        };
+        match outcome {
+            Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
+            Outcome::ShopDown => {
+                attempt.attempts = Attempts::AsBefore;
+                attempt.obstacle = Blocked::By(shop_down(observed));
+            }
+            Outcome::Published { record, confirmed } => {
+                (attempt.record, attempt.intact) = (Some(record.as_ref()), true);
+                if *confirmed {
+                    attempt.validity = Validity::Verified(now);
+                }
+            }
+            Outcome::Verified => attempt.validity = Validity::Verified(now),
+            Outcome::Rejected => attempt.validity = Validity::Rejected,
+            Outcome::Failed { failure, during } => {
+                attempt.operation = *during;
+                if *during == Operation::Verify && failure.unreachable {
+                    attempt.validity = Validity::Unreachable;
+                }
+                attempt.fail(observed, failure, now);
+            }
+        }
+        attempt
+    }
+
+    fn fail(&mut self, observed: &Observed, failure: &Failure, now: Timestamp) {
+        let count = observed.status().and_then(|s| s.failed_attempts).unwrap_or_default().saturating_add(1);
+        let mut failure = failure.clone();
+        if failure.may_settle && count < SETTLING_ATTEMPTS {
+            failure.reason = Reason::BackingOff;
+        }
+        let uid = observed.token.uid().unwrap_or_default();
+        let expires_at = self.record.and_then(|r| r.expires_at);
+        let next = next_attempt(&failure, count, expires_at, now, renewal::share(&format!("{uid}/{count}/{now}")));
+        self.attempts = Attempts::Failed { count, at: now, next, inputs: observed.dependencies.clone() };
+        self.obstacle = Blocked::By(failure);
+    }
+
+    fn snapshot<'s>(&'s self, observed: &'s Observed) -> Snapshot<'s> {
+        Snapshot {
+            token: &observed.token,
+            kind: observed.kind,
+            record: self.record,
+            intact: self.intact,
+            obstacle: match &self.obstacle {
+                Blocked::No => Obstacle::None,
+                Blocked::AsBefore => Obstacle::AsBefore,
+                Blocked::Suspended => Obstacle::Suspended,
+                Blocked::By(failure) => Obstacle::Failure(failure),
+            },
+            validity: self.validity,
+            attempts: self.attempts.clone(),
+        }
+    }
+
+    fn wake_at(&self, plan: &Plan) -> Option<Timestamp> {
+        let next = match &self.attempts {
+            Attempts::Failed { next, .. } => Some(*next),
+            Attempts::AsBefore | Attempts::None => None,
+        };
+        next.into_iter().chain(plan.wake_at).min()
+    }
+}
+
+fn shop_down(observed: &Observed) -> Failure {
+    let message = format!(
+        "{} doesn't answer; it is asked every 10 s, and everything goes on as soon as it does",
+        observed.token.spec.shop
+    );
+    Failure { unreachable: true, ..Failure::new(Reason::BackingOff, message) }
+}
+
+/// Events for what changed: a new obstacle, or the end of one.
+fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyTokenStatus, acted: &Acted) -> Option<News> {
+    let before = observed.status();
+    match &attempt.obstacle {
+        Blocked::By(failure) if before.and_then(obstacle) != Some(failure.reason) => {
+            Some(News { reason: attempt.operation.event(), note: format!("{}: {}", failure.reason, failure.message) })
+        }
+        Blocked::No => {
+            let troubled =
+                before.is_some_and(|s| s.failed_attempts.is_some() || (is_ready(s) && obstacle(s).is_some()));
+            let over = troubled && is_ready(status) && obstacle(status).is_none() && acted.news.is_empty();
+            over.then(|| News { reason: EventReason::Recovered, note: "it works again".to_owned() })
+        }
+        Blocked::By(_) | Blocked::AsBefore | Blocked::Suspended => None,
+    }
+}
+
+async fn write(context: &Context, token: &ShopifyToken, status: &ShopifyTokenStatus) -> Result<(), Error> {
+    let api: Api<ShopifyToken> = Api::namespaced(context.client(), &token.namespace().unwrap_or_default());
+    let body = json!({
+        "apiVersion": ShopifyToken::api_version(&()),
+        "kind": ShopifyToken::kind(&()),
+        // Another object of this name is not this one.
+        "metadata": { "name": token.name_any(), "uid": token.uid() },
+        "status": status,
+    });
+    // Deleted meanwhile: there is nobody to tell.
+    found(api.patch_status(&token.name_any(), &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&body)).await)?;
+    Ok(())
+}
+
+async fn publish_all(context: &Context, token: &ShopifyToken, news: &[News]) {
+    for News { reason, note } in news {
+        let event = Event {
+            type_: if reason.is_warning() { EventType::Warning } else { EventType::Normal },
+            reason: reason.as_str().to_owned(),
+            note: Some(note.chars().take(1000).collect()),
+            action: reason.as_str().to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &token.object_ref(&())).await {
+            // A terminating namespace takes no new events, and nothing may hang on one.
+            tracing::debug!(reason = reason.as_str(), token = token.name_any(), %error, "event not written");
+        }
+    }
+}
+
+fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Action {
+    match wake_at {
+        // A moment later than the time itself, so that it has come.
+        Some(at) => {
+            Action::requeue((at - now).max(TimeDelta::zero()).to_std().unwrap_or_default() + Duration::from_millis(20))
+        }
+        None => Action::await_change(),
+    }
+}
+
+fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
+    let token = &observed.token;
+    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
+    let source = observed.kind.as_str();
+    match &acted.outcome {
+        Outcome::Failed { failure, during } => {
+            tracing::warn!(namespace, name, source, step = ?plan.step, ?during, reason = failure.reason.as_str(), message = failure.message, "failed");
+        }
+        Outcome::Unchanged | Outcome::Busy | Outcome::ShopDown => {
+            tracing::debug!(namespace, name, source, step = ?plan.step, hold = ?plan.hold, outcome = ?acted.outcome, "reconciled");
+        }
+        Outcome::Published { record, .. } => {
+            tracing::info!(namespace, name, source, step = ?plan.step, revision = record.revision, "published");
+        }
+        Outcome::Verified | Outcome::Rejected | Outcome::LetGo => {
+            tracing::info!(namespace, name, source, step = ?plan.step, outcome = ?acted.outcome, "reconciled");
+        }
+    }
+}

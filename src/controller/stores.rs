@@ -1,0 +1,155 @@
+//! What the watches hold, and who depends on whom in it.
+
+use std::sync::Arc;
+
+use kube::{
+    ResourceExt,
+    core::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use crate::api::{ShopifyApp, ShopifyToken, SourceRef};
+
+/// What the watches hold: one store a namespace, or one for all.
+#[derive(Clone, Default)]
+pub struct Stores {
+    tokens: Vec<Store<DeserializeGuard<ShopifyToken>>>,
+    apps: Vec<Store<DeserializeGuard<ShopifyApp>>>,
+}
+
+impl Stores {
+    /// Adds the stores of a namespace, or of all.
+    pub fn add(&mut self, tokens: Store<DeserializeGuard<ShopifyToken>>, apps: Store<DeserializeGuard<ShopifyApp>>) {
+        self.tokens.push(tokens);
+        self.apps.push(apps);
+    }
+
+    /// Every token that could be read.
+    pub fn tokens(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
+        self.tokens.iter().flat_map(Store::state).filter(|t| t.0.is_ok())
+    }
+
+    fn tokens_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        self.tokens().filter(|t| t.namespace().as_deref() == Some(namespace)).collect()
+    }
+
+    /// Names of the apps whose credentials are in a Secret.
+    #[must_use]
+    pub fn apps_with_credentials(&self, namespace: &str, secret: &str) -> Vec<String> {
+        self.apps_of(namespace)
+            .iter()
+            .filter(|a| a.0.as_ref().is_ok_and(|a| a.spec.credentials_ref.name == secret))
+            .map(|a| a.name_any())
+            .collect()
+    }
+
+    /// The apps and tokens that read or write a Secret, directly or through an app or admin token.
+    #[must_use]
+    pub fn dependents_of_secret(
+        &self,
+        namespace: &str,
+        secret: &str,
+    ) -> (Vec<ObjectRef<ShopifyApp>>, Vec<ObjectRef<ShopifyToken>>) {
+        let apps = self.apps_with_credentials(namespace, secret);
+        let tokens = self.tokens_of(namespace);
+        let direct: Vec<&ShopifyToken> = readable(&tokens)
+            .filter(|t| {
+                t.secret_name() == secret || credentials(t) == Some(secret) || apps.iter().any(|a| uses_app(t, a))
+            })
+            .collect();
+        let names: Vec<&str> = direct.iter().filter_map(|t| t.metadata.name.as_deref()).collect();
+        let indirect = readable(&tokens).filter(|t| admin(t).is_some_and(|a| names.contains(&a)));
+        let tokens = direct.iter().copied().chain(indirect).map(ObjectRef::from_obj).collect();
+        (apps.iter().map(|a| ObjectRef::new(a).within(namespace)).collect(), tokens)
+    }
+
+    /// The tokens that use an app, directly or through an admin token.
+    #[must_use]
+    pub fn dependents_of_app(&self, namespace: &str, app: &str) -> Vec<ObjectRef<ShopifyToken>> {
+        let tokens = self.tokens_of(namespace);
+        let names: Vec<&str> =
+            readable(&tokens).filter(|t| uses_app(t, app)).filter_map(|t| t.metadata.name.as_deref()).collect();
+        readable(&tokens)
+            .filter(|t| uses_app(t, app) || admin(t).is_some_and(|a| names.contains(&a)))
+            .map(ObjectRef::from_obj)
+            .collect()
+    }
+
+    /// The tokens whose admin token this is.
+    #[must_use]
+    pub fn dependents_of_token(&self, namespace: &str, name: &str) -> Vec<ObjectRef<ShopifyToken>> {
+        readable(&self.tokens_of(namespace)).filter(|t| admin(t) == Some(name)).map(ObjectRef::from_obj).collect()
+    }
+
+    /// The tokens that name an app.
+    #[must_use]
+    pub fn users_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        let mut users = self.tokens_of(namespace);
+        users.retain(|t| t.0.as_ref().is_ok_and(|t| uses_app(t, app)));
+        users.sort_by_key(|t| t.name_any());
+        users
+    }
+
+    /// Whether a token may need an app for its revocation, as far as the watch knows.
+    #[must_use]
+    pub fn needs_app(&self, namespace: &str, app: &str) -> bool {
+        let admins: Vec<String> = self.users_of_app(namespace, app).iter().map(|t| t.name_any()).collect();
+        readable(&self.tokens_of(namespace)).any(|t| admin(t).is_some_and(|a| admins.iter().any(|n| n == a)))
+    }
+
+    /// Every token, for a change that may concern all.
+    #[must_use]
+    pub fn all_tokens(&self) -> Vec<ObjectRef<ShopifyToken>> {
+        self.tokens().map(|t| ObjectRef::new(&t.name_any()).within(&t.namespace().unwrap_or_default())).collect()
+    }
+
+    /// Every app.
+    #[must_use]
+    pub fn all_apps(&self) -> Vec<ObjectRef<ShopifyApp>> {
+        let apps = self.apps.iter().flat_map(Store::state);
+        apps.map(|a| ObjectRef::new(&a.name_any()).within(&a.namespace().unwrap_or_default())).collect()
+    }
+
+    /// The apps of a namespace.
+    #[must_use]
+    pub fn apps_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
+        self.apps.iter().flat_map(Store::state).filter(|a| a.namespace().as_deref() == Some(namespace)).collect()
+    }
+
+    /// An older token of this namespace that names the same Secret.
+    #[must_use]
+    pub fn rival(&self, token: &ShopifyToken) -> Option<String> {
+        let age = |t: &ShopifyToken| (t.metadata.creation_timestamp.clone().map(|c| c.0), t.name_any());
+        let tokens = self.tokens_of(&token.namespace().unwrap_or_default());
+        readable(&tokens)
+            .filter(|t| t.secret_name() == token.secret_name() && t.name_any() != token.name_any())
+            .filter(|t| t.metadata.deletion_timestamp.is_none() && age(t) < age(token))
+            .map(ResourceExt::name_any)
+            .next()
+    }
+}
+
+fn readable(tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
+    tokens.iter().filter_map(|t| t.0.as_ref().ok())
+}
+
+/// Name of the admin token that a token uses.
+#[must_use]
+pub fn admin(token: &ShopifyToken) -> Option<&str> {
+    token.spec.source().and_then(SourceRef::admin_token_ref).map(|r| r.name.as_str())
+}
+
+/// Whether a token names an app of its own namespace.
+#[must_use]
+pub fn uses_app(token: &ShopifyToken, app: &str) -> bool {
+    let namespace = token.metadata.namespace.as_deref();
+    token
+        .spec
+        .source()
+        .and_then(SourceRef::app_ref)
+        .is_some_and(|r| r.name == app && (r.namespace.is_none() || r.namespace.as_deref() == namespace))
+}
+
+fn credentials(token: &ShopifyToken) -> Option<&str> {
+    token.spec.source().and_then(SourceRef::credentials_secret)
+}

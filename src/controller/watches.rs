@@ -1,0 +1,123 @@
+//! Whom an event wakes: every dependency that appears, changes or goes is noticed by a watch.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource, ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt,
+        reflector::ObjectRef,
+        watcher::{self, Event, watcher},
+    },
+};
+
+use super::{
+    context::{Context, TokenKey},
+    stores::{admin, uses_app},
+};
+use crate::{
+    api::{ShopifyApp, ShopifyToken},
+    core::{
+        status::{find, obstacle},
+        vocabulary::{Reason, conditions},
+    },
+};
+
+/// How far the time of day may run away from the monotonic clock before everything is looked at again.
+const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+
+/// An object the API server holds twice as much of as the operator needs.
+pub(super) fn prune<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+    if let Some(annotations) = &mut object.meta_mut().annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
+/// Watches the metadata of Secrets, without keeping any, and wakes whoever reads or writes them.
+pub(super) async fn secrets(context: Arc<Context>, api: Api<PartialObjectMeta<Secret>>) {
+    let mut listed_before = false;
+    let mut events = watcher(api, watcher::Config::default().page_size(100)).default_backoff().boxed();
+    loop {
+        match events.try_next().await {
+            Ok(Some(Event::Apply(secret) | Event::Delete(secret))) => {
+                let namespace = secret.namespace().unwrap_or_default();
+                let (apps, tokens) = context.stores.dependents_of_secret(&namespace, &secret.name_any());
+                apps.into_iter().for_each(|app| context.wakes.app(app));
+                tokens.into_iter().for_each(|token| context.wakes.token(token));
+            }
+            // The first list finds everything being reconciled anyway; a later one may hide a deletion.
+            Ok(Some(Event::InitDone)) if listed_before => wake_all(&context),
+            Ok(Some(Event::InitDone)) => listed_before = true,
+            Ok(Some(Event::Init | Event::InitApply(_))) => {}
+            Ok(None) => return,
+            Err(error) => tracing::warn!(%error, "the watch of Secrets is interrupted"),
+        }
+    }
+}
+
+/// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
+pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<ShopifyToken>>) {
+    let (token, gone) = match event {
+        Event::Apply(token) => (token, false),
+        Event::Delete(token) => (token, true),
+        Event::Init | Event::InitApply(_) | Event::InitDone => return,
+    };
+    let Ok(token) = &token.0 else { return };
+    let namespace = token.namespace().unwrap_or_default();
+    for dependent in context.stores.dependents_of_token(&namespace, &token.name_any()) {
+        context.wakes.token(dependent);
+    }
+    if gone {
+        context.outages.forget(&TokenKey::of(token));
+        if let Some(admin) = admin(token) {
+            context.wakes.token(ObjectRef::new(admin).within(&namespace));
+        }
+    }
+    let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
+    for app in context.stores.apps_of(&namespace) {
+        let Ok(app) = &app.0 else { continue };
+        let name = app.name_any();
+        let blamed = app.status.as_ref().and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
+        if (gone || blamed || rejected) && (uses_app(token, &name) || (gone && admin(token).is_some())) {
+            context.wakes.app(ObjectRef::new(&name).within(&namespace));
+        }
+    }
+}
+
+/// Wakes the tokens that use an app.
+pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<ShopifyApp>>) {
+    let (Event::Apply(app) | Event::Delete(app)) = event else { return };
+    for token in context.stores.dependents_of_app(&app.namespace().unwrap_or_default(), &app.name_any()) {
+        context.wakes.token(token);
+    }
+}
+
+/// Wakes the probes of shops that don't answer, and everything when the time of day has jumped: timers
+/// count no time that the machine was suspended, and none by which the clock was set.
+pub(super) async fn time(context: Arc<Context>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let (mut wall, mut monotonic) = (context.now(), tokio::time::Instant::now());
+    loop {
+        ticks.tick().await;
+        let now = context.now();
+        context.outages.due(now).into_iter().for_each(|token| context.wakes.token(token.object()));
+        let passed = chrono::TimeDelta::from_std(monotonic.elapsed()).unwrap_or_default();
+        if (now - wall - passed).abs() > JUMP {
+            tracing::info!(
+                seconds = (now - wall - passed).num_seconds(),
+                "the time of day has jumped: looking at everything again"
+            );
+            wake_all(&context);
+        }
+        (wall, monotonic) = (now, tokio::time::Instant::now());
+    }
+}
+
+fn wake_all(context: &Context) {
+    context.stores.all_tokens().into_iter().for_each(|token| context.wakes.token(token));
+    context.stores.all_apps().into_iter().for_each(|app| context.wakes.app(app));
+}

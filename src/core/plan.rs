@@ -1,0 +1,437 @@
+//! The decision: what is the next step for a token, and when to look again.
+
+use chrono::{SubsecRound, TimeDelta};
+
+use super::{
+    Timestamp,
+    failure::Failure,
+    issuer::Issuer,
+    record::Record,
+    renewal, scopes,
+    secret::{Held, SecretState},
+    vocabulary::{FINALIZER, REQUESTED_AT, ROTATE_AT, Reason},
+};
+use crate::{
+    api::{ShopifyToken, ShopifyTokenStatus, SourceKind, token::CreationPolicy, token::DeletionPolicy},
+    time,
+};
+use kube::ResourceExt;
+
+/// Most credentials that may be in overlap: a further rotation waits.
+pub const MAX_PREVIOUS: usize = 5;
+/// A watch brings everything back in time; this is the net below it.
+const SAFETY_NET: TimeDelta = TimeDelta::minutes(10);
+
+/// Everything the decision needs, gathered once per reconcile.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The object.
+    pub token: ShopifyToken,
+    /// Kind of its source.
+    pub kind: SourceKind,
+    /// What stands under the name of its Secret.
+    pub secret: SecretState,
+    /// What it is issued with, or what is missing.
+    pub issuer: Result<Issuer, Failure>,
+    /// Whether the template renders.
+    pub template: Result<(), Failure>,
+    /// Whether the Secret differs from what it should be, the credential apart.
+    pub drifted: bool,
+    /// Hash of the spec fields that decide what is issued.
+    pub inputs: String,
+    /// Hash of the versions of all that an attempt depends on.
+    pub dependencies: String,
+    /// Somebody who used the credential just now was told 401.
+    pub suspect: bool,
+    /// How the shop is doing.
+    pub shop: ShopState,
+    /// An older ShopifyToken that names the same Secret.
+    pub rival: Option<String>,
+    /// ShopifyTokens that need this one, while it is being deleted.
+    pub needed_by: Vec<String>,
+    /// Rollouts that haven't finished yet.
+    pub rolling_out: bool,
+    /// How long a revocation is retried after the deletion timestamp.
+    pub revocation_timeout: TimeDelta,
+}
+
+/// How a shop is doing, as far as this process knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ShopState {
+    /// It answers, or nobody has asked. Failures before `since` say nothing of it any more.
+    Up {
+        /// When it came back, or when this process started.
+        since: Timestamp,
+    },
+    /// It doesn't answer. Who may ask it is decided at the call: one at a time.
+    Down,
+}
+
+/// The next step, what stands in the way of another, and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What to do now.
+    pub step: Step,
+    /// What should be done and can't.
+    pub hold: Option<Hold>,
+    /// When to look again if nothing happens until then.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Nothing.
+    Keep,
+    /// Obtain a credential and publish it.
+    Issue(Why),
+    /// Ask Shopify whether the credential is what we think it is.
+    Verify,
+    /// Write the Secret anew from what is at hand.
+    Repair,
+    /// Revoke what is past its overlap.
+    EndOverlap,
+    /// Finish a deletion.
+    Delete(Deletion),
+}
+
+/// Why a credential is issued.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// There has never been one.
+    First,
+    /// The Secret, the record or the value is gone.
+    Lost,
+    /// Shopify refuses it, or has it no more.
+    Rejected,
+    /// The spec asks for another one.
+    InputsChanged,
+    /// It lacks a scope that is required now.
+    ScopesMissing,
+    /// It expires soon, or has.
+    Expiring,
+    /// A person or pipeline asked.
+    Requested,
+    /// It has reached its rotation interval.
+    Interval,
+    /// The person who supplies it has replaced it.
+    Replaced,
+}
+
+/// How a deletion is finished.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Deletion {
+    /// Revoke at Shopify, then let go.
+    Revoke,
+    /// Nothing to revoke: let go.
+    LetGo,
+    /// What should be revoked can't be: let go with a warning.
+    GiveUp,
+}
+
+/// What stands in the way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Hold {
+    /// `spec.suspend`.
+    Suspended,
+    /// A precondition; gone as soon as somebody mends it.
+    Blocked(Failure),
+    /// The last attempt failed; the next is due later. Conditions stay as that attempt left them.
+    BackingOff,
+}
+
+/// Decides. Total and pure.
+#[must_use]
+pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
+    let o = observed;
+    if let Some(deleted_at) = &o.token.metadata.deletion_timestamp {
+        return deletion(o, time::from_kube(deleted_at), now);
+    }
+    if o.token.spec.suspended() {
+        return Plan { step: Step::Keep, hold: Some(Hold::Suspended), wake_at: None };
+    }
+    if let Some(failure) = refusal(o) {
+        let expiry = o.held().and_then(|h| h.record.as_ref()).and_then(|r| r.expires_at);
+        let wake_at = soonest([Some(now + SAFETY_NET), expiry], now);
+        return Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure)), wake_at };
+    }
+    let mut hold = None;
+    for step in wanted(o, now) {
+        match gate(o, step, now) {
+            None => return Plan { step, hold, wake_at: wake(o, None, now) },
+            Some(found) => hold = hold.or(Some(found)),
+        }
+    }
+    let hold = hold.or_else(|| blocked(o).map(Hold::Blocked));
+    let step = if o.drifted && o.template.is_ok() { Step::Repair } else { Step::Keep };
+    let wake_at = wake(o, hold.as_ref(), now);
+    Plan { step, hold, wake_at }
+}
+
+/// Why this object may have no Secret at all.
+fn refusal(o: &Observed) -> Option<Failure> {
+    match &o.secret {
+        SecretState::Refused(failure) => Some(failure.clone()),
+        SecretState::Collected => Some(Failure::new(
+            Reason::Pending,
+            format!(
+                "waiting for the garbage collector to remove Secret {:?} of the deleted ShopifyToken of this name",
+                o.token.secret_name()
+            ),
+        )),
+        SecretState::Absent | SecretState::Mergeable(_) => o.rival.as_ref().map(|rival| {
+            Failure::new(
+                Reason::SecretConflict,
+                format!(
+                    "Secret {:?} is ShopifyToken {rival:?}'s, which is older; choose another spec.secret.name",
+                    o.token.secret_name()
+                ),
+            )
+        }),
+        SecretState::Ours(_) => None,
+    }
+}
+
+/// What should be done at Shopify, most urgent first.
+fn wanted(o: &Observed, now: Timestamp) -> Vec<Step> {
+    let mut steps = Vec::new();
+    steps.extend(issue(o, now).map(Step::Issue));
+    if overlap_ended(o, now) {
+        steps.push(Step::EndOverlap);
+    }
+    if verification_time(o).is_some_and(|at| at <= now) || o.reconcile_requested() || (o.suspect && o.value().is_some())
+    {
+        steps.push(Step::Verify);
+    }
+    steps
+}
+
+/// Why a credential must be issued now, if it must.
+fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
+    let Some(held) = o.held() else {
+        return Some(if o.status().and_then(|s| s.revision).is_some() { Why::Lost } else { Why::First });
+    };
+    let (Some(record), Some(value)) = (&held.record, &held.value) else { return Some(Why::Lost) };
+    let replaced = matches!(&o.issuer, Ok(Issuer::Person(theirs)) if !super::credential::same(theirs, value));
+    let interval = o.token.spec.rotation_interval();
+    match () {
+        () if replaced => Some(Why::Replaced),
+        () if o.rejected(record) => Some(Why::Rejected),
+        () if record.inputs != o.inputs => Some(Why::InputsChanged),
+        () if renewal(o, record).is_some_and(|at| at <= now) => Some(Why::Expiring),
+        () if o.rotation_requested(record) => Some(Why::Requested),
+        () if record.expires_at.is_none() && o.rotates() && interval.is_some_and(|i| record.issued_at + i <= now) => {
+            Some(Why::Interval)
+        }
+        () if !scopes::missing(&o.token.spec.required_scopes, &record.scopes).is_empty() => Some(Why::ScopesMissing),
+        () => None,
+    }
+}
+
+/// What stands in the way of a step.
+fn gate(o: &Observed, step: Step, now: Timestamp) -> Option<Hold> {
+    if let Some(failure) = blocked(o) {
+        return Some(Hold::Blocked(failure));
+    }
+    if let (Step::Issue(Why::Requested | Why::Interval | Why::InputsChanged | Why::ScopesMissing), Some(record)) =
+        (step, o.record())
+        && record.previous.len() >= MAX_PREVIOUS
+    {
+        let failure =
+            format!("{MAX_PREVIOUS} older tokens are still in overlap; the rotation goes on when the first has ended");
+        return Some(Hold::Blocked(Failure::new(Reason::Rotating, failure)));
+    }
+    o.next_attempt().is_some_and(|at| now < at).then_some(Hold::BackingOff)
+}
+
+/// A precondition that isn't met.
+fn blocked(o: &Observed) -> Option<Failure> {
+    o.template.as_ref().err().or(o.issuer.as_ref().err()).cloned()
+}
+
+fn overlap_ended(o: &Observed, now: Timestamp) -> bool {
+    let overlap = o.token.spec.overlap();
+    o.record().is_some_and(|r| {
+        r.previous.iter().any(|p| p.revoke_at <= now && (!o.rolling_out || p.revoke_at + overlap <= now))
+    })
+}
+
+/// When a credential is renewed or rotated by the clock.
+#[must_use]
+pub fn renewal_of(token: &ShopifyToken, kind: SourceKind, record: &Record) -> Option<Timestamp> {
+    let uid = token.uid().unwrap_or_default();
+    match record.expires_at {
+        Some(expires_at) => Some(renewal::renewal_time(&token.spec, &uid, record.issued_at, expires_at)),
+        None if rotates(kind) => token.spec.rotation_interval().map(|interval| record.issued_at + interval),
+        None => None,
+    }
+}
+
+fn renewal(o: &Observed, record: &Record) -> Option<Timestamp> {
+    record.expires_at.and_then(|_| renewal_of(&o.token, o.kind, record))
+}
+
+/// Whether the operator can replace a credential of this kind that doesn't expire.
+const fn rotates(kind: SourceKind) -> bool {
+    match kind {
+        SourceKind::Storefront | SourceKind::Delegate | SourceKind::ClientCredentials | SourceKind::Offline => true,
+        SourceKind::Custom | SourceKind::CustomerAccount => false,
+    }
+}
+
+fn verification_time(o: &Observed) -> Option<Timestamp> {
+    let interval = o.token.spec.verify_interval()?;
+    let record = o.record()?;
+    let last = o.status().and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
+    Some(last.map_or(record.issued_at, |at| at.max(record.issued_at)) + interval)
+}
+
+/// When to look again: the earliest of all that is to come.
+fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> {
+    let record = o.record();
+    let expiry = record.and_then(|r| r.expires_at);
+    let held_until = match hold {
+        None => None,
+        Some(Hold::Suspended) => return None,
+        Some(Hold::BackingOff) => o.next_attempt(),
+        Some(Hold::Blocked(_)) => Some(now + SAFETY_NET),
+    };
+    let overlap_end = record.and_then(|r| r.previous.iter().map(|p| p.revoke_at).min());
+    soonest(
+        [
+            held_until,
+            expiry,
+            record.and_then(|r| renewal_of(&o.token, o.kind, r)),
+            overlap_end,
+            // A rollout that is under way says nothing when it ends: look.
+            (o.rolling_out && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
+            verification_time(o),
+        ],
+        now,
+    )
+}
+
+fn soonest<const N: usize>(times: [Option<Timestamp>; N], now: Timestamp) -> Option<Timestamp> {
+    times.into_iter().flatten().filter(|at| *at > now).min()
+}
+
+/// Deletion never wedges and doesn't leak.
+fn deletion(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan {
+    let only = |step| Plan { step, hold: None, wake_at: None };
+    if !o.token.finalizers().iter().any(|f| f == FINALIZER) {
+        return only(Step::Keep);
+    }
+    if !o.needed_by.is_empty() {
+        let failure = format!("kept until the tokens that need it are revoked: {}", o.needed_by.join(", "));
+        let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, failure)));
+        return Plan { step: Step::Keep, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
+    }
+    if !revocable(&o.token, o.kind) {
+        return only(Step::Delete(Deletion::LetGo));
+    }
+    let deadline = deleted_at + o.revocation_timeout;
+    let attempted = o.status().and_then(|s| s.failed_attempts).unwrap_or_default() > 0 || o.shop == ShopState::Down;
+    match (&o.issuer, o.next_attempt()) {
+        (Err(_), _) => only(Step::Delete(Deletion::GiveUp)),
+        (Ok(_), _) if now >= deadline && attempted => only(Step::Delete(Deletion::GiveUp)),
+        (Ok(_), Some(at)) if now < at => {
+            Plan { step: Step::Keep, hold: Some(Hold::BackingOff), wake_at: soonest([Some(at), Some(deadline)], now) }
+        }
+        (Ok(_), _) => {
+            Plan { step: Step::Delete(Deletion::Revoke), hold: None, wake_at: soonest([Some(deadline)], now) }
+        }
+    }
+}
+
+/// Whether deleting the object revokes its credential at Shopify.
+#[must_use]
+pub fn revocable(token: &ShopifyToken, kind: SourceKind) -> bool {
+    let can = match kind {
+        SourceKind::Storefront | SourceKind::Delegate => true,
+        SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => false,
+    };
+    can && token.spec.deletion_policy() == DeletionPolicy::Revoke
+}
+
+/// Whether the object itself needs our finalizer: there is something to undo when it goes.
+#[must_use]
+pub fn needs_finalizer(token: &ShopifyToken, kind: SourceKind) -> bool {
+    revocable(token, kind) || token.spec.creation_policy() == CreationPolicy::Merge
+}
+
+impl Observed {
+    /// Our Secret.
+    #[must_use]
+    pub fn held(&self) -> Option<&Held> {
+        match &self.secret {
+            SecretState::Ours(held) => Some(held),
+            SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => None,
+        }
+    }
+
+    /// What was issued.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        self.held()?.record.as_ref()
+    }
+
+    /// The credential, if it is there and whole.
+    #[must_use]
+    pub fn value(&self) -> Option<&secrecy::SecretString> {
+        self.held()?.value.as_ref()
+    }
+
+    /// Status as last seen.
+    #[must_use]
+    pub fn status(&self) -> Option<&ShopifyTokenStatus> {
+        self.token.status.as_ref()
+    }
+
+    fn rotates(&self) -> bool {
+        rotates(self.kind)
+    }
+
+    /// Shopify refused this very revision when it was last asked.
+    fn rejected(&self, record: &Record) -> bool {
+        self.status().is_some_and(|s| s.revision == Some(record.revision) && super::status::is_rejected(s))
+    }
+
+    fn rotation_requested(&self, record: &Record) -> bool {
+        let trigger = self.token.spec.rotation_trigger();
+        let rotate_at = self.token.annotations().get(ROTATE_AT);
+        trigger.is_some_and(|t| record.handled_trigger.as_deref() != Some(t))
+            || rotate_at.is_some_and(|r| record.handled_rotate_at.as_ref() != Some(r))
+    }
+
+    /// The `reconcile.fluxcd.io/requestedAt` annotation has a value nobody has acted upon.
+    #[must_use]
+    pub fn reconcile_requested(&self) -> bool {
+        let wish = self.token.annotations().get(REQUESTED_AT);
+        wish.is_some() && wish != self.status().and_then(|s| s.last_handled_reconcile_at.as_ref())
+    }
+
+    /// The reason that the last attempt failed with, if the last one failed.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Reason> {
+        let status = self.status()?;
+        status.failed_attempts.filter(|n| *n > 0)?;
+        super::status::obstacle(status)
+    }
+
+    /// When the next attempt is due. A change of the spec, of a dependency, or a request ends the
+    /// back-off, and so does the return of a shop that didn't answer.
+    #[must_use]
+    pub fn next_attempt(&self) -> Option<Timestamp> {
+        let status = self.status()?;
+        let at = status.next_attempt_time.as_ref().map(time::from_kube)?;
+        let failed_at = status.last_failure_time.as_ref().map(time::from_kube)?;
+        let same = status.failed_inputs.as_deref() == Some(self.dependencies.as_str()) && !self.reconcile_requested();
+        let returned = match self.shop {
+            // Status keeps whole seconds.
+            ShopState::Up { since } => failed_at < since.trunc_subsecs(0),
+            ShopState::Down => true,
+        };
+        let shop_returned = returned && self.last_failure() == Some(Reason::BackingOff);
+        (same && !shop_returned).then_some(at)
+    }
+}

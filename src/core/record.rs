@@ -1,0 +1,224 @@
+//! The record: what our Secret's annotations say was issued. The only evidence `plan` goes by.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Timestamp, vocabulary::PREFIX};
+use crate::time;
+
+/// What was issued, as the Secret's annotations keep it. Holds no credential.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Record {
+    /// The ShopifyToken it belongs to: name and UID.
+    pub token: Holder,
+    /// How many credentials have been issued for the object; starts at 1.
+    pub revision: i64,
+    /// When the credential was issued.
+    pub issued_at: Timestamp,
+    /// When it expires; `None` if it never does.
+    pub expires_at: Option<Timestamp>,
+    /// Shopify's id of it, where it has one.
+    pub token_id: Option<String>,
+    /// Its scopes.
+    pub scopes: Vec<String>,
+    /// Hash of the spec fields that decide what is issued.
+    pub inputs: String,
+    /// Hash of the data.
+    pub content: String,
+    /// The admin token it was created with, for a storefront token.
+    pub admin: Option<String>,
+    /// Older credentials that still live, newest last.
+    pub previous: Vec<Previous>,
+    /// The revision that rollout targets are to run; `None` before the first replacement.
+    pub rollout: Option<i64>,
+    /// The value of `spec.rotation.trigger` that was acted upon.
+    pub handled_trigger: Option<String>,
+    /// The value of the `rotate-at` annotation that was acted upon.
+    pub handled_rotate_at: Option<String>,
+    /// What of the Secret is ours, so that what a template no longer names can be taken out.
+    pub fields: Fields,
+}
+
+/// The ShopifyToken that a Secret belongs to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+}
+
+/// An older credential that still lives.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Previous {
+    /// Shopify's id of it.
+    pub id: String,
+    /// When it is revoked.
+    pub revoke_at: Timestamp,
+    /// The admin token it was created with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+}
+
+/// Names of the keys, labels and annotations of a Secret that the operator has set.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Fields {
+    /// Keys of `data`.
+    #[serde(default)]
+    pub data: Vec<String>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Annotations of the template; those of the record are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<String>,
+}
+
+const TOKEN: &str = "token";
+const REVISION: &str = "revision";
+const ISSUED_AT: &str = "issued-at";
+const EXPIRES_AT: &str = "expires-at";
+const TOKEN_ID: &str = "token-id";
+const SCOPES: &str = "scopes";
+const INPUTS: &str = "inputs";
+const CONTENT: &str = "content";
+const ADMIN: &str = "admin-token";
+const PREVIOUS: &str = "previous";
+const ROLLOUT: &str = "rollout";
+const HANDLED_TRIGGER: &str = "handled-trigger";
+const HANDLED_ROTATE_AT: &str = "handled-rotate-at";
+const FIELDS: &str = "fields";
+
+impl Record {
+    /// The record as annotations, prefix included.
+    #[must_use]
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let json = |value: &serde_json::Value| value.to_string();
+        let mut all = BTreeMap::new();
+        let mut set = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                all.insert(format!("{PREFIX}{name}"), value);
+            }
+        };
+        set(TOKEN, Some(format!("{}/{}", self.token.name, self.token.uid)));
+        set(REVISION, Some(self.revision.to_string()));
+        set(ISSUED_AT, Some(time::print(self.issued_at)));
+        set(EXPIRES_AT, self.expires_at.map(time::print));
+        set(TOKEN_ID, self.token_id.clone());
+        set(SCOPES, Some(self.scopes.join(",")));
+        set(INPUTS, Some(self.inputs.clone()));
+        set(CONTENT, Some(self.content.clone()));
+        set(ADMIN, self.admin.clone());
+        set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
+        set(ROLLOUT, self.rollout.map(|r| r.to_string()));
+        set(HANDLED_TRIGGER, self.handled_trigger.clone());
+        set(HANDLED_ROTATE_AT, self.handled_rotate_at.clone());
+        set(FIELDS, Some(json(&serde_json::json!(self.fields))));
+        all
+    }
+
+    /// Reads the record back; `None` if a part of it is missing or was edited beyond recognition.
+    #[must_use]
+    pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        let get = |name: &str| annotations.get(&format!("{PREFIX}{name}")).map(String::as_str);
+        let optional_time = |name: &str| match get(name) {
+            None => Some(None),
+            Some(text) => time::parse(text).map(Some),
+        };
+        Some(Self {
+            token: Holder::parse(annotations)?,
+            revision: get(REVISION)?.parse().ok().filter(|r| *r > 0)?,
+            issued_at: time::parse(get(ISSUED_AT)?)?,
+            expires_at: optional_time(EXPIRES_AT)?,
+            token_id: get(TOKEN_ID).map(str::to_owned),
+            scopes: super::scopes::parse(get(SCOPES)?),
+            inputs: get(INPUTS)?.to_owned(),
+            content: get(CONTENT)?.to_owned(),
+            admin: get(ADMIN).map(str::to_owned),
+            previous: match get(PREVIOUS) {
+                None => Vec::new(),
+                Some(list) => serde_json::from_str(list).ok()?,
+            },
+            rollout: match get(ROLLOUT) {
+                None => None,
+                Some(revision) => Some(revision.parse().ok()?),
+            },
+            handled_trigger: get(HANDLED_TRIGGER).map(str::to_owned),
+            handled_rotate_at: get(HANDLED_ROTATE_AT).map(str::to_owned),
+            fields: serde_json::from_str(get(FIELDS)?).ok()?,
+        })
+    }
+}
+
+impl Holder {
+    /// Who the Secret says it belongs to, even when the rest of the record is damaged.
+    #[must_use]
+    pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        let (name, uid) = annotations.get(&format!("{PREFIX}{TOKEN}"))?.split_once('/')?;
+        Some(Self { name: name.to_owned(), uid: uid.to_owned() })
+    }
+}
+
+/// Whether an annotation is part of the record.
+#[must_use]
+pub fn is_ours(annotation: &str) -> bool {
+    annotation.starts_with(PREFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn record() -> Record {
+        let at = |s| Timestamp::from_timestamp(s, 0).unwrap();
+        Record {
+            token: Holder { name: "web".into(), uid: "0a1b".into() },
+            revision: 4,
+            issued_at: at(1_790_000_000),
+            expires_at: Some(at(1_790_086_399)),
+            token_id: Some("gid://shopify/StorefrontAccessToken/1".into()),
+            scopes: vec!["read_orders".into(), "read_products".into()],
+            inputs: "i".into(),
+            content: "c".into(),
+            admin: Some("admin".into()),
+            previous: vec![Previous { id: "gid://x/2".into(), revoke_at: at(1_790_000_100), admin: None }],
+            rollout: Some(4),
+            handled_trigger: Some("2026-11-22".into()),
+            handled_rotate_at: None,
+            fields: Fields { data: vec!["access_token".into()], ..Fields::default() },
+        }
+    }
+
+    #[test]
+    fn annotations_and_back_is_identity() {
+        let record = record();
+        assert_eq!(Record::parse(&record.annotations()), Some(record.clone()));
+        let bare = Record {
+            expires_at: None,
+            token_id: None,
+            admin: None,
+            previous: vec![],
+            rollout: None,
+            handled_trigger: None,
+            ..record
+        };
+        assert_eq!(Record::parse(&bare.annotations()), Some(bare));
+    }
+
+    #[test]
+    fn an_edited_record_is_no_record() {
+        let whole = record().annotations();
+        for name in [REVISION, ISSUED_AT, EXPIRES_AT, PREVIOUS, FIELDS, TOKEN] {
+            let mut edited = whole.clone();
+            edited.insert(format!("{PREFIX}{name}"), "?".into());
+            assert_eq!(Record::parse(&edited), None, "{name}");
+        }
+        for name in [REVISION, ISSUED_AT, INPUTS, CONTENT, SCOPES, FIELDS, TOKEN] {
+            let mut edited = whole.clone();
+            edited.remove(&format!("{PREFIX}{name}"));
+            assert_eq!(Record::parse(&edited), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The Secret that applications mount: whose it is, what it holds, what it should look like.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Resource, ResourceExt, api::ObjectMeta};
+use secrecy::SecretString;
+
+use super::{
+    failure::Failure,
+    record::{self, Holder, Record},
+    render::{self, ACCESS_TOKEN, Data, PREVIOUS_ACCESS_TOKEN},
+    vocabulary::{MANAGED_BY, OPERATOR, Reason},
+};
+use crate::api::{
+    ShopifyToken,
+    token::{CreationPolicy, DeletionPolicy},
+};
+
+const OPAQUE: &str = "Opaque";
+
+/// What stands under the name of the Secret.
+#[derive(Clone, Debug)]
+pub enum SecretState {
+    /// Nothing; the operator may make it.
+    Absent,
+    /// Somebody's Secret without a key of ours, and the policy is Merge.
+    Mergeable(Box<Secret>),
+    /// Ours.
+    Ours(Box<Held>),
+    /// Left by a deleted ShopifyToken of the same name: the garbage collector is about to take it.
+    Collected,
+    /// Not ours to write, or not ours to make.
+    Refused(Failure),
+}
+
+/// Our Secret and what it holds.
+#[derive(Clone)]
+pub struct Held {
+    /// The object as it is.
+    pub live: Secret,
+    /// The record, unless it was edited beyond recognition.
+    pub record: Option<Record>,
+    /// The credential, if it is the one that was published.
+    pub value: Option<SecretString>,
+    /// The newest older credential, during an overlap.
+    pub previous: Option<SecretString>,
+    /// Whether somebody has edited our data.
+    pub edited: bool,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held")
+            .field("record", &self.record)
+            .field("intact", &self.value.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose Secret is it? `live` is what the API server holds under the token's Secret name.
+#[must_use]
+pub fn classify(token: &ShopifyToken, live: Option<Secret>) -> SecretState {
+    let policy = token.spec.creation_policy();
+    let Some(live) = live else {
+        return match policy {
+            CreationPolicy::Owner | CreationPolicy::Orphan => SecretState::Absent,
+            CreationPolicy::Merge => SecretState::Refused(Failure::new(
+                Reason::CredentialsMissing,
+                format!(
+                    "Secret {:?} isn't there; creationPolicy Merge writes into a Secret that somebody else makes",
+                    token.secret_name()
+                ),
+            )),
+        };
+    };
+    let holder = Holder::parse(live.annotations());
+    let me = Holder { name: token.name_any(), uid: token.uid().unwrap_or_default() };
+    let owner = live.owner_references().iter().find(|o| o.controller == Some(true));
+    let mine = owner.is_some_and(|o| o.uid == me.uid);
+    match (owner, holder) {
+        (Some(owner), _) if is_token(owner) && owner.name == me.name && owner.uid != me.uid => {
+            return SecretState::Collected;
+        }
+        (Some(owner), _) if !mine && policy != CreationPolicy::Merge => {
+            return conflict(token, &format!("is controlled by {} {:?}", owner.kind, owner.name));
+        }
+        (_, Some(holder)) if holder.name != me.name => {
+            return conflict(token, &format!("belongs to ShopifyToken {:?}", holder.name));
+        }
+        (_, None) if !mine => {
+            return match policy {
+                CreationPolicy::Merge if live.immutable == Some(true) => immutable(token),
+                CreationPolicy::Merge => SecretState::Mergeable(Box::new(live)),
+                CreationPolicy::Owner | CreationPolicy::Orphan => {
+                    let maker =
+                        live.labels().get(MANAGED_BY).map(|m| format!(", managed by {m:?}")).unwrap_or_default();
+                    conflict(token, &format!("was there before{maker}"))
+                }
+            };
+        }
+        _ => {}
+    }
+    if live.immutable == Some(true) {
+        return immutable(token);
+    }
+    let (is, wanted) = (live.type_.as_deref().unwrap_or(OPAQUE), wanted_type(token));
+    if policy != CreationPolicy::Merge && is != wanted {
+        return SecretState::Refused(Failure::new(
+            Reason::SecretConflict,
+            format!(
+                "Secret {:?} has type {is:?}, which Kubernetes can't change to {wanted:?}; delete the Secret and it is written again, or set spec.secret.template.type to {is:?}",
+                token.secret_name()
+            ),
+        ));
+    }
+    SecretState::Ours(Box::new(Held {
+        record: Record::parse(live.annotations()),
+        value: None,
+        previous: None,
+        edited: false,
+        live,
+    }))
+}
+
+fn conflict(token: &ShopifyToken, what: &str) -> SecretState {
+    SecretState::Refused(Failure::new(
+        Reason::SecretConflict,
+        format!(
+            "Secret {:?} {what} and is left alone; choose another spec.secret.name, delete that Secret, or set spec.secret.creationPolicy: Merge to add keys to it",
+            token.secret_name()
+        ),
+    ))
+}
+
+fn immutable(token: &ShopifyToken) -> SecretState {
+    SecretState::Refused(Failure::new(
+        Reason::SecretConflict,
+        format!(
+            "Secret {:?} is immutable: true and can't be written; delete it, or choose another spec.secret.name",
+            token.secret_name()
+        ),
+    ))
+}
+
+fn is_token(owner: &OwnerReference) -> bool {
+    owner.kind == "ShopifyToken" && owner.api_version.starts_with(crate::api::GROUP)
+}
+
+fn wanted_type(token: &ShopifyToken) -> &str {
+    token.spec.template().and_then(|t| t.type_.as_deref()).unwrap_or(OPAQUE)
+}
+
+impl Held {
+    /// Reads the credential out of the data if it is the one that was published.
+    ///
+    /// `rendered` renders the data anew from a credential and its predecessor. Where only other keys
+    /// were edited, that tells that the credential is whole: the rest can be restored without Shopify.
+    pub fn read(&mut self, rendered: impl Fn(&SecretString, Option<&SecretString>) -> Option<Data>) {
+        let Some(record) = &self.record else { return };
+        let Some(data) = &self.live.data else { return };
+        let text = |key: &str| {
+            data.get(key).and_then(|v| std::str::from_utf8(&v.0).ok()).filter(|v| !v.is_empty()).map(SecretString::from)
+        };
+        let (value, previous) = (text(ACCESS_TOKEN), text(PREVIOUS_ACCESS_TOKEN));
+        let hash = |data: &Data| render::content_hash(&record.token.uid, data, &record.fields.data);
+        self.edited = hash(data) != record.content;
+        let whole = !self.edited
+            || value
+                .as_ref()
+                .and_then(|v| rendered(v, previous.as_ref()))
+                .is_some_and(|data| hash(&data) == record.content);
+        if whole {
+            (self.value, self.previous) = (value, previous);
+        }
+    }
+
+    /// Resource version of the Secret: a write on top of another one is refused.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        self.live.resource_version()
+    }
+}
+
+/// The Secret as it should be: `live` with our fields set and those we no longer set taken out.
+///
+/// Everything else of it, and its `resourceVersion`, stays: writing it is a compare-and-swap.
+#[must_use]
+pub fn desired(token: &ShopifyToken, live: Option<&Secret>, mut record: Record, data: Data) -> Secret {
+    let mut secret = live.cloned().unwrap_or_else(|| Secret {
+        metadata: ObjectMeta {
+            name: Some(token.secret_name().to_owned()),
+            namespace: token.namespace(),
+            ..ObjectMeta::default()
+        },
+        type_: Some(wanted_type(token).to_owned()),
+        ..Secret::default()
+    });
+    take_out(&mut secret);
+    let policy = token.spec.creation_policy();
+    let template = token.spec.template().and_then(|t| t.metadata.as_ref());
+    let mut labels: BTreeMap<String, String> = template.map(|m| m.labels.clone()).unwrap_or_default();
+    if policy != CreationPolicy::Merge {
+        labels.insert(MANAGED_BY.into(), OPERATOR.into());
+    }
+    let annotations = template.map(|m| m.annotations.clone()).unwrap_or_default();
+
+    record.fields.data = data.keys().cloned().collect();
+    record.fields.labels = labels.keys().cloned().collect();
+    record.fields.annotations = annotations.keys().cloned().collect();
+    record.content = render::content_hash(&record.token.uid, &data, &record.fields.data);
+
+    secret.labels_mut().extend(labels);
+    secret.annotations_mut().extend(annotations);
+    secret.annotations_mut().extend(record.annotations());
+    secret.data.get_or_insert_default().extend(data);
+    own(token, &mut secret);
+    tidy(secret)
+}
+
+/// Whether writing `desired` would change `live`.
+#[must_use]
+pub fn differs(live: &Secret, desired: &Secret) -> bool {
+    tidy(live.clone()) != *desired
+}
+
+/// Empty maps and lists as the API server stores them: not at all.
+fn tidy(mut secret: Secret) -> Secret {
+    secret.data = secret.data.filter(|m| !m.is_empty());
+    secret.metadata.labels = secret.metadata.labels.filter(|m| !m.is_empty());
+    secret.metadata.annotations = secret.metadata.annotations.filter(|m| !m.is_empty());
+    secret.metadata.owner_references = secret.metadata.owner_references.filter(|m| !m.is_empty());
+    secret
+}
+
+/// Sets or takes off our owner reference, as the policies want it. A Retained Secret has none, so
+/// that it stays whatever becomes of the object.
+fn own(token: &ShopifyToken, secret: &mut Secret) {
+    let uid = token.uid().unwrap_or_default();
+    let wanted =
+        token.spec.creation_policy() == CreationPolicy::Owner && token.spec.deletion_policy() != DeletionPolicy::Retain;
+    let owners = secret.owner_references_mut();
+    let has = owners.iter().any(|o| o.uid == uid);
+    if wanted && !has {
+        owners.extend(token.controller_owner_ref(&()));
+    } else if !wanted && has {
+        owners.retain(|o| o.uid != uid);
+    }
+}
+
+/// The Secret without anything of ours: what Merge leaves behind.
+#[must_use]
+pub fn withdrawn(live: &Secret) -> Secret {
+    let mut secret = live.clone();
+    take_out(&mut secret);
+    tidy(secret)
+}
+
+/// The Secret without our owner reference: what Retain and Orphan leave behind.
+#[must_use]
+pub fn disowned(token: &ShopifyToken, live: &Secret) -> Secret {
+    let mut secret = live.clone();
+    let uid = token.uid().unwrap_or_default();
+    secret.owner_references_mut().retain(|o| o.uid != uid);
+    tidy(secret)
+}
+
+fn take_out(secret: &mut Secret) {
+    let fields = Record::parse(secret.annotations()).map(|r| r.fields).unwrap_or_default();
+    if let Some(data) = &mut secret.data {
+        data.retain(|key, _| !fields.data.contains(key));
+    }
+    if let Some(labels) = &mut secret.metadata.labels {
+        labels.retain(|key, _| !fields.labels.contains(key));
+    }
+    if let Some(annotations) = &mut secret.metadata.annotations {
+        annotations.retain(|key, _| !fields.annotations.contains(key) && !record::is_ours(key));
+    }
+}

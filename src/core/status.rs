@@ -1,0 +1,291 @@
+//! Status: a projection of what was observed and done, for people and pipelines.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+
+use super::{
+    Timestamp,
+    failure::Failure,
+    plan::renewal_of,
+    record::Record,
+    vocabulary::{Class, REQUESTED_AT, Reason, conditions},
+};
+use crate::{
+    api::{ShopifyToken, ShopifyTokenStatus, SourceKind, TokenSecretStatus, status::PreviousToken},
+    time,
+};
+
+/// What a status is projected from.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// The object, with its status as last seen.
+    pub token: &'a ShopifyToken,
+    /// Kind of its source.
+    pub kind: SourceKind,
+    /// What our Secret says now.
+    pub record: Option<&'a Record>,
+    /// Whether the credential in it is the one that was published.
+    pub intact: bool,
+    /// What stands in the way.
+    pub obstacle: Obstacle<'a>,
+    /// What Shopify said of the credential just now.
+    pub validity: Validity,
+    /// What became of the attempts.
+    pub attempts: Attempts,
+}
+
+/// What stands in the way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Obstacle<'a> {
+    /// Nothing.
+    None,
+    /// Still what the conditions say.
+    AsBefore,
+    /// `spec.suspend`.
+    Suspended,
+    /// This.
+    Failure(&'a Failure),
+}
+
+/// What Shopify said of the credential just now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Validity {
+    /// Nobody asked.
+    NotAsked,
+    /// It works: it was issued or verified at this moment.
+    Verified(Timestamp),
+    /// It doesn't.
+    Rejected,
+    /// No answer.
+    Unreachable,
+}
+
+/// What became of the attempts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Attempts {
+    /// No attempt was made.
+    AsBefore,
+    /// The last one succeeded, or there is nothing to attempt any more.
+    None,
+    /// One more failed.
+    Failed {
+        /// How many in a row.
+        count: i64,
+        /// When.
+        at: Timestamp,
+        /// When the next is due.
+        next: Timestamp,
+        /// Hash of the versions of all it depended on.
+        inputs: String,
+    },
+}
+
+/// The status as it should be. Idempotent: projecting the same facts again changes nothing.
+#[must_use]
+pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
+    let before = s.token.status.clone().unwrap_or_default();
+    let same_credential = s.record.is_some_and(|r| before.revision == Some(r.revision));
+    let mut status = ShopifyTokenStatus {
+        observed_generation: s.token.metadata.generation.unwrap_or_default(),
+        source: Some(s.kind),
+        secret: Some(TokenSecretStatus {
+            name: s.token.secret_name().to_owned(),
+            revision: s.record.map(|r| r.revision),
+        }),
+        last_handled_reconcile_at: match s.obstacle {
+            Obstacle::Suspended => before.last_handled_reconcile_at.clone(),
+            _ => s.token.annotations().get(REQUESTED_AT).cloned(),
+        },
+        last_verified_time: match s.validity {
+            Validity::Verified(at) => Some(time::to_kube(at)),
+            _ if same_credential => before.last_verified_time.clone(),
+            _ => None,
+        },
+        conditions: Vec::new(),
+        // Kept when the Secret is lost: the next revision counts on.
+        revision: s.record.map(|r| r.revision).or(before.revision),
+        ..ShopifyTokenStatus::default()
+    };
+    if let Some(record) = s.record {
+        status.token_id.clone_from(&record.token_id);
+        status.scopes.clone_from(&record.scopes);
+        status.issued_at = Some(time::to_kube(record.issued_at));
+        status.expires_at = record.expires_at.map(time::to_kube);
+        status.renewal_time = renewal_of(s.token, s.kind, record).map(time::to_kube);
+        status.previous = record
+            .previous
+            .iter()
+            .map(|p| PreviousToken { token_id: p.id.clone(), revoke_at: time::to_kube(p.revoke_at) })
+            .collect();
+        status.last_handled_trigger.clone_from(&record.handled_trigger);
+        status.last_handled_rotate_at.clone_from(&record.handled_rotate_at);
+    }
+    match &s.attempts {
+        Attempts::AsBefore => {
+            status.failed_attempts = before.failed_attempts;
+            status.last_failure_time.clone_from(&before.last_failure_time);
+            status.next_attempt_time.clone_from(&before.next_attempt_time);
+            status.failed_inputs.clone_from(&before.failed_inputs);
+        }
+        Attempts::None => {}
+        Attempts::Failed { count, at, next, inputs } => {
+            status.failed_attempts = Some(*count);
+            status.last_failure_time = Some(time::to_kube(*at));
+            status.next_attempt_time = Some(time::to_kube(*next));
+            status.failed_inputs = Some(inputs.clone());
+        }
+    }
+    status.conditions = all_conditions(s, &before, same_credential, now);
+    status
+}
+
+fn all_conditions(
+    s: &Snapshot<'_>,
+    before: &ShopifyTokenStatus,
+    same_credential: bool,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions = Conditions { before, generation: s.token.metadata.generation, now, all: Vec::new() };
+    let obstacle = match s.obstacle {
+        Obstacle::None | Obstacle::Suspended => None,
+        Obstacle::Failure(failure) => Some((failure.reason, failure.message.clone())),
+        Obstacle::AsBefore => obstacle_of(before),
+    };
+    let valid = token_valid(s, before, same_credential);
+    let (ready, reason, message) = readiness(s, obstacle.as_ref(), valid.0 == "False", now);
+    conditions.set(conditions::READY, if ready { "True" } else { "False" }, reason.as_str(), &message);
+    match &obstacle {
+        Some((reason, message)) if reason.class() == Class::Stalled => {
+            conditions.set(conditions::STALLED, "True", reason.as_str(), message)
+        }
+        Some((reason, message)) => conditions.set(conditions::RECONCILING, "True", reason.as_str(), message),
+        None if !ready && !matches!(s.obstacle, Obstacle::Suspended) => {
+            conditions.set(
+                conditions::RECONCILING,
+                "True",
+                Reason::Issuing.as_str(),
+                "a credential is about to be issued",
+            );
+        }
+        None => {}
+    }
+    conditions.set(conditions::TOKEN_VALID, valid.0, valid.1, valid.2);
+    if matches!(s.obstacle, Obstacle::Suspended) {
+        conditions.set(
+            conditions::SUSPENDED,
+            "True",
+            "Suspended",
+            "spec.suspend is true: no issue, check or revocation",
+        );
+    }
+    conditions.all
+}
+
+/// Whether the credential that applications hold now works, and why not.
+fn readiness(
+    s: &Snapshot<'_>,
+    obstacle: Option<&(Reason, String)>,
+    rejected: bool,
+    now: Timestamp,
+) -> (bool, Reason, String) {
+    let (mut reason, mut message) = match s.record {
+        Some(record) if s.intact => match record.expires_at {
+            Some(at) if at <= now => (Reason::TokenExpired, format!("expired at {}", time::print(at))),
+            _ if rejected => (Reason::TokenRejected, "Shopify refuses the credential in the Secret".to_owned()),
+            expires_at => {
+                let expiry =
+                    expires_at.map_or("never expires".to_owned(), |at| format!("expires at {}", time::print(at)));
+                return (true, Reason::Issued, format!("revision {} {expiry}", record.revision));
+            }
+        },
+        Some(_) => (Reason::Pending, "the credential in the Secret was edited and is being restored".to_owned()),
+        None => (Reason::Pending, "no credential has been published yet".to_owned()),
+    };
+    if let Some((why, text)) = obstacle {
+        message = format!("{message}; {text}");
+        if reason == Reason::Pending {
+            (reason, message) = (*why, text.clone());
+        }
+    }
+    (false, reason, message)
+}
+
+fn token_valid(
+    s: &Snapshot<'_>,
+    before: &ShopifyTokenStatus,
+    same_credential: bool,
+) -> (&'static str, &'static str, &'static str) {
+    const VERIFIED: (&str, &str, &str) = ("True", "Verified", "Shopify confirmed the credential");
+    const REJECTED: (&str, &str, &str) = ("False", "Rejected", "Shopify refuses the credential");
+    const UNREACHABLE: (&str, &str, &str) = ("Unknown", "Unreachable", "Shopify gave no answer");
+    const NOT_CHECKED: (&str, &str, &str) = ("Unknown", "NotChecked", "not verified yet");
+    match s.validity {
+        Validity::Verified(_) => VERIFIED,
+        Validity::Rejected => REJECTED,
+        Validity::Unreachable if s.record.is_some() => UNREACHABLE,
+        Validity::NotAsked if same_credential => {
+            match find(&before.conditions, conditions::TOKEN_VALID).map(|c| c.reason.as_str()) {
+                Some("Verified") => VERIFIED,
+                Some("Rejected") => REJECTED,
+                Some("Unreachable") => UNREACHABLE,
+                _ => NOT_CHECKED,
+            }
+        }
+        Validity::Unreachable | Validity::NotAsked => NOT_CHECKED,
+    }
+}
+
+struct Conditions<'a> {
+    before: &'a ShopifyTokenStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+    all: Vec<Condition>,
+}
+
+impl Conditions<'_> {
+    fn set(&mut self, type_: &str, status: &str, reason: &str, message: &str) {
+        let last_transition_time = match find(&self.before.conditions, type_) {
+            Some(before) if before.status == status => before.last_transition_time.clone(),
+            _ => time::to_kube(self.now),
+        };
+        self.all.push(Condition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: message.into(),
+            observed_generation: self.generation,
+            last_transition_time,
+        });
+    }
+}
+
+/// A condition, if it is there.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|c| c.type_ == type_)
+}
+
+/// Whether Shopify refused the credential when it was last asked.
+#[must_use]
+pub fn is_rejected(status: &ShopifyTokenStatus) -> bool {
+    find(&status.conditions, conditions::TOKEN_VALID).is_some_and(|c| c.status == "False")
+}
+
+/// Whether the object is Ready.
+#[must_use]
+pub fn is_ready(status: &ShopifyTokenStatus) -> bool {
+    find(&status.conditions, conditions::READY).is_some_and(|c| c.status == "True")
+}
+
+fn obstacle_of(status: &ShopifyTokenStatus) -> Option<(Reason, String)> {
+    [conditions::STALLED, conditions::RECONCILING]
+        .iter()
+        .find_map(|type_| find(&status.conditions, type_))
+        .and_then(|c| Some((Reason::parse(&c.reason)?, c.message.clone())))
+}
+
+/// The reason that stands in the way, as the conditions say.
+#[must_use]
+pub fn obstacle(status: &ShopifyTokenStatus) -> Option<Reason> {
+    obstacle_of(status).map(|(reason, _)| reason)
+}

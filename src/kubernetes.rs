@@ -1,0 +1,227 @@
+//! The client of the Kubernetes API server, every call of which is counted and bounded in time.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderValue, Method, Request, Response, Uri, header::USER_AGENT};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder, DynBody},
+};
+use tokio::time::timeout;
+use tower::{BoxError, Layer, Service, layer::util::Identity, util::BoxService};
+
+use crate::metrics::Metrics;
+
+/// What calls the API server, under whatever a test puts around it.
+pub type Transport = BoxService<Request<Body>, Answer, BoxError>;
+/// What it answers.
+pub type Answer = Response<Box<DynBody>>;
+
+const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// Time for the head of an answer, retries by the client included. A watch's comes at once.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Silence after which a connection counts as dead: longer than the API server keeps a quiet watch (290 s).
+const SILENCE: Duration = Duration::from_secs(310);
+
+/// A client that counts its calls in `metrics`. Needs a runtime.
+pub fn client(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
+    client_with_layer(config, metrics, &Identity::new())
+}
+
+/// The same with a layer of the caller's around each call: it may refuse a call, or cut off its answer.
+pub fn client_with_layer<L>(mut config: Config, metrics: Arc<Metrics>, layer: &L) -> anyhow::Result<Client>
+where
+    L: Layer<Transport>,
+    L::Service: Service<Request<Body>, Response = Answer, Error = BoxError> + Send + 'static,
+    <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+{
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    let builder = ClientBuilder::try_from(config).context("the Kubernetes client can't be built")?;
+    let measured = tower::layer::layer_fn(move |inner| Measured { inner, metrics: metrics.clone() });
+    Ok(builder.with_layer(layer).with_layer(&measured).build())
+}
+
+/// Counts calls and bounds their time.
+struct Measured<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Service<Request<Body>> for Measured<S>
+where
+    S: Service<Request<Body>, Response = Answer, Error = BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Answer, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let call = Call::of(request.method(), request.uri());
+        let metrics = self.metrics.clone();
+        let answer = timeout(ANSWER, self.inner.call(request));
+        async move {
+            let (code, answer) = match answer.await {
+                Ok(Ok(answer)) => (answer.status().as_str().to_owned(), Ok(answer)),
+                Ok(Err(error)) => ("error".to_owned(), Err(error)),
+                Err(elapsed) => ("timeout".to_owned(), Err(elapsed.into())),
+            };
+            metrics.kubernetes_request(call.verb, &call.resource, &code);
+            answer
+        }
+        .boxed()
+    }
+}
+
+/// A call as the API server's authorisation sees it.
+#[derive(Debug, Eq, PartialEq)]
+struct Call {
+    verb: &'static str,
+    /// With its subresource after a slash; `none` for paths such as `/version`.
+    resource: String,
+}
+
+impl Call {
+    fn of(method: &Method, uri: &Uri) -> Self {
+        let path: Vec<&str> = uri.path().split('/').filter(|s| !s.is_empty()).collect();
+        let below_version = match path.as_slice() {
+            ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+            _ => &[],
+        };
+        let (resource, name, subresource) = match *below_version {
+            // `status` and `finalize` are subresources of the namespace, all else lives in it.
+            ["namespaces", _, resource, ref rest @ ..] if !matches!(resource, "status" | "finalize") => {
+                (resource, rest.first(), rest.get(1))
+            }
+            [resource, ref rest @ ..] => (resource, rest.first(), rest.get(1)),
+            [] => ("none", None, None),
+        };
+        let watches = uri.query().is_some_and(|q| q.split('&').any(|p| matches!(p, "watch=true" | "watch=1")));
+        let verb = match (method, name) {
+            (&Method::GET, _) if watches => "watch",
+            (&Method::GET, None) if resource != "none" => "list",
+            (&Method::GET, _) => "get",
+            (&Method::POST, _) => "create",
+            (&Method::PUT, _) => "update",
+            (&Method::PATCH, _) => "patch",
+            (&Method::DELETE, None) => "deletecollection",
+            (&Method::DELETE, _) => "delete",
+            _ => "other",
+        };
+        let resource = match subresource {
+            Some(subresource) => format!("{resource}/{subresource}"),
+            None => resource.to_owned(),
+        };
+        Self { verb, resource }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Api;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use tower::util::MapRequestLayer;
+
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_as_authorisation_names_it() {
+        let cases = [
+            ("GET", "/api/v1/secrets?limit=50", "list", "secrets"),
+            ("GET", "/api/v1/namespaces/shop/secrets/web", "get", "secrets"),
+            ("GET", "/api/v1/secrets?labelSelector=a&watch=true", "watch", "secrets"),
+            ("POST", "/api/v1/namespaces/shop/secrets", "create", "secrets"),
+            (
+                "PATCH",
+                "/apis/tokens.shopify-operator.dev/v1alpha1/namespaces/shop/shopifytokens/web/status?fieldManager=x",
+                "patch",
+                "shopifytokens/status",
+            ),
+            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/shop/leases/operator", "update", "leases"),
+            ("DELETE", "/api/v1/namespaces/shop/secrets/web", "delete", "secrets"),
+            ("DELETE", "/api/v1/namespaces/shop/secrets", "deletecollection", "secrets"),
+            ("GET", "/api/v1/namespaces", "list", "namespaces"),
+            ("GET", "/api/v1/namespaces/shop", "get", "namespaces"),
+            ("PUT", "/api/v1/namespaces/shop/finalize", "update", "namespaces/finalize"),
+            ("GET", "/version", "get", "none"),
+            ("GET", "/apis/apps/v1", "get", "none"),
+        ];
+        for (method, uri, verb, resource) in cases {
+            let call = Call::of(&method.parse().unwrap(), &uri.parse().unwrap());
+            let expected = Call { verb, resource: resource.to_owned() };
+            assert_eq!(call, expected, "{method} {uri}");
+        }
+    }
+
+    async fn api_server() -> (SocketAddr, CancellationToken) {
+        let router = axum::Router::new().fallback(async |request: axum::extract::Request| {
+            assert_eq!(request.headers()[USER_AGENT], AGENT);
+            (
+                http::StatusCode::NOT_FOUND,
+                r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":""}"#,
+            )
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(crate::server::serve(listener, router, stop.clone()));
+        (address, stop)
+    }
+
+    #[tokio::test]
+    async fn calls_are_counted_and_a_layer_can_fail_them() {
+        let (address, _stop) = api_server().await;
+        let metrics = Arc::new(Metrics::new());
+        let config = || Config::new(format!("http://{address}").parse().unwrap());
+
+        let plain = client(config(), metrics.clone()).unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(plain, "shop");
+        assert_eq!(maps.get_opt("web").await.unwrap(), None);
+
+        let calls = Arc::new(AtomicUsize::new(0));
+        let seen = calls.clone();
+        let counting = MapRequestLayer::new(move |request: Request<Body>| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            request
+        });
+        let counted = client_with_layer(config(), metrics.clone(), &counting).unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(counted, "shop");
+        assert_eq!(maps.get_opt("web").await.unwrap(), None);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+
+        let failing = tower::layer::layer_fn(|_: Transport| {
+            tower::service_fn(async |_: Request<Body>| Err::<Answer, _>(BoxError::from("cut")))
+        });
+        let failed = client_with_layer(config(), metrics.clone(), &failing).unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(failed, "shop");
+        assert!(maps.get_opt("web").await.is_err());
+
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"kubernetes_requests_total{verb="get",resource="configmaps",code="404"} 2"#,
+            r#"kubernetes_requests_total{verb="get",resource="configmaps",code="error"} 1"#,
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} isn't in\n{page}");
+        }
+    }
+}

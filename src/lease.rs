@@ -1,0 +1,329 @@
+//! Leader election on a Lease, so that one instance works at a time.
+//!
+//! Every write carries the `resourceVersion` that was read, so of two candidates one wins. Whether a holder is dead
+//! is told by how long its record hasn't changed on the observer's own monotonic clock, never by comparing clocks.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{Api, Client, api::ObjectMeta, api::PostParams};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::{clock::Clock, core::vocabulary::OPERATOR};
+
+/// How long things take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A record that hasn't changed for so long is anyone's.
+    pub lease: Duration,
+    /// A holder that couldn't renew for so long gives up.
+    pub renew: Duration,
+    /// Pause between two rounds.
+    pub retry: Duration,
+    /// Limit of each call.
+    pub call: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            renew: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+            call: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a record means to a candidate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// The candidate holds it.
+    Held,
+    /// Nobody holds it, or its holder is dead.
+    Takeable,
+    /// Another holds it: at that moment it is anyone's, should the record not change until then.
+    Wait(Instant),
+}
+
+/// What `record` means to `me`, who has seen it unchanged since `observed_at`.
+#[must_use]
+pub fn evaluate(record: &LeaseSpec, me: &str, observed_at: Instant, now: Instant) -> Verdict {
+    let holder = record.holder_identity.as_deref().unwrap_or_default();
+    if holder.is_empty() {
+        return Verdict::Takeable;
+    }
+    if holder == me {
+        return Verdict::Held;
+    }
+    let lifetime = record
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| *seconds > 0)
+        .map_or(Timing::default().lease, Duration::from_secs);
+    let until = observed_at + lifetime;
+    if now < until { Verdict::Wait(until) } else { Verdict::Takeable }
+}
+
+/// Why a call of the election failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused it or can't be reached.
+    #[error(transparent)]
+    Kubernetes(#[from] Box<kube::Error>),
+    /// The API server didn't answer in time.
+    #[error("no answer within {0:?}")]
+    Silence(Duration),
+}
+
+impl Error {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Kubernetes(e) if matches!(&**e, kube::Error::Api(s) if s.is_conflict()))
+    }
+}
+
+/// Why the lease isn't held any more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Lost {
+    /// Another instance holds it.
+    Taken,
+    /// It couldn't be renewed in time.
+    NotRenewed,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Taken => "another instance has taken the lease",
+            Self::NotRenewed => "the lease couldn't be renewed in time",
+        })
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// One instance that wants to hold the lease, or does.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    me: String,
+    clock: Clock,
+    timing: Timing,
+    /// The record last read, and since when it hasn't changed.
+    seen: Option<(LeaseSpec, Instant)>,
+    /// The lease as this candidate last wrote it; `None` when it must be read first.
+    written: Option<Lease>,
+    /// When the last write that succeeded was sent.
+    renewed_at: Instant,
+}
+
+impl Candidate {
+    /// A candidate for the lease `name` in `namespace`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str, clock: Clock) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            me: identity(),
+            clock,
+            timing: Timing::default(),
+            seen: None,
+            written: None,
+            renewed_at: Instant::now(),
+        }
+    }
+
+    /// The same with another timing, for tests.
+    #[must_use]
+    pub fn with_timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    /// What the lease's `holderIdentity` is while this candidate holds it.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.me
+    }
+
+    /// Returns once the lease is held. Failures are logged and tried again: RBAC may come later than the operator.
+    pub async fn acquire(&mut self) {
+        loop {
+            let pause = match self.round().await {
+                Ok(None) => {
+                    tracing::info!(lease = self.name, identity = self.me, "acquired the lease");
+                    return;
+                }
+                Ok(Some(until)) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    left.min(self.timing.retry)
+                }
+                Err(error) => {
+                    self.report(&error, "the lease can't be acquired");
+                    self.timing.retry
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Renews the lease and returns once it is lost: then all work has to stop at once.
+    pub async fn keep(&mut self) -> Lost {
+        loop {
+            sleep(self.timing.retry).await;
+            let deadline = self.renewed_at + self.timing.renew;
+            match timeout_at(deadline, self.renew()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(lost)) => return lost,
+                Err(_) => return Lost::NotRenewed,
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), Lost> {
+        loop {
+            match self.round().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) => return Err(Lost::Taken),
+                Err(error) => self.report(&error, "the lease can't be renewed"),
+            }
+            sleep(self.timing.retry).await;
+        }
+    }
+
+    /// Gives the lease up, if it is held, so that another instance needn't wait.
+    pub async fn release(&mut self) -> Result<(), Error> {
+        self.written = None; // A write may have been cut off: only the API server knows.
+        loop {
+            let Some(mut lease) = self.call(self.api.get_opt(&self.name)).await? else {
+                return Ok(());
+            };
+            let record = lease.spec.get_or_insert_default();
+            if record.holder_identity.as_deref() != Some(self.me.as_str()) {
+                return Ok(());
+            }
+            record.holder_identity = Some(String::new());
+            record.lease_duration_seconds = Some(1);
+            record.renew_time = Some(now(&self.clock));
+            match self.replace(&lease).await {
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    tracing::info!(lease = self.name, "gave up the lease");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Takes or renews the lease: `None` when it is held now, else until when another holds it.
+    async fn round(&mut self) -> Result<Option<Instant>, Error> {
+        let current = match self.written.take() {
+            Some(lease) => Some(lease),
+            None => self.call(self.api.get_opt(&self.name)).await?,
+        };
+        let sent_at;
+        let written = match current {
+            None => {
+                let lease = self.claim(Lease {
+                    metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                    spec: None,
+                });
+                sent_at = Instant::now();
+                self.call(self.api.create(&parameters(), &lease)).await?
+            }
+            Some(lease) => {
+                let record = lease.spec.clone().unwrap_or_default();
+                let observed_at = self.observe(&record);
+                let verdict = evaluate(&record, &self.me, observed_at, Instant::now());
+                if let Verdict::Wait(until) = verdict {
+                    return Ok(Some(until));
+                }
+                let lease = self.claim(lease);
+                sent_at = Instant::now();
+                self.replace(&lease).await?
+            }
+        };
+        self.written = Some(written);
+        self.renewed_at = sent_at;
+        Ok(None)
+    }
+
+    /// Since when `record` hasn't changed.
+    fn observe(&mut self, record: &LeaseSpec) -> Instant {
+        match &self.seen {
+            Some((seen, since)) if seen == record => *since,
+            _ => {
+                let holder = record.holder_identity.as_deref().unwrap_or_default();
+                let before = self.seen.as_ref().and_then(|(seen, _)| seen.holder_identity.as_deref());
+                if ![before.unwrap_or_default(), "", &self.me].contains(&holder) {
+                    tracing::info!(lease = self.name, holder, "another instance holds the lease");
+                }
+                let now = Instant::now();
+                self.seen = Some((record.clone(), now));
+                now
+            }
+        }
+    }
+
+    /// The lease as it is to be while this candidate holds it.
+    fn claim(&self, mut lease: Lease) -> Lease {
+        let now = now(&self.clock);
+        let record = lease.spec.get_or_insert_default();
+        if record.holder_identity.as_deref() != Some(self.me.as_str()) {
+            let transitions = record.lease_transitions.map_or(0, |n| n.saturating_add(1));
+            record.lease_transitions = Some(transitions);
+            record.acquire_time = Some(now.clone());
+            record.holder_identity = Some(self.me.clone());
+        }
+        record.lease_duration_seconds = i32::try_from(self.timing.lease.as_secs()).ok();
+        record.renew_time = Some(now);
+        lease
+    }
+
+    async fn replace(&self, lease: &Lease) -> Result<Lease, Error> {
+        self.call(self.api.replace(&self.name, &parameters(), lease)).await
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+        match timeout(self.timing.call, call).await {
+            Ok(answer) => answer.map_err(|e| Error::Kubernetes(Box::new(e))),
+            Err(_) => Err(Error::Silence(self.timing.call)),
+        }
+    }
+
+    fn report(&self, error: &Error, what: &'static str) {
+        if error.is_conflict() {
+            tracing::debug!(lease = self.name, "another instance was faster");
+        } else {
+            tracing::warn!(lease = self.name, %error, "{what}");
+        }
+    }
+}
+
+fn parameters() -> PostParams {
+    PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() }
+}
+
+/// For people who look at the lease; no decision depends on it.
+fn now(clock: &Clock) -> MicroTime {
+    let micros = clock.now().timestamp_micros();
+    MicroTime(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+}
+
+/// The host's name, which tells people who holds the lease, and what makes this process unique.
+fn identity() -> String {
+    let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
+    // Its keys are drawn from the operating system's randomness.
+    let unique = RandomState::new().build_hasher().finish();
+    format!("{host}_{unique:016x}")
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,405 @@
+//! What dashboards and alerts rely on, as OpenMetrics text.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    api::{ShopifyToken, SourceKind},
+    clock::Clock,
+    core::vocabulary::conditions::READY,
+    time::from_kube,
+};
+
+/// Content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const CALL_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const RECONCILE_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+type Counts<L> = Family<L, Counter>;
+type Visit = dyn Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync;
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SourceResult {
+    source: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OperationCode {
+    operation: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct KindResult {
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct VerbResourceCode {
+    verb: &'static str,
+    resource: String,
+    code: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Token {
+    namespace: String,
+    name: String,
+    source: &'static str,
+}
+
+/// Everything the operator counts and measures.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    issues: Counts<SourceResult>,
+    revocations: Counts<SourceResult>,
+    shopify_requests: Counts<OperationCode>,
+    shopify_durations: Durations<OperationCode>,
+    shopify_throttled: Counter<f64, AtomicU64>,
+    reconciles: Counts<KindResult>,
+    reconcile_durations: Durations<Kind>,
+    kubernetes_requests: Counts<VerbResourceCode>,
+    leader: Gauge,
+    tokens: Arc<Tokens>,
+}
+
+impl Metrics {
+    /// All metrics at zero, and no tokens to report on.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            issues: Family::default(),
+            revocations: Family::default(),
+            shopify_requests: Family::default(),
+            shopify_durations: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
+            shopify_throttled: Counter::default(),
+            reconciles: Family::default(),
+            reconcile_durations: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
+            kubernetes_requests: Family::default(),
+            leader: Gauge::default(),
+            tokens: Arc::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    // The registry appends a unit and `_total` by itself, and ends each help text with a full stop.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("shopify_token_issues", "Credentials issued, by source and result", self.issues.clone());
+        registry.register(
+            "shopify_token_revocations",
+            "Credentials revoked, by source and result",
+            self.revocations.clone(),
+        );
+        registry.register(
+            "shopify_api_requests",
+            "Requests to Shopify, by operation and HTTP status or kind of failure",
+            self.shopify_requests.clone(),
+        );
+        registry.register_with_unit(
+            "shopify_api_request_duration",
+            "Duration of requests to Shopify",
+            Unit::Seconds,
+            self.shopify_durations.clone(),
+        );
+        registry.register_with_unit(
+            "shopify_api_throttled",
+            "Time spent waiting because Shopify throttles",
+            Unit::Seconds,
+            self.shopify_throttled.clone(),
+        );
+        registry.register("controller_reconciles", "Reconciles, by kind and result", self.reconciles.clone());
+        registry.register_with_unit(
+            "controller_reconcile_duration",
+            "Duration of reconciles",
+            Unit::Seconds,
+            self.reconcile_durations.clone(),
+        );
+        registry.register(
+            "kubernetes_requests",
+            "Requests to the Kubernetes API server, by verb, resource and HTTP status or kind of failure",
+            self.kubernetes_requests.clone(),
+        );
+        registry.register("leader", "Whether this instance holds the lease", self.leader.clone());
+        registry.register_collector(Box::new(self.tokens.clone()));
+    }
+
+    /// An attempt to issue a credential ended.
+    pub fn issued(&self, source: SourceKind, result: &'static str) {
+        let source = source.as_str();
+        self.issues.get_or_create(&SourceResult { source, result }).inc();
+    }
+
+    /// An attempt to revoke a credential ended.
+    pub fn revoked(&self, source: SourceKind, result: &'static str) {
+        let source = source.as_str();
+        self.revocations.get_or_create(&SourceResult { source, result }).inc();
+    }
+
+    /// A request to Shopify ended; `code` is its HTTP status, or the kind of failure when there was no answer.
+    pub fn shopify_call(&self, operation: &'static str, code: &str, took: Duration) {
+        let labels = OperationCode { operation, code: code.to_owned() };
+        self.shopify_requests.get_or_create(&labels).inc();
+        self.shopify_durations.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A request waited because Shopify throttles.
+    pub fn shopify_throttled(&self, waited: Duration) {
+        self.shopify_throttled.inc_by(waited.as_secs_f64());
+    }
+
+    /// A reconcile ended.
+    pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&KindResult { kind, result }).inc();
+        self.reconcile_durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
+    }
+
+    /// A request to the API server was answered; `code` is its HTTP status, or the kind of failure.
+    pub fn kubernetes_request(&self, verb: &'static str, resource: &str, code: &str) {
+        self.kubernetes_requests
+            .get_or_create(&VerbResourceCode { verb, resource: resource.to_owned(), code: code.to_owned() })
+            .inc();
+    }
+
+    /// Whether this instance holds the lease.
+    pub fn leading(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Reports, at each scrape, on every token that `visit` shows: a deleted one is gone with the next scrape.
+    pub fn watch_tokens<F>(&self, visit: F, clock: Clock)
+    where
+        F: Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync + 'static,
+    {
+        let mut watched = self.tokens.watched.write().unwrap_or_else(PoisonError::into_inner);
+        *watched = Some(Watched { visit: Box::new(visit), clock });
+    }
+
+    /// Everything as OpenMetrics text, see [`CONTENT_TYPE`].
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The gauges of each token, computed from the controller's stores when they are asked for.
+#[derive(Default)]
+struct Tokens {
+    watched: RwLock<Option<Watched>>,
+}
+
+struct Watched {
+    visit: Box<Visit>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+/// What is said of one token.
+struct Sample {
+    labels: Token,
+    ready: bool,
+    expiry: Option<i64>,
+    renewal: Option<i64>,
+    suspended: bool,
+}
+
+impl Sample {
+    fn of(token: &ShopifyToken) -> Self {
+        let status = token.status.as_ref();
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        Self {
+            labels: Token {
+                namespace: name(&token.metadata.namespace),
+                name: name(&token.metadata.name),
+                source: token.spec.source.one().map_or("", |s| s.kind().as_str()),
+            },
+            ready: status.is_some_and(|s| s.conditions.iter().any(|c| c.type_ == READY && c.status == "True")),
+            expiry: status.and_then(|s| Some(from_kube(s.expires_at.as_ref()?).timestamp())),
+            renewal: status.and_then(|s| Some(from_kube(s.renewal_time.as_ref()?).timestamp())),
+            suspended: token.spec.suspend == Some(true),
+        }
+    }
+}
+
+impl Collector for Tokens {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(watched) = watched.as_ref() else {
+            return Ok(());
+        };
+        let mut samples = Vec::new();
+        (watched.visit)(&mut |token| samples.push(Sample::of(token)));
+
+        let mut gauge = |name, help, unit, value: &dyn Fn(&Sample) -> Option<i64>| {
+            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+            for sample in &samples {
+                if let Some(value) = value(sample) {
+                    ConstGauge::new(value).encode(family.encode_family(&sample.labels)?)?;
+                }
+            }
+            fmt::Result::Ok(())
+        };
+        gauge("shopify_token_ready", "Whether the credential that applications hold works.", None, &|s| {
+            Some(i64::from(s.ready))
+        })?;
+        gauge("shopify_token_expiry_timestamp", "When the credential expires.", Some(&Unit::Seconds), &|s| s.expiry)?;
+        gauge("shopify_token_renewal_timestamp", "When the credential is renewed.", Some(&Unit::Seconds), &|s| {
+            s.renewal
+        })?;
+
+        let now = watched.clock.now().timestamp();
+        let overdue = samples.iter().filter(|s| !s.suspended && s.renewal.is_some_and(|due| due < now)).count();
+        let overdue = ConstGauge::new(i64::try_from(overdue).unwrap_or(i64::MAX));
+        overdue.encode(encoder.encode_descriptor(
+            "shopify_token_overdue",
+            "Credentials whose renewal is due and not done, suspended ones left out.",
+            None,
+            MetricType::Gauge,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use chrono::TimeDelta;
+    use serde_json::json;
+
+    use super::*;
+
+    fn token(name: &str, ready: &str, renewal: &str) -> ShopifyToken {
+        serde_json::from_value(json!({
+            "apiVersion": "tokens.shopify-operator.dev/v1alpha1",
+            "kind": "ShopifyToken",
+            "metadata": { "namespace": "shop", "name": name },
+            "spec": {
+                "shop": "acme.myshopify.com",
+                "source": { "clientCredentials": { "appRef": { "name": "acme" } } },
+            },
+            "status": {
+                "observedGeneration": 1,
+                "conditions": [{
+                    "type": "Ready", "status": ready, "reason": "Issued", "message": "",
+                    "lastTransitionTime": "2026-11-22T00:00:00Z",
+                }],
+                "expiresAt": "2026-11-23T00:00:00Z",
+                "renewalTime": renewal,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_names_are_those_that_dashboards_rely_on() {
+        let metrics = Metrics::new();
+        metrics.issued(SourceKind::Storefront, "success");
+        metrics.revoked(SourceKind::Delegate, "gone");
+        metrics.shopify_call("clientCredentialsGrant", "200", Duration::from_millis(120));
+        metrics.shopify_throttled(Duration::from_millis(1500));
+        metrics.reconciled("ShopifyToken", "success", Duration::from_millis(3));
+        metrics.kubernetes_request("update", "shopifytokens/status", "200");
+        metrics.leading(true);
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"shopify_token_issues_total{source="Storefront",result="success"} 1"#,
+            r#"shopify_token_revocations_total{source="Delegate",result="gone"} 1"#,
+            r#"shopify_api_requests_total{operation="clientCredentialsGrant",code="200"} 1"#,
+            r#"shopify_api_request_duration_seconds_count{operation="clientCredentialsGrant",code="200"} 1"#,
+            "shopify_api_throttled_seconds_total 1.5",
+            r#"controller_reconciles_total{kind="ShopifyToken",result="success"} 1"#,
+            r#"controller_reconcile_duration_seconds_count{kind="ShopifyToken"} 1"#,
+            r#"kubernetes_requests_total{verb="update",resource="shopifytokens/status",code="200"} 1"#,
+            "leader 1",
+            "# EOF",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} isn't in\n{page}");
+        }
+        assert!(!page.contains("shopify_token_ready"));
+    }
+
+    #[test]
+    fn a_token_is_reported_as_long_as_it_is_there() {
+        let metrics = Metrics::new();
+        let clock = Clock::system();
+        let tokens = Arc::new(Mutex::new(vec![
+            token("web", "True", "2999-01-01T00:00:00Z"),
+            token("old", "False", "2026-01-01T00:00:00Z"),
+        ]));
+        let store = tokens.clone();
+        metrics.watch_tokens(move |each| store.lock().unwrap().iter().for_each(each), clock.clone());
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"shopify_token_ready{namespace="shop",name="web",source="ClientCredentials"} 1"#,
+            r#"shopify_token_ready{namespace="shop",name="old",source="ClientCredentials"} 0"#,
+            r#"shopify_token_expiry_timestamp_seconds{namespace="shop",name="web",source="ClientCredentials"} 1795392000"#,
+            r#"shopify_token_renewal_timestamp_seconds{namespace="shop",name="old",source="ClientCredentials"} 1767225600"#,
+            "shopify_token_overdue 1",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} isn't in\n{page}");
+        }
+
+        tokens.lock().unwrap().remove(1);
+        let page = metrics.encode().unwrap();
+        assert!(!page.contains(r#"name="old""#));
+        assert!(page.contains("shopify_token_overdue 0"));
+
+        clock.advance(TimeDelta::days(365 * 1000));
+        assert!(metrics.encode().unwrap().contains("shopify_token_overdue 1"));
+    }
+
+    #[test]
+    fn a_suspended_token_is_never_overdue() {
+        let metrics = Metrics::new();
+        metrics.watch_tokens(
+            |each| {
+                let mut token = token("web", "True", "2000-01-01T00:00:00Z");
+                token.spec.suspend = Some(true);
+                each(&token);
+            },
+            Clock::system(),
+        );
+        let page = metrics.encode().unwrap();
+        assert!(page.contains("shopify_token_overdue 0"), "{page}");
+    }
+}

@@ -1,0 +1,249 @@
+//! The admin port: liveness, readiness, metrics. Also how any router of the operator is served.
+
+use std::{
+    io,
+    pin::pin,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::metrics::{self, Metrics};
+
+/// Connections at a time; more of them wait in the listener's backlog.
+const CONNECTIONS: usize = 256;
+/// Time for a request's head, and for the next request on a kept connection.
+const HEAD: Duration = Duration::from_secs(30);
+/// Time for a whole connection, so that a client that doesn't read can't hold one.
+const LIFETIME: Duration = Duration::from_mins(10);
+/// Time for the requests that are under way when the server stops.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Pause after a failed accept, such as one for lack of file descriptors.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether this instance is ready, and if not, what for it waits.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<RwLock<Stage>>);
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Waiting(String),
+    Ready,
+    ShuttingDown,
+}
+
+impl Readiness {
+    /// Not ready, for want of `what`.
+    #[must_use]
+    pub fn waiting_for(what: impl Into<String>) -> Self {
+        Self(Arc::new(RwLock::new(Stage::Waiting(what.into()))))
+    }
+
+    /// Not ready, for want of `what`.
+    pub fn wait_for(&self, what: impl Into<String>) {
+        self.enter(Stage::Waiting(what.into()));
+    }
+
+    /// Ready. A standby replica is, too.
+    pub fn ready(&self) {
+        self.enter(Stage::Ready);
+    }
+
+    /// Not ready any more, for good.
+    pub fn shut_down(&self) {
+        self.enter(Stage::ShuttingDown);
+    }
+
+    /// `Err` says what is missing.
+    pub fn check(&self) -> Result<(), String> {
+        let stage = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match &*stage {
+            Stage::Waiting(what) => Err(what.clone()),
+            Stage::Ready => Ok(()),
+            Stage::ShuttingDown => Err("shutting down".to_owned()),
+        }
+    }
+
+    fn enter(&self, next: Stage) {
+        let mut stage = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*stage, Stage::ShuttingDown) {
+            *stage = next;
+        }
+    }
+}
+
+/// `/livez`, `/readyz` and `/metrics`.
+pub fn admin(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/metrics", get(scrape).with_state(metrics))
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
+    match readiness.check() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+    }
+}
+
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
+    match metrics.encode() {
+        Ok(page) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics can't be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Serves until `stop` is cancelled, then lets requests that are under way finish.
+///
+/// Clients that are slow or silent are cut off: at most [`CONNECTIONS`] at a time, each bounded in time.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = TaskTracker::new();
+    let accepting = async {
+        loop {
+            let Ok(place) = room.clone().acquire_owned().await else {
+                return; // Never: nobody closes the semaphore.
+            };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = connection(stream, router.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection can't be accepted");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accepting).await;
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Ok(ended),
+        _ = timeout(LIFETIME, stop.cancelled()) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(DRAIN, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection broke"),
+        Err(_) => tracing::debug!("a connection was cut off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::JoinHandle,
+    };
+
+    use super::*;
+
+    struct Served {
+        address: SocketAddr,
+        readiness: Readiness,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    async fn served() -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let readiness = Readiness::waiting_for("the CustomResourceDefinitions");
+        let stop = CancellationToken::new();
+        let router = admin(readiness.clone(), Arc::new(Metrics::new()));
+        let task = tokio::spawn(serve(listener, router, stop.clone()));
+        Served { address, readiness, stop, task }
+    }
+
+    impl Served {
+        async fn get(&self, path: &str) -> reqwest::Response {
+            reqwest::get(format!("http://{}{path}", self.address)).await.unwrap()
+        }
+
+        async fn readyz(&self) -> (u16, String) {
+            let answer = self.get("/readyz").await;
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        }
+    }
+
+    #[tokio::test]
+    async fn readiness_says_what_is_missing() {
+        let served = served().await;
+        assert_eq!(served.get("/livez").await.status(), 200);
+        assert_eq!(served.readyz().await, (503, "the CustomResourceDefinitions\n".to_owned()));
+        served.readiness.ready();
+        assert_eq!(served.readyz().await, (200, "ok\n".to_owned()));
+        served.readiness.shut_down();
+        served.readiness.ready();
+        assert_eq!(served.readyz().await, (503, "shutting down\n".to_owned()));
+        assert_eq!(served.get("/livez").await.status(), 200);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_open_metrics() {
+        let answer = served().await.get("/metrics").await;
+        assert_eq!(answer.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert!(answer.text().await.unwrap().ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_no_client_hold_the_server() {
+        let served = served().await;
+        let mut silent = TcpStream::connect(served.address).await.unwrap();
+        let mut half = TcpStream::connect(served.address).await.unwrap();
+        half.write_all(b"GET /livez HTTP/1.1\r\nHost:").await.unwrap();
+        served.get("/livez").await;
+        served.stop.cancel();
+        timeout(DRAIN * 2, served.task).await.unwrap().unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        assert!(TcpStream::connect(served.address).await.is_err());
+    }
+}

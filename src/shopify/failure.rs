@@ -1,0 +1,196 @@
+//! Every documented answer that isn't a success, as a fixed reason and a message that says what to do.
+//!
+//! Bodies are searched for the words Shopify uses (<https://shopify.dev/docs/api/usage/response-codes>)
+//! and never quoted.
+
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::{Shop, answer::Answer};
+use crate::core::{failure::Failure, vocabulary::Reason};
+
+/// Why a call with an admin token failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ApiError {
+    /// 401: the token used is dead. It has expired, was revoked, or the app was uninstalled.
+    #[error("{}", .0.message)]
+    Unauthorized(Failure),
+    /// 403 or `ACCESS_DENIED`: the token lives, but may not do this.
+    #[error("{}", .0.message)]
+    Forbidden(Failure),
+    /// The API is there and says that what the call is about isn't (404, `RESOURCE_NOT_FOUND`).
+    #[error("{}", .0.message)]
+    NotFound(Failure),
+    /// Anything else.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+}
+
+impl ApiError {
+    /// The failure, whatever its kind.
+    #[must_use]
+    pub fn failure(&self) -> &Failure {
+        match self {
+            Self::Unauthorized(f) | Self::Forbidden(f) | Self::NotFound(f) | Self::Failed(f) => f,
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Unauthorized(f) | ApiError::Forbidden(f) | ApiError::NotFound(f) | ApiError::Failed(f) => f,
+        }
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The shop gave no answer.
+pub(super) fn unreachable(message: impl Into<String>) -> Failure {
+    Failure { unreachable: true, ..Failure::new(Reason::BackingOff, message) }
+}
+
+/// The shop's answer can't be used.
+pub(super) fn unreadable(shop: &Shop, what: &str) -> Failure {
+    unreachable(format!(
+        "the answer of {shop} {what}: if this lasts, look for a proxy in between, and at https://www.shopifystatus.com"
+    ))
+}
+
+/// A success whose body isn't what is documented.
+pub(super) fn garbled(answer: &Answer, shop: &Shop) -> Failure {
+    signed(unreadable(shop, "isn't what Shopify documents"), answer)
+}
+
+/// A limit of Shopify's is used up for now.
+pub(super) fn throttled(shop: &Shop, retry_after: Option<TimeDelta>) -> Failure {
+    Failure {
+        retry_after,
+        ..Failure::new(
+            Reason::BackingOff,
+            format!("{shop} limits the rate of this app's calls: nothing to do, it goes on by itself"),
+        )
+    }
+}
+
+/// Adds the request id that Shopify's support asks for, and the wait it asked for.
+pub(super) fn signed(mut failure: Failure, answer: &Answer) -> Failure {
+    if let Some(id) = &answer.request_id {
+        failure.message = format!("{} (x-request-id {id})", failure.message);
+    }
+    failure.retry_after = failure.retry_after.or(answer.retry_after);
+    failure
+}
+
+/// Redirects are never followed: a credential must not go where an answer points.
+pub(super) fn redirect(answer: &Answer, shop: &Shop) -> Option<Failure> {
+    let failure = match answer.status.as_u16() {
+        301 | 308 => Failure::new(
+            Reason::ShopNotFound,
+            format!(
+                "{shop} answers with a redirect to another address, which is never followed: \
+                 the shop may have been renamed; use its permanent myshopify.com name"
+            ),
+        ),
+        300..400 => Failure::new(
+            Reason::BackingOff,
+            format!(
+                "{shop} answers with a redirect, which is never followed: open the shop's admin in a \
+                 browser and see whether it is closed, paused or being moved"
+            ),
+        ),
+        _ => return None,
+    };
+    Some(signed(failure, answer))
+}
+
+/// What every endpoint of a shop says in the same way: that it isn't there, frozen, locked, busy or broken.
+pub(super) fn shop_state(answer: &Answer, shop: &Shop) -> Option<Failure> {
+    let unavailable = |what: &str| Failure::new(Reason::ShopUnavailable, format!("{shop} is unavailable: {what}"));
+    let failure = match answer.status.as_u16() {
+        402 => unavailable("it is frozen; its owner must settle the bill in Shopify's admin (402)"),
+        // 420 until August 2018.
+        420 | 423 => {
+            unavailable("it is locked, for exceeding rate limits or for a breach of terms; ask Shopify's support (423)")
+        }
+        430 => unavailable("Shopify's security rejects our calls; ask Shopify's support (430)"),
+        429 => throttled(shop, answer.retry_after),
+        404 => shop_not_found(shop),
+        status @ (408 | 500..) => unreachable(format!(
+            "{shop} answers {status}: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
+        )),
+        _ => return None,
+    };
+    Some(signed(failure, answer))
+}
+
+pub(super) fn shop_not_found(shop: &Shop) -> Failure {
+    Failure::new(
+        Reason::ShopNotFound,
+        format!("there is no shop {shop}, or it is closed: check its permanent myshopify.com name (404)"),
+    )
+}
+
+/// The shop itself is closed to us, in words.
+pub(super) fn shop_inactive(shop: &Shop) -> Failure {
+    Failure::new(
+        Reason::ShopUnavailable,
+        format!("{shop} is unavailable: it is inactive, unpaid or flagged; its owner finds out why in Shopify's admin"),
+    )
+}
+
+/// A refusal in words this release doesn't know.
+pub(super) fn unknown_refusal(shop: &Shop, what: &str) -> Failure {
+    Failure::new(
+        Reason::BackingOff,
+        format!(
+            "{shop} refuses {what} in a way this release doesn't know: ask Shopify's support with the request id, \
+             and report it to this project"
+        ),
+    )
+}
+
+/// All text below `errors`, `error` and the like, in lower case: to search, never to show.
+pub(super) fn words(value: &Value) -> String {
+    fn collect(value: &Value, into: &mut String) {
+        match value {
+            Value::String(text) => {
+                into.push_str(&text.to_lowercase());
+                into.push('\n');
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
+            Value::Object(fields) => fields.values().for_each(|field| collect(field, into)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut text = String::new();
+    collect(value, &mut text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn words_are_found_at_any_depth() {
+        let text = words(&json!({"errors": {"base": ["Limit", {"message": "X"}]}, "n": 1}));
+        assert_eq!(text, "limit\nx\n");
+    }
+
+    #[test]
+    fn shopify_s_wait_is_kept() {
+        let answer = crate::shopify::answer::tests::answer(429, &[("retry-after", "9")], "");
+        let own = Failure { retry_after: Some(TimeDelta::seconds(3)), ..Failure::new(Reason::BackingOff, "x") };
+        assert_eq!(signed(own, &answer).retry_after, Some(TimeDelta::seconds(3)));
+        let none = Failure::new(Reason::BackingOff, "x");
+        assert_eq!(signed(none, &answer).retry_after, Some(TimeDelta::seconds(9)));
+    }
+}

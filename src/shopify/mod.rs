@@ -1,0 +1,27 @@
+//! The only code that knows Shopify's wire: https in, [`Failure`](crate::core::failure::Failure)s and credentials out.
+
+mod admin;
+mod answer;
+mod connect_to;
+mod failure;
+mod graphql;
+mod graphql_tokens;
+mod limits;
+mod oauth;
+mod outage;
+mod refusal;
+mod rest;
+mod shop;
+mod storefront;
+mod transport;
+
+#[cfg(test)]
+mod stub;
+
+pub use admin::{AdminAccess, Deleted, ListedTokens, StorefrontToken};
+pub use connect_to::{ConnectTo, parse_connect_to};
+pub use failure::ApiError;
+pub use limits::{Slot, Slots};
+pub use outage::{Admission, Outages};
+pub use shop::{InvalidShop, Shop};
+pub use transport::{ApiCall, Client, Observer, Options};

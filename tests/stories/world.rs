@@ -1,0 +1,317 @@
+//! One story's world: a namespace, a Shopify, a clock for both sides, and the operator.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use dev::{Cluster, Manifests, shared_cluster};
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::{Value, json};
+use shopify_sim::{AppConfig, ShopConfig, Sim};
+use shopify_token_operator::{
+    api::{ShopifyApp, ShopifyToken},
+    clock::Clock,
+    controller::{self, Setup},
+    kubernetes,
+    metrics::Metrics,
+    shopify::{self, ConnectTo, Observer},
+};
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+pub const SHOP: &str = "acme.myshopify.com";
+pub const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
+pub const CLIENT_SECRET: &str = "shpss_canaryc0ffee0123456789abcdef012345";
+pub const SCOPES: &[&str] = &["read_products", "write_orders", "unauthenticated_read_product_listings"];
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// One story's world.
+pub struct World {
+    pub cluster: &'static Cluster,
+    /// As an administrator, like the people of the story.
+    pub admin: Client,
+    pub namespace: String,
+    pub sim: Sim,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    operator: Option<Operator>,
+}
+
+struct Operator {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl World {
+    /// A namespace and a Shopify with the app `CLIENT_ID` installed on `SHOP`; the operator isn't started yet.
+    pub async fn new(name: &str) -> Self {
+        let cluster = shared_cluster().expect("a control plane");
+        let admin = cluster.client().await.expect("a client");
+        install_rbac(cluster).await;
+        let namespace = cluster.create_namespace(name).await.expect("a namespace");
+        let config = shopify_sim::Config { canary: Some("canaryc0ffee".into()), ..shopify_sim::Config::default() }
+            .shop(ShopConfig::new(SHOP))
+            .app(AppConfig::new(CLIENT_ID, CLIENT_SECRET).installed(SHOP, SCOPES.iter().copied()));
+        let sim = Sim::start(config).await.expect("a simulator");
+        Self {
+            cluster,
+            admin,
+            namespace,
+            sim,
+            clock: Clock::system(),
+            metrics: Arc::new(Metrics::new()),
+            operator: None,
+        }
+    }
+
+    /// The same, with the operator running and a ShopifyApp `acme` with its Secret.
+    pub async fn with_app(name: &str) -> Self {
+        let mut world = Self::new(name).await;
+        world.start().await;
+        world.make_app().await;
+        world
+    }
+
+    pub async fn make_app(&self) {
+        self.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]).await;
+        self.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": {"credentialsRef": {"name": "acme-app"}}})).await;
+    }
+
+    /// The operator's own client: a ServiceAccount bound to exactly the RBAC of `deploy/`.
+    pub async fn operator_config(&self) -> Config {
+        let text = self
+            .cluster
+            .service_account_kubeconfig("shopify-token-operator", "shopify-token-operator")
+            .await
+            .expect("a ServiceAccount's kubeconfig");
+        let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+    }
+
+    pub fn shopify(&self) -> shopify::Client {
+        let options = shopify::Options {
+            connect_to: Some(ConnectTo::Address(self.sim.address())),
+            ca_pem: Some(self.sim.ca_pem().as_bytes().to_vec()),
+            timeout: Duration::from_secs(5),
+            ..shopify::Options::default()
+        };
+        shopify::Client::new(options, Arc::new(Observer::default())).unwrap()
+    }
+
+    pub async fn setup(&self) -> Setup {
+        Setup {
+            client: kubernetes::client(self.operator_config().await, Arc::clone(&self.metrics)).unwrap(),
+            shopify: Arc::new(self.shopify()),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            namespaces: vec![self.namespace.clone()],
+            selector: None,
+            concurrency: 16,
+            revocation_timeout: TimeDelta::hours(1),
+        }
+    }
+
+    pub async fn start(&mut self) {
+        let setup = self.setup().await;
+        self.start_with(setup);
+    }
+
+    pub fn start_with(&mut self, setup: Setup) {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(controller::run(setup, stop.clone()));
+        self.operator = Some(Operator { stop, task });
+    }
+
+    /// Stops the operator in an orderly way.
+    pub async fn stop(&mut self) {
+        let Operator { stop, task } = self.operator.take().expect("a running operator");
+        stop.cancel();
+        task.await.expect("no panic").expect("an orderly end");
+    }
+
+    /// Lets time pass, for the operator and for Shopify.
+    pub fn pass(&self, time: TimeDelta) {
+        self.sim.clock().advance(time.to_std().unwrap());
+        self.clock.advance(time);
+    }
+
+    /// Applies an object of ours in this namespace, as a person would.
+    pub async fn apply(&self, object: Value) -> Value {
+        self.try_apply(object).await.expect("the API server takes the object")
+    }
+
+    pub async fn try_apply(&self, mut object: Value) -> Result<Value, kube::Error> {
+        object["apiVersion"] = json!("tokens.shopify-operator.dev/v1alpha1");
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let parameters = PatchParams {
+            field_validation: Some(kube::api::ValidationDirective::Strict),
+            ..PatchParams::apply("person").force()
+        };
+        let patch = Patch::Apply(&object);
+        Ok(match object["kind"].as_str().unwrap() {
+            "ShopifyApp" => {
+                serde_json::to_value(self.api::<ShopifyApp>().patch(&name, &parameters, &patch).await?).unwrap()
+            }
+            _ => serde_json::to_value(self.tokens().patch(&name, &parameters, &patch).await?).unwrap(),
+        })
+    }
+
+    /// Applies a ShopifyToken.
+    pub async fn token(&self, name: &str, spec: Value) {
+        let mut spec = spec;
+        spec["shop"] = spec.get("shop").cloned().unwrap_or(json!(SHOP));
+        self.apply(json!({"kind": "ShopifyToken", "metadata": {"name": name}, "spec": spec})).await;
+    }
+
+    /// Changes a ShopifyToken by merge patch.
+    pub async fn change(&self, name: &str, patch: Value) {
+        self.tokens().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a patched token");
+    }
+
+    pub async fn delete(&self, name: &str) {
+        self.tokens().delete(name, &DeleteParams::default()).await.expect("a deleted token");
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+
+    pub fn tokens(&self) -> Api<ShopifyToken> {
+        self.api()
+    }
+
+    /// Makes or replaces a Secret as a person would.
+    pub async fn secret_of(&self, name: &str, data: &[(&str, &str)]) {
+        let data: BTreeMap<_, _> = data.iter().copied().collect();
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+        self.api::<Secret>().patch(name, &PatchParams::apply("person").force(), &Patch::Apply(secret)).await.unwrap();
+    }
+
+    /// The Secret's data as text, and its annotations; `None` if it isn't there.
+    pub async fn secret(&self, name: &str) -> Option<SecretView> {
+        let secret = self.api::<Secret>().get_opt(name).await.unwrap()?;
+        let text = |v: &k8s_openapi::ByteString| String::from_utf8(v.0.clone()).unwrap();
+        Some(SecretView {
+            data: secret.data.iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect(),
+            annotations: secret.annotations().clone(),
+            version: secret.resource_version().unwrap(),
+        })
+    }
+
+    /// Waits until a token's state is as wished, and returns it.
+    pub async fn until(&self, name: &str, wish: &str, fulfilled: impl Fn(&ShopifyToken) -> bool) -> ShopifyToken {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let token = self.tokens().get_opt(name).await.unwrap();
+            match &token {
+                Some(token) if fulfilled(token) => return token.clone(),
+                _ if Instant::now() > deadline => {
+                    panic!("{name} is not {wish}: {}", serde_json::to_string_pretty(&token.map(|t| t.status)).unwrap())
+                }
+                _ => tokio::time::sleep(Duration::from_millis(30)).await,
+            }
+        }
+    }
+
+    /// Waits until a token is Ready and quiet: nothing stands in the way, and its generation was observed.
+    pub async fn ready(&self, name: &str) -> ShopifyToken {
+        self.until(name, "Ready", |t| {
+            condition(t, "Ready") == Some(("True".into(), "Issued".into()))
+                && condition(t, "Reconciling").is_none()
+                && condition(t, "Stalled").is_none()
+                && t.status.as_ref().unwrap().observed_generation == t.metadata.generation.unwrap()
+        })
+        .await
+    }
+
+    /// Waits until a condition is True with a reason.
+    pub async fn because(&self, name: &str, type_: &str, reason: &str) -> ShopifyToken {
+        self.until(name, &format!("{type_}: {reason}"), |t| condition(t, type_) == Some(("True".into(), reason.into())))
+            .await
+    }
+
+    /// Waits until something is so.
+    pub async fn eventually(&self, wish: &str, fulfilled: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !fulfilled().await {
+            assert!(Instant::now() < deadline, "not so after {PATIENCE:?}: {wish}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Waits until a token is gone.
+    pub async fn gone(&self, name: &str) {
+        self.eventually(&format!("{name} is gone"), async || self.tokens().get_opt(name).await.unwrap().is_none())
+            .await;
+    }
+
+    /// A moment in which the operator could do something wrong.
+    pub async fn a_while(&self) {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+
+    /// Reasons of the events of an object, in order.
+    pub async fn events(&self, name: &str) -> Vec<String> {
+        let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        events.sort_by_key(|e| e.event_time.clone().map(|t| t.0));
+        events
+            .into_iter()
+            .filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name))
+            .filter_map(|e| e.reason)
+            .collect()
+    }
+
+    /// Storefront tokens that live at Shopify.
+    pub fn live(&self) -> Vec<shopify_sim::LiveStorefrontToken> {
+        self.sim.live_storefront_tokens(SHOP, CLIENT_ID)
+    }
+}
+
+/// What a person sees of a Secret.
+#[derive(Debug)]
+pub struct SecretView {
+    pub data: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub version: String,
+}
+
+impl SecretView {
+    pub fn access_token(&self) -> &str {
+        &self.data["access_token"]
+    }
+
+    pub fn record(&self, name: &str) -> Option<&str> {
+        self.annotations.get(&format!("tokens.shopify-operator.dev/{name}")).map(String::as_str)
+    }
+}
+
+/// Status and reason of a condition.
+pub fn condition(token: &ShopifyToken, type_: &str) -> Option<(String, String)> {
+    let condition = token.status.as_ref()?.conditions.iter().find(|c| c.type_ == type_)?;
+    Some((condition.status.clone(), condition.reason.clone()))
+}
+
+/// Message of a condition.
+pub fn message(token: &ShopifyToken, type_: &str) -> String {
+    let condition = token.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == type_);
+    condition.map(|c| c.message.clone()).unwrap_or_default()
+}
+
+/// Applies namespace, ServiceAccount and RBAC of `deploy/base`, once a process; applying is idempotent.
+async fn install_rbac(cluster: &Cluster) {
+    static DONE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    DONE.get_or_init(|| async {
+        for file in ["namespace", "service_account", "cluster_role", "crd_role", "lease_role"] {
+            let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+            cluster.apply(&Manifests::Path(path.into()), "shopify-token-operator").await.expect("deploy/base applies");
+        }
+    })
+    .await;
+}
