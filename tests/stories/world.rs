@@ -23,14 +23,14 @@ use shopify_token_operator::{
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-pub const SHOP: &str = "acme.myshopify.com";
-pub const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
-pub const CLIENT_SECRET: &str = "shpss_canaryc0ffee0123456789abcdef012345";
-pub const SCOPES: &[&str] = &["read_products", "write_orders", "unauthenticated_read_product_listings"];
+pub(crate) const SHOP: &str = "acme.myshopify.com";
+pub(crate) const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const CLIENT_SECRET: &str = "shpss_canaryc0ffee0123456789abcdef012345";
+pub(crate) const SCOPES: &[&str] = &["read_products", "write_orders", "unauthenticated_read_product_listings"];
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One story's world.
-pub struct World {
+pub(crate) struct World {
     pub cluster: &'static Cluster,
     /// As an administrator, like the people of the story.
     pub admin: Client,
@@ -48,7 +48,7 @@ struct Operator {
 
 impl World {
     /// A namespace and a Shopify with the app `CLIENT_ID` installed on `SHOP`; the operator isn't started yet.
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let cluster = shared_cluster().expect("a control plane");
         let admin = cluster.client().await.expect("a client");
         install_rbac(cluster).await;
@@ -69,20 +69,20 @@ impl World {
     }
 
     /// The same, with the operator running and a ShopifyApp `acme` with its Secret.
-    pub async fn with_app(name: &str) -> Self {
+    pub(crate) async fn with_app(name: &str) -> Self {
         let mut world = Self::new(name).await;
         world.start().await;
         world.make_app().await;
         world
     }
 
-    pub async fn make_app(&self) {
+    pub(crate) async fn make_app(&self) {
         self.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]).await;
         self.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": {"credentialsRef": {"name": "acme-app"}}})).await;
     }
 
     /// The operator's own client: a ServiceAccount bound to exactly the RBAC of `deploy/`.
-    pub async fn operator_config(&self) -> Config {
+    pub(crate) async fn operator_config(&self) -> Config {
         let text = self
             .cluster
             .service_account_kubeconfig("shopify-token-operator", "shopify-token-operator")
@@ -92,7 +92,7 @@ impl World {
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
     }
 
-    pub fn shopify(&self) -> shopify::Client {
+    pub(crate) fn shopify(&self) -> shopify::Client {
         let options = shopify::Options {
             connect_to: Some(ConnectTo::Address(self.sim.address())),
             ca_pem: Some(self.sim.ca_pem().as_bytes().to_vec()),
@@ -102,7 +102,7 @@ impl World {
         shopify::Client::new(options, Arc::new(Observer::default())).unwrap()
     }
 
-    pub async fn setup(&self) -> Setup {
+    pub(crate) async fn setup(&self) -> Setup {
         Setup {
             client: kubernetes::client(self.operator_config().await, Arc::clone(&self.metrics)).unwrap(),
             shopify: Arc::new(self.shopify()),
@@ -115,36 +115,36 @@ impl World {
         }
     }
 
-    pub async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let setup = self.setup().await;
         self.start_with(setup);
     }
 
-    pub fn start_with(&mut self, setup: Setup) {
+    pub(crate) fn start_with(&mut self, setup: Setup) {
         let stop = CancellationToken::new();
         let task = tokio::spawn(controller::run(setup, stop.clone()));
         self.operator = Some(Operator { stop, task });
     }
 
     /// Stops the operator in an orderly way.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let Operator { stop, task } = self.operator.take().expect("a running operator");
         stop.cancel();
         task.await.expect("no panic").expect("an orderly end");
     }
 
     /// Lets time pass, for the operator and for Shopify.
-    pub fn pass(&self, time: TimeDelta) {
+    pub(crate) fn pass(&self, time: TimeDelta) {
         self.sim.clock().advance(time.to_std().unwrap());
         self.clock.advance(time);
     }
 
     /// Applies an object of ours in this namespace, as a person would.
-    pub async fn apply(&self, object: Value) -> Value {
+    pub(crate) async fn apply(&self, object: Value) -> Value {
         self.try_apply(object).await.expect("the API server takes the object")
     }
 
-    pub async fn try_apply(&self, mut object: Value) -> Result<Value, kube::Error> {
+    pub(crate) async fn try_apply(&self, mut object: Value) -> Result<Value, kube::Error> {
         object["apiVersion"] = json!("tokens.shopify-operator.dev/v1alpha1");
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         let parameters = PatchParams {
@@ -161,41 +161,41 @@ impl World {
     }
 
     /// Applies a ShopifyToken.
-    pub async fn token(&self, name: &str, spec: Value) {
+    pub(crate) async fn token(&self, name: &str, spec: Value) {
         let mut spec = spec;
         spec["shop"] = spec.get("shop").cloned().unwrap_or(json!(SHOP));
         self.apply(json!({"kind": "ShopifyToken", "metadata": {"name": name}, "spec": spec})).await;
     }
 
     /// Changes a ShopifyToken by merge patch.
-    pub async fn change(&self, name: &str, patch: Value) {
+    pub(crate) async fn change(&self, name: &str, patch: Value) {
         self.tokens().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a patched token");
     }
 
-    pub async fn delete(&self, name: &str) {
+    pub(crate) async fn delete(&self, name: &str) {
         self.tokens().delete(name, &DeleteParams::default()).await.expect("a deleted token");
     }
 
-    pub fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.admin.clone(), &self.namespace)
     }
 
-    pub fn tokens(&self) -> Api<ShopifyToken> {
+    pub(crate) fn tokens(&self) -> Api<ShopifyToken> {
         self.api()
     }
 
     /// Makes or replaces a Secret as a person would.
-    pub async fn secret_of(&self, name: &str, data: &[(&str, &str)]) {
+    pub(crate) async fn secret_of(&self, name: &str, data: &[(&str, &str)]) {
         let data: BTreeMap<_, _> = data.iter().copied().collect();
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         self.api::<Secret>().patch(name, &PatchParams::apply("person").force(), &Patch::Apply(secret)).await.unwrap();
     }
 
     /// The Secret's data as text, and its annotations; `None` if it isn't there.
-    pub async fn secret(&self, name: &str) -> Option<SecretView> {
+    pub(crate) async fn secret(&self, name: &str) -> Option<SecretView> {
         let secret = self.api::<Secret>().get_opt(name).await.unwrap()?;
         let text = |v: &k8s_openapi::ByteString| String::from_utf8(v.0.clone()).unwrap();
         Some(SecretView {
@@ -206,7 +206,12 @@ impl World {
     }
 
     /// Waits until a token's state is as wished, and returns it.
-    pub async fn until(&self, name: &str, wish: &str, fulfilled: impl Fn(&ShopifyToken) -> bool) -> ShopifyToken {
+    pub(crate) async fn until(
+        &self,
+        name: &str,
+        wish: &str,
+        fulfilled: impl Fn(&ShopifyToken) -> bool,
+    ) -> ShopifyToken {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let token = self.tokens().get_opt(name).await.unwrap();
@@ -221,7 +226,7 @@ impl World {
     }
 
     /// Waits until a token is Ready and quiet: nothing stands in the way, and its generation was observed.
-    pub async fn ready(&self, name: &str) -> ShopifyToken {
+    pub(crate) async fn ready(&self, name: &str) -> ShopifyToken {
         self.until(name, "Ready", |t| {
             condition(t, "Ready") == Some(("True".into(), "Issued".into()))
                 && condition(t, "Reconciling").is_none()
@@ -232,13 +237,13 @@ impl World {
     }
 
     /// Waits until a condition is True with a reason.
-    pub async fn because(&self, name: &str, type_: &str, reason: &str) -> ShopifyToken {
+    pub(crate) async fn because(&self, name: &str, type_: &str, reason: &str) -> ShopifyToken {
         self.until(name, &format!("{type_}: {reason}"), |t| condition(t, type_) == Some(("True".into(), reason.into())))
             .await
     }
 
     /// Waits until something is so.
-    pub async fn eventually(&self, wish: &str, fulfilled: impl AsyncFn() -> bool) {
+    pub(crate) async fn eventually(&self, wish: &str, fulfilled: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !fulfilled().await {
             assert!(Instant::now() < deadline, "not so after {PATIENCE:?}: {wish}");
@@ -247,18 +252,18 @@ impl World {
     }
 
     /// Waits until a token is gone.
-    pub async fn gone(&self, name: &str) {
+    pub(crate) async fn gone(&self, name: &str) {
         self.eventually(&format!("{name} is gone"), async || self.tokens().get_opt(name).await.unwrap().is_none())
             .await;
     }
 
     /// A moment in which the operator could do something wrong.
-    pub async fn a_while(&self) {
+    pub(crate) async fn a_while(&self) {
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }
 
     /// Reasons of the events of an object, in order.
-    pub async fn events(&self, name: &str) -> Vec<String> {
+    pub(crate) async fn events(&self, name: &str) -> Vec<String> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
         events.sort_by_key(|e| e.event_time.clone().map(|t| t.0));
         events
@@ -269,37 +274,37 @@ impl World {
     }
 
     /// Storefront tokens that live at Shopify.
-    pub fn live(&self) -> Vec<shopify_sim::LiveStorefrontToken> {
+    pub(crate) fn live(&self) -> Vec<shopify_sim::LiveStorefrontToken> {
         self.sim.live_storefront_tokens(SHOP, CLIENT_ID)
     }
 }
 
 /// What a person sees of a Secret.
 #[derive(Debug)]
-pub struct SecretView {
+pub(crate) struct SecretView {
     pub data: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub version: String,
 }
 
 impl SecretView {
-    pub fn access_token(&self) -> &str {
+    pub(crate) fn access_token(&self) -> &str {
         &self.data["access_token"]
     }
 
-    pub fn record(&self, name: &str) -> Option<&str> {
+    pub(crate) fn record(&self, name: &str) -> Option<&str> {
         self.annotations.get(&format!("tokens.shopify-operator.dev/{name}")).map(String::as_str)
     }
 }
 
 /// Status and reason of a condition.
-pub fn condition(token: &ShopifyToken, type_: &str) -> Option<(String, String)> {
+pub(crate) fn condition(token: &ShopifyToken, type_: &str) -> Option<(String, String)> {
     let condition = token.status.as_ref()?.conditions.iter().find(|c| c.type_ == type_)?;
     Some((condition.status.clone(), condition.reason.clone()))
 }
 
 /// Message of a condition.
-pub fn message(token: &ShopifyToken, type_: &str) -> String {
+pub(crate) fn message(token: &ShopifyToken, type_: &str) -> String {
     let condition = token.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == type_);
     condition.map(|c| c.message.clone()).unwrap_or_default()
 }
