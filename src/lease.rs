@@ -3,6 +3,8 @@
 //! Every write carries the `resourceVersion` that was read, so of two candidates one wins. Whether a holder is dead
 //! is told by how long its record hasn't changed on the observer's own monotonic clock, never by comparing clocks.
 
+mod verdict;
+
 use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
@@ -16,7 +18,11 @@ use k8s_openapi::{
 use kube::{Api, Client, api::ObjectMeta, api::PostParams};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+pub use self::verdict::{Verdict, evaluate};
 use crate::{clock::Clock, core::vocabulary::OPERATOR};
+
+/// Limit of a release altogether: a pod that stops has no more.
+const RELEASE: Duration = Duration::from_secs(3);
 
 /// How long things take.
 #[derive(Clone, Copy, Debug)]
@@ -40,36 +46,6 @@ impl Default for Timing {
             call: Duration::from_secs(5),
         }
     }
-}
-
-/// What a record means to a candidate.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// The candidate holds it.
-    Held,
-    /// Nobody holds it, or its holder is dead.
-    Takeable,
-    /// Another holds it: at that moment it is anyone's, should the record not change until then.
-    Wait(Instant),
-}
-
-/// What `record` means to `me`, who has seen it unchanged since `observed_at`.
-#[must_use]
-pub fn evaluate(record: &LeaseSpec, me: &str, observed_at: Instant, now: Instant) -> Verdict {
-    let holder = record.holder_identity.as_deref().unwrap_or_default();
-    if holder.is_empty() {
-        return Verdict::Takeable;
-    }
-    if holder == me {
-        return Verdict::Held;
-    }
-    let lifetime = record
-        .lease_duration_seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .filter(|seconds| *seconds > 0)
-        .map_or(Timing::default().lease, Duration::from_secs);
-    let until = observed_at + lifetime;
-    if now < until { Verdict::Wait(until) } else { Verdict::Takeable }
 }
 
 /// Why a call of the election failed.
@@ -120,6 +96,8 @@ pub struct Candidate {
     seen: Option<(LeaseSpec, Instant)>,
     /// The lease as this candidate last wrote it; `None` when it must be read first.
     written: Option<Lease>,
+    /// Whether a write was ever sent: it may have come through, whatever was answered.
+    claimed: bool,
     /// When the last write that succeeded was sent.
     renewed_at: Instant,
 }
@@ -136,6 +114,7 @@ impl Candidate {
             timing: Timing::default(),
             seen: None,
             written: None,
+            claimed: false,
             renewed_at: Instant::now(),
         }
     }
@@ -199,6 +178,13 @@ impl Candidate {
 
     /// Gives the lease up, if it is held, so that another instance needn't wait.
     pub async fn release(&mut self) -> Result<(), Error> {
+        if !self.claimed {
+            return Ok(());
+        }
+        timeout(RELEASE, self.give_up()).await.unwrap_or(Err(Error::Silence(RELEASE)))
+    }
+
+    async fn give_up(&mut self) -> Result<(), Error> {
         self.written = None; // A write may have been cut off: only the API server knows.
         loop {
             let Some(mut lease) = self.call(self.api.get_opt(&self.name)).await? else {
@@ -273,7 +259,8 @@ impl Candidate {
     }
 
     /// The lease as it is to be while this candidate holds it.
-    fn claim(&self, mut lease: Lease) -> Lease {
+    fn claim(&mut self, mut lease: Lease) -> Lease {
+        self.claimed = true;
         let now = now(&self.clock);
         let record = lease.spec.get_or_insert_default();
         if record.holder_identity.as_deref() != Some(self.me.as_str()) {

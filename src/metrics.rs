@@ -1,29 +1,23 @@
 //! What dashboards and alerts rely on, as OpenMetrics text.
 
+mod tokens;
+
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
-    metrics::{
-        MetricType,
-        counter::Counter,
-        family::Family,
-        gauge::{ConstGauge, Gauge},
-        histogram::Histogram,
-    },
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
+use self::tokens::Tokens;
 use crate::{
     api::{ShopifyToken, SourceKind},
     clock::Clock,
-    core::vocabulary::conditions::READY,
-    time::from_kube,
 };
 
 /// Content type of [`Metrics::encode`].
@@ -33,7 +27,6 @@ const CALL_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 const RECONCILE_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
 type Counts<L> = Family<L, Counter>;
-type Visit = dyn Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync;
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -64,13 +57,6 @@ struct VerbResourceCode {
     verb: &'static str,
     resource: String,
     code: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Token {
-    namespace: String,
-    name: String,
-    source: &'static str,
 }
 
 /// Everything the operator counts and measures.
@@ -199,8 +185,7 @@ impl Metrics {
     where
         F: Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync + 'static,
     {
-        let mut watched = self.tokens.watched.write().unwrap_or_else(PoisonError::into_inner);
-        *watched = Some(Watched { visit: Box::new(visit), clock });
+        self.tokens.watch(Box::new(visit), clock);
     }
 
     /// Everything as OpenMetrics text, see [`CONTENT_TYPE`].
@@ -214,88 +199,6 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// The gauges of each token, computed from the controller's stores when they are asked for.
-#[derive(Default)]
-struct Tokens {
-    watched: RwLock<Option<Watched>>,
-}
-
-struct Watched {
-    visit: Box<Visit>,
-    clock: Clock,
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").finish_non_exhaustive()
-    }
-}
-
-/// What is said of one token.
-struct Sample {
-    labels: Token,
-    ready: bool,
-    expiry: Option<i64>,
-    renewal: Option<i64>,
-    suspended: bool,
-}
-
-impl Sample {
-    fn of(token: &ShopifyToken) -> Self {
-        let status = token.status.as_ref();
-        let name = |name: &Option<String>| name.clone().unwrap_or_default();
-        Self {
-            labels: Token {
-                namespace: name(&token.metadata.namespace),
-                name: name(&token.metadata.name),
-                source: token.spec.source.one().map_or("", |s| s.kind().as_str()),
-            },
-            ready: status.is_some_and(|s| s.conditions.iter().any(|c| c.type_ == READY && c.status == "True")),
-            expiry: status.and_then(|s| Some(from_kube(s.expires_at.as_ref()?).timestamp())),
-            renewal: status.and_then(|s| Some(from_kube(s.renewal_time.as_ref()?).timestamp())),
-            suspended: token.spec.suspend == Some(true),
-        }
-    }
-}
-
-impl Collector for Tokens {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(watched) = watched.as_ref() else {
-            return Ok(());
-        };
-        let mut samples = Vec::new();
-        (watched.visit)(&mut |token| samples.push(Sample::of(token)));
-
-        let mut gauge = |name, help, unit, value: &dyn Fn(&Sample) -> Option<i64>| {
-            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-            for sample in &samples {
-                if let Some(value) = value(sample) {
-                    ConstGauge::new(value).encode(family.encode_family(&sample.labels)?)?;
-                }
-            }
-            fmt::Result::Ok(())
-        };
-        gauge("shopify_token_ready", "Whether the credential that applications hold works.", None, &|s| {
-            Some(i64::from(s.ready))
-        })?;
-        gauge("shopify_token_expiry_timestamp", "When the credential expires.", Some(&Unit::Seconds), &|s| s.expiry)?;
-        gauge("shopify_token_renewal_timestamp", "When the credential is renewed.", Some(&Unit::Seconds), &|s| {
-            s.renewal
-        })?;
-
-        let now = watched.clock.now().timestamp();
-        let overdue = samples.iter().filter(|s| !s.suspended && s.renewal.is_some_and(|due| due < now)).count();
-        let overdue = ConstGauge::new(i64::try_from(overdue).unwrap_or(i64::MAX));
-        overdue.encode(encoder.encode_descriptor(
-            "shopify_token_overdue",
-            "Credentials whose renewal is due and not done, suspended ones left out.",
-            None,
-            MetricType::Gauge,
-        )?)
     }
 }
 

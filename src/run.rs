@@ -207,7 +207,7 @@ async fn custom_resources(client: &Client, readiness: &Readiness) {
     }
 }
 
-/// The kinds that aren't served. Discovery tells it to everyone: no right to read CustomResourceDefinitions is needed.
+/// The kinds that aren't served. Discovery tells it to everyone: no right to read `CustomResourceDefinitions` is needed.
 async fn missing(client: &Client) -> Result<Vec<String>, kube::Error> {
     let served = match client.list_api_group_resources(&format!("{GROUP}/{VERSION}")).await {
         Ok(list) => list.resources,
@@ -257,13 +257,14 @@ mod tests {
     impl Instance {
         async fn start<C, F>(server: &Server, flags: &[&str], controller: C) -> Self
         where
-            C: FnOnce(Setup, CancellationToken) -> F + Send + 'static,
+            C: FnOnce(controller::Setup, CancellationToken) -> F + Send + 'static,
             F: Future<Output = anyhow::Result<()>> + Send + 'static,
         {
             let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = admin.local_addr().unwrap();
             let ground = Ground {
                 client: server.client(),
+                shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
                 namespace: "shop".to_owned(),
                 clock: Clock::system(),
                 metrics: Arc::new(Metrics::new()),
@@ -298,7 +299,7 @@ mod tests {
         timeout(SOON, waits).await.unwrap_or_else(|_| panic!("{what}"));
     }
 
-    async fn obedient(_: Setup, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn obedient(_: controller::Setup, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancelled().await;
         Ok(())
     }
@@ -335,7 +336,7 @@ mod tests {
         let controller = {
             let (server, held) = (server.clone(), held.clone());
             let (draining, drained) = (draining.clone(), drained.clone());
-            async move |_: Setup, stop: CancellationToken| {
+            async move |_: controller::Setup, stop: CancellationToken| {
                 stop.cancelled().await;
                 draining.cancel();
                 drained.cancelled().await;
@@ -376,7 +377,7 @@ mod tests {
         server.install(&BOTH);
         let stopped = Arc::new(AtomicBool::new(false));
         let guard = Dropped(stopped.clone());
-        let controller = async move |_: Setup, _: CancellationToken| {
+        let controller = async move |_: controller::Setup, _: CancellationToken| {
             let _guard = guard;
             std::future::pending().await
         };
@@ -394,13 +395,13 @@ mod tests {
         let server = Server::default();
         server.install(&BOTH);
         let flags = ["--leader-elect=false"];
-        let ended = async |_: Setup, _: CancellationToken| Ok(());
+        let ended = async |_: controller::Setup, _: CancellationToken| Ok(());
         let error = Instance::start(&server, &flags, ended).await.ended().await.unwrap_err();
         assert_eq!(error.to_string(), "the controller ended by itself");
-        let failed = async |_: Setup, _: CancellationToken| Err(anyhow!("no watch"));
+        let failed = async |_: controller::Setup, _: CancellationToken| Err(anyhow!("no watch"));
         let error = Instance::start(&server, &flags, failed).await.ended().await.unwrap_err();
         assert_eq!(error.to_string(), "no watch");
-        let panicked = async |_: Setup, _: CancellationToken| panic!("poison");
+        let panicked = async |_: controller::Setup, _: CancellationToken| panic!("poison");
         let error = Instance::start(&server, &flags, panicked).await.ended().await.unwrap_err();
         assert_eq!(error.to_string(), "the controller failed");
         assert_eq!(server.holder(), "");

@@ -1,5 +1,6 @@
 //! Obtains a credential and publishes it: client credentials, and what a person supplied.
 
+use chrono::SubsecRound;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
@@ -53,14 +54,12 @@ async fn with_app(
     why: Why,
 ) -> Result<Acted, Error> {
     let observed = &observation.observed;
-    let credential = match unpublished(context, observed) {
-        Some(credential) => credential,
-        None => {
-            let _turn = context.issuing.lock(format!("{}@{shop}", app.key)).await;
-            match context.shopify().client_credentials(shop, &app.client_id, &app.client_secret, context.now()).await {
-                Ok(credential) => credential,
-                Err(failure) => return Ok(Acted::failed(failure, Operation::Issue)),
-            }
+    let credential = if let Some(credential) = unpublished(context, observed) {
+        credential
+    } else {
+        match context.shopify().client_credentials(shop, &app.client_id, &app.client_secret, context.now()).await {
+            Ok(credential) => credential,
+            Err(failure) => return Ok(Acted::failed(failure, Operation::Issue)),
         }
     };
     if let Some(failure) = lacks_scopes(observed, &credential.scopes) {
@@ -87,7 +86,8 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Credential> {
     let uid = observed.token.uid()?;
     let kept = context.unpublished.get(&uid)?;
     let credential = kept.credential;
-    let written = observed.record().is_some_and(|r| r.issued_at >= credential.issued_at);
+    // The record keeps whole seconds.
+    let written = observed.record().is_some_and(|r| r.issued_at >= credential.issued_at.trunc_subsecs(0));
     let expires_at = credential.expires_at?;
     let due = renewal::renewal_time(&observed.token.spec, &uid, credential.issued_at, expires_at) <= context.now();
     if written || due || kept.inputs != observed.inputs {

@@ -167,16 +167,15 @@ fn retry<K: Resource>(object: Arc<DeserializeGuard<K>>, error: &Error, _: Arc<Co
     error.retry_after(renewal::share(&uid)).map_or_else(Action::await_change, Action::requeue)
 }
 
-fn log<K: Resource<DynamicType = ()>>(
-    result: Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<Error, watcher::Error>>,
-) {
+type Reconciled<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<Error, watcher::Error>>;
+
+fn log<K: Resource<DynamicType = ()>>(result: Reconciled<K>) {
     match result {
-        Ok(_) => {}
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             tracing::warn!(kind = %K::kind(&()), namespace = object.namespace, name = object.name, %error, "reconcile ended early");
         }
-        // It went before its turn came.
-        Err(controller::Error::ObjectNotFound(_)) => {}
+        // The latter went before its turn came.
+        Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "the watch is interrupted"),
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     api::ShopifyToken,
     core::{
         failure::Failure,
-        plan::{Deletion, Step, needs_finalizer, plan},
+        issuer::{Admin, Issuer},
+        plan::{Deletion, Observed, Step, needs_finalizer, plan},
         renewal,
         vocabulary::Reason,
     },
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// Longest a reconcile may take, waiting for its turn at a shop included.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// Reconciles a token, guarded: a panic or a hang of one object leaves the others alone.
 ///
@@ -109,29 +110,44 @@ async fn at_shopify(context: &Context, observation: &Observation, step: Step) ->
         }
     };
     let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
+    keep(context, observation).await?;
+    let _turn = match (step, turn(observed)) {
+        (Step::Issue(_), Some(key)) => Some(context.issuing.lock(format!("{key}@{shop}")).await),
+        _ => None,
+    };
+    // Asked after the wait: the shop may have fallen silent for the one before.
     let key = TokenKey::of(&observed.token);
     if let Admission::Wait { .. } = context.outages.admit(&shop, &key, context.now()) {
         return Ok(Acted::quietly(Outcome::ShopDown));
     }
-    if !matches!(step, Step::Delete(_)) {
-        keep(context, observation).await?;
-    }
     let acted = match step {
-        Step::Issue(why) => issue(context, observation, &shop, why).await?,
-        Step::Verify => verify::verify(context, observation, &shop).await?,
-        Step::EndOverlap => revoke::end_overlap(context, observation, &shop).await?,
-        Step::Delete(_) => revoke::revoke_and_let_go(context, observation, &shop).await?,
-        Step::Keep | Step::Repair => Acted::quietly(Outcome::Unchanged),
+        Step::Issue(why) => issue(context, observation, &shop, why).await,
+        Step::Verify => verify::verify(context, observation, &shop).await,
+        Step::EndOverlap => revoke::end_overlap(context, observation, &shop).await,
+        Step::Delete(_) => revoke::revoke_and_let_go(context, observation, &shop).await,
+        Step::Keep | Step::Repair => Ok(Acted::quietly(Outcome::Unchanged)),
     };
-    match &acted.outcome {
-        Outcome::Failed { failure, .. } if failure.unreachable => context.outages.silent(&shop, &key, context.now()),
-        _ => context
-            .outages
-            .answered(&shop, context.now())
-            .into_iter()
-            .for_each(|waiting| context.wakes.token(waiting.object())),
+    match &acted {
+        Ok(Acted { outcome: Outcome::Failed { failure, .. }, .. }) if failure.unreachable => {
+            context.outages.silent(&shop, &key, context.now());
+        }
+        // An error here is one of Kubernetes, after Shopify has answered.
+        Ok(_) | Err(_) => {
+            for waiting in context.outages.answered(&shop, context.now()) {
+                context.wakes.token(waiting.object());
+            }
+        }
     }
-    Ok(acted)
+    acted
+}
+
+/// Issues take turns: one at a time for each app and shop; where no app is known, for each admin token.
+fn turn(observed: &Observed) -> Option<String> {
+    match observed.issuer.as_ref().ok()? {
+        Issuer::App(app) | Issuer::Admin(Admin { app: Some(app), .. }) => Some(app.key.clone()),
+        Issuer::Admin(admin) => Some(format!("{}/{}", observed.token.namespace().unwrap_or_default(), admin.name)),
+        Issuer::Person(_) => None,
+    }
 }
 
 /// Puts the finalizer where it is needed, and takes it off where nobody needs it any more.

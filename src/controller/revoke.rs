@@ -70,11 +70,10 @@ async fn revoke_one(
 ) -> Result<Result<(), Failure>, Error> {
     let observed = &observation.observed;
     let other = match old.admin.as_deref() {
-        Some(name) if name != current.name => match credentials::find_admin(context, &observed.token, name).await? {
-            Ok(admin) => Some(admin),
-            // Its admin token is gone: the current one may belong to the same app.
-            Err(_) => None,
-        },
+        Some(name) if name != current.name => {
+            // Where its admin token is gone, the current one may belong to the same app.
+            credentials::find_admin(context, &observed.token, name).await?.ok()
+        }
         _ => None,
     };
     let admin = other.as_ref().unwrap_or(current);

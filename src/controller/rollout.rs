@@ -38,7 +38,7 @@ pub(super) async fn restart(context: &Context, token: &ShopifyToken, record: &Re
     for target in &token.spec.rollout_restart_targets {
         match read(context, token, target).await? {
             Some(workload) if workload.restarted_for != Some(revision.to_string()) => {
-                patch(context, token, target, revision).await?
+                patch(context, token, target, revision).await?;
             }
             Some(_) | None => {}
         }

@@ -42,7 +42,6 @@ pub(super) async fn issue(
 ) -> Result<Acted, Error> {
     let observed = &observation.observed;
     let Some(access) = access(shop, admin, admin.token.as_ref()) else { return Ok(no_admin(admin)) };
-    let _turn = context.issuing.lock(format!("{}@{shop}", turn_key(observed, admin))).await;
     let listed = match context.shopify().list_storefront_tokens(&access).await {
         Ok(listed) => listed,
         Err(error) => return Ok(failed(context, observed, admin, error)),
@@ -52,14 +51,13 @@ pub(super) async fn issue(
     }
     let ours = Ours::among(&listed, observed);
     let adopted = ours.candidate(observed, why);
-    let (revision, token) = match adopted {
-        Some((revision, token)) => (revision, token.clone()),
-        None => {
-            let revision = ours.newest_revision().max(next_revision(observed) - 1) + 1;
-            match create(context, &access, &observed.token, revision).await {
-                Ok(token) => (revision, token),
-                Err(error) => return Ok(failed(context, observed, admin, explain_limit(error, &listed, observed))),
-            }
+    let (revision, token) = if let Some((revision, token)) = adopted {
+        (revision, token.clone())
+    } else {
+        let revision = ours.newest_revision().max(next_revision(observed) - 1) + 1;
+        match create(context, &access, &observed.token, revision).await {
+            Ok(token) => (revision, token),
+            Err(error) => return Ok(failed(context, observed, admin, explain_limit(error, &listed, observed))),
         }
     };
     if let Some(failure) = lacks_scopes(observed, &token.scopes) {
@@ -219,14 +217,6 @@ fn explain_limit(error: ApiError, listed: &ListedTokens, observed: &Observed) ->
             observed.token.spec.shop
         ),
     ))
-}
-
-/// A turn is taken per app; where none is known, per admin token.
-fn turn_key(observed: &Observed, admin: &Admin) -> String {
-    match &admin.app {
-        Some(app) => app.key.clone(),
-        None => format!("{}/{}", observed.token.namespace().unwrap_or_default(), admin.name),
-    }
 }
 
 /// Access to the Admin API with an admin token.

@@ -37,7 +37,7 @@ pub(super) async fn verify(context: &Context, observation: &Observation, shop: &
     let updated = match (&observed.issuer, observed.kind) {
         (Ok(Issuer::Admin(admin)), SourceKind::Storefront) => {
             match listed(context, observation, shop, admin, record).await? {
-                Checked::As(updated) => updated,
+                Checked::As(updated) => *updated,
                 Checked::Told(acted) => return Ok(acted),
             }
         }
@@ -61,7 +61,7 @@ pub(super) async fn verify(context: &Context, observation: &Observation, shop: &
 
 enum Checked {
     /// It is there, and this is what the record should say.
-    As(Record),
+    As(Box<Record>),
     /// It isn't, or there is no telling.
     Told(Acted),
 }
@@ -102,7 +102,7 @@ async fn listed(
     }
     let strays = tokens.iter().filter_map(|t| stray(context, observation, record, t));
     let previous = strays.chain(record.previous.iter().cloned()).collect();
-    Ok(Checked::As(Record { scopes: current.scopes.clone(), previous, ..record.clone() }))
+    Ok(Checked::As(Box::new(Record { scopes: current.scopes.clone(), previous, ..record.clone() })))
 }
 
 /// A token of ours that neither is current nor in overlap: what an interrupted attempt left behind.

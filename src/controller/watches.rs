@@ -46,8 +46,12 @@ pub(super) async fn secrets(context: Arc<Context>, api: Api<PartialObjectMeta<Se
             Ok(Some(Event::Apply(secret) | Event::Delete(secret))) => {
                 let namespace = secret.namespace().unwrap_or_default();
                 let (apps, tokens) = context.stores.dependents_of_secret(&namespace, &secret.name_any());
-                apps.into_iter().for_each(|app| context.wakes.app(app));
-                tokens.into_iter().for_each(|token| context.wakes.token(token));
+                for app in apps {
+                    context.wakes.app(app);
+                }
+                for token in tokens {
+                    context.wakes.token(token);
+                }
             }
             // The first list finds everything being reconciled anyway; a later one may hide a deletion.
             Ok(Some(Event::InitDone)) if listed_before => wake_all(&context),

@@ -47,7 +47,7 @@ pub struct Observed {
     pub shop: ShopState,
     /// An older ShopifyToken that names the same Secret.
     pub rival: Option<String>,
-    /// ShopifyTokens that need this one, while it is being deleted.
+    /// `ShopifyTokens` that need this one, while it is being deleted.
     pub needed_by: Vec<String>,
     /// Rollouts that haven't finished yet.
     pub rolling_out: bool,

@@ -207,11 +207,11 @@ mod tests {
 
     use super::*;
 
-    fn spec(secret: serde_json::Value) -> ShopifyTokenSpec {
+    fn spec(secret: &serde_json::Value) -> ShopifyTokenSpec {
         serde_json::from_value(json!({"shop": "acme.myshopify.com", "source": {}, "secret": secret})).unwrap()
     }
 
-    fn rendered(secret: serde_json::Value, kind: SourceKind) -> Result<Data, Failure> {
+    fn rendered(secret: &serde_json::Value, kind: SourceKind) -> Result<Data, Failure> {
         let token = SecretString::from("canary");
         let values = Values {
             access_token: &token,
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn default_keys_presets_and_templates() {
         let secret = json!({"preset": "Node", "template": {"data": {".env": "TOKEN={{ access_token }}\nSHOP={{ shop_domain | upper }}\n"}}});
-        let data = rendered(secret, SourceKind::ClientCredentials).unwrap();
+        let data = rendered(&secret, SourceKind::ClientCredentials).unwrap();
         assert_eq!(
             data.keys().collect::<Vec<_>>(),
             [
@@ -253,9 +253,9 @@ mod tests {
 
     #[test]
     fn an_admin_token_never_gets_public_names() {
-        let failure = rendered(json!({"preset": "Hydrogen"}), SourceKind::ClientCredentials).unwrap_err();
+        let failure = rendered(&json!({"preset": "Hydrogen"}), SourceKind::ClientCredentials).unwrap_err();
         assert_eq!(failure.reason, Reason::InvalidTemplate);
-        assert!(rendered(json!({"preset": "Hydrogen"}), SourceKind::Storefront).is_ok());
+        assert!(rendered(&json!({"preset": "Hydrogen"}), SourceKind::Storefront).is_ok());
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
             "{% for a in range(9000) %}{{ 'x' * 9000 }}{% endfor %}",
         ] {
-            let failure = rendered(json!({"template": {"data": {"KEY": template}}}), SourceKind::Custom).unwrap_err();
+            let failure = rendered(&json!({"template": {"data": {"KEY": template}}}), SourceKind::Custom).unwrap_err();
             assert_eq!(failure.reason, Reason::InvalidTemplate, "{template}");
             assert!(failure.message.starts_with("spec.secret.template.data[KEY]"), "{}", failure.message);
             assert!(!failure.message.contains("canary"), "{}", failure.message);
@@ -279,15 +279,15 @@ mod tests {
 
     #[test]
     fn the_check_finds_what_rendering_would() {
-        assert!(check(&spec(json!({"template": {"data": {"K": "{{ access_token }}"}}})), SourceKind::Custom).is_ok());
-        assert!(check(&spec(json!({"template": {"data": {"K": "{{ nothing }}"}}})), SourceKind::Custom).is_err());
+        assert!(check(&spec(&json!({"template": {"data": {"K": "{{ access_token }}"}}})), SourceKind::Custom).is_ok());
+        assert!(check(&spec(&json!({"template": {"data": {"K": "{{ nothing }}"}}})), SourceKind::Custom).is_err());
         let large: serde_json::Map<_, _> = (0..40).map(|n| (format!("K{n}"), json!("{{ 'x' * 30000 }}"))).collect();
-        assert!(check(&spec(json!({"template": {"data": large}})), SourceKind::Custom).is_err());
+        assert!(check(&spec(&json!({"template": {"data": large}})), SourceKind::Custom).is_err());
     }
 
     #[test]
     fn the_hash_sees_every_edit() {
-        let data = rendered(json!({}), SourceKind::Custom).unwrap();
+        let data = rendered(&json!({}), SourceKind::Custom).unwrap();
         let keys: Vec<String> = data.keys().cloned().collect();
         let whole = content_hash("uid", &data, &keys);
         assert_ne!(whole, content_hash("other", &data, &keys));

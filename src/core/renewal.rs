@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn spec(fields: serde_json::Value) -> ShopifyTokenSpec {
+    fn spec(fields: &serde_json::Value) -> ShopifyTokenSpec {
         let mut spec = json!({"shop": "acme.myshopify.com", "source": {}});
         for (name, value) in fields.as_object().unwrap() {
             spec[name] = value.clone();
@@ -126,17 +126,17 @@ mod tests {
     #[test]
     fn renew_before_not_shorter_than_the_lifetime_is_ignored() {
         let day = TimeDelta::hours(24);
-        let with = |text: &str| spec(json!({"renewBefore": text}));
-        assert_eq!(renew_before(&spec(json!({})), day), (TimeDelta::hours(8), false));
+        let with = |text: &str| spec(&json!({"renewBefore": text}));
+        assert_eq!(renew_before(&spec(&json!({})), day), (TimeDelta::hours(8), false));
         assert_eq!(renew_before(&with("2h"), day), (TimeDelta::hours(2), false));
         assert_eq!(renew_before(&with("24h"), day), (TimeDelta::hours(8), true));
-        assert_eq!(renew_before(&spec(json!({"renewBeforePercentage": 50})), day), (TimeDelta::hours(12), false));
+        assert_eq!(renew_before(&spec(&json!({"renewBeforePercentage": 50})), day), (TimeDelta::hours(12), false));
     }
 
     proptest! {
         #[test]
         fn renewal_lies_between_issue_and_expiry(uid in "[a-f0-9]{8}", life in 1i64..34_560_000, issued in 0i64..4_000_000_000) {
-            let (spec, issued, expires) = (spec(json!({})), at(issued), at(issued + life));
+            let (spec, issued, expires) = (spec(&json!({})), at(issued), at(issued + life));
             let renewal = renewal_time(&spec, &uid, issued, expires);
             prop_assert!(renewal >= issued && renewal <= expires);
             prop_assert!(renewal >= (expires - TimeDelta::seconds(life) * 11 / 30 - TimeDelta::seconds(1)).max(issued));

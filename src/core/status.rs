@@ -156,7 +156,7 @@ fn all_conditions(
     conditions.set(conditions::READY, if ready { "True" } else { "False" }, reason.as_str(), &message);
     match &obstacle {
         Some((reason, message)) if reason.class() == Class::Stalled => {
-            conditions.set(conditions::STALLED, "True", reason.as_str(), message)
+            conditions.set(conditions::STALLED, "True", reason.as_str(), message);
         }
         Some((reason, message)) => conditions.set(conditions::RECONCILING, "True", reason.as_str(), message),
         None if !ready && !matches!(s.obstacle, Obstacle::Suspended) => {

@@ -1,5 +1,7 @@
 //! Stories: what a user does, told against a real API server, a simulated Shopify over real HTTPS,
 //! and the operator under exactly the rights that `deploy/` gives it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a story that goes wrong should end there")]
+
 mod issue;
 mod world;

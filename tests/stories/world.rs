@@ -81,7 +81,7 @@ impl World {
         self.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": {"credentialsRef": {"name": "acme-app"}}})).await;
     }
 
-    /// The operator's own client: a ServiceAccount bound to exactly the RBAC of `deploy/`.
+    /// The operator's own client: a `ServiceAccount` bound to exactly the RBAC of `deploy/`.
     pub(crate) async fn operator_config(&self) -> Config {
         let text = self
             .cluster
@@ -309,7 +309,7 @@ pub(crate) fn message(token: &ShopifyToken, type_: &str) -> String {
     condition.map(|c| c.message.clone()).unwrap_or_default()
 }
 
-/// Applies namespace, ServiceAccount and RBAC of `deploy/base`, once a process; applying is idempotent.
+/// Applies namespace, `ServiceAccount` and RBAC of `deploy/base`, once a process; applying is idempotent.
 async fn install_rbac(cluster: &Cluster) {
     static DONE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     DONE.get_or_init(|| async {
