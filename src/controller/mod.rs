@@ -79,7 +79,13 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     }
     let visible = stores.clone();
     setup.metrics.watch_tokens(
-        move |visit| visible.tokens().filter_map(|t| t.0.as_ref().ok().cloned()).for_each(|t| visit(&t)),
+        move |visit| {
+            for token in visible.tokens() {
+                if let Ok(token) = &token.0 {
+                    visit(token);
+                }
+            }
+        },
         setup.clock.clone(),
     );
     let context = Context::new(setup, stores, wakes);

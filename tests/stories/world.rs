@@ -313,7 +313,7 @@ pub(crate) fn message(token: &ShopifyToken, type_: &str) -> String {
 async fn install_rbac(cluster: &Cluster) {
     static DONE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     DONE.get_or_init(|| async {
-        for file in ["namespace", "service_account", "cluster_role", "crd_role", "lease_role"] {
+        for file in ["namespace", "service_account", "cluster_role", "lease_role"] {
             let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
             cluster.apply(&Manifests::Path(path.into()), "shopify-token-operator").await.expect("deploy/base applies");
         }
