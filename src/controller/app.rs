@@ -6,13 +6,7 @@ use k8s_openapi::{
     api::core::v1::Secret,
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    core::DeserializeGuard,
-    runtime::controller::Action,
-};
-use serde_json::json;
+use kube::{Api, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     context::Context,
@@ -20,6 +14,7 @@ use super::{
     error::{Error, found},
     protect,
     reconcile::guarded,
+    report::write_status,
 };
 use crate::{
     api::{
@@ -29,7 +24,7 @@ use crate::{
     core::{
         failure::Failure,
         status::{find, obstacle},
-        vocabulary::{Class, OPERATOR, Reason, conditions},
+        vocabulary::{Class, Reason, conditions},
     },
     time,
 };
@@ -41,12 +36,16 @@ const WAITING: std::time::Duration = std::time::Duration::from_mins(1);
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
     let app = app.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))?;
     guarded(&context, "ShopifyApp", once(&context, app)).await
 }
 
-async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
+/// Observes and reports, once.
+///
+/// # Errors
+/// Of Kubernetes.
+pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
     let namespace = app.namespace().unwrap_or_default();
     let secret =
         found(Api::<Secret>::namespaced(context.client(), &namespace).get(&app.spec.credentials_ref.name).await)?;
@@ -56,7 +55,7 @@ async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
     }
     let status = project(context, app, secret.as_ref());
     if app.status.as_ref() != Some(&status) {
-        write(context, app, &status).await?;
+        write_status(context, app, &status).await?;
     }
     let waiting = app.metadata.deletion_timestamp.is_some() && protect::has_finalizer(app);
     Ok(if waiting { Action::requeue(WAITING) } else { Action::await_change() })
@@ -155,16 +154,4 @@ fn conditions_of(app: &ShopifyApp, before: &ShopifyAppStatus, failure: Option<&F
         condition(conditions::READY, "False", failure.reason, &failure.message),
         condition(also, "True", failure.reason, &failure.message),
     ]
-}
-
-async fn write(context: &Context, app: &ShopifyApp, status: &ShopifyAppStatus) -> Result<(), Error> {
-    let api: Api<ShopifyApp> = Api::namespaced(context.client(), &app.namespace().unwrap_or_default());
-    let body = json!({
-        "apiVersion": ShopifyApp::api_version(&()),
-        "kind": ShopifyApp::kind(&()),
-        "metadata": { "name": app.name_any(), "uid": app.uid() },
-        "status": status,
-    });
-    found(api.patch_status(&app.name_any(), &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&body)).await)?;
-    Ok(())
 }

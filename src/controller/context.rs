@@ -1,6 +1,7 @@
 //! What reconciles share: clients, clock, and the little that is kept in memory.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::{stores::Stores, wake::Wakes};
 use crate::{
-    api::ShopifyToken,
+    api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
     core::{Timestamp, credential::Credential, vocabulary::OPERATOR},
     metrics::Metrics,
@@ -94,6 +95,8 @@ pub struct Context {
     pub unpublished: Shared<String, Unpublished>,
     /// Admin tokens issued to revoke with, where the published one is gone.
     pub spare: Shared<String, Credential>,
+    /// The status last written for a token, and the version it was written upon: the watch may lag behind it.
+    pub written: Shared<TokenKey, Written>,
     /// Credentials that Shopify refused just now to somebody who used them: verify them.
     pub suspects: Shared<TokenKey, ()>,
 }
@@ -105,6 +108,15 @@ pub struct Unpublished {
     pub inputs: String,
     /// The credential.
     pub credential: Credential,
+}
+
+/// A status just written, and the version of the object it was written upon.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// `metadata.resourceVersion` before the write.
+    pub upon: Option<String>,
+    /// What was written.
+    pub status: ShopifyTokenStatus,
 }
 
 impl Context {
@@ -123,6 +135,7 @@ impl Context {
             issuing: Locks::default(),
             unpublished: Shared::default(),
             spare: Shared::default(),
+            written: Shared::default(),
             suspects: Shared::default(),
             setup,
         })
@@ -132,6 +145,18 @@ impl Context {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.setup.clock.now()
+    }
+
+    /// The object with the status that was written last, where the watch hasn't shown it yet: a failure
+    /// that was recorded a moment ago must not be tried again at once.
+    #[must_use]
+    pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
+        match self.written.get(&TokenKey::of(token)) {
+            Some(written) if written.upon == token.resource_version() => {
+                Cow::Owned(ShopifyToken { status: Some(written.status), ..token.clone() })
+            }
+            _ => Cow::Borrowed(token),
+        }
     }
 
     /// Client of the API server.

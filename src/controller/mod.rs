@@ -1,6 +1,6 @@
 //! The only code that knows Kubernetes: streams, reconciles, and what they read and write.
 
-mod app;
+pub mod app;
 pub mod context;
 mod credentials;
 pub mod error;
@@ -19,7 +19,7 @@ mod verify;
 pub mod wake;
 mod watches;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, future::join_all};
 use kube::{
@@ -29,10 +29,11 @@ use kube::{
         Controller, WatchStreamExt,
         controller::{self, Action},
         reflector::{self, ObjectRef, Store},
-        watcher::{self, watcher},
+        watcher::{self, Event, watcher},
     },
 };
-use tokio::task::JoinSet;
+use serde::de::DeserializeOwned;
+use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::context::Setup;
@@ -95,7 +96,22 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
         watches.spawn(watches::secrets(Arc::clone(&context), api(context.client(), scope.as_deref())));
-        controllers.push(namespace(&context, scope, tokens, apps, woken, &shutdown));
+        let (context, shutdown) = (&context, &shutdown);
+        let Woken { tokens: woken_tokens, apps: woken_apps } = woken;
+        controllers.push(async move {
+            futures::join!(
+                control(
+                    context,
+                    scope.clone(),
+                    tokens,
+                    woken_tokens,
+                    watches::token_event,
+                    reconcile::reconcile,
+                    shutdown
+                ),
+                control(context, scope, apps, woken_apps, watches::app_event, app::reconcile, shutdown),
+            )
+        });
     }
     tokio::select! {
         _ = join_all(controllers) => {}
@@ -104,48 +120,41 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     if shutdown.is_cancelled() { Ok(()) } else { anyhow::bail!("the controllers ended by themselves") }
 }
 
-/// Both controllers of one namespace, or of all.
-async fn namespace(
+/// Runs the controller of one kind in one namespace, or in all.
+async fn control<K, F>(
     context: &Arc<Context>,
     scope: Option<String>,
-    tokens: Reflected<ShopifyToken>,
-    apps: Reflected<ShopifyApp>,
-    woken: Woken,
+    reflected: Reflected<K>,
+    woken: UnboundedReceiver<ObjectRef<K>>,
+    on_event: fn(&Context, &Event<DeserializeGuard<K>>),
+    reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
     shutdown: &CancellationToken,
-) {
-    let selector = context.setup.selector.as_deref();
-    // More than are let through at once: the bound over all namespaces is the context's.
+) where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+    F: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    // The bound over all kinds and namespaces is the context's.
     let config = controller::Config::default().concurrency(context.setup.concurrency.max(1)).debounce(DEBOUNCE);
-
-    let on_token = Arc::clone(context);
-    let token_stream = watcher(api(context.client(), scope.as_deref()), watch_config(selector))
+    let observer = Arc::clone(context);
+    let objects = watcher(api(context.client(), scope.as_deref()), watch_config(context.setup.selector.as_deref()))
         .default_backoff()
         .modify(watches::prune)
-        .reflect(tokens.writer)
-        .inspect_ok(move |event| watches::token_event(&on_token, event))
+        .reflect(reflected.writer)
+        .inspect_ok(move |event| on_event(&observer, event))
         .applied_objects();
-    let token_controller = Controller::for_stream(token_stream, tokens.reader)
-        .with_config(config.clone())
-        .reconcile_on(wake::stream(woken.tokens).map(guarded))
-        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-        .run(reconcile::reconcile, retry, Arc::clone(context))
-        .for_each(|result| async move { log(result) });
-
-    let on_app = Arc::clone(context);
-    let app_stream = watcher(api(context.client(), scope.as_deref()), watch_config(selector))
-        .default_backoff()
-        .modify(watches::prune)
-        .reflect(apps.writer)
-        .inspect_ok(move |event| watches::app_event(&on_app, event))
-        .applied_objects();
-    let app_controller = Controller::for_stream(app_stream, apps.reader)
+    Controller::for_stream(objects, reflected.reader)
         .with_config(config)
-        .reconcile_on(wake::stream(woken.apps).map(guarded))
+        .reconcile_on(wake::stream(woken).map(guarded))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-        .run(app::reconcile, retry, Arc::clone(context))
-        .for_each(|result| async move { log(result) });
-
-    futures::join!(token_controller, app_controller);
+        .run(reconcile, retry, Arc::clone(context))
+        .for_each(|result| async move { log(result) })
+        .await;
 }
 
 fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(client: Client, scope: Option<&str>) -> Api<K> {

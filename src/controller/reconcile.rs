@@ -66,6 +66,8 @@ pub async fn guarded(
 /// # Errors
 /// Of Kubernetes.
 pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Error> {
+    let token = context.caught_up(token);
+    let token = token.as_ref();
     let observation = observe(context, token).await?;
     let plan = plan(&observation.observed, context.now());
     let acted = match act(context, &observation, plan.step).await? {

@@ -1,20 +1,22 @@
 //! Writes what happened: status, events, metrics and the log line, in this one place.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use chrono::TimeDelta;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
     runtime::{
         controller::Action,
         events::{Event, EventType},
     },
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{
-    context::Context,
+    context::{Context, TokenKey, Written},
     error::{Error, found},
     outcome::{Acted, News, Operation, Outcome},
 };
@@ -184,17 +186,31 @@ fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyToken
 }
 
 async fn write(context: &Context, token: &ShopifyToken, status: &ShopifyTokenStatus) -> Result<(), Error> {
-    let api: Api<ShopifyToken> = Api::namespaced(context.client(), &token.namespace().unwrap_or_default());
+    if write_status(context, token, status).await? {
+        let written = Written { upon: token.resource_version(), status: status.clone() };
+        context.written.put(TokenKey::of(token), written);
+    }
+    Ok(())
+}
+
+/// Applies a status; says whether the object is still there.
+///
+/// # Errors
+/// Of Kubernetes. A conflict when the name belongs to another object by now.
+pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> Result<bool, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    S: Serialize,
+{
+    let api: Api<K> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
     let body = json!({
-        "apiVersion": ShopifyToken::api_version(&()),
-        "kind": ShopifyToken::kind(&()),
-        // Another object of this name is not this one.
-        "metadata": { "name": token.name_any(), "uid": token.uid() },
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": { "name": object.name_any(), "uid": object.uid() },
         "status": status,
     });
-    // Deleted meanwhile: there is nobody to tell.
-    found(api.patch_status(&token.name_any(), &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&body)).await)?;
-    Ok(())
+    let parameters = PatchParams::apply(OPERATOR).force();
+    Ok(found(api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&body)).await)?.is_some())
 }
 
 async fn publish_all(context: &Context, token: &ShopifyToken, news: &[News]) {

@@ -77,6 +77,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     }
     if gone {
         context.outages.forget(&TokenKey::of(token));
+        context.written.remove(&TokenKey::of(token));
         if let Some(admin) = admin(token) {
             context.wakes.token(ObjectRef::new(admin).within(&namespace));
         }

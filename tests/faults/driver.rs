@@ -1,0 +1,222 @@
+//! Reconciles one namespace step by step, so that every call can be counted, and a crash is exact.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use kube::{Api, ResourceExt, api::ListParams, core::Resource};
+use shopify_sim::CutMode;
+use shopify_token_operator::{
+    api::{ShopifyApp, ShopifyToken},
+    controller::{Setup, app, context::Context, reconcile, stores::Stores, wake::Wakes},
+    core::{marker::Marker, record::Record},
+    kubernetes, shopify,
+    shopify::{ConnectTo, Observer},
+};
+
+use crate::{
+    cut::{Counted, Cuts, Cutting, Side},
+    world::{SHOP, World},
+};
+
+/// Where a fault strikes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Kubernetes(Side, Counted),
+    Shopify(CutMode),
+}
+
+/// What becomes of the process then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Process {
+    /// It sees an error and goes on.
+    LivesOn,
+    /// It dies at that moment, and another one starts with nothing in memory.
+    Dies,
+}
+
+/// Reconciles one namespace, step by step.
+pub(crate) struct Driver {
+    pub(crate) world: World,
+    pub(crate) cuts: Arc<Cuts>,
+    setup: Setup,
+    context: Arc<Context>,
+    armed: Option<(u64, Fault, Process)>,
+    /// Whether the fault has struck.
+    pub(crate) struck: bool,
+}
+
+impl Driver {
+    pub(crate) async fn new() -> Self {
+        let world = World::new("sweep").await;
+        world.make_app().await;
+        let cuts = Arc::new(Cuts::default());
+        let client = kubernetes::client_with_layer(
+            world.operator_config().await,
+            Arc::clone(&world.metrics),
+            &Cutting(Arc::clone(&cuts)),
+        );
+        let options = shopify::Options {
+            connect_to: Some(ConnectTo::Address(world.sim.address())),
+            ca_pem: Some(world.sim.ca_pem().as_bytes().to_vec()),
+            timeout: Duration::from_millis(400),
+            ..shopify::Options::default()
+        };
+        let shopify = shopify::Client::new(options, Arc::new(Observer::default())).unwrap();
+        let setup = Setup { client: client.unwrap(), shopify: Arc::new(shopify), ..world.setup().await };
+        let context = Context::new(setup.clone(), Stores::default(), Wakes::default());
+        Self { world, cuts, setup, context, armed: None, struck: false }
+    }
+
+    /// Lets a fault strike at the n-th call from now.
+    pub(crate) fn arm(&mut self, n: u64, fault: Fault, process: Process) {
+        match fault {
+            Fault::Kubernetes(side, counted) => self.cuts.arm(n, side, counted),
+            Fault::Shopify(mode) => {
+                self.world.sim.mark();
+                self.world.sim.cut_nth(n, mode);
+            }
+        }
+        self.armed = Some((n, fault, process));
+    }
+
+    fn strikes(&self) -> bool {
+        match self.armed {
+            Some((_, Fault::Kubernetes(..), _)) => self.cuts.hit(),
+            Some((n, Fault::Shopify(_), _)) => self.world.sim.calls_since_mark() > n,
+            None => false,
+        }
+    }
+
+    /// Reconciles everything until nothing changes any more, however often that takes.
+    pub(crate) async fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 60, "it doesn't settle: {:?}", self.armed);
+            let before = self.fingerprint().await;
+            let quiet = self.round().await;
+            if quiet && before == self.fingerprint().await {
+                return;
+            }
+            // Back-offs end.
+            self.world.pass(TimeDelta::seconds(11));
+        }
+    }
+
+    /// Reconciles every object once; says whether nothing is left to retry.
+    async fn round(&mut self) -> bool {
+        let mut quiet = true;
+        for name in self.names::<ShopifyToken>().await {
+            let Some(token) = self.world.tokens().get_opt(&name).await.unwrap() else { continue };
+            let context = Arc::clone(&self.context);
+            let ended = self.guarded(reconcile::once(&context, &token)).await;
+            quiet &= ended && self.world.tokens().get_opt(&name).await.unwrap().is_none_or(|t| is_quiet(&t));
+            self.check_holdings().await;
+        }
+        for name in self.names::<ShopifyApp>().await {
+            let Some(app) = self.world.api::<ShopifyApp>().get_opt(&name).await.unwrap() else { continue };
+            let context = Arc::clone(&self.context);
+            quiet &= self.guarded(app::once(&context, &app)).await;
+        }
+        quiet
+    }
+
+    /// One reconcile, which may be the process's last. Says whether it ended well.
+    async fn guarded<T, E>(&mut self, reconcile: impl Future<Output = Result<T, E>>) -> bool {
+        let struck_before = self.struck;
+        let dies = matches!(self.armed, Some((_, _, Process::Dies))) && !struck_before;
+        let death = async {
+            while !(dies && self.strikes()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // What the simulator was told to commit, it commits.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let ended = tokio::select! {
+            biased;
+            () = death => None,
+            ended = reconcile => Some(ended.is_ok()),
+        };
+        self.struck |= self.strikes();
+        if self.struck && !struck_before && dies {
+            self.context = Context::new(self.setup.clone(), Stores::default(), Wakes::default());
+            return false;
+        }
+        ended.unwrap_or(false)
+    }
+
+    async fn names<K>(&self) -> Vec<String>
+    where
+        K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = self.world.api();
+        api.list(&ListParams::default()).await.unwrap().items.iter().map(ResourceExt::name_any).collect()
+    }
+
+    /// Versions of everything the operator writes.
+    async fn fingerprint(&self) -> Vec<String> {
+        let version = |o: &dyn Fn() -> (String, Option<String>)| format!("{:?}", o());
+        let tokens = self.world.tokens().list(&ListParams::default()).await.unwrap().items;
+        let secrets: Api<k8s_openapi::api::core::v1::Secret> = self.world.api();
+        let secrets = secrets.list(&ListParams::default()).await.unwrap().items;
+        let tokens = tokens.iter().map(|o| version(&|| (o.name_any(), o.resource_version())));
+        let secrets = secrets.iter().map(|o| version(&|| (o.name_any(), o.resource_version())));
+        tokens.chain(secrets).collect()
+    }
+
+    /// I1, I3: whatever a Secret holds works at Shopify, at every moment.
+    async fn check_holdings(&self) {
+        for name in self.names::<ShopifyToken>().await {
+            let Some(token) = self.world.tokens().get_opt(&name).await.unwrap() else { continue };
+            let Some(secret) = self.world.secret(token.secret_name()).await else { continue };
+            if token.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            let record = Record::parse(&secret.annotations);
+            let overlap = record.is_some_and(|r| r.previous.iter().any(|p| p.revoke_at > self.world.clock.now()));
+            let keys = [("access_token", true), ("previous_access_token", overlap)];
+            for (key, value) in
+                keys.iter().filter(|(_, lives)| *lives).filter_map(|(k, _)| Some((k, secret.data.get(*k)?)))
+            {
+                let sim = &self.world.sim;
+                let lives = sim.is_valid_admin(SHOP, value) || sim.is_valid_storefront(SHOP, value);
+                assert!(lives, "{key} of Secret {name} is dead: {:?}", self.armed);
+            }
+        }
+    }
+
+    /// I2: what lives at Shopify with a marker is what the Secrets hold and know to be in overlap.
+    pub(crate) async fn check_live(&self, name: &str) {
+        let live = self.world.live();
+        let secret = self.world.secret(name).await;
+        let record = secret.as_ref().and_then(|s| Record::parse(&s.annotations));
+        let mut known: Vec<String> = record.iter().flat_map(|r| r.previous.iter().map(|p| p.id.clone())).collect();
+        known.extend(record.and_then(|r| r.token_id));
+        let mut ids: Vec<String> = live.iter().map(|t| t.id.clone()).collect();
+        ids.sort();
+        known.sort();
+        assert_eq!(
+            ids,
+            known,
+            "{:?}: {:?}",
+            self.armed,
+            live.iter().map(|t| Marker::parse(&t.title)).collect::<Vec<_>>()
+        );
+    }
+
+    /// I5: a settled namespace costs nothing.
+    pub(crate) async fn check_idle(&mut self) {
+        let (calls, writes) = (self.world.sim.total_calls(), self.cuts.writes());
+        self.round().await;
+        self.context = Context::new(self.setup.clone(), Stores::default(), Wakes::default());
+        self.round().await;
+        assert_eq!((self.world.sim.total_calls(), self.cuts.writes()), (calls, writes), "not idle: {:?}", self.armed);
+    }
+}
+
+fn is_quiet(token: &ShopifyToken) -> bool {
+    let Some(status) = &token.status else { return false };
+    let ready = status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    ready && !status.conditions.iter().any(|c| matches!(c.type_.as_str(), "Reconciling" | "Stalled"))
+}
