@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -176,8 +176,22 @@ pub(super) async fn release_custom_secret(context: &Context, token: &ShopifyToke
     release_secret(context, &namespace, secret).await
 }
 
+/// Whether an app or a token still names a Secret with credentials: live lists.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn names_secret(context: &Context, namespace: &str, secret: &str) -> Result<bool, kube::Error> {
+    let apps: Api<DeserializeGuard<ShopifyApp>> = Api::namespaced(context.client(), namespace);
+    let apps = apps.list(&ListParams::default()).await?.items;
+    if apps.iter().any(|a| a.0.as_ref().is_ok_and(|a| a.spec.credentials_ref.name == secret)) {
+        return Ok(true);
+    }
+    let tokens = live_tokens(context, namespace).await?;
+    Ok(tokens.iter().any(|t| t.spec.source().and_then(SourceRef::credentials_secret) == Some(secret)))
+}
+
 async fn live_tokens(context: &Context, namespace: &str) -> Result<Vec<ShopifyToken>, kube::Error> {
-    let api: Api<kube::core::DeserializeGuard<ShopifyToken>> = Api::namespaced(context.client(), namespace);
+    let api: Api<DeserializeGuard<ShopifyToken>> = Api::namespaced(context.client(), namespace);
     let list = api.list(&ListParams::default()).await?;
     Ok(list.items.into_iter().filter_map(|t| t.0.ok()).collect())
 }

@@ -37,7 +37,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
     let token = token.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))?;
     let _slot = context.reconciles.acquire().await;
-    guarded(&context, "ShopifyToken", once(&context, token)).await
+    guarded(&context, "ShopifyToken", Box::pin(once(&context, token))).await
 }
 
 /// Bounds a reconcile in time, catches its panic, and counts it.

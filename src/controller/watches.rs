@@ -16,6 +16,7 @@ use kube::{
 
 use super::{
     context::{Context, TokenKey},
+    protect,
     stores::{admin, uses_app},
 };
 use crate::{
@@ -43,23 +44,43 @@ pub(super) async fn secrets(context: Arc<Context>, api: Api<PartialObjectMeta<Se
     let mut events = watcher(api, watcher::Config::default().page_size(100)).default_backoff().boxed();
     loop {
         match events.try_next().await {
-            Ok(Some(Event::Apply(secret) | Event::Delete(secret))) => {
-                let namespace = secret.namespace().unwrap_or_default();
-                let (apps, tokens) = context.stores.dependents_of_secret(&namespace, &secret.name_any());
-                for app in apps {
-                    context.wakes.app(app);
-                }
-                for token in tokens {
-                    context.wakes.token(token);
-                }
-            }
+            Ok(Some(Event::Apply(secret) | Event::Delete(secret))) => secret_event(&context, &secret).await,
             // The first list finds everything being reconciled anyway; a later one may hide a deletion.
             Ok(Some(Event::InitDone)) if listed_before => wake_all(&context),
             Ok(Some(Event::InitDone)) => listed_before = true,
-            Ok(Some(Event::Init | Event::InitApply(_))) => {}
+            Ok(Some(Event::InitApply(secret))) => release_unnamed(&context, &secret).await,
+            Ok(Some(Event::Init)) => {}
             Ok(None) => return,
             Err(error) => tracing::warn!(%error, "the watch of Secrets is interrupted"),
         }
+    }
+}
+
+async fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
+    let (apps, tokens) =
+        context.stores.dependents_of_secret(&secret.namespace().unwrap_or_default(), &secret.name_any());
+    for app in apps {
+        context.wakes.app(app);
+    }
+    for token in tokens {
+        context.wakes.token(token);
+    }
+    release_unnamed(context, secret).await;
+}
+
+/// Lets a Secret go whose app or token went without our leave: nobody else would ever look at it again.
+async fn release_unnamed(context: &Context, secret: &PartialObjectMeta<Secret>) {
+    if secret.metadata.deletion_timestamp.is_none() || !protect::has_finalizer(secret) {
+        return;
+    }
+    let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+    let released = match protect::names_secret(context, &namespace, &name).await {
+        Ok(true) => return,
+        Ok(false) => protect::release_secret(context, &namespace, &name).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = released {
+        tracing::warn!(namespace, name, %error, "the Secret can't be let go yet");
     }
 }
 
