@@ -106,7 +106,7 @@ impl Driver {
         for round in 0.. {
             assert!(round < 60, "it doesn't settle: {:?}", self.armed);
             let before = self.fingerprint().await;
-            let quiet = self.round().await;
+            let quiet = Box::pin(self.round()).await;
             if quiet && before == self.fingerprint().await {
                 return;
             }
@@ -121,7 +121,7 @@ impl Driver {
         for name in self.tokens {
             let Some(token) = self.world.tokens().get_opt(name).await.unwrap() else { continue };
             let context = Arc::clone(&self.context);
-            let ended = self.guarded(reconcile::once(&context, &token)).await;
+            let ended = self.guarded(Box::pin(reconcile::once(&context, &token))).await;
             quiet &= ended && self.world.tokens().get_opt(name).await.unwrap().is_none_or(|t| is_quiet(&t));
         }
         self.check_holdings().await;
@@ -206,9 +206,9 @@ impl Driver {
     /// I5: a settled namespace costs nothing.
     pub(crate) async fn check_idle(&mut self) {
         let (calls, writes) = (self.world.sim.total_calls(), self.cuts.writes());
-        self.round().await;
+        Box::pin(self.round()).await;
         self.context = Context::new(self.setup.clone(), Stores::default(), Wakes::default());
-        self.round().await;
+        Box::pin(self.round()).await;
         assert_eq!((self.world.sim.total_calls(), self.cuts.writes()), (calls, writes), "not idle: {:?}", self.armed);
     }
 }
