@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The API server refused, or didn't answer.
-    #[error("Kubernetes: {0}")]
+    #[error("Kubernetes: {}", told(.0))]
     Kube(#[source] Box<kube::Error>),
     /// The object doesn't fit its type.
     #[error("the object can't be read: {0}")]
@@ -43,7 +43,7 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self, share: f64) -> Option<Duration> {
         let seconds = match self {
-            Self::Kube(error) if is_conflict(error) => 0.05,
+            Self::Kube(_) if self.is_conflict() => 0.05,
             Self::Kube(_) => 2.0,
             Self::Invalid(_) => return None,
             Self::TimedOut(_) => 10.0,
@@ -51,10 +51,21 @@ impl Error {
         };
         Some(Duration::from_secs_f64(seconds * (1.0 + share)))
     }
+
+    /// Whether somebody else's write came first.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        let Self::Kube(error) = self else { return false };
+        matches!(&**error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+    }
 }
 
-fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+/// What the API server says; kube would say it twice.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
+    }
 }
 
 /// Turns "not found" into `None`.

@@ -74,7 +74,12 @@ pub(super) async fn issue(
         previous,
         ..record(observed, &credential(&token, issued_at), revision)
     };
-    Ok(match publish(context, observation, record, &token.value, newest_value.as_ref()).await? {
+    let written = publish(context, observation, record, &token.value, newest_value.as_ref()).await;
+    if !found && written.as_ref().is_err_and(Error::is_conflict) {
+        // Somebody else may have published another one meanwhile: then this one is a stray, which verification finds.
+        context.suspects.put(TokenKey::of(&observed.token), ());
+    }
+    Ok(match written? {
         Ok(record) if found && why == Why::First => {
             let note = format!(
                 "found at Shopify and published: revision {revision} in Secret {:?}",
