@@ -186,6 +186,9 @@ type Reconciled<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), controller
 
 fn log<K: Resource<DynamicType = ()>>(result: Reconciled<K>) {
     match result {
+        Err(controller::Error::ReconcilerFailed(error, object)) if error.is_conflict() => {
+            tracing::debug!(kind = %K::kind(&()), namespace = object.namespace, name = object.name, %error, "another's write came first");
+        }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             tracing::warn!(kind = %K::kind(&()), namespace = object.namespace, name = object.name, %error, "reconcile ended early");
         }
