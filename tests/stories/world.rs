@@ -1,6 +1,6 @@
 //! One story's world: a namespace, a Shopify, a clock for both sides, and the operator.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use dev::{Cluster, Manifests, shared_cluster};
@@ -49,7 +49,11 @@ struct Operator {
 impl World {
     /// A namespace and a Shopify with the app `CLIENT_ID` installed on `SHOP`; the operator isn't started yet.
     pub(crate) async fn new(name: &str) -> Self {
-        let cluster = shared_cluster().expect("a control plane");
+        Self::on(shared_cluster().expect("a control plane"), name).await
+    }
+
+    /// The same on a cluster of the caller's.
+    pub(crate) async fn on(cluster: &'static Cluster, name: &str) -> Self {
         let admin = cluster.client().await.expect("a client");
         install_rbac(cluster).await;
         let namespace = cluster.create_namespace(name).await.expect("a namespace");
@@ -280,7 +284,7 @@ impl World {
 }
 
 /// What a person sees of a Secret.
-#[derive(Debug)]
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) struct SecretView {
     pub data: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
@@ -309,14 +313,16 @@ pub(crate) fn message(token: &ShopifyToken, type_: &str) -> String {
     condition.map(|c| c.message.clone()).unwrap_or_default()
 }
 
-/// Applies namespace, `ServiceAccount` and RBAC of `deploy/base`, once a process; applying is idempotent.
+/// Applies namespace, `ServiceAccount` and RBAC of `deploy/base`, once a cluster; applying is idempotent.
 async fn install_rbac(cluster: &Cluster) {
-    static DONE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    DONE.get_or_init(|| async {
-        for file in ["namespace", "service_account", "cluster_role", "lease_role"] {
-            let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
-            cluster.apply(&Manifests::Path(path.into()), "shopify-token-operator").await.expect("deploy/base applies");
-        }
-    })
-    .await;
+    static DONE: tokio::sync::Mutex<Vec<PathBuf>> = tokio::sync::Mutex::const_new(Vec::new());
+    let mut done = DONE.lock().await;
+    if done.iter().any(|dir| dir == cluster.dir()) {
+        return;
+    }
+    for file in ["namespace", "service_account", "cluster_role", "lease_role"] {
+        let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+        cluster.apply(&Manifests::Path(path.into()), "shopify-token-operator").await.expect("deploy/base applies");
+    }
+    done.push(cluster.dir().to_owned());
 }
