@@ -1,0 +1,14 @@
+//! The real binary as a process of its own, under its `ServiceAccount`: crashes, stops, leaders, scale, security.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that goes wrong should end there")]
+
+mod audit;
+mod crash;
+mod leaders;
+mod operator;
+mod restart;
+mod scale;
+mod stop;
+#[allow(dead_code, reason = "shared with the stories")]
+#[path = "../stories/world.rs"]
+mod world;
