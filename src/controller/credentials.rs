@@ -15,7 +15,7 @@ use crate::{
         credential,
         failure::Failure,
         issuer::{Admin, App, Issuer},
-        render::Data,
+        render::{Data, content_hash},
         secret::{Held, SecretState, classify},
         vocabulary::Reason,
     },
@@ -27,7 +27,7 @@ pub(super) struct Found {
     pub issuer: Result<Issuer, Failure>,
     /// Version of the API that the app asks for; `None` where no app was found.
     pub api_version: Option<String>,
-    /// UIDs and versions of all that was read: when one changes, a back-off ends.
+    /// UIDs, generations and hashes of all that was read: when one changes, a back-off ends.
     pub versions: Vec<String>,
     /// What must stay until the token is revoked.
     pub needed: Vec<Protected>,
@@ -43,12 +43,10 @@ impl Found {
         }
     }
 
-    fn saw<K: ResourceExt>(&mut self, kind: &str, object: &K) {
-        self.versions.push(format!(
-            "{kind}/{}/{}",
-            object.uid().unwrap_or_default(),
-            object.resource_version().unwrap_or_default()
-        ));
+    /// What counts is the data: a finalizer or label of it ends no back-off.
+    fn saw(&mut self, kind: &str, secret: &Secret) {
+        let (uid, data) = (secret.uid().unwrap_or_default(), secret.data.clone().unwrap_or_default());
+        self.versions.push(format!("{kind}/{uid}/{}", content_hash(&uid, &data, data.keys())));
     }
 }
 
