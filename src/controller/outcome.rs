@@ -74,6 +74,8 @@ pub(super) struct Acted {
 pub(super) struct News {
     /// Its reason.
     pub reason: EventReason,
+    /// The reason of the failure it tells of. Events that have it in common are one series.
+    pub failure: Option<Reason>,
     /// What happened, for a person.
     pub note: String,
 }
@@ -94,7 +96,7 @@ impl Acted {
     /// Adds an event.
     #[must_use]
     pub(super) fn with(mut self, reason: EventReason, note: impl Into<String>) -> Self {
-        self.news.push(News { reason, note: note.into() });
+        self.news.push(News { reason, failure: None, note: note.into() });
         self
     }
 }

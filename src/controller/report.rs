@@ -173,13 +173,14 @@ fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyToken
     let before = observed.status();
     match &attempt.obstacle {
         Blocked::By(failure) if before.and_then(obstacle) != Some(failure.reason) => {
-            Some(News { reason: attempt.operation.event(), note: format!("{}: {}", failure.reason, failure.message) })
+            let note = format!("{}: {}", failure.reason, failure.message);
+            Some(News { reason: attempt.operation.event(), failure: Some(failure.reason), note })
         }
         Blocked::No => {
             let troubled =
                 before.is_some_and(|s| s.failed_attempts.is_some() || (is_ready(s) && obstacle(s).is_some()));
             let over = troubled && is_ready(status) && obstacle(status).is_none() && acted.news.is_empty();
-            over.then(|| News { reason: EventReason::Recovered, note: "it works again".to_owned() })
+            over.then(|| News { reason: EventReason::Recovered, failure: None, note: "it works again".to_owned() })
         }
         Blocked::By(_) | Blocked::AsBefore | Blocked::Suspended => None,
     }
@@ -214,12 +215,12 @@ where
 }
 
 async fn publish_all(context: &Context, token: &ShopifyToken, news: &[News]) {
-    for News { reason, note } in news {
+    for News { reason, failure, note } in news {
         let event = Event {
             type_: if reason.is_warning() { EventType::Warning } else { EventType::Normal },
             reason: reason.as_str().to_owned(),
             note: Some(note.chars().take(1000).collect()),
-            action: reason.as_str().to_owned(),
+            action: failure.map_or(reason.as_str(), Reason::as_str).to_owned(),
             secondary: None,
         };
         if let Err(error) = context.recorder.publish(&event, &token.object_ref(&())).await {
