@@ -3,5 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a story that goes wrong should end there")]
 
+mod bad_input;
+mod bad_spec;
 mod issue;
 mod world;

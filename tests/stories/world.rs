@@ -23,11 +23,15 @@ use shopify_token_operator::{
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) const FINALIZER: &str = "tokens.shopify-operator.dev/in-use";
 pub(crate) const SHOP: &str = "acme.myshopify.com";
 pub(crate) const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const CLIENT_SECRET: &str = "shpss_canaryc0ffee0123456789abcdef012345";
 pub(crate) const SCOPES: &[&str] = &["read_products", "write_orders", "unauthenticated_read_product_listings"];
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Client secret and other values that may be nowhere but in a Secret contain this.
+pub(crate) const CANARY: &str = "canaryc0ffee";
 
 /// One story's world.
 pub(crate) struct World {
@@ -57,7 +61,7 @@ impl World {
         let admin = cluster.client().await.expect("a client");
         install_rbac(cluster).await;
         let namespace = cluster.create_namespace(name).await.expect("a namespace");
-        let config = shopify_sim::Config { canary: Some("canaryc0ffee".into()), ..shopify_sim::Config::default() }
+        let config = shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
             .shop(ShopConfig::new(SHOP))
             .app(AppConfig::new(CLIENT_ID, CLIENT_SECRET).installed(SHOP, SCOPES.iter().copied()));
         let sim = Sim::start(config).await.expect("a simulator");
@@ -77,6 +81,34 @@ impl World {
         let mut world = Self::new(name).await;
         world.start().await;
         world.make_app().await;
+        world
+    }
+
+    /// The same, with an admin token `admin` that is Ready.
+    pub(crate) async fn with_admin(name: &str) -> Self {
+        let world = Self::with_app(name).await;
+        world.admin_token("admin").await;
+        world.ready("admin").await;
+        world
+    }
+
+    /// Applies an admin token of the app `acme`.
+    pub(crate) async fn admin_token(&self, name: &str) {
+        self.token(name, json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    }
+
+    /// Applies a storefront token whose admin token is `admin`, with more spec.
+    pub(crate) async fn storefront(&self, name: &str, more: Value) {
+        let mut spec = json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.token(name, spec).await;
+    }
+
+    /// An app `acme`, an admin token `admin` and a storefront token `web`, all Ready.
+    pub(crate) async fn with_storefront(name: &str, more: Value) -> Self {
+        let world = Self::with_admin(name).await;
+        world.storefront("web", more).await;
+        world.ready("web").await;
         world
     }
 
@@ -266,15 +298,73 @@ impl World {
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }
 
+    /// Whether an app's condition is True with a reason.
+    pub(crate) async fn app_is(&self, name: &str, type_: &str, reason: &str) -> bool {
+        let status = self.api::<ShopifyApp>().get(name).await.unwrap().status;
+        let mut conditions = status.into_iter().flat_map(|s| s.conditions);
+        conditions.any(|c| c.type_ == type_ && c.status == "True" && c.reason == reason)
+    }
+
+    /// Waits until an app is Ready.
+    pub(crate) async fn ready_app(&self, name: &str) {
+        self.eventually("the app is Ready", async || self.app_is(name, "Ready", "CredentialsPresent").await).await;
+    }
+
+    /// The finalizer is on the object.
+    pub(crate) async fn is_protected<K>(&self, name: &str) -> bool
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        let object = self.api::<K>().get_metadata_opt(name).await.unwrap();
+        object.is_some_and(|o| o.finalizers().iter().any(|f| f == FINALIZER))
+    }
+
+    /// Whether the object is there.
+    pub(crate) async fn exists<K>(&self, name: &str) -> bool
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        self.api::<K>().get_metadata_opt(name).await.unwrap().is_some()
+    }
+
+    /// Deletes an object of any kind.
+    pub(crate) async fn remove<K>(&self, name: &str)
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        self.api::<K>().delete(name, &DeleteParams::default()).await.expect("a deleted object");
+    }
+
+    /// Takes the finalizers of an object off, as a careless tool does.
+    pub(crate) async fn strip<K>(&self, name: &str)
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        self.api::<K>().patch_metadata(name, &PatchParams::default(), &patch).await.expect("a stripped object");
+    }
+
+    /// A counter of the operator's metrics; 0 if it isn't there yet.
+    pub(crate) fn counted(&self, series: &str) -> u64 {
+        let text = self.metrics.encode().unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix(series));
+        line.map_or(0, |value| value.trim().parse().unwrap())
+    }
+
     /// Reasons of the events of an object, in order.
     pub(crate) async fn events(&self, name: &str) -> Vec<String> {
+        self.news(name).await.into_iter().filter_map(|e| e.reason).collect()
+    }
+
+    /// The events of an object, in order.
+    pub(crate) async fn news(&self, name: &str) -> Vec<Event> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
         events.sort_by_key(|e| e.event_time.clone().map(|t| t.0));
-        events
-            .into_iter()
-            .filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name))
-            .filter_map(|e| e.reason)
-            .collect()
+        events.into_iter().filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name)).collect()
     }
 
     /// Storefront tokens that live at Shopify.
