@@ -57,11 +57,14 @@ pub enum Error {
     /// The API server didn't answer in time.
     #[error("no answer within {0:?}")]
     Silence(Duration),
+    /// The holder shares this host's name, and so may be the process whose container this one runs in.
+    #[error("the operator that holds the lease ({0}) runs on this very host, and would end this command with itself")]
+    SameHost(String),
 }
 
 impl Error {
     fn is_conflict(&self) -> bool {
-        matches!(self, Self::Kubernetes(e) if matches!(&**e, kube::Error::Api(s) if s.is_conflict()))
+        matches!(self, Self::Kubernetes(e) if matches!(&**e, kube::Error::Api(s) if s.is_conflict() || s.is_already_exists()))
     }
 }
 
@@ -152,6 +155,48 @@ impl Candidate {
         }
     }
 
+    /// Takes the lease from whoever holds it, and says how long to wait until that one has surely stopped.
+    ///
+    /// A holder on this host isn't pushed aside: it may be the process whose container this command runs in, and
+    /// would take the command with it when it stops. Should it be dead, its lease is taken when it has run out.
+    ///
+    /// # Errors
+    /// Of Kubernetes, and when the holder runs on this host.
+    pub async fn take_over(&mut self) -> Result<Duration, Error> {
+        let patience = Instant::now() + self.timing.lease + 2 * self.timing.retry;
+        loop {
+            let lease = self.call(self.api.get_opt(&self.name)).await?;
+            let record = lease.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
+            let holder = record.holder_identity.clone().unwrap_or_default();
+            let lives = self.waits(&record).is_some();
+            if lives && host(&holder) == host(&self.me) {
+                if Instant::now() > patience {
+                    return Err(Error::SameHost(holder));
+                }
+                sleep(self.timing.retry).await;
+                continue;
+            }
+            match self.write(lease).await {
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+                Ok(()) if lives => {
+                    tracing::info!(lease = self.name, holder, "took the lease from the running operator");
+                    return Ok(self.timing.renew);
+                }
+                Ok(()) => return Ok(Duration::ZERO),
+            }
+        }
+    }
+
+    /// Holds the lease for so long from now on, without renewing it: nobody works meanwhile.
+    ///
+    /// # Errors
+    /// Of Kubernetes, another holder among them.
+    pub async fn leave_for(&mut self, time: Duration) -> Result<(), Error> {
+        self.timing.lease = time;
+        self.round().await.map(drop)
+    }
+
     /// Renews the lease and returns once it is lost: then all work has to stop at once.
     pub async fn keep(&mut self) -> Lost {
         loop {
@@ -214,31 +259,39 @@ impl Candidate {
             Some(lease) => Some(lease),
             None => self.call(self.api.get_opt(&self.name)).await?,
         };
-        let sent_at;
-        let written = match current {
-            None => {
-                let lease = self.claim(Lease {
-                    metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
-                    spec: None,
-                });
-                sent_at = Instant::now();
-                self.call(self.api.create(&parameters(), &lease)).await?
-            }
-            Some(lease) => {
-                let record = lease.spec.clone().unwrap_or_default();
-                let observed_at = self.observe(&record);
-                let verdict = evaluate(&record, &self.me, observed_at, Instant::now());
-                if let Verdict::Wait(until) = verdict {
-                    return Ok(Some(until));
-                }
-                let lease = self.claim(lease);
-                sent_at = Instant::now();
-                self.replace(&lease).await?
-            }
+        let record = current.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
+        if let Some(until) = self.waits(&record) {
+            return Ok(Some(until));
+        }
+        self.write(current).await?;
+        Ok(None)
+    }
+
+    /// Until when another holds the lease, if one does.
+    fn waits(&mut self, record: &LeaseSpec) -> Option<Instant> {
+        let observed_at = self.observe(record);
+        match evaluate(record, &self.me, observed_at, Instant::now()) {
+            Verdict::Held | Verdict::Takeable => None,
+            Verdict::Wait(until) => Some(until),
+        }
+    }
+
+    /// Writes this candidate into the lease, on top of the version read.
+    async fn write(&mut self, current: Option<Lease>) -> Result<(), Error> {
+        let exists = current.is_some();
+        let lease = self.claim(current.unwrap_or_else(|| Lease {
+            metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+            spec: None,
+        }));
+        let sent_at = Instant::now();
+        let written = if exists {
+            self.replace(&lease).await?
+        } else {
+            self.call(self.api.create(&parameters(), &lease)).await?
         };
         self.written = Some(written);
         self.renewed_at = sent_at;
-        Ok(None)
+        Ok(())
     }
 
     /// Since when `record` hasn't changed.
@@ -302,6 +355,11 @@ fn parameters() -> PostParams {
 fn now(clock: &Clock) -> MicroTime {
     let micros = clock.now().timestamp_micros();
     MicroTime(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+}
+
+/// The host in an identity.
+fn host(identity: &str) -> &str {
+    identity.rsplit_once('_').map_or(identity, |(host, _)| host)
 }
 
 /// The host's name, which tells people who holds the lease, and what makes this process unique.

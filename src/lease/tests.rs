@@ -248,6 +248,35 @@ async fn a_refusal_is_tried_again() {
     assert!(timeout(SOON, a.keep()).await.is_err());
 }
 
+#[tokio::test]
+async fn a_live_holder_elsewhere_is_pushed_aside_and_has_stopped_after_the_wait() {
+    let server = Server::default();
+    let (mut a, mut b) = (server.candidate(), server.candidate());
+    assert_eq!(a.take_over().await.unwrap(), Duration::ZERO);
+    b.me = "elsewhere_1".to_owned();
+    let wait = b.take_over().await.unwrap();
+    assert_eq!(wait, b.timing.renew);
+    assert_eq!(timeout(wait, a.keep()).await.unwrap(), Lost::Taken);
+    // And for a while nobody works, although nobody renews.
+    b.leave_for(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(server.spec()["leaseDurationSeconds"], 60);
+    assert!(!acquires(&mut a, Duration::from_millis(1500)).await);
+}
+
+#[tokio::test]
+async fn a_holder_on_this_host_is_left_alone_unless_it_is_dead() {
+    let server = Server::default();
+    let (mut a, mut b) = (server.candidate(), server.candidate());
+    assert!(acquires(&mut a, SOON).await);
+    tokio::select! {
+        lost = a.keep() => panic!("{lost}"),
+        refused = b.take_over() => assert!(matches!(refused, Err(Error::SameHost(_)))),
+    }
+    assert_eq!(server.holder(), a.identity());
+    assert_eq!(b.take_over().await.unwrap(), Duration::ZERO);
+    assert_eq!(server.holder(), b.identity());
+}
+
 #[test]
 fn identities_differ() {
     assert_ne!(identity(), identity());
