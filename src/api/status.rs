@@ -57,7 +57,8 @@ pub struct ShopifyTokenStatus {
     /// When the next attempt is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// Hash of the versions of all that the failed attempt depended on: when one changes, the back-off ends.
+    /// Hash of all that the failed attempt depended on: when something of it changes, the back-off ends. Salted by the
+    /// operator's process, so that it tells nothing of a credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_inputs: Option<String>,
     /// Last value of the `reconcile.fluxcd.io/requestedAt` annotation that was acted upon.

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    hash::Hash,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -77,6 +77,8 @@ pub struct Context {
     pub setup: Setup,
     /// When this process began: what failed before says nothing of a shop any more.
     pub started_at: Timestamp,
+    /// Random, for hashes of credentials that are compared within this process and can be guessed by nobody.
+    pub salt: String,
     /// Publishes events.
     pub recorder: Recorder,
     /// Reconciles at a time, over all namespaces.
@@ -126,6 +128,7 @@ impl Context {
         let reporter = Reporter { controller: OPERATOR.into(), instance: std::env::var("HOSTNAME").ok() };
         Arc::new(Self {
             started_at: setup.clock.now(),
+            salt: format!("{:x}{:x}", random(), random()),
             recorder: Recorder::new(setup.client.clone(), reporter),
             reconciles: Semaphore::new(setup.concurrency.max(1).into()),
             stores,
@@ -170,6 +173,11 @@ impl Context {
     pub fn shopify(&self) -> &shopify::Client {
         &self.setup.shopify
     }
+}
+
+/// 64 random bits: the keys of a `HashMap` come from the system's random source.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// A map that reconciles share. Never held across an await.

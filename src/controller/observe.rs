@@ -63,7 +63,11 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         template: render::check(&token.spec, kind),
         drifted,
         inputs: inputs(token),
-        dependencies: digest(&[&token.metadata.generation.unwrap_or_default().to_string(), &found.versions.join("\n")]),
+        dependencies: digest(&[
+            &context.salt,
+            &token.metadata.generation.unwrap_or_default().to_string(),
+            &found.versions.join("\n"),
+        ]),
         suspect: context.suspects.get(&TokenKey::of(token)).is_some(),
         shop: shop_state(context, token),
         rival: context.stores.rival(token),

@@ -39,7 +39,7 @@ pub struct Observed {
     pub drifted: bool,
     /// Hash of the spec fields that decide what is issued.
     pub inputs: String,
-    /// Hash of the versions of all that an attempt depends on.
+    /// Hash of all that an attempt depends on, salted by this process.
     pub dependencies: String,
     /// Somebody who used the credential just now was told 401.
     pub suspect: bool,

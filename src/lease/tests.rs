@@ -258,7 +258,7 @@ async fn a_live_holder_elsewhere_is_pushed_aside_and_has_stopped_after_the_wait(
     assert_eq!(wait, b.timing.renew);
     assert_eq!(timeout(wait, a.keep()).await.unwrap(), Lost::Taken);
     // And for a while nobody works, although nobody renews.
-    b.leave_for(Duration::from_secs(60)).await.unwrap();
+    b.leave_for(Duration::from_mins(1)).await.unwrap();
     assert_eq!(server.spec()["leaseDurationSeconds"], 60);
     assert!(!acquires(&mut a, Duration::from_millis(1500)).await);
 }

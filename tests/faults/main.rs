@@ -2,6 +2,7 @@
 //! it took effect, with and without the process dying at that moment; the invariants hold all the same.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a sweep that goes wrong should end there")]
+#![allow(clippy::print_stdout, reason = "a sweep says how much it has tried")]
 #![allow(dead_code, reason = "the world has more than a sweep needs")]
 
 mod cut;

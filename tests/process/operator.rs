@@ -72,7 +72,8 @@ impl Operator {
             let log = self.log();
             log.lines().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
-                (line["message"] == "serves livez, readyz and metrics").then(|| line["address"].as_str()?.parse().ok())?
+                (line["message"] == "serves livez, readyz and metrics")
+                    .then(|| line["address"].as_str()?.parse().ok())?
             })
         };
         self.until("listening", async |_| told().is_some()).await;

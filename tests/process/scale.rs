@@ -38,9 +38,7 @@ async fn world(name: &str, shops: usize) -> World {
         world.sim.add_app((0..shops).fold(AppConfig::new(&id, &secret), installed)).unwrap();
         world.secret_of(&format!("app-{n}"), &[("client_id", &id), ("client_secret", &secret)]).await;
         let spec = json!({"credentialsRef": {"name": format!("app-{n}")}});
-        world
-            .apply(json!({"kind": "ShopifyApp", "metadata": {"name": format!("app-{n}")}, "spec": spec}))
-            .await;
+        world.apply(json!({"kind": "ShopifyApp", "metadata": {"name": format!("app-{n}")}, "spec": spec})).await;
     }
     world
 }
