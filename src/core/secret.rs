@@ -19,8 +19,8 @@ use crate::api::{
 
 const OPAQUE: &str = "Opaque";
 
-/// What stands under the name of the Secret.
-#[derive(Clone, Debug)]
+/// What stands under the name of the Secret. `Debug` prints nothing that is in it.
+#[derive(Clone)]
 pub enum SecretState {
     /// Nothing; the operator may make it.
     Absent,
@@ -47,6 +47,18 @@ pub struct Held {
     pub previous: Option<SecretString>,
     /// Whether somebody has edited our data.
     pub edited: bool,
+}
+
+impl std::fmt::Debug for SecretState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent => f.write_str("Absent"),
+            Self::Mergeable(_) => f.write_str("Mergeable"),
+            Self::Ours(held) => f.debug_tuple("Ours").field(held).finish(),
+            Self::Collected => f.write_str("Collected"),
+            Self::Refused(failure) => f.debug_tuple("Refused").field(failure).finish(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Held {
@@ -275,5 +287,28 @@ fn take_out(secret: &mut Secret) {
     }
     if let Some(annotations) = &mut secret.metadata.annotations {
         annotations.retain(|key, _| !fields.annotations.contains(key) && !record::is_ours(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn debug_prints_nothing_that_is_in_a_secret() {
+        let live: Secret = serde_json::from_value(json!({
+            "metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "canary"}},
+            "data": {"access_token": "Y2FuYXJ5"},
+        }))
+        .unwrap();
+        assert!(format!("{live:?}").contains("99, 97, 110, 97, 114, 121"), "what is looked for");
+        let value = Some(SecretString::from("canary"));
+        let held = Held { live: live.clone(), record: None, value: value.clone(), previous: value, edited: false };
+        for state in [SecretState::Mergeable(Box::new(live)), SecretState::Ours(Box::new(held))] {
+            let text = format!("{state:?}");
+            assert!(!text.contains("canary") && !text.contains("99, 97"), "{text}");
+        }
     }
 }
