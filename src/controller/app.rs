@@ -13,7 +13,7 @@ use super::{
     credentials::app_credentials,
     error::{Error, found},
     protect,
-    reconcile::guarded,
+    reconcile::{guarded, readable},
     report::write_status,
 };
 use crate::{
@@ -37,8 +37,8 @@ const WAITING: std::time::Duration = std::time::Duration::from_mins(1);
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
-    let app = app.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))?;
-    guarded(&context, "ShopifyApp", once(&context, app)).await
+    let reconcile = async { once(&context, readable(&app)?).await };
+    guarded(&context, "ShopifyApp", reconcile).await
 }
 
 /// Observes and reports, once.

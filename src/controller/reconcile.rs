@@ -35,9 +35,17 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
-    let token = token.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))?;
     let _slot = context.reconciles.acquire().await;
-    guarded(&context, "ShopifyToken", Box::pin(once(&context, token))).await
+    let reconcile = Box::pin(async { once(&context, readable(&token)?).await });
+    guarded(&context, "ShopifyToken", reconcile).await
+}
+
+/// The object, if it fits its type.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub(super) fn readable<K>(object: &DeserializeGuard<K>) -> Result<&K, Error> {
+    object.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))
 }
 
 /// Bounds a reconcile in time, catches its panic, and counts it.
@@ -168,4 +176,52 @@ async fn keep(context: &Context, observation: &Observation) -> Result<(), Error>
         protect::release_token(context, token).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use kube::{Client, Config};
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        controller::{Setup, stores::Stores, wake::Wakes},
+        metrics::Metrics,
+        shopify,
+    };
+
+    fn context() -> Arc<Context> {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let setup = Setup {
+            client: Client::try_from(nowhere).unwrap(),
+            shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
+            clock: Clock::system(),
+            metrics: Arc::new(Metrics::new()),
+            namespaces: Vec::new(),
+            selector: None,
+            concurrency: 1,
+            revocation_timeout: TimeDelta::hours(1),
+        };
+        Context::new(setup, Stores::default(), Wakes::default())
+    }
+
+    fn counted(context: &Context, result: &str) -> bool {
+        let page = context.setup.metrics.encode().unwrap();
+        let series = format!(r#"controller_reconciles_total{{kind="ShopifyToken",result="{result}"}} 1"#);
+        page.lines().any(|line| line == series)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_ends_nothing_else() {
+        let context = context();
+        #[allow(clippy::panic, reason = "what is tested")]
+        let result = guarded(&context, "ShopifyToken", async { panic!("a literal") }).await;
+        assert!(matches!(&result, Err(error @ Error::Panicked) if error.retry_after(0.0).is_some()), "{result:?}");
+        assert!(counted(&context, "panic"));
+
+        let next = guarded(&context, "ShopifyToken", async { Ok(Action::await_change()) }).await;
+        assert!(next.is_ok());
+        assert!(counted(&context, "success"));
+    }
 }
