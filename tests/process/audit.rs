@@ -14,6 +14,10 @@ const USER: &str = "system:serviceaccount:shopify-token-operator:shopify-token-o
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(u64);
 
+impl Mark {
+    pub(crate) const START: Self = Self(0);
+}
+
 /// A request of the operator's `ServiceAccount`.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -21,6 +25,7 @@ pub(crate) struct Request {
     /// With its API group before a slash, none for the core group, and its subresource after another.
     pub resource: String,
     pub namespace: String,
+    #[allow(dead_code, reason = "told when a test fails")]
     pub name: String,
     pub code: u16,
     /// What the API server said.

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that goes wrong should end there")]
 
 mod audit;
+mod canary;
 mod crash;
 mod leaders;
 mod operator;
+mod rbac;
+mod resilience;
 mod restart;
 mod scale;
 mod stop;

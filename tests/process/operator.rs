@@ -137,6 +137,13 @@ impl Operator {
         ["stdout", "stderr"].map(|name| fs::read_to_string(self.file(name)).unwrap()).concat()
     }
 
+    /// Arguments and environment, as everyone on the machine or its administrator sees them.
+    pub(crate) fn command_line(&self) -> String {
+        let id = self.child.id().expect("a running operator");
+        let file = |name: &str| fs::read(format!("/proc/{id}/{name}")).unwrap_or_default();
+        ["cmdline", "environ"].map(|name| String::from_utf8_lossy(&file(name)).into_owned()).concat()
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -148,7 +155,7 @@ impl Drop for Operator {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
-            eprintln!("the operator's last lines:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+            eprintln!("the operator's last lines:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
         }
     }
 }

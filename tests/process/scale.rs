@@ -113,10 +113,11 @@ async fn one_call_for_each_revision_of_five_hundred() {
     tell(&format!("all renewed {renewed:.1?} later: {calls} calls, {revisions} revisions"));
     assert_eq!(calls, revisions, "issue calls per revision = 1.00");
     let requests = audit::in_namespace(world.cluster, &world.namespace, mark);
-    let writes = requests.iter().filter(|r| r.writes()).count();
+    let of_apps = |r: &&audit::Request| r.resource.contains("shopifyapps");
+    let writes = requests.iter().filter(|r| r.writes() && !of_apps(r)).count();
     let reconciles = operator.metric("controller_reconciles_total", &[r#"kind="ShopifyToken""#]).await;
     tell(&format!("{writes} writes, {} reads, {reconciles} reconciles", requests.len() - writes));
-    assert!(writes as u64 <= 3 * revisions + APPS as u64, "Secret, status, event: {writes} writes");
+    assert!(writes as u64 <= 3 * revisions, "Secret, status, event: {writes} writes");
     operator.stop().await;
 }
 

@@ -1,0 +1,111 @@
+//! The API server restarts, an object can't be read: the rest goes on.
+
+use std::time::Duration;
+
+use dev::{LocalCluster, Manifests, Options};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api,
+    api::{DynamicObject, Patch, PatchParams, PostParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::json;
+use shopify_sim::{Fault, FaultKind};
+
+use crate::{
+    operator::{ALONE, Operator},
+    world::{SHOP, World},
+};
+
+/// A cluster of its own: what happens to it would disturb other tests.
+async fn cluster(name: &str) -> (LocalCluster, World) {
+    let crds = vec![Manifests::Path(format!("{}/crds", env!("CARGO_MANIFEST_DIR")).into())];
+    let local = LocalCluster::start(Options { crds, quiet: true, ..Options::default() }).await.unwrap();
+    let world = World::on(Box::leak(Box::new(dev::Cluster::clone(&local))), name).await;
+    world.make_app().await;
+    (local, world)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_restarts_costs_no_second_issue() {
+    let (mut local, world) = cluster("restarts").await;
+    let operator = Operator::start(&world, &[ALONE]).await;
+    let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
+    world.token("admin", grant.clone()).await;
+    world.ready("admin").await;
+    // The answers come while nothing can be written.
+    for operation in ["oauth.clientCredentials", "admin.storefrontAccessTokenCreate"] {
+        world.sim.inject(Fault::new(operation, FaultKind::Delay(Duration::from_secs(2))).times(1));
+    }
+    for n in 0..4 {
+        world.token(&format!("cc-{n}"), grant.clone()).await;
+        world.token(&format!("sf-{n}"), json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}})).await;
+    }
+    world.eventually("calls under way", async || world.sim.calls("oauth.clientCredentials") > 1).await;
+    local.restart_apiserver().await.unwrap();
+    for n in 0..4 {
+        world.ready(&format!("cc-{n}")).await;
+        world.ready(&format!("sf-{n}")).await;
+    }
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 5);
+    assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), 4);
+    assert_eq!(world.live().len(), 4);
+
+    // Every watch is back: a change in a Secret, a new object.
+    local.restart_apiserver().await.unwrap();
+    world.secret_of("sf-0", &[("shop_domain", "edited")]).await;
+    world.eventually("repaired", async || world.secret("sf-0").await.unwrap().data["shop_domain"] == SHOP).await;
+    world.token("late", grant).await;
+    world.ready("late").await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cant_be_read_leaves_the_others_alone() {
+    let (_local, world) = cluster("unreadable").await;
+    let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
+    unreadable(&world).await;
+    let operator = Operator::start(&world, &[ALONE]).await;
+    world.token("web", grant.clone()).await;
+    world.ready("web").await;
+    world.token("sf", json!({"source": {"storefront": {"adminTokenRef": {"name": "web"}}}})).await;
+    world.ready("sf").await;
+    // Finalizers go by a live list, with the unreadable ones in it.
+    world.delete("sf").await;
+    world.gone("sf").await;
+    assert_eq!(world.live(), []);
+    let invalid = [r#"kind="ShopifyToken""#, r#"result="invalid_object""#];
+    operator.until("counting it", async |it| it.metric("controller_reconciles_total", &invalid).await >= 1.0).await;
+    operator.stop().await;
+}
+
+/// Stores a token as no release of ours would have let it in.
+async fn unreadable(world: &World) {
+    let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
+    let name = "shopifytokens.tokens.shopify-operator.dev";
+    let crd = crds.get(name).await.unwrap();
+    let mut open = crd.clone();
+    let version = &mut open.spec.versions[0];
+    version.selectable_fields = None;
+    version.schema.as_mut().unwrap().open_api_v3_schema =
+        Some(serde_json::from_value(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})).unwrap());
+    crds.replace(name, &PostParams::default(), &open).await.unwrap();
+
+    let kind = GroupVersionKind::gvk("tokens.shopify-operator.dev", "v1alpha1", "ShopifyToken");
+    let tokens: Api<DynamicObject> =
+        Api::namespaced_with(world.admin.clone(), &world.namespace, &ApiResource::from_gvk(&kind));
+    let bad = json!({
+        "apiVersion": "tokens.shopify-operator.dev/v1alpha1",
+        "kind": "ShopifyToken",
+        "metadata": {"name": "bad"},
+        "spec": {"shop": 5, "source": "none"},
+    });
+    world
+        .eventually("the open schema counts", async || {
+            tokens.patch("bad", &PatchParams::apply("person"), &Patch::Apply(&bad)).await.is_ok()
+        })
+        .await;
+    let mut closed = crds.get(name).await.unwrap();
+    closed.spec = crd.spec;
+    crds.replace(name, &PostParams::default(), &closed).await.unwrap();
+}
