@@ -5,10 +5,13 @@ pub mod credential;
 pub mod failure;
 pub mod issuer;
 pub mod marker;
+pub mod observed;
 pub mod plan;
 pub mod record;
 pub mod render;
 pub mod renewal;
+#[cfg(test)]
+pub(crate) mod scene;
 pub mod scopes;
 pub mod secret;
 pub mod status;

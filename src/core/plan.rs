@@ -1,71 +1,27 @@
 //! The decision: what is the next step for a token, and when to look again.
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::TimeDelta;
+use kube::ResourceExt;
 
+pub use super::observed::{Observed, ShopState};
 use super::{
     Timestamp,
     failure::Failure,
     issuer::Issuer,
     record::Record,
     renewal, scopes,
-    secret::{Held, SecretState},
-    vocabulary::{FINALIZER, REQUESTED_AT, ROTATE_AT, Reason},
+    secret::SecretState,
+    vocabulary::{FINALIZER, Reason},
 };
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus, SourceKind, token::CreationPolicy, token::DeletionPolicy},
+    api::{ShopifyToken, SourceKind, token::CreationPolicy, token::DeletionPolicy},
     time,
 };
-use kube::ResourceExt;
 
 /// Most credentials that may be in overlap: a further rotation waits.
 pub const MAX_PREVIOUS: usize = 5;
 /// A watch brings everything back in time; this is the net below it.
 const SAFETY_NET: TimeDelta = TimeDelta::minutes(10);
-
-/// Everything the decision needs, gathered once per reconcile.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    /// The object.
-    pub token: ShopifyToken,
-    /// Kind of its source.
-    pub kind: SourceKind,
-    /// What stands under the name of its Secret.
-    pub secret: SecretState,
-    /// What it is issued with, or what is missing.
-    pub issuer: Result<Issuer, Failure>,
-    /// Whether the template renders.
-    pub template: Result<(), Failure>,
-    /// Whether the Secret differs from what it should be, the credential apart.
-    pub drifted: bool,
-    /// Hash of the spec fields that decide what is issued.
-    pub inputs: String,
-    /// Hash of all that an attempt depends on, salted by this process.
-    pub dependencies: String,
-    /// Somebody who used the credential just now was told 401.
-    pub suspect: bool,
-    /// How the shop is doing.
-    pub shop: ShopState,
-    /// An older ShopifyToken that names the same Secret.
-    pub rival: Option<String>,
-    /// `ShopifyTokens` that need this one, while it is being deleted.
-    pub needed_by: Vec<String>,
-    /// Rollouts that haven't finished yet.
-    pub rolling_out: bool,
-    /// How long a revocation is retried after the deletion timestamp.
-    pub revocation_timeout: TimeDelta,
-}
-
-/// How a shop is doing, as far as this process knows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ShopState {
-    /// It answers, or nobody has asked. Failures before `since` say nothing of it any more.
-    Up {
-        /// When it came back, or when this process started.
-        since: Timestamp,
-    },
-    /// It doesn't answer. Who may ask it is decided at the call: one at a time.
-    Down,
-}
 
 /// The next step, what stands in the way of another, and when to look again.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,9 +174,12 @@ fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
         () if replaced => Some(Why::Replaced),
         () if o.rejected(record) => Some(Why::Rejected),
         () if record.inputs != o.inputs => Some(Why::InputsChanged),
-        () if renewal(o, record).is_some_and(|at| at <= now) => Some(Why::Expiring),
+        () if expiring(o, record, now) => Some(Why::Expiring),
         () if o.rotation_requested(record) => Some(Why::Requested),
-        () if record.expires_at.is_none() && o.rotates() && interval.is_some_and(|i| record.issued_at + i <= now) => {
+        () if record.expires_at.is_none()
+            && rotates(o.kind)
+            && interval.is_some_and(|i| record.issued_at + i <= now) =>
+        {
             Some(Why::Interval)
         }
         () if !scopes::missing(&o.token.spec.required_scopes, &record.scopes).is_empty() => Some(Why::ScopesMissing),
@@ -267,8 +226,11 @@ pub fn renewal_of(token: &ShopifyToken, kind: SourceKind, record: &Record) -> Op
     }
 }
 
-fn renewal(o: &Observed, record: &Record) -> Option<Timestamp> {
-    record.expires_at.and_then(|_| renewal_of(&o.token, o.kind, record))
+/// Whether a credential expires soon. Not even its record is believed once the clock was set back
+/// by more than the renewal comes early: then it expires earlier than written.
+fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
+    let (Some(expiry), Some(renewal)) = (record.expires_at, renewal_of(&o.token, o.kind, record)) else { return false };
+    expiry <= now || renewal <= now || record.issued_at - now > expiry - renewal
 }
 
 /// Whether the operator can replace a credential of this kind that doesn't expire.
@@ -359,79 +321,5 @@ pub fn needs_finalizer(token: &ShopifyToken, kind: SourceKind) -> bool {
     revocable(token, kind) || token.spec.creation_policy() == CreationPolicy::Merge
 }
 
-impl Observed {
-    /// Our Secret.
-    #[must_use]
-    pub fn held(&self) -> Option<&Held> {
-        match &self.secret {
-            SecretState::Ours(held) => Some(held),
-            SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => None,
-        }
-    }
-
-    /// What was issued.
-    #[must_use]
-    pub fn record(&self) -> Option<&Record> {
-        self.held()?.record.as_ref()
-    }
-
-    /// The credential, if it is there and whole.
-    #[must_use]
-    pub fn value(&self) -> Option<&secrecy::SecretString> {
-        self.held()?.value.as_ref()
-    }
-
-    /// Status as last seen.
-    #[must_use]
-    pub fn status(&self) -> Option<&ShopifyTokenStatus> {
-        self.token.status.as_ref()
-    }
-
-    fn rotates(&self) -> bool {
-        rotates(self.kind)
-    }
-
-    /// Shopify refused this very revision when it was last asked.
-    fn rejected(&self, record: &Record) -> bool {
-        self.status().is_some_and(|s| s.revision == Some(record.revision) && super::status::is_rejected(s))
-    }
-
-    fn rotation_requested(&self, record: &Record) -> bool {
-        let trigger = self.token.spec.rotation_trigger();
-        let rotate_at = self.token.annotations().get(ROTATE_AT);
-        trigger.is_some_and(|t| record.handled_trigger.as_deref() != Some(t))
-            || rotate_at.is_some_and(|r| record.handled_rotate_at.as_ref() != Some(r))
-    }
-
-    /// The `reconcile.fluxcd.io/requestedAt` annotation has a value nobody has acted upon.
-    #[must_use]
-    pub fn reconcile_requested(&self) -> bool {
-        let wish = self.token.annotations().get(REQUESTED_AT);
-        wish.is_some() && wish != self.status().and_then(|s| s.last_handled_reconcile_at.as_ref())
-    }
-
-    /// The reason that the last attempt failed with, if the last one failed.
-    #[must_use]
-    pub fn last_failure(&self) -> Option<Reason> {
-        let status = self.status()?;
-        status.failed_attempts.filter(|n| *n > 0)?;
-        super::status::obstacle(status)
-    }
-
-    /// When the next attempt is due. A change of the spec, of a dependency, or a request ends the
-    /// back-off, and so does the return of a shop that didn't answer.
-    #[must_use]
-    pub fn next_attempt(&self) -> Option<Timestamp> {
-        let status = self.status()?;
-        let at = status.next_attempt_time.as_ref().map(time::from_kube)?;
-        let failed_at = status.last_failure_time.as_ref().map(time::from_kube)?;
-        let same = status.failed_inputs.as_deref() == Some(self.dependencies.as_str()) && !self.reconcile_requested();
-        let returned = match self.shop {
-            // Status keeps whole seconds.
-            ShopState::Up { since } => failed_at < since.trunc_subsecs(0),
-            ShopState::Down => true,
-        };
-        let shop_returned = returned && self.last_failure() == Some(Reason::BackingOff);
-        (same && !shop_returned).then_some(at)
-    }
-}
+#[cfg(test)]
+mod tests;

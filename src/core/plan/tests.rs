@@ -1,0 +1,472 @@
+use chrono::TimeDelta;
+use kube::ResourceExt;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::{
+    scene::{dice, foreign, healthy, held, hours, minutes, now, previous, record, secret_string, snapshot, status},
+    secret::Held,
+    status::{Attempts, Obstacle, Validity, project},
+    vocabulary::{REQUESTED_AT, ROTATE_AT},
+};
+
+const APP: SourceKind = SourceKind::ClientCredentials;
+const LISTED: SourceKind = SourceKind::Storefront;
+const HAND: SourceKind = SourceKind::Custom;
+
+fn app() -> Observed {
+    healthy(APP, json!({}))
+}
+
+fn storefront(fields: Value) -> Observed {
+    healthy(LISTED, fields)
+}
+
+fn hold(plan: &Plan) -> &'static str {
+    match &plan.hold {
+        None => "",
+        Some(Hold::Suspended) => "Suspended",
+        Some(Hold::BackingOff) => "BackingOff",
+        Some(Hold::Blocked(failure)) => failure.reason.as_str(),
+    }
+}
+
+/// Name, what is observed, the step, and what stands in the way.
+type Case = (&'static str, Observed, Step, &'static str);
+
+fn assert_all(cases: Vec<Case>) {
+    for (name, observed, step, held_by) in cases {
+        let plan = plan(&observed, now());
+        assert_eq!((plan.step, hold(&plan)), (step, held_by), "{name}: {plan:?}");
+    }
+}
+
+fn failing(reason: Reason) -> impl FnOnce(&mut Observed) {
+    move |o| o.issuer = Err(Failure::new(reason, "missing"))
+}
+
+#[test]
+fn nothing_is_due() {
+    let kinds = [APP, SourceKind::Offline, LISTED, SourceKind::Delegate, HAND, SourceKind::CustomerAccount];
+    assert_all(kinds.map(|kind| ("healthy", healthy(kind, json!({})), Step::Keep, "")).into());
+    let rotated = json!({"rotation": {"trigger": "a", "interval": "2h"}, "verifyInterval": "31m"});
+    assert_all(vec![
+        ("handled", healthy(APP, rotated).recorded(|r| r.handled_trigger = Some("a".into())), Step::Keep, ""),
+        ("a title is for reading only", storefront(json!({})).annotated("team", "web"), Step::Keep, ""),
+        ("in overlap", storefront(json!({})).recorded(|r| r.previous = vec![previous(2, hours(1))]), Step::Keep, ""),
+        ("a custom token has no interval", healthy(HAND, json!({"rotation": {"interval": "1s"}})), Step::Keep, ""),
+    ]);
+}
+
+#[test]
+fn a_credential_is_issued_for_a_reason() {
+    let lost = |change: fn(&mut Held)| {
+        app().with(|o| {
+            let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
+            change(held);
+        })
+    };
+    let rejected =
+        || app().with(|o| o.token.status = Some(status(o, Obstacle::None, Validity::Rejected, Attempts::None)));
+    let due = |o: Observed| {
+        o.recorded(|r| r.issued_at = now() - hours(17)).recorded(|r| r.expires_at = Some(now() + hours(7)))
+    };
+    let asked = |kind, value: &str| healthy(kind, json!({})).annotated(ROTATE_AT, value);
+    assert_all(vec![
+        ("first", app().without_secret().with(|o| o.token.status = None), Step::Issue(Why::First), ""),
+        (
+            "first, into another's Secret",
+            app().with(|o| o.secret = SecretState::Mergeable(Box::new(foreign()))).with(|o| o.token.status = None),
+            Step::Issue(Why::First),
+            "",
+        ),
+        ("the Secret is gone", app().without_secret(), Step::Issue(Why::Lost), ""),
+        ("the record is gone", lost(|held| held.record = None), Step::Issue(Why::Lost), ""),
+        ("the value is gone", lost(|held| held.value = None), Step::Issue(Why::Lost), ""),
+        ("Shopify refuses it", rejected(), Step::Issue(Why::Rejected), ""),
+        ("refused, and replaced since", rejected().recorded(|r| r.revision = 4), Step::Keep, ""),
+        ("the spec asks for another", app().with(|o| o.inputs = "others".into()), Step::Issue(Why::InputsChanged), ""),
+        ("it expires soon", due(app()), Step::Issue(Why::Expiring), ""),
+        ("it has expired", app().recorded(|r| r.expires_at = Some(now() - hours(1))), Step::Issue(Why::Expiring), ""),
+        (
+            "the clock was set back a little",
+            app().recorded(|r| r.issued_at = now() + hours(8)).recorded(|r| r.expires_at = Some(now() + hours(32))),
+            Step::Keep,
+            "",
+        ),
+        (
+            "the clock was set back a lot",
+            app().recorded(|r| r.issued_at = now() + hours(9)).recorded(|r| r.expires_at = Some(now() + hours(33))),
+            Step::Issue(Why::Expiring),
+            "",
+        ),
+        ("a trigger", healthy(APP, json!({"rotation": {"trigger": "a"}})), Step::Issue(Why::Requested), ""),
+        (
+            "another trigger",
+            healthy(APP, json!({"rotation": {"trigger": "b"}})).recorded(|r| r.handled_trigger = Some("a".into())),
+            Step::Issue(Why::Requested),
+            "",
+        ),
+        ("a trigger taken away", app().recorded(|r| r.handled_trigger = Some("a".into())), Step::Keep, ""),
+        ("rotate-at", asked(APP, "today"), Step::Issue(Why::Requested), ""),
+        ("rotate-at, of what a person supplies", asked(HAND, "today"), Step::Issue(Why::Requested), ""),
+        (
+            "the same rotate-at",
+            asked(APP, "today").recorded(|r| r.handled_rotate_at = Some("today".into())),
+            Step::Keep,
+            "",
+        ),
+        ("the interval", storefront(json!({"rotation": {"interval": "1h"}})), Step::Issue(Why::Interval), ""),
+        ("scopes", healthy(APP, json!({"requiredScopes": ["write_orders"]})), Step::Issue(Why::ScopesMissing), ""),
+        (
+            "implied scopes",
+            healthy(APP, json!({"requiredScopes": ["read_orders"]}))
+                .recorded(|r| r.scopes = vec!["write_orders".into()]),
+            Step::Keep,
+            "",
+        ),
+        (
+            "replaced by the person",
+            healthy(HAND, json!({})).with(|o| o.issuer = Ok(Issuer::Person(secret_string("new")))),
+            Step::Issue(Why::Replaced),
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn some_may_have_no_secret_at_all() {
+    let conflict = || SecretState::Refused(Failure::new(Reason::SecretConflict, "theirs"));
+    let rival = |o: &mut Observed| o.rival = Some("older".into());
+    assert_all(vec![
+        ("suspended", healthy(APP, json!({"suspend": true})).without_secret(), Step::Keep, "Suspended"),
+        (
+            "suspended, with everything due",
+            healthy(LISTED, json!({"suspend": true, "rotation": {"trigger": "a"}}))
+                .with(|o| o.drifted = true)
+                .annotated(REQUESTED_AT, "x"),
+            Step::Keep,
+            "Suspended",
+        ),
+        ("somebody else's Secret", app().with(|o| o.secret = conflict()), Step::Keep, "SecretConflict"),
+        ("an older object's name", app().without_secret().with(rival), Step::Keep, "SecretConflict"),
+        (
+            "an older object's Secret to merge into",
+            app().with(|o| o.secret = SecretState::Mergeable(Box::new(foreign()))).with(rival),
+            Step::Keep,
+            "SecretConflict",
+        ),
+        ("a rival for what is ours already", app().with(rival), Step::Keep, ""),
+        ("a predecessor's Secret", app().with(|o| o.secret = SecretState::Collected), Step::Keep, "Pending"),
+    ]);
+}
+
+#[test]
+fn preconditions() {
+    assert_all(vec![
+        ("absent", app().without_secret().with(failing(Reason::AppNotFound)), Step::Keep, "AppNotFound"),
+        ("healthy all the same", app().with(failing(Reason::CredentialsMissing)), Step::Keep, "CredentialsMissing"),
+        (
+            "nothing is verified",
+            app().reported(|s| s.last_verified_time = None).with(failing(Reason::AppNotFound)),
+            Step::Keep,
+            "AppNotFound",
+        ),
+        (
+            "repaired all the same",
+            app().with(|o| o.drifted = true).with(failing(Reason::AppNotFound)),
+            Step::Repair,
+            "AppNotFound",
+        ),
+        (
+            "a template that doesn't render",
+            app().without_secret().with(|o| o.template = Err(Failure::new(Reason::InvalidTemplate, "bad"))),
+            Step::Keep,
+            "InvalidTemplate",
+        ),
+        (
+            "is no reason to repair",
+            app().with(|o| o.drifted = true).with(|o| o.template = Err(Failure::new(Reason::InvalidTemplate, "bad"))),
+            Step::Keep,
+            "InvalidTemplate",
+        ),
+    ]);
+}
+
+#[test]
+fn rotation_and_overlap() {
+    let all = |n, left| (0..n).map(|i| previous(i, left)).collect::<Vec<_>>();
+    let asked = || storefront(json!({"rotation": {"trigger": "a", "overlap": "1h"}}));
+    let one =
+        |left| storefront(json!({"rotation": {"overlap": "1h"}})).recorded(|r| r.previous = vec![previous(2, left)]);
+    let rolling = |o: Observed| o.with(|o| o.rolling_out = true);
+    assert_all(vec![
+        ("four in overlap", asked().recorded(|r| r.previous = all(4, hours(1))), Step::Issue(Why::Requested), ""),
+        ("five in overlap", asked().recorded(|r| r.previous = all(5, hours(1))), Step::Keep, "Rotating"),
+        (
+            "five, one of them over",
+            asked().recorded(|r| r.previous = all(5, minutes(-1))),
+            Step::EndOverlap,
+            "Rotating",
+        ),
+        (
+            "five, and the value is lost",
+            asked().recorded(|r| r.previous = all(5, hours(1))).with(|o| {
+                let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
+                held.value = None;
+            }),
+            Step::Issue(Why::Lost),
+            "",
+        ),
+        ("the overlap isn't over", one(TimeDelta::seconds(1)), Step::Keep, ""),
+        ("the overlap is over", one(TimeDelta::zero()), Step::EndOverlap, ""),
+        ("a rollout is under way", rolling(one(minutes(-59))), Step::Keep, ""),
+        ("a rollout lasts too long", rolling(one(minutes(-60))), Step::EndOverlap, ""),
+        (
+            "no admin token to revoke with",
+            one(minutes(-1)).with(failing(Reason::AdminTokenNotReady)),
+            Step::Keep,
+            "AdminTokenNotReady",
+        ),
+    ]);
+}
+
+#[test]
+fn verification_and_repair() {
+    let verified = |o: Observed, ago| o.reported(|s| s.last_verified_time = Some(time::to_kube(now() - ago)));
+    assert_all(vec![
+        ("not yet", verified(app(), minutes(59)), Step::Keep, ""),
+        ("due", verified(app(), hours(1)), Step::Verify, ""),
+        ("never", verified(healthy(APP, json!({"verifyInterval": 0})), hours(100)), Step::Keep, ""),
+        ("not since it was issued", app().reported(|s| s.last_verified_time = None), Step::Verify, ""),
+        (
+            "never, but asked",
+            healthy(APP, json!({"verifyInterval": "0"})).annotated(REQUESTED_AT, "x"),
+            Step::Verify,
+            "",
+        ),
+        (
+            "asked before",
+            app().annotated(REQUESTED_AT, "x").reported(|s| s.last_handled_reconcile_at = Some("x".into())),
+            Step::Keep,
+            "",
+        ),
+        ("refused to somebody", app().with(|o| o.suspect = true), Step::Verify, ""),
+        ("edited", app().with(|o| o.drifted = true), Step::Repair, ""),
+        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Verify, ""),
+    ]);
+}
+
+#[test]
+fn back_off() {
+    let due = || healthy(APP, json!({"rotation": {"trigger": "a"}}));
+    let failed = |reason| due().failed(reason, 3, minutes(1), minutes(1));
+    let back = |ago| ShopState::Up { since: now() - ago };
+    assert_all(vec![
+        ("honoured", failed(Reason::BackingOff), Step::Keep, "BackingOff"),
+        ("over", due().failed(Reason::BackingOff, 3, minutes(1), TimeDelta::zero()), Step::Issue(Why::Requested), ""),
+        (
+            "a dependency has changed",
+            failed(Reason::CredentialsRejected).with(|o| o.dependencies = "others".into()),
+            Step::Issue(Why::Requested),
+            "",
+        ),
+        (
+            "somebody asks",
+            failed(Reason::CredentialsRejected).annotated(REQUESTED_AT, "x"),
+            Step::Issue(Why::Requested),
+            "",
+        ),
+        (
+            "somebody has asked before",
+            failed(Reason::AppNotInstalled)
+                .annotated(REQUESTED_AT, "x")
+                .reported(|s| s.last_handled_reconcile_at = Some("x".into())),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "the shop is back",
+            failed(Reason::BackingOff).with(|o| o.shop = back(TimeDelta::seconds(10))),
+            Step::Issue(Why::Requested),
+            "",
+        ),
+        (
+            "the shop is back, and had answered",
+            failed(Reason::ScopesMissing).with(|o| o.shop = back(TimeDelta::seconds(10))),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "the shop came back before",
+            failed(Reason::BackingOff).with(|o| o.shop = back(minutes(2))),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "the shop is down: who asks is decided at the call",
+            failed(Reason::BackingOff).with(|o| o.shop = ShopState::Down),
+            Step::Issue(Why::Requested),
+            "",
+        ),
+        (
+            "verification waits too",
+            app().failed(Reason::BackingOff, 1, minutes(1), minutes(1)).reported(|s| s.last_verified_time = None),
+            Step::Keep,
+            "BackingOff",
+        ),
+        ("repair needs no Shopify", failed(Reason::BackingOff).with(|o| o.drifted = true), Step::Repair, "BackingOff"),
+    ]);
+}
+
+#[test]
+fn deletion() {
+    let gone = |kind, fields| healthy(kind, fields).deleting(minutes(5));
+    let failed = |ago, at, left| storefront(json!({})).deleting(ago).failed(Reason::BackingOff, 1, at, left);
+    let revoke = Step::Delete(Deletion::Revoke);
+    let let_go = Step::Delete(Deletion::LetGo);
+    let give_up = Step::Delete(Deletion::GiveUp);
+    assert_all(vec![
+        ("not ours to finish", gone(LISTED, json!({})).with(|o| o.token.finalizers_mut().clear()), Step::Keep, ""),
+        ("revoked", gone(LISTED, json!({})), revoke, ""),
+        ("revoked though suspended", gone(LISTED, json!({"suspend": true})), revoke, ""),
+        ("revoked without a Secret", gone(LISTED, json!({})).without_secret(), revoke, ""),
+        ("retained", gone(LISTED, json!({"deletionPolicy": "Retain"})), let_go, ""),
+        ("nothing to revoke", gone(APP, json!({})), let_go, ""),
+        ("nothing to revoke, and no app", gone(APP, json!({})).with(failing(Reason::AppNotFound)), let_go, ""),
+        ("needed", gone(APP, json!({})).with(|o| o.needed_by = vec!["web".into()]), Step::Keep, "Revoking"),
+        ("no way to revoke", gone(LISTED, json!({})).with(failing(Reason::AdminTokenNotReady)), give_up, ""),
+        ("backing off", failed(minutes(5), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
+        ("trying again", failed(minutes(5), minutes(1), minutes(-1)), revoke, ""),
+        ("too late, and tried", failed(hours(1), minutes(1), minutes(1)), give_up, ""),
+        ("too late, and never tried", gone(LISTED, json!({})).with(|o| o.revocation_timeout = minutes(1)), revoke, ""),
+        (
+            "too late, and the shop is down",
+            gone(LISTED, json!({})).with(|o| o.revocation_timeout = minutes(1)).with(|o| o.shop = ShopState::Down),
+            give_up,
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn the_next_look() {
+    let wake = |o: &Observed| plan(o, now()).wake_at;
+    let in_ = |time| Some(now() + time);
+    assert_eq!(wake(&app()), in_(minutes(30)), "verification");
+    let quiet = |kind| healthy(kind, json!({"verifyInterval": "0"}));
+    let renewal = wake(&quiet(APP)).unwrap();
+    assert!(renewal > now() + hours(14) && renewal <= now() + hours(15), "{renewal}");
+    assert_eq!(renewal, renewal_of(&quiet(APP).token, APP, &record(APP)).unwrap());
+    assert_eq!(wake(&quiet(LISTED)), None, "idle costs nothing");
+    let interval = json!({"verifyInterval": "0", "rotation": {"interval": "3h"}});
+    assert_eq!(wake(&healthy(LISTED, interval)), in_(hours(2)));
+    assert_eq!(
+        wake(&quiet(LISTED).recorded(|r| r.previous = vec![previous(1, hours(9)), previous(2, hours(8))])),
+        in_(hours(8))
+    );
+    let late = |left| quiet(LISTED).recorded(|r| r.previous = vec![previous(1, left)]).with(|o| o.rolling_out = true);
+    assert_eq!(wake(&late(minutes(-1))), in_(TimeDelta::seconds(15)), "a rollout says nothing when it ends");
+    let failed =
+        healthy(APP, json!({"rotation": {"trigger": "a"}})).failed(Reason::BackingOff, 1, minutes(1), minutes(3));
+    assert_eq!(wake(&failed), in_(minutes(3)));
+    let expired = quiet(APP).recorded(|r| r.expires_at = Some(now() + minutes(2))).failed(
+        Reason::BackingOff,
+        1,
+        minutes(1),
+        minutes(3),
+    );
+    assert_eq!(wake(&expired), in_(minutes(2)), "Ready ends with the credential");
+    assert_eq!(wake(&quiet(LISTED).with(failing(Reason::AppNotFound))), in_(SAFETY_NET));
+    let deleting = storefront(json!({})).deleting(minutes(5));
+    assert_eq!(wake(&deleting), in_(minutes(55)), "the end of the revocation's time");
+}
+
+/// What is observed after a step has succeeded and been reported.
+fn after(o: &Observed, step: Step) -> Observed {
+    let mut o = o.clone();
+    let mut fact = (Validity::NotAsked, false);
+    let mut next = o.record().cloned().unwrap_or_else(|| record(o.kind));
+    match step {
+        Step::Keep | Step::Delete(_) => return o,
+        Step::Issue(_) => {
+            let before = next.clone();
+            next = record(o.kind);
+            next.revision = before.revision.saturating_add(1);
+            next.issued_at = now();
+            next.expires_at = next.expires_at.map(|_| now() + hours(24));
+            next.previous = before.previous;
+            if o.kind == LISTED {
+                next.previous.push(previous(before.revision, o.token.spec.overlap()));
+            }
+            next.inputs.clone_from(&o.inputs);
+            next.scopes.clone_from(&o.token.spec.required_scopes);
+            next.handled_trigger = o.token.spec.rotation_trigger().map(str::to_owned);
+            next.handled_rotate_at = o.token.annotations().get(ROTATE_AT).cloned();
+            fact = (Validity::Verified(now()), true);
+        }
+        Step::Verify => fact = (Validity::Verified(now()), false),
+        Step::Repair => o.drifted = false,
+        Step::EndOverlap => next.previous.retain(|p| p.revoke_at > now()),
+    }
+    if fact.0 != Validity::NotAsked {
+        o.suspect = false;
+    }
+    if let Ok(Issuer::Person(theirs)) = &o.issuer
+        && fact.1
+    {
+        let value = theirs.clone();
+        o.secret = held(&o.token, o.kind, &next);
+        let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
+        held.value = Some(value);
+    } else if fact.1 || o.record() != Some(&next) {
+        let value = o.value().cloned();
+        o.secret = held(&o.token, o.kind, &next);
+        let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
+        held.value = if fact.1 { held.value.clone() } else { value };
+    }
+    o.token.status = Some(project(&snapshot(&o, Obstacle::None, fact.0, Attempts::None), now()));
+    o
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Total; always looks again later, never at once; and never rests on an expired credential without saying why.
+    #[test]
+    fn whatever_is_observed(mut dice in dice()) {
+        let o = dice.observed();
+        let plan = plan(&o, now());
+        prop_assert!(plan.wake_at.is_none_or(|at| at > now()), "{plan:?}");
+        let live = o.token.metadata.deletion_timestamp.is_none();
+        if live && o.token.spec.suspended() {
+            prop_assert_eq!((plan.step, hold(&plan)), (Step::Keep, "Suspended"));
+        }
+        prop_assert_eq!(live, !matches!(plan.step, Step::Delete(_)) && live);
+        let expired = o.record().and_then(|r| r.expires_at).is_some_and(|at| at <= now());
+        if live && expired && plan.step == Step::Keep {
+            prop_assert!(plan.hold.is_some(), "{plan:?}");
+        }
+        if plan.hold.is_some() && plan.step == Step::Keep && !matches!(plan.hold, Some(Hold::Suspended)) {
+            prop_assert!(plan.wake_at.is_some(), "{plan:?}");
+        }
+    }
+
+    /// Every step that succeeds is taken once: what is left is to keep.
+    #[test]
+    fn steps_come_to_an_end(mut dice in dice()) {
+        let mut o = dice.observed();
+        let mut taken = Vec::new();
+        loop {
+            let step = plan(&o, now()).step;
+            if matches!(step, Step::Keep | Step::Delete(_)) {
+                break;
+            }
+            prop_assert!(!taken.contains(&step), "{step:?} after {taken:?}");
+            taken.push(step);
+            o = after(&o, step);
+        }
+        prop_assert!(taken.len() <= 4, "{taken:?}");
+    }
+}
