@@ -118,8 +118,12 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
             Some(found) => hold = hold.or(Some(found)),
         }
     }
-    let hold = hold.or_else(|| blocked(o).map(Hold::Blocked));
-    let step = if o.drifted && o.template.is_ok() { Step::Repair } else { Step::Keep };
+    let repairs = o.drifted && o.template.is_ok();
+    let hold = match () {
+        () if repairs && write_refused(o, now) => Some(Hold::BackingOff),
+        () => hold.or_else(|| blocked(o).map(Hold::Blocked)),
+    };
+    let step = if repairs && !write_refused(o, now) { Step::Repair } else { Step::Keep };
     let wake_at = wake(o, hold.as_ref(), now);
     Plan { step, hold, wake_at }
 }
@@ -201,6 +205,11 @@ fn gate(o: &Observed, step: Step, now: Timestamp) -> Option<Hold> {
         return Some(Hold::Blocked(Failure::new(Reason::Rotating, failure)));
     }
     o.next_attempt().is_some_and(|at| now < at).then_some(Hold::BackingOff)
+}
+
+/// The API server refused to take the Secret a moment ago. A repair waits for nothing else.
+fn write_refused(o: &Observed, now: Timestamp) -> bool {
+    o.last_failure() == Some(Reason::Issuing) && o.next_attempt().is_some_and(|at| now < at)
 }
 
 /// A precondition that isn't met.

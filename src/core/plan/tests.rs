@@ -316,6 +316,29 @@ fn back_off() {
             Step::Keep,
             "BackingOff",
         ),
+        (
+            "the API server refused a repair",
+            app().with(|o| o.drifted = true).failed(Reason::Issuing, 1, minutes(1), minutes(1)),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "the API server refused a repair, and the app is gone",
+            app().with(|o| o.drifted = true).with(failing(Reason::AppNotFound)).failed(
+                Reason::Issuing,
+                1,
+                minutes(1),
+                minutes(1),
+            ),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "the API server may take it now",
+            app().with(|o| o.drifted = true).failed(Reason::Issuing, 1, minutes(1), minutes(0)),
+            Step::Repair,
+            "",
+        ),
         ("repair needs no Shopify", failed(Reason::BackingOff).with(|o| o.drifted = true), Step::Repair, "BackingOff"),
     ]);
 }
