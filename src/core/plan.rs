@@ -22,6 +22,8 @@ use crate::{
 pub const MAX_PREVIOUS: usize = 5;
 /// A watch brings everything back in time; this is the net below it.
 const SAFETY_NET: TimeDelta = TimeDelta::minutes(10);
+/// A credential that was confirmed this long ago may be doubted again.
+const SETTLED: TimeDelta = TimeDelta::minutes(1);
 
 /// The next step, what stands in the way of another, and when to look again.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,8 +161,7 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Step> {
     if overlap_ended(o, now) {
         steps.push(Step::EndOverlap);
     }
-    if verification_time(o).is_some_and(|at| at <= now) || o.reconcile_requested() || (o.suspect && o.value().is_some())
-    {
+    if verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested() {
         steps.push(Step::Verify);
     }
     steps
@@ -250,11 +251,17 @@ const fn rotates(kind: SourceKind) -> bool {
     }
 }
 
-fn verification_time(o: &Observed) -> Option<Timestamp> {
-    let interval = o.token.spec.verify_interval()?;
-    let record = o.record()?;
-    let last = o.status().and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
-    Some(last.map_or(record.issued_at, |at| at.max(record.issued_at)) + interval)
+/// When the credential is verified next: by the clock, and soon after somebody was refused with it. Not
+/// at once: where Shopify confirms a credential and refuses it to others, they would chase each other.
+fn verification_time(o: &Observed, now: Timestamp) -> Option<Timestamp> {
+    let record = o.record().filter(|_| o.value().is_some())?;
+    let status = o.status().filter(|s| s.revision == Some(record.revision));
+    let verified = status.and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
+    let last = verified.unwrap_or(record.issued_at);
+    let suspected = o.suspect.then_some(SETTLED);
+    let interval = o.token.spec.verify_interval().into_iter().chain(suspected).min()?;
+    // What lies further in the future than that was written before the clock was set back.
+    Some(if last - now > interval { now } else { last + interval })
 }
 
 /// When to look again: the earliest of all that is to come.
@@ -276,7 +283,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             overlap_end,
             // A rollout that is under way says nothing when it ends: look.
             (o.rolling_out && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
-            verification_time(o),
+            verification_time(o, now),
         ],
         now,
     )

@@ -85,7 +85,7 @@ fn a_credential_is_issued_for_a_reason() {
         ("the record is gone", lost(|held| held.record = None), Step::Issue(Why::Lost), ""),
         ("the value is gone", lost(|held| held.value = None), Step::Issue(Why::Lost), ""),
         ("Shopify refuses it", rejected(), Step::Issue(Why::Rejected), ""),
-        ("refused, and replaced since", rejected().recorded(|r| r.revision = 4), Step::Keep, ""),
+        ("refused, and replaced since", rejected().recorded(|r| (r.revision, r.issued_at) = (4, now())), Step::Keep, ""),
         ("the spec asks for another", app().with(|o| o.inputs = "others".into()), Step::Issue(Why::InputsChanged), ""),
         ("it expires soon", due(app()), Step::Issue(Why::Expiring), ""),
         ("it has expired", app().recorded(|r| r.expires_at = Some(now() - hours(1))), Step::Issue(Why::Expiring), ""),
@@ -253,6 +253,20 @@ fn verification_and_repair() {
             "",
         ),
         ("refused to somebody", app().with(|o| o.suspect = true), Step::Verify, ""),
+        (
+            "refused to somebody, and just confirmed",
+            verified(app(), TimeDelta::seconds(59)).with(|o| o.suspect = true),
+            Step::Keep,
+            "",
+        ),
+        (
+            "refused to somebody, and just issued",
+            app().recorded(|r| (r.revision, r.issued_at) = (4, now())).with(|o| o.suspect = true),
+            Step::Keep,
+            "",
+        ),
+        ("the clock was set back a little", verified(app(), minutes(-60)), Step::Keep, ""),
+        ("the clock was set back a lot", verified(app(), minutes(-61)), Step::Verify, ""),
         ("edited", app().with(|o| o.drifted = true), Step::Repair, ""),
         ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Verify, ""),
     ]);
@@ -379,6 +393,8 @@ fn the_next_look() {
     let in_ = |time| Some(now() + time);
     assert_eq!(wake(&app()), in_(minutes(30)), "verification");
     let quiet = |kind| healthy(kind, json!({"verifyInterval": "0"}));
+    let doubted = quiet(LISTED).recorded(|r| (r.revision, r.issued_at) = (4, now())).with(|o| o.suspect = true);
+    assert_eq!(wake(&doubted), in_(minutes(1)), "a doubt isn't forgotten");
     let renewal = wake(&quiet(APP)).unwrap();
     assert!(renewal > now() + hours(14) && renewal <= now() + hours(15), "{renewal}");
     assert_eq!(renewal, renewal_of(&quiet(APP).token, APP, &record(APP)).unwrap());
