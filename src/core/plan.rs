@@ -106,12 +106,12 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
         return deletion(o, time::from_kube(deleted_at), now);
     }
     if o.token.spec.suspended() {
-        return Plan { step: Step::Keep, hold: Some(Hold::Suspended), wake_at: None };
+        // Ready ends with the credential all the same.
+        let expiry = o.record().and_then(|r| r.expires_at);
+        return Plan { step: Step::Keep, hold: Some(Hold::Suspended), wake_at: soonest([expiry], now) };
     }
     if let Some(failure) = refusal(o) {
-        let expiry = o.held().and_then(|h| h.record.as_ref()).and_then(|r| r.expires_at);
-        let wake_at = soonest([Some(now + SAFETY_NET), expiry], now);
-        return Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure)), wake_at };
+        return Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
     let mut hold = None;
     for step in wanted(o, now) {
@@ -269,8 +269,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
     let record = o.record();
     let expiry = record.and_then(|r| r.expires_at);
     let held_until = match hold {
-        None => None,
-        Some(Hold::Suspended) => return None,
+        None | Some(Hold::Suspended) => None,
         Some(Hold::BackingOff) => o.next_attempt(),
         Some(Hold::Blocked(_)) => Some(now + SAFETY_NET),
     };

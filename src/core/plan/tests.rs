@@ -85,7 +85,12 @@ fn a_credential_is_issued_for_a_reason() {
         ("the record is gone", lost(|held| held.record = None), Step::Issue(Why::Lost), ""),
         ("the value is gone", lost(|held| held.value = None), Step::Issue(Why::Lost), ""),
         ("Shopify refuses it", rejected(), Step::Issue(Why::Rejected), ""),
-        ("refused, and replaced since", rejected().recorded(|r| (r.revision, r.issued_at) = (4, now())), Step::Keep, ""),
+        (
+            "refused, and replaced since",
+            rejected().recorded(|r| (r.revision, r.issued_at) = (4, now())),
+            Step::Keep,
+            "",
+        ),
         ("the spec asks for another", app().with(|o| o.inputs = "others".into()), Step::Issue(Why::InputsChanged), ""),
         ("it expires soon", due(app()), Step::Issue(Why::Expiring), ""),
         ("it has expired", app().recorded(|r| r.expires_at = Some(now() - hours(1))), Step::Issue(Why::Expiring), ""),
@@ -418,6 +423,7 @@ fn the_next_look() {
     );
     assert_eq!(wake(&expired), in_(minutes(2)), "Ready ends with the credential");
     assert_eq!(wake(&quiet(LISTED).with(failing(Reason::AppNotFound))), in_(SAFETY_NET));
+    assert_eq!(wake(&healthy(APP, json!({"suspend": true}))), in_(hours(23)), "Ready ends with the credential");
     let deleting = storefront(json!({})).deleting(minutes(5));
     assert_eq!(wake(&deleting), in_(minutes(55)), "the end of the revocation's time");
 }
