@@ -6,4 +6,6 @@
 mod bad_input;
 mod bad_spec;
 mod issue;
+mod renew;
+mod specs;
 mod world;

@@ -208,6 +208,12 @@ impl World {
         self.tokens().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a patched token");
     }
 
+    /// Edits a ShopifyToken in a way that means nothing: the operator looks at it at once.
+    pub(crate) async fn nudge(&self, name: &str) {
+        let text = self.clock.now().to_rfc3339();
+        self.change(name, json!({"metadata": {"annotations": {"example.com/nudge": text}}})).await;
+    }
+
     pub(crate) async fn delete(&self, name: &str) {
         self.tokens().delete(name, &DeleteParams::default()).await.expect("a deleted token");
     }
@@ -389,6 +395,11 @@ impl SecretView {
     pub(crate) fn record(&self, name: &str) -> Option<&str> {
         self.annotations.get(&format!("tokens.shopify-operator.dev/{name}")).map(String::as_str)
     }
+}
+
+/// Revision of the credential, 0 before the first.
+pub(crate) fn revision(token: &ShopifyToken) -> i64 {
+    token.status.as_ref().and_then(|s| s.revision).unwrap_or_default()
 }
 
 /// Status and reason of a condition.
