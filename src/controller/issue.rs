@@ -10,7 +10,7 @@ use super::{
     observe::Observation,
     outcome::{Acted, News, Operation, Outcome},
     publish::publish,
-    storefront,
+    storefront, verify,
 };
 use crate::{
     core::{
@@ -107,8 +107,13 @@ async fn of_person(
 ) -> Result<Acted, Error> {
     let observed = &observation.observed;
     let access = person_access(observation, shop, value);
+    let same = observed.value().is_some_and(|held| credential::same(held, value));
     let granted = match context.shopify().installation_scopes(&access).await {
         Ok(granted) => granted,
+        // News of the credential that applications hold; the next look finds it rejected, and stalls.
+        Err(ApiError::Unauthorized(_)) if same && why != Why::Rejected => {
+            return Ok(verify::refused(context, observation));
+        }
         Err(ApiError::Unauthorized(_)) => {
             let failure = Failure::new(
                 Reason::TokenRejected,
@@ -123,7 +128,6 @@ async fn of_person(
     if let Some(failure) = lacks_scopes(observed, &granted) {
         return Ok(Acted::failed(failure, Operation::Issue));
     }
-    let same = observed.value().is_some_and(|held| credential::same(held, value));
     let (revision, issued_at) = match observed.record() {
         Some(record) if same => (record.revision, record.issued_at),
         _ => (next_revision(observed), context.now()),

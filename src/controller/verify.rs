@@ -43,9 +43,7 @@ pub(super) async fn verify(context: &Context, observation: &Observation, shop: &
         }
         _ => match context.shopify().installation_scopes(&person_access(observation, shop, value)).await {
             Ok(scopes) => Record { scopes, ..record.clone() },
-            Err(ApiError::Unauthorized(_)) => {
-                return Ok(rejected(context, observation, "refuses the credential (401)"));
-            }
+            Err(ApiError::Unauthorized(_)) => return Ok(refused(context, observation)),
             Err(error) => return Ok(Acted::failed(error, Operation::Verify)),
         },
     };
@@ -113,6 +111,11 @@ fn stray(context: &Context, observation: &Observation, record: &Record, token: &
     // A later revision than the published one was never published: nobody holds it.
     let revoke_at = if revision > record.revision { context.now() } else { context.now() + overlap };
     (!known).then(|| Previous { id: token.id.clone(), revoke_at, admin: record.admin.clone() })
+}
+
+/// Shopify refuses the credential that is in the Secret.
+pub(super) fn refused(context: &Context, observation: &Observation) -> Acted {
+    rejected(context, observation, "refuses the credential (401)")
 }
 
 fn rejected(context: &Context, observation: &Observation, what: &str) -> Acted {
