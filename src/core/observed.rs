@@ -7,7 +7,7 @@ use super::{
     Timestamp,
     failure::Failure,
     issuer::Issuer,
-    record::Record,
+    record::{Previous, Record},
     secret::{Held, SecretState},
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
@@ -81,6 +81,13 @@ impl Observed {
     #[must_use]
     pub fn value(&self) -> Option<&secrecy::SecretString> {
         self.held()?.value.as_ref()
+    }
+
+    /// Whether an older credential is past its overlap; while a rollout is under way, past one more.
+    #[must_use]
+    pub fn is_over(&self, previous: &Previous, now: Timestamp) -> bool {
+        let more = if self.rolling_out { self.token.spec.overlap() } else { TimeDelta::zero() };
+        previous.revoke_at + more <= now
     }
 
     /// Status as last seen.

@@ -219,10 +219,7 @@ fn blocked(o: &Observed) -> Option<Failure> {
 }
 
 fn overlap_ended(o: &Observed, now: Timestamp) -> bool {
-    let overlap = o.token.spec.overlap();
-    o.record().is_some_and(|r| {
-        r.previous.iter().any(|p| p.revoke_at <= now && (!o.rolling_out || p.revoke_at + overlap <= now))
-    })
+    o.record().is_some_and(|r| r.previous.iter().any(|p| o.is_over(p, now)))
 }
 
 /// When a credential is renewed or rotated by the clock.
