@@ -37,6 +37,8 @@ const WAITING: std::time::Duration = std::time::Duration::from_mins(1);
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
+    // Its status counts them.
+    context.stores.tokens_listed().await;
     let reconcile = async { once(&context, readable(&app)?).await };
     guarded(&context, "ShopifyApp", reconcile).await
 }

@@ -101,6 +101,8 @@ pub struct Context {
     pub written: Shared<TokenKey, Written>,
     /// Credentials that Shopify refused just now to somebody who used them: verify them.
     pub suspects: Shared<TokenKey, ()>,
+    /// What of each app was last seen that its tokens depend on.
+    pub apps_seen: Shared<String, String>,
 }
 
 /// An issued credential whose Secret write failed.
@@ -140,6 +142,7 @@ impl Context {
             spare: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
+            apps_seen: Shared::default(),
             setup,
         })
     }
@@ -200,9 +203,9 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
         self.lock().get(key).cloned()
     }
 
-    /// Sets the entry.
-    pub fn put(&self, key: K, value: V) {
-        self.lock().insert(key, value);
+    /// Sets the entry, and returns what it was before.
+    pub fn put(&self, key: K, value: V) -> Option<V> {
+        self.lock().insert(key, value)
     }
 
     /// Takes the entry out.

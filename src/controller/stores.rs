@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -22,6 +22,13 @@ impl Stores {
     pub fn add(&mut self, tokens: Store<DeserializeGuard<ShopifyToken>>, apps: Store<DeserializeGuard<ShopifyApp>>) {
         self.tokens.push(tokens);
         self.apps.push(apps);
+    }
+
+    /// Waits until every token has been listed once; not for long if the watches end.
+    pub async fn tokens_listed(&self) {
+        for tokens in &self.tokens {
+            drop(tokens.wait_until_ready().await);
+        }
     }
 
     /// Every token that could be read.
@@ -86,7 +93,7 @@ impl Stores {
     pub fn users_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         let mut users = self.tokens_of(namespace);
         users.retain(|t| t.0.as_ref().is_ok_and(|t| uses_app(t, app)));
-        users.sort_by_key(|t| t.name_any());
+        users.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
         users
     }
 

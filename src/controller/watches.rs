@@ -104,20 +104,32 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         }
     }
     let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
+    // The app counts its tokens, and this one may be new to it.
+    let changed = token.status.as_ref().map(|s| s.observed_generation) != token.metadata.generation;
     for app in context.stores.apps_of(&namespace) {
         let Ok(app) = &app.0 else { continue };
         let name = app.name_any();
         let blamed = app.status.as_ref().and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
-        if (gone || blamed || rejected) && (uses_app(token, &name) || (gone && admin(token).is_some())) {
+        if gone || changed || (uses_app(token, &name) && (blamed || rejected)) {
             context.wakes.app(ObjectRef::new(&name).within(&namespace));
         }
     }
 }
 
-/// Wakes the tokens that use an app.
+/// Wakes the tokens that use an app, when more of it has changed than its status.
 pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<ShopifyApp>>) {
-    let (Event::Apply(app) | Event::Delete(app)) = event else { return };
-    for token in context.stores.dependents_of_app(&app.namespace().unwrap_or_default(), &app.name_any()) {
+    let (app, gone) = match event {
+        Event::Apply(app) | Event::InitApply(app) => (app, false),
+        Event::Delete(app) => (app, true),
+        Event::Init | Event::InitDone => return,
+    };
+    let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
+    let meta = app.meta();
+    let state = format!("{:?} {:?} {:?} {gone}", meta.uid, meta.generation, meta.finalizers);
+    if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) == Some(state) {
+        return;
+    }
+    for token in context.stores.dependents_of_app(&namespace, &name) {
         context.wakes.token(token);
     }
 }
