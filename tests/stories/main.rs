@@ -5,7 +5,16 @@
 
 mod bad_input;
 mod bad_spec;
+mod counts;
+mod gate;
 mod issue;
+mod outage;
+mod quiet;
 mod renew;
+mod repair;
+mod rollout;
+mod rotate;
 mod specs;
+mod suspend;
+mod verify;
 mod world;

@@ -60,7 +60,7 @@ async fn renewed_by_the_clock_alone() {
     assert_eq!(world.sim.calls("oauth.clientCredentials"), 1);
     world.pass(TimeDelta::hours(1));
     world.until("web", "renewed", |t| revision(t) == 2).await;
-    world.eventually("told", async || world.events("web").await == ["Issued", "Renewed"]).await;
+    world.told("web", &["Issued", "Renewed"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn renew_before_is_honoured_and_a_change_of_it_too() {
     assert_documented(&world.ready("hour").await, TimeDelta::hours(1));
     assert_documented(&world.ready("half").await, TimeDelta::seconds(86_399 / 2));
     assert_documented(&world.ready("long").await, TimeDelta::seconds(86_399 / 3));
-    world.eventually("told", async || world.events("long").await == ["Issued", "RenewBeforeIgnored"]).await;
+    world.told("long", &["Issued", "RenewBeforeIgnored"]).await;
     assert_eq!(world.events("hour").await, ["Issued"]);
 
     let calls = world.sim.total_calls();
@@ -106,7 +106,7 @@ async fn an_unusual_lifetime_is_never_no_expiry() {
         let status = world.ready(&name).await.status.unwrap();
         let lifetime = from_kube(&status.expires_at.unwrap()) - from_kube(&status.issued_at.unwrap());
         assert_eq!(lifetime, TimeDelta::seconds(86_399), "{name}");
-        world.eventually("told", async || world.events(&name).await == ["Issued", "UnusualLifetime"]).await;
+        world.told(&name, &["Issued", "UnusualLifetime"]).await;
     }
     world.sim.set_expires_in(CLIENT_ID, ExpiresIn::Value(json!("3600"))).unwrap();
     world.token("text", client_credentials()).await;

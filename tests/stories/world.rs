@@ -370,7 +370,25 @@ impl World {
     pub(crate) async fn news(&self, name: &str) -> Vec<Event> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
         events.sort_by_key(|e| e.event_time.clone().map(|t| t.0));
-        events.into_iter().filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name)).collect()
+        events.retain(|e| {
+            let object = e.regarding.clone().unwrap_or_default();
+            // A Deployment of that name has events of its own.
+            object.name.as_deref() == Some(name) && object.kind.is_some_and(|k| k.starts_with("Shopify"))
+        });
+        events
+    }
+
+    /// Waits until these and no other events have been told of an object.
+    pub(crate) async fn told(&self, name: &str, reasons: &[&str]) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events(name).await;
+            if events == reasons {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name}: told of {events:?}, not of {reasons:?}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
     }
 
     /// Storefront tokens that live at Shopify.

@@ -1,0 +1,142 @@
+//! Shopify down or throttling: nothing is lost, nobody hammers, and it goes on at once when it is back.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::json;
+use shopify_sim::{Fault, FaultKind, StatusFault};
+use shopify_token_operator::time::from_kube;
+use tokio::time::Instant;
+
+use crate::{
+    specs::{client_credentials, storefront, with},
+    world::{SHOP, World, condition, revision},
+};
+
+fn unverified() -> serde_json::Value {
+    with(client_credentials(), json!({"verifyInterval": "0s"}))
+}
+
+async fn down_at_renewal_time(name: &str, fault: FaultKind) {
+    let world = World::with_app(name).await;
+    world.token("web", unverified()).await;
+    world.ready("web").await;
+    world.sim.inject(Fault::new("*", fault));
+    world.pass(TimeDelta::hours(16));
+    let token = world.because("web", "Reconciling", "BackingOff").await;
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())));
+    world.pass(TimeDelta::minutes(7 * 60 + 50));
+    world.a_while().await;
+    let token = world.tokens().get("web").await.unwrap();
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())), "it works for ten minutes more");
+    assert!(world.sim.is_valid_admin(SHOP, world.secret("web").await.unwrap().access_token()));
+
+    world.pass(TimeDelta::minutes(10));
+    let expired = Some(("False".into(), "TokenExpired".into()));
+    let token = world.until("web", "expired", |t| condition(t, "Ready") == expired).await;
+    assert_eq!(condition(&token, "Reconciling"), Some(("True".into(), "BackingOff".into())));
+    world.pass(TimeDelta::hours(5));
+    world.a_while().await;
+    world.sim.clear_faults();
+    let back = Instant::now();
+    world.until("web", "renewed", |t| revision(t) == 2).await;
+    // A call that hangs ends after 5 s, then it is 10 s until the next.
+    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
+    world.ready("web").await;
+    assert!(world.sim.is_valid_admin(SHOP, world.secret("web").await.unwrap().access_token()));
+    world.told("web", &["Issued", "IssueFailed", "Renewed"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_until_it_expires_whatever_the_outage_looks_like() {
+    tokio::join!(
+        down_at_renewal_time("outage-503", FaultKind::Status(StatusFault::new(503))),
+        down_at_renewal_time("outage-hang", FaultKind::Hang),
+        down_at_renewal_time("outage-refuse", FaultKind::RefuseBefore),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_asks_for_all_that_wait() {
+    let world = World::with_app("outage-many").await;
+    let names: Vec<String> = (0..25).map(|n| format!("web-{n}")).collect();
+    for name in &names {
+        world.token(name, unverified()).await;
+    }
+    for name in &names {
+        world.ready(name).await;
+    }
+    world.sim.inject(Fault::new("*", FaultKind::Status(StatusFault::new(503))));
+    let (calls, began) = (world.sim.total_calls(), world.clock.now());
+    world.pass(TimeDelta::hours(16));
+    for name in &names {
+        world.because(name, "Reconciling", "BackingOff").await;
+    }
+    let burst = world.sim.total_calls() - calls;
+    assert!(burst <= 4, "{burst} calls before it was known");
+    let (calls, known) = (world.sim.total_calls(), world.clock.now());
+    for _ in 0..5 {
+        world.pass(TimeDelta::seconds(11));
+        world.a_while().await;
+    }
+    let asked = i64::try_from(world.sim.total_calls() - calls).unwrap();
+    let tens = (world.clock.now() - known).num_seconds() / 10 + 1;
+    assert!((4..=tens).contains(&asked), "{asked} calls in {tens} times 10 s");
+
+    world.pass(TimeDelta::hours(3));
+    world.a_while().await;
+    world.sim.clear_faults();
+    let (calls, back) = (world.sim.calls("oauth.clientCredentials"), Instant::now());
+    for name in &names {
+        world.until(name, "renewed", |t| revision(t) == 2).await;
+    }
+    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
+    assert_eq!(world.sim.calls("oauth.clientCredentials") - calls, 25, "one each, {} later", world.clock.now() - began);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_shop_goes_on() {
+    let world = World::with_app("outage-other").await;
+    let other = "other.myshopify.com";
+    world.sim.add_shop(shopify_sim::ShopConfig::new(other));
+    world.sim.install(other, crate::world::CLIENT_ID, crate::world::SCOPES.iter().copied()).unwrap();
+    world.sim.inject(Fault::new("*", FaultKind::Hang).shop(SHOP));
+    for n in 0..20 {
+        world.token(&format!("web-{n}"), unverified()).await;
+    }
+    world.because("web-0", "Reconciling", "BackingOff").await;
+    let began = Instant::now();
+    world.token("other", with(unverified(), json!({"shop": other}))).await;
+    world.ready("other").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shopifys_own_wait_is_honoured() {
+    let world = World::with_app("outage-429").await;
+    let throttled = StatusFault { retry_after: Some(120), ..StatusFault::new(429) };
+    world.sim.inject(Fault::new("oauth.clientCredentials", FaultKind::Status(throttled)).times(1));
+    world.token("web", unverified()).await;
+    let token = world.because("web", "Reconciling", "BackingOff").await;
+    let status = token.status.unwrap();
+    let wait = from_kube(&status.next_attempt_time.unwrap()) - from_kube(&status.last_failure_time.unwrap());
+    assert!(wait >= TimeDelta::seconds(120), "{wait}");
+    world.pass(TimeDelta::seconds(100));
+    world.nudge("web").await;
+    world.a_while().await;
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 1);
+    world.pass(TimeDelta::seconds(22));
+    world.ready("web").await;
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_create_is_made_once() {
+    let world = World::with_admin("outage-throttled").await;
+    world.sim.inject(Fault::new("admin.storefrontAccessTokenCreate", FaultKind::Throttled).times(1));
+    world.token("web", storefront()).await;
+    world.because("web", "Reconciling", "BackingOff").await;
+    world.pass(TimeDelta::seconds(30));
+    world.ready("web").await;
+    assert_eq!(world.live().len(), 1);
+}

@@ -1,0 +1,136 @@
+//! `rolloutRestartTargets`: workloads are restarted once, and the old token lives until they have been.
+
+use chrono::TimeDelta;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    specs::{client_credentials, storefront, with},
+    world::{World, revision},
+};
+
+impl World {
+    /// A Deployment of one pod, which runs.
+    async fn workload(&self) {
+        let template = json!({
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "web", "image": "web"}]},
+        });
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+        });
+        let parameters = PatchParams::apply("person");
+        self.api::<Deployment>().patch("web", &parameters, &Patch::Apply(deployment)).await.unwrap();
+        self.play_kubelet().await;
+    }
+
+    /// Runs the pods that are there until the Deployment's rollout has finished.
+    async fn play_kubelet(&self) {
+        self.eventually("the rollout has finished", async || {
+            for pod in self.api::<Pod>().list(&ListParams::default()).await.unwrap() {
+                let time = "2026-01-01T00:00:00Z";
+                let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": time});
+                let status = json!({"status": {"phase": "Running", "conditions": [ready]}});
+                // It may have been removed meanwhile.
+                drop(
+                    self.api::<Pod>()
+                        .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status))
+                        .await,
+                );
+            }
+            let deployment = self.api::<Deployment>().get("web").await.unwrap();
+            deployment.status.is_some_and(|s| {
+                s.observed_generation == deployment.metadata.generation
+                    && (s.replicas, s.updated_replicas, s.available_replicas) == (Some(1), Some(1), Some(1))
+            })
+        })
+        .await;
+    }
+
+    /// The revision that a token has asked the Deployment to run with.
+    async fn asked_for(&self, token: &str) -> Option<String> {
+        let uid = self.tokens().get(token).await.unwrap().uid().unwrap();
+        let template = self.api::<Deployment>().get("web").await.unwrap().spec.unwrap().template;
+        template.metadata?.annotations?.get(&format!("tokens.shopify-operator.dev/token-{uid}")).cloned()
+    }
+
+    async fn restarts(&self) -> i64 {
+        self.api::<Deployment>().get("web").await.unwrap().metadata.generation.unwrap()
+    }
+}
+
+fn restarting(spec: serde_json::Value) -> serde_json::Value {
+    let targets = json!([{"kind": "Deployment", "name": "web"}, {"kind": "DaemonSet", "name": "not-there"}]);
+    with(spec, json!({"rolloutRestartTargets": targets, "verifyInterval": "0s"}))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_for_each_replacement() {
+    let world = World::with_app("rollout-once").await;
+    world.workload().await;
+    let before = world.restarts().await;
+    world.token("web", restarting(client_credentials())).await;
+    world.ready("web").await;
+    world.a_while().await;
+    assert_eq!(world.asked_for("web").await, None, "the first credential restarts nothing");
+
+    for expected in 2..=3_i64 {
+        world.pass(TimeDelta::hours(16));
+        world.until("web", "renewed", |t| revision(t) == expected).await;
+        let wish = Some(expected.to_string());
+        world.eventually("restarted", async || world.asked_for("web").await == wish).await;
+    }
+    world.nudge("web").await;
+    world.a_while().await;
+    assert_eq!(world.restarts().await, before + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_token_lives_until_the_rollout_has_finished() {
+    let world = World::with_admin("rollout-wait").await;
+    world.workload().await;
+    let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
+    world.token("web", with(restarting(storefront()), rotation)).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.eventually("restarted", async || world.asked_for("web").await.as_deref() == Some("2")).await;
+
+    world.pass(TimeDelta::hours(3));
+    world.a_while().await;
+    assert_eq!(world.live().len(), 2, "a pod with the old one may run");
+    world.play_kubelet().await;
+    world.pass(TimeDelta::seconds(16));
+    world.eventually("revoked", async || world.live().len() == 1).await;
+    world.told("web", &["Issued", "Rotated", "Revoked"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_more_overlap_at_most_for_each() {
+    let world = World::with_admin("rollout-stuck").await;
+    world.workload().await;
+    let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
+    world.token("web", with(restarting(storefront()), rotation)).await;
+    world.ready("web").await;
+    for trigger in ["2", "3"] {
+        world.change("web", json!({"spec": {"rotation": {"trigger": trigger}}})).await;
+        world.until("web", "rotated", |t| revision(t).to_string() == trigger).await;
+        world.eventually("restarted", async || world.asked_for("web").await.as_deref() == Some(trigger)).await;
+        world.pass(TimeDelta::hours(1));
+    }
+    // Two hours after the first rotation, one after the second: both overlaps are over at three hours.
+    world.pass(TimeDelta::minutes(90));
+    world.a_while().await;
+    assert_eq!(world.live().len(), 3, "no rollout has finished");
+    world.pass(TimeDelta::minutes(31));
+    world.eventually("the first is revoked", async || world.live().len() == 2).await;
+    world.a_while().await;
+    assert_eq!(world.live().len(), 2, "the second has another hour");
+    world.pass(TimeDelta::hours(1));
+    world.eventually("the second is revoked", async || world.live().len() == 1).await;
+    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+}
