@@ -80,7 +80,7 @@ async fn client_credentials(driver: &mut Driver, phase: Phase) {
     let world = &driver.world;
     match phase {
         Phase::Issue => {
-            world.token("web", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await
+            world.token("web", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
         }
         Phase::Renew => world.pass(TimeDelta::hours(17)),
         Phase::Delete => world.delete("web").await,

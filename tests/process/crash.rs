@@ -11,7 +11,7 @@ use crate::{
     world::{SHOP, World},
 };
 
-const LONG: FaultKind = FaultKind::Delay(Duration::from_secs(60));
+const LONG: FaultKind = FaultKind::Delay(Duration::from_mins(1));
 
 /// A world with the admin token that storefront tokens are made with.
 async fn world(name: &str) -> (World, Operator) {

@@ -20,7 +20,7 @@ use crate::{
 
 const SHOPS: usize = 10;
 const APPS: usize = 5;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn shop(n: usize) -> String {
     format!("shop-{n}.myshopify.com")

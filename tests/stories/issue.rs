@@ -114,7 +114,7 @@ async fn everything_at_once_in_any_order_never_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn presets_and_templates() {
-    let world = World::with_admin("issue-keys").await;
+    let world = World::with_custom_admin("issue-keys").await;
     let secret = json!({"name": "web-env", "preset": "Hydrogen", "template": {
         "type": "example.com/env",
         "metadata": {"labels": {"team": "web"}, "annotations": {"example.com/reload": "true"}},

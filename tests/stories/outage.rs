@@ -132,7 +132,7 @@ async fn shopifys_own_wait_is_honoured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_create_is_made_once() {
-    let world = World::with_admin("outage-throttled").await;
+    let world = World::with_custom_admin("outage-throttled").await;
     world.sim.inject(Fault::new("admin.storefrontAccessTokenCreate", FaultKind::Throttled).times(1));
     world.token("web", storefront()).await;
     world.because("web", "Reconciling", "BackingOff").await;

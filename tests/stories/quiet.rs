@@ -16,7 +16,7 @@ const TOKENS: [&str; 3] = ["cc", "sf", "custom"];
 
 /// A world with a Ready token of each source.
 async fn three(name: &str) -> World {
-    let world = World::with_admin(name).await;
+    let world = World::with_custom_admin(name).await;
     let rotation = json!({"rotation": {"overlap": "24h", "trigger": "1"}});
     for (name, spec) in [("cc", client_credentials()), ("sf", with(storefront(), rotation)), ("custom", custom())] {
         world.token(name, spec).await;
@@ -111,7 +111,7 @@ async fn a_new_token_of_an_app_wakes_no_other_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_price_of_a_rotation_and_of_the_end_of_its_overlap() {
-    let world = World::with_admin("quiet-rotation").await;
+    let world = World::with_custom_admin("quiet-rotation").await;
     let rotation = json!({"rotation": {"interval": "24h", "overlap": "2h"}, "verifyInterval": "0s"});
     world.token("web", with(storefront(), rotation)).await;
     world.ready("web").await;

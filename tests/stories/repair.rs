@@ -17,7 +17,7 @@ const TOKENS: [&str; 3] = ["cc", "sf", "custom"];
 
 /// A world with a Ready token of each source, and their Secrets.
 async fn three(name: &str) -> (World, Vec<(&'static str, SecretView)>) {
-    let world = World::with_admin(name).await;
+    let world = World::with_custom_admin(name).await;
     world.token("cc", client_credentials()).await;
     world.token("sf", storefront()).await;
     world.token("custom", custom()).await;

@@ -92,7 +92,7 @@ async fn once_for_each_replacement() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_token_lives_until_the_rollout_has_finished() {
-    let world = World::with_admin("rollout-wait").await;
+    let world = World::with_custom_admin("rollout-wait").await;
     world.workload().await;
     let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
     world.token("web", with(restarting(storefront()), rotation)).await;
@@ -111,7 +111,7 @@ async fn the_old_token_lives_until_the_rollout_has_finished() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_more_overlap_at_most_for_each() {
-    let world = World::with_admin("rollout-stuck").await;
+    let world = World::with_custom_admin("rollout-stuck").await;
     world.workload().await;
     let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
     world.token("web", with(restarting(storefront()), rotation)).await;

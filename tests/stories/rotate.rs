@@ -18,7 +18,7 @@ fn unverified(rotation: serde_json::Value) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_new_trigger_is_exactly_one_rotation() {
-    let world = World::with_admin("rotate-trigger").await;
+    let world = World::with_custom_admin("rotate-trigger").await;
     world.token("web", unverified(json!({"trigger": "one"}))).await;
     let token = world.ready("web").await;
     assert_eq!(token.status.unwrap().last_handled_trigger.as_deref(), Some("one"), "handled by the first issue");
@@ -42,7 +42,7 @@ async fn each_new_trigger_is_exactly_one_rotation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotate_at_works_for_every_source() {
-    let world = World::with_admin("rotate-at").await;
+    let world = World::with_custom_admin("rotate-at").await;
     world.token("sf", unverified(json!({}))).await;
     world.token("cc", client_credentials()).await;
     world.token("custom", custom()).await;
@@ -83,7 +83,7 @@ async fn a_rotate_at_that_was_there_at_first_is_handled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_interval_with_an_overlap() {
-    let world = World::with_admin("rotate-interval").await;
+    let world = World::with_custom_admin("rotate-interval").await;
     world.token("web", unverified(json!({"interval": "720h", "overlap": "24h"}))).await;
     let token = world.ready("web").await;
     let status = token.status.unwrap();
@@ -119,7 +119,7 @@ async fn by_interval_with_an_overlap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sixth_waits_for_the_first_of_five_to_end() {
-    let world = World::with_admin("rotate-five").await;
+    let world = World::with_custom_admin("rotate-five").await;
     world.token("web", unverified(json!({"trigger": "1", "overlap": "10h"}))).await;
     world.ready("web").await;
     for n in 2..=6 {

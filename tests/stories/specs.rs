@@ -27,7 +27,7 @@ pub(crate) fn with(mut spec: Value, fields: Value) -> Value {
 
 impl World {
     /// A world with a Ready `admin` token, which never expires and which nothing verifies meanwhile.
-    pub(crate) async fn with_admin(name: &str) -> Self {
+    pub(crate) async fn with_custom_admin(name: &str) -> Self {
         let world = Self::with_app(name).await;
         world.hand_in().await;
         world.token("admin", with(custom(), json!({"verifyInterval": "0s"}))).await;

@@ -30,7 +30,7 @@ async fn nothing_is_issued_before_it_is_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_issue_check_or_revocation_until_resumed() {
-    let world = World::with_admin("suspend").await;
+    let world = World::with_custom_admin("suspend").await;
     let spec = with(storefront(), json!({"rotation": {"overlap": "1h", "trigger": "1"}}));
     world.token("web", spec).await;
     world.ready("web").await;
@@ -80,7 +80,7 @@ async fn a_secret_that_is_deleted_comes_back_when_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deletion_revokes_all_the_same() {
-    let world = World::with_admin("suspend-deleted").await;
+    let world = World::with_custom_admin("suspend-deleted").await;
     world.token("web", with(storefront(), json!({"rotation": {"trigger": "1"}}))).await;
     world.ready("web").await;
     world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;

@@ -18,7 +18,7 @@ fn is(status: &str, reason: &str) -> Option<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storefront_token_deleted_at_shopify_is_replaced() {
-    let world = World::with_admin("verify-deleted").await;
+    let world = World::with_custom_admin("verify-deleted").await;
     world.token("web", storefront()).await;
     world.ready("web").await;
     let [live] = world.live().try_into().unwrap();
@@ -97,7 +97,7 @@ async fn a_replacement_that_is_refused_does_not_replace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scopes_that_change_are_recorded() {
-    let world = World::with_admin("verify-scopes").await;
+    let world = World::with_custom_admin("verify-scopes").await;
     for (name, spec) in [("cc", client_credentials()), ("custom", custom()), ("sf", storefront())] {
         world.token(name, spec).await;
         world.ready(name).await;
@@ -137,7 +137,7 @@ async fn shopify_out_of_reach_says_nothing_of_the_credential() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interval_of_zero_is_never() {
-    let world = World::with_admin("verify-never").await;
+    let world = World::with_custom_admin("verify-never").await;
     let never = json!({"verifyInterval": "0s"});
     for (name, spec) in [("custom", custom()), ("sf", storefront())] {
         world.token(name, with(spec, never.clone())).await;
@@ -173,7 +173,7 @@ async fn a_request_is_echoed_and_verifies_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strays_with_our_marker_are_revoked() {
-    let world = World::with_admin("verify-strays").await;
+    let world = World::with_custom_admin("verify-strays").await;
     world.token("web", with(storefront(), json!({"rotation": {"overlap": "2h"}}))).await;
     let token = world.ready("web").await;
     let uid = token.uid().unwrap();
