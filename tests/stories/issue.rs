@@ -38,7 +38,7 @@ async fn client_credentials_from_yaml_to_secret() {
     assert_eq!(secret.record("expires-at"), Some(expires.to_string().as_str()));
     assert_eq!(secret.record("token-id"), None);
     assert!(secret.record("inputs").is_some() && secret.record("content").is_some());
-    assert_eq!(world.events("web").await, ["Issued"]);
+    world.told("web", &["Issued"]).await;
     assert_eq!(world.sim.calls("oauth.clientCredentials"), 1);
 }
 
@@ -107,7 +107,6 @@ async fn everything_at_once_in_any_order_never_fails() {
     world.because("admin", "Reconciling", "AppNotFound").await;
     world.make_app().await;
     world.ready("web").await;
-    assert!(!world.events("web").await.is_empty());
     assert_eq!(world.sim.calls("oauth.clientCredentials"), 1);
     assert_eq!(world.live().len(), 1);
 }

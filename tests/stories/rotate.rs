@@ -30,7 +30,7 @@ async fn each_new_trigger_is_exactly_one_rotation() {
     world.change("web", json!({"spec": {"rotation": {"trigger": "two", "overlap": "2h"}}})).await;
     world.a_while().await;
     assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), 2);
-    assert_eq!(world.events("web").await, ["Issued", "Rotated"]);
+    world.told("web", &["Issued", "Rotated"]).await;
 
     // An older value is a new one too; none at all asks for nothing.
     world.change("web", json!({"spec": {"rotation": {"trigger": "one"}}})).await;
@@ -113,7 +113,7 @@ async fn by_interval_with_an_overlap() {
     assert!(world.sim.is_valid_storefront(SHOP, secret.access_token()));
     assert_eq!(secret.data.get("previous_access_token"), None);
     assert_eq!(secret.record("previous"), None);
-    assert_eq!(world.events("web").await, ["Issued", "Rotated", "Revoked"]);
+    world.told("web", &["Issued", "Rotated", "Revoked"]).await;
     assert_eq!(world.live().len(), 1);
 }
 
