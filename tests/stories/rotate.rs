@@ -12,14 +12,14 @@ use crate::{
 const ROTATE_AT: &str = "tokens.shopify-operator.dev/rotate-at";
 
 /// A storefront token that nothing verifies meanwhile.
-fn unverified(rotation: serde_json::Value) -> serde_json::Value {
+fn unverified(rotation: &serde_json::Value) -> serde_json::Value {
     with(storefront(), json!({"verifyInterval": "0s", "rotation": rotation}))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_new_trigger_is_exactly_one_rotation() {
     let world = World::with_custom_admin("rotate-trigger").await;
-    world.token("web", unverified(json!({"trigger": "one"}))).await;
+    world.token("web", unverified(&json!({"trigger": "one"}))).await;
     let token = world.ready("web").await;
     assert_eq!(token.status.unwrap().last_handled_trigger.as_deref(), Some("one"), "handled by the first issue");
 
@@ -43,7 +43,7 @@ async fn each_new_trigger_is_exactly_one_rotation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rotate_at_works_for_every_source() {
     let world = World::with_custom_admin("rotate-at").await;
-    world.token("sf", unverified(json!({}))).await;
+    world.token("sf", unverified(&json!({}))).await;
     world.token("cc", client_credentials()).await;
     world.token("custom", custom()).await;
     let rotate = async |value: &str| {
@@ -84,7 +84,7 @@ async fn a_rotate_at_that_was_there_at_first_is_handled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_interval_with_an_overlap() {
     let world = World::with_custom_admin("rotate-interval").await;
-    world.token("web", unverified(json!({"interval": "720h", "overlap": "24h"}))).await;
+    world.token("web", unverified(&json!({"interval": "720h", "overlap": "24h"}))).await;
     let token = world.ready("web").await;
     let status = token.status.unwrap();
     let (issued, renewal) = (status.issued_at.unwrap().0, status.renewal_time.unwrap().0);
@@ -120,7 +120,7 @@ async fn by_interval_with_an_overlap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sixth_waits_for_the_first_of_five_to_end() {
     let world = World::with_custom_admin("rotate-five").await;
-    world.token("web", unverified(json!({"trigger": "1", "overlap": "10h"}))).await;
+    world.token("web", unverified(&json!({"trigger": "1", "overlap": "10h"}))).await;
     world.ready("web").await;
     for n in 2..=6 {
         world.change("web", json!({"spec": {"rotation": {"trigger": n.to_string()}}})).await;
@@ -151,7 +151,7 @@ async fn while_the_secret_cannot_be_written_the_old_one_lives() {
     world.make_app().await;
     world.hand_in().await;
     world.token("admin", custom()).await;
-    world.token("web", unverified(json!({"trigger": "1", "overlap": "1h"}))).await;
+    world.token("web", unverified(&json!({"trigger": "1", "overlap": "1h"}))).await;
     world.ready("web").await;
     let first = world.secret("web").await.unwrap().access_token().to_owned();
 
