@@ -9,6 +9,7 @@ mod binaries;
 mod certificates;
 mod cluster;
 mod data_dir;
+pub mod demo;
 mod etcd;
 mod go_build;
 mod kubeconfig;

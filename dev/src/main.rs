@@ -1,12 +1,14 @@
-//! Developer commands: a cluster to try things on, a cluster around a command.
+//! Developer commands: a cluster to try things on, a cluster around a command, the demo.
 
+use std::env;
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use dev::demo::{self, Demo, Screen};
 use dev::{Binaries, DIR_VARIABLE, LocalCluster, Manifests, Options};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
@@ -39,6 +41,15 @@ enum Subcommands {
         #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Show the operator at work: a cluster, a simulated Shopify, the samples, a rotation, a deletion
+    Demo {
+        /// The operator's binary [default: the one beside this one]
+        #[arg(long, value_name = "FILE")]
+        operator: Option<PathBuf>,
+        /// End after the tour instead of staying up until Ctrl-C
+        #[arg(long)]
+        once: bool,
+    },
     /// Build the control plane's binaries, or find them, and print their directory
     ControlPlane,
 }
@@ -62,6 +73,7 @@ async fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Subcommands::Up { cluster } => up(&mut stop, cluster).await,
         Subcommands::WithCluster { cluster, command } => with_cluster(&mut stop, cluster, &command).await,
+        Subcommands::Demo { operator, once } => show(&mut stop, operator, once).await,
         Subcommands::ControlPlane => {
             tokio::select! {
                 binaries = Binaries::locate(false) => print(&binaries?.dir.display().to_string())?,
@@ -94,6 +106,33 @@ async fn up(stop: &mut Stop, arguments: ClusterArguments) -> Result<ExitCode> {
     // Asked to end, it did: that is success.
     stop.requested().await;
     cluster.stop()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(stop: &mut Stop, operator: Option<PathBuf>, once: bool) -> Result<ExitCode> {
+    let operator = match operator {
+        Some(operator) => operator,
+        None => env::current_exe()?.with_file_name("shopify-token-operator"),
+    };
+    let options = demo::Options { operator, ..demo::Options::default() };
+    let tour = async {
+        let mut demo = Demo::start(options, Screen::stdout()).await?;
+        demo.tour().await?;
+        anyhow::Ok(demo)
+    };
+    let mut demo = tokio::select! {
+        demo = tour => demo.context("the demo can't go on")?,
+        signal = stop.requested() => return Ok(interrupted(signal)),
+    };
+    if !once {
+        demo.invite().await?;
+        tokio::select! {
+            error = demo.broken() => return Err(error),
+            // Asked to end, it does: that is success.
+            _ = stop.requested() => {}
+        }
+    }
+    demo.end().await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -23,6 +23,8 @@ pub enum Manifests {
     Yaml(String),
     /// A file, or a directory whose `.yaml` and `.yml` files are taken in order of their names.
     Path(PathBuf),
+    /// Objects, as they are.
+    Objects(Vec<DynamicObject>),
 }
 
 impl Manifests {
@@ -31,6 +33,7 @@ impl Manifests {
         match self {
             Self::Yaml(text) => parse(text).context("invalid manifest"),
             Self::Path(path) => read(path),
+            Self::Objects(objects) => Ok(objects.clone()),
         }
     }
 }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
 
 /// A child process, killed on drop.
 #[derive(Debug)]
@@ -44,6 +47,21 @@ impl Process {
     pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
+    }
+
+    /// Asks the process to end and waits; an error when it doesn't in time, or when it fails.
+    pub(crate) async fn terminate(&mut self, within: Duration) -> Result<()> {
+        self.ensure_running()?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let deadline = Instant::now() + within;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(self.ended(status)),
+                None => ensure!(Instant::now() < deadline, "{} did not end within {within:?}", self.name),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn ended(&self, status: ExitStatus) -> anyhow::Error {
