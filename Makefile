@@ -1,0 +1,105 @@
+# `make help` lists what there is. Everything needs Rust (rustup takes the version of
+# rust-toolchain.toml) and a C compiler; what starts a cluster needs Go too, or KUBEBUILDER_ASSETS.
+
+SHELL := bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Everywhere the same selection of packages, hence of features: nothing is compiled twice.
+CARGO_FLAGS := --workspace --locked
+
+# $(call phase,name,command): says how long the command took.
+define phase
+	@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) \
+	  && printf -- '-- %s: %d s\n' '$(1)' $$((SECONDS - start)) | tee -a $(TARGET)/phases
+endef
+
+.DEFAULT_GOAL := help
+
+##@ Every day
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nA part of the tests: T=words, as in `make stories T=rotat`.\n'
+
+.PHONY: build
+build: ## The operator, release build: target/release/shopify-token-operator
+	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
+
+.PHONY: demo
+demo: ## Cluster, simulated Shopify, operator and samples; ONCE=1 ends after the tour
+	cargo build --profile demo --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
+	@$(TARGET)/demo/dev demo $(if $(ONCE),--once)
+
+.PHONY: up
+up: ## An empty cluster with the CRDs, until Ctrl-C
+	cargo build --profile demo --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
+	@$(TARGET)/demo/dev up
+
+##@ Before a commit
+
+.PHONY: test
+test: ## Everything that must pass
+	@mkdir -p $(TARGET) && rm -f $(TARGET)/phases
+	$(call phase,format,cargo fmt --all --check)
+	$(call phase,clippy,cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings)
+	$(call phase,documentation,RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps)
+	$(call phase,build of the tests,cargo test $(CARGO_FLAGS) --no-run)
+	@# One cluster for all of them. dev is there already: its tests run it.
+	$(call phase,tests,$(TARGET)/debug/dev with-cluster -- cargo test $(CARGO_FLAGS))
+	@printf '\nAll passed.\n'; cat $(TARGET)/phases
+
+.PHONY: lint
+lint: ## Format, clippy and documentation
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps
+
+.PHONY: fmt
+fmt: ## Formats the code
+	cargo fmt --all
+
+.PHONY: audit
+audit: ## Licences, banned and duplicate crates, sources, advisories (needs cargo-deny)
+	@if cargo deny --version >/dev/null 2>&1; then \
+	  cargo deny --workspace --locked check bans licenses sources && \
+	  { cargo deny --workspace --locked check advisories || echo 'advisories: reported only, see above'; }; \
+	else \
+	  echo 'Not checked: cargo-deny is not installed (cargo install cargo-deny --locked).'; \
+	fi
+
+##@ A part of it, fast
+
+# Words to choose tests by.
+T ?=
+
+.PHONY: test-core
+test-core: ## The decisions: no cluster, no network
+	cargo test $(CARGO_FLAGS) --lib -- core::$(T)
+
+.PHONY: test-unit
+test-unit: ## All unit tests: no cluster
+	cargo test $(CARGO_FLAGS) --lib --bins -- $(T)
+
+.PHONY: test-sim
+test-sim: ## The simulated Shopify
+	cargo test $(CARGO_FLAGS) --test it -- $(T)
+
+.PHONY: stories
+stories: ## What users do, against a real API server and the simulated Shopify
+	cargo test $(CARGO_FLAGS) --test stories -- $(T)
+
+##@ Generated files
+
+.PHONY: crds
+crds: ## Writes crds/ from the types
+	UPDATE_CRDS=1 cargo test $(CARGO_FLAGS) --test crd files_are_what_the_types_generate
+
+.PHONY: docs
+docs: ## Writes the generated parts of docs/
+	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs flags_are_what_the_command_line_takes
+
+.PHONY: verify
+verify: ## Whether what is generated is up to date (part of `make test`)
+	cargo test $(CARGO_FLAGS) --test crd --test docs -- files_are_what_the_types_generate flags_are_what
