@@ -1,0 +1,180 @@
+//! The documentation names everything that users match on; parts of it are generated.
+//!
+//! `make docs` writes those anew: `UPDATE_DOCS=1 cargo test --test docs`.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::{env, fs, path::Path, time::Duration};
+
+use clap::{Arg, CommandFactory};
+use secrecy::SecretString;
+use serde_json::json;
+use shopify_token_operator::{
+    api::{ShopifyToken, ShopifyTokenSpec, SourceKind},
+    cli::Cli,
+    clock::Clock,
+    core::{
+        Timestamp,
+        record::{Fields, Holder, Previous, Record},
+        render::{Values, render},
+        vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
+    },
+    metrics::Metrics,
+};
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// What a heading is followed by, up to the next heading of its level or above.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let level = heading.split(' ').next().unwrap().len();
+    let start = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no section {heading:?}"));
+    let body = &text[start + heading.len() + 2..];
+    let ends = |line: &str| line.starts_with('#') && line.split(' ').next().is_some_and(|marks| marks.len() <= level);
+    let end = body.lines().take_while(|line| !ends(line)).map(|line| line.len() + 1).sum::<usize>();
+    &body[..end.min(body.len())]
+}
+
+#[test]
+fn every_reason_has_an_entry() {
+    let text = read("docs/reasons.md");
+    let (conditions, events) = text.split_once("\n## Events\n").unwrap();
+    let of_token_valid = ["Verified", "Rejected", "Unreachable", "NotChecked", "Suspended"];
+    for reason in Reason::ALL.iter().map(|r| r.as_str()).chain(of_token_valid) {
+        let entry = section(conditions, &format!("### `{reason}`"));
+        assert!(!entry.trim().is_empty(), "{reason} has an empty entry");
+    }
+    for reason in EventReason::ALL {
+        let kind = if reason.is_warning() { "### Warnings" } else { "### Normal" };
+        let entry = section(section(events, kind), &format!("#### `{}`", reason.as_str()));
+        assert!(!entry.trim().is_empty(), "{} has an empty entry", reason.as_str());
+    }
+}
+
+/// Who reads of a reason that doesn't exist looks for it in vain.
+#[test]
+fn every_entry_has_a_reason() {
+    let text = read("docs/reasons.md");
+    let (conditions, events) = text.split_once("\n## Events\n").unwrap();
+    let named = |text: &str, mark: &str| -> Vec<String> {
+        let headings = text.lines().filter_map(|line| line.strip_prefix(mark)?.strip_suffix('`'));
+        headings.map(str::to_owned).collect()
+    };
+    let of_token_valid = ["Verified", "Rejected", "Unreachable", "NotChecked", "Suspended"];
+    for name in named(conditions, "### `") {
+        assert!(Reason::parse(&name).is_some() || of_token_valid.contains(&&*name), "{name} is no reason");
+    }
+    for name in named(events, "#### `") {
+        assert!(EventReason::ALL.iter().any(|r| r.as_str() == name), "{name} is no event");
+    }
+}
+
+#[test]
+fn every_metric_has_a_row() {
+    let metrics = Metrics::new();
+    metrics.issued(SourceKind::Custom, "success");
+    metrics.revoked(SourceKind::Custom, "success");
+    metrics.shopify_call("client_credentials", "200", Duration::ZERO);
+    metrics.shopify_throttled(Duration::ZERO);
+    metrics.reconciled("ShopifyToken", "success", Duration::ZERO);
+    metrics.kubernetes_request("get", "secrets", "200");
+    let token: ShopifyToken = serde_json::from_value(json!({
+        "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken", "metadata": {"name": "web"},
+        "spec": {"shop": "acme.myshopify.com", "source": {}},
+        "status": {"expiresAt": "2030-01-01T00:00:00Z", "renewalTime": "2030-01-01T00:00:00Z"},
+    }))
+    .unwrap();
+    metrics.watch_tokens(move |visit| visit(&token), Clock::system());
+    let page = metrics.encode().unwrap();
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let text = read("docs/reference.md");
+    let rows = section(&text, "## Metrics");
+    let mut documented = rows.lines().filter(|line| line.starts_with("| `")).count();
+    for (name, kind) in families {
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(rows.contains(&format!("| `{name}` |")), "{name} has no row");
+        documented -= 1;
+    }
+    assert_eq!(documented, 0, "a row has no metric");
+}
+
+#[test]
+fn every_key_of_a_secret_is_named() {
+    let text = read("docs/reference.md");
+    let token = SecretString::from("x");
+    let values = Values {
+        access_token: &token,
+        previous_access_token: Some(&token),
+        shop_domain: "acme.myshopify.com",
+        api_version: "2026-10",
+        scopes: &[],
+        expires_at: Some(Timestamp::default()),
+    };
+    for preset in [None, Some("Hydrogen"), Some("Node"), Some("Ruby"), Some("Python")] {
+        let spec: ShopifyTokenSpec =
+            serde_json::from_value(json!({"shop": "acme.myshopify.com", "source": {}, "secret": {"preset": preset}}))
+                .unwrap();
+        let row = preset.map(|preset| format!("| `{preset}` |"));
+        for key in render(&spec, SourceKind::Storefront, &values).unwrap().keys() {
+            let default = section(&text, "### Keys").contains(&format!("| `{key}` |"));
+            let line = row.as_ref().and_then(|row| text.lines().find(|line| line.starts_with(row.as_str())));
+            assert!(default || line.is_some_and(|line| line.contains(&format!("`{key}`"))), "{preset:?}: {key}");
+        }
+    }
+}
+
+#[test]
+fn every_annotation_is_named() {
+    let text = read("docs/reference.md");
+    let whole = Record {
+        token: Holder { name: "web".into(), uid: "0a1b".into() },
+        revision: 2,
+        issued_at: Timestamp::default(),
+        expires_at: Some(Timestamp::default()),
+        token_id: Some("1".into()),
+        scopes: vec![],
+        inputs: "i".into(),
+        content: "c".into(),
+        admin: Some("admin".into()),
+        previous: vec![Previous { id: "2".into(), revoke_at: Timestamp::default(), admin: None }],
+        rollout: Some(2),
+        handled_trigger: Some("t".into()),
+        handled_rotate_at: Some("r".into()),
+        fields: Fields::default(),
+    };
+    let record = section(&text, "### The record");
+    for annotation in whole.annotations().keys() {
+        let name = annotation.strip_prefix(PREFIX).unwrap();
+        assert!(record.contains(&format!("`{name}`")), "{annotation}");
+    }
+    for name in [ROTATE_AT, REQUESTED_AT, FINALIZER] {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn flags_are_what_the_command_line_takes() {
+    let definition = Cli::command();
+    let run = definition.find_subcommand("run").unwrap();
+    let flags = run.get_arguments().chain(definition.get_arguments()).filter(|a| a.get_env().is_some()).map(row);
+    let table = format!("| flag | variable | default | |\n|---|---|---|---|\n{}", flags.collect::<String>());
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let text = read("docs/reference.md");
+    let (before, rest) = text.split_once("<!-- flags -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- /flags -->\n").unwrap();
+    let wanted = format!("{before}<!-- flags -->\n{table}<!-- /flags -->\n{after}");
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(read("docs/reference.md") == wanted, "docs/reference.md is out of date: run `make docs`");
+}
+
+fn row(flag: &Arg) -> String {
+    let text = |value: Option<&std::ffi::OsStr>| value.map(|v| v.to_string_lossy().into_owned());
+    let default = text(flag.get_default_values().first().map(|v| v.as_ref()));
+    let default = default.map(|value| format!("`{value}`")).unwrap_or_default();
+    let help = flag.get_help().unwrap().to_string().replace('\n', " ");
+    format!("| `--{}` | `{}` | {default} | {help} |\n", flag.get_long().unwrap(), text(flag.get_env()).unwrap())
+}
