@@ -1,6 +1,6 @@
 //! The command line: flags, their environment variables, and what is refused at start.
 
-use std::{env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{env, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use chrono::TimeDelta;
 use clap::{
@@ -66,18 +66,9 @@ pub struct ShopifyOptions {
     pub shopify_ca_file: Option<PathBuf>,
 }
 
-/// Options of `run`.
+/// The lease that the working instance holds.
 #[derive(Args, Clone, Debug)]
-pub struct RunOptions {
-    /// Namespaces to watch, comma-separated. Default: all.
-    #[arg(long, env, value_delimiter = ',', value_name = "NAMESPACES", value_parser = namespace)]
-    pub watch_namespaces: Vec<String>,
-    /// Label selector of the ShopifyTokens and ShopifyApps that this instance serves. Default: all.
-    #[arg(long, env, value_name = "SELECTOR", value_parser = label_selector)]
-    pub selector: Option<String>,
-    /// Reconciles at a time.
-    #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    pub concurrency: u16,
+pub struct LeaseOptions {
     /// Work only while holding a lease, so that several replicas can run.
     #[arg(
         long,
@@ -95,6 +86,23 @@ pub struct RunOptions {
     /// Name of the lease.
     #[arg(long, env, value_name = "NAME", default_value = OPERATOR, value_parser = object_name)]
     pub lease_name: String,
+}
+
+/// Options of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunOptions {
+    /// Namespaces to watch, comma-separated. Default: all.
+    #[arg(long, env, value_delimiter = ',', value_name = "NAMESPACES", value_parser = namespace)]
+    pub watch_namespaces: Vec<String>,
+    /// Label selector of the ShopifyTokens and ShopifyApps that this instance serves. Default: all.
+    #[arg(long, env, value_name = "SELECTOR", value_parser = label_selector)]
+    pub selector: Option<String>,
+    /// Reconciles at a time.
+    #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+    /// Whose turn it is among several replicas.
+    #[command(flatten)]
+    pub lease: LeaseOptions,
     /// Where livez, readyz and metrics are served.
     #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
     pub admin_addr: SocketAddr,
@@ -115,9 +123,15 @@ pub struct RunOptions {
 /// Options of `uninstall`.
 #[derive(Args, Clone, Debug)]
 pub struct UninstallOptions {
+    /// Namespaces to clear, comma-separated: those that the operator watches. Default: all.
+    #[arg(long, env, value_delimiter = ',', value_name = "NAMESPACES", value_parser = namespace)]
+    pub watch_namespaces: Vec<String>,
+    /// The running operator's: taken from it first, so that it stops.
+    #[command(flatten)]
+    pub lease: LeaseOptions,
     /// How long revocations are tried before the finalizers are taken off all the same.
-    #[arg(long, env = "UNINSTALL_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
-    pub timeout: Duration,
+    #[arg(long, env = "UNINSTALL_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = time_delta)]
+    pub timeout: TimeDelta,
     /// How Shopify is reached.
     #[command(flatten)]
     pub shopify: ShopifyOptions,
@@ -211,9 +225,9 @@ mod tests {
         assert_eq!(options.watch_namespaces, Vec::<String>::new());
         assert_eq!(options.selector, None);
         assert_eq!(options.concurrency, 16);
-        assert!(options.leader_elect);
-        assert_eq!(options.lease_namespace, None);
-        assert_eq!(options.lease_name, "shopify-token-operator");
+        assert!(options.lease.leader_elect);
+        assert_eq!(options.lease.lease_namespace, None);
+        assert_eq!(options.lease.lease_name, "shopify-token-operator");
         assert_eq!(options.admin_addr.to_string(), "0.0.0.0:8080");
         assert_eq!(options.oauth_addr.to_string(), "0.0.0.0:8081");
         assert_eq!(options.revocation_timeout, TimeDelta::hours(1));
@@ -244,9 +258,9 @@ mod tests {
         .unwrap();
         assert_eq!(options.watch_namespaces, ["shop", "web"]);
         assert_eq!(options.selector.unwrap(), "shard in (a,b),!legacy");
-        assert!(!options.leader_elect);
+        assert!(!options.lease.leader_elect);
         assert_eq!(options.revocation_timeout, TimeDelta::minutes(90));
-        assert!(run(&["--leader-elect"]).unwrap().leader_elect);
+        assert!(run(&["--leader-elect"]).unwrap().lease.leader_elect);
     }
 
     #[test]

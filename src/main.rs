@@ -30,8 +30,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(options) => operate(options).await,
         Command::Crd => print(&cli::crds()?),
-        // controller::uninstall(client, shopify, options.timeout).await, once it is there.
-        Command::Uninstall(_) => bail!("this build can't uninstall yet"),
+        Command::Uninstall(options) => print(&run::uninstall(&options).await?.to_string()),
         Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     api::{GROUP, ShopifyApp, ShopifyToken, VERSION},
-    cli::{RunOptions, ShopifyOptions},
+    cli::{RunOptions, ShopifyOptions, UninstallOptions},
     clock::Clock,
     controller, kubernetes,
     lease::{Candidate, Lost},
@@ -113,9 +113,9 @@ where
         concurrency: options.concurrency,
         revocation_timeout: options.revocation_timeout,
     };
-    let mut candidate = options.leader_elect.then(|| {
-        let namespace = options.lease_namespace.as_deref().unwrap_or(&namespace);
-        Candidate::new(client.clone(), namespace, &options.lease_name, clock)
+    let mut candidate = options.lease.leader_elect.then(|| {
+        let namespace = options.lease.lease_namespace.as_deref().unwrap_or(&namespace);
+        Candidate::new(client.clone(), namespace, &options.lease.lease_name, clock)
     });
     let start = |stop| AbortOnDropHandle::new(tokio::spawn(controller(setup, stop)));
 
@@ -135,6 +135,54 @@ where
     stop_server.cancel();
     ended?;
     server.await.context("the admin server failed")
+}
+
+/// How long nobody works after an uninstallation: the time to delete the operator.
+const AFTERWARDS: Duration = Duration::from_mins(5);
+
+/// Uninstalls, holding the operator's lease: one that runs stops, and waits for minutes before it starts again.
+///
+/// # Errors
+/// Of Kubernetes, and when an operator runs that can't be stopped.
+pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller::Uninstalled> {
+    let config = Config::infer().await.context("no cluster to work with")?;
+    let namespace = options.lease.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let metrics = Arc::new(Metrics::new());
+    let client = kubernetes::client(config, metrics.clone())?;
+    let setup = controller::Setup {
+        client: client.clone(),
+        shopify: Arc::new(shopify_client(&options.shopify, &metrics)?),
+        clock: Clock::system(),
+        metrics,
+        namespaces: options.watch_namespaces.clone(),
+        selector: None,
+        concurrency: 16,
+        revocation_timeout: options.timeout,
+    };
+    if !options.lease.leader_elect {
+        return controller::uninstall(setup).await;
+    }
+    let candidate = Candidate::new(client, &namespace, &options.lease.lease_name, Clock::system());
+    alone(candidate, controller::uninstall(setup)).await
+}
+
+/// Does `work` while holding the lease, and keeps others from it for a while afterwards.
+async fn alone<T>(mut candidate: Candidate, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let stops_within = candidate.take_over().await.context(
+        "the operator's lease can't be had: scale its Deployment to zero, then run uninstall again (with --leader-elect=false where there is no lease)",
+    )?;
+    let done = tokio::select! {
+        done = async { sleep(stops_within).await; work.await } => done,
+        lost = candidate.keep() => Err(lost.into()),
+    };
+    let ended = match &done {
+        Ok(_) => candidate.leave_for(AFTERWARDS).await,
+        Err(_) => candidate.release().await,
+    };
+    if let Err(error) = ended {
+        tracing::warn!(%error, "the lease ends by itself");
+    }
+    done
 }
 
 /// Everything between the start and the end of the drain.

@@ -15,6 +15,7 @@ mod revoke;
 mod rollout;
 mod storefront;
 pub mod stores;
+mod uninstall;
 mod verify;
 pub mod wake;
 mod watches;
@@ -36,12 +37,15 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::context::Setup;
 use self::{
     context::Context,
     error::Error,
     stores::Stores,
     wake::{Wakes, Woken},
+};
+pub use self::{
+    context::Setup,
+    uninstall::{Uninstalled, uninstall},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},

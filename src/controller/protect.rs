@@ -113,6 +113,17 @@ where
     found(metadata.patch(name, &parameters, &Patch::Merge(patch)).await).map(drop)
 }
 
+/// Takes the finalizer off an object.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn release<K>(context: &Context, namespace: &str, name: &str) -> Result<(), kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    set::<K>(context, namespace, name, false).await
+}
+
 /// Takes the finalizer off a ShopifyToken.
 ///
 /// # Errors

@@ -89,7 +89,10 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
 }
 
 /// Does one step.
-async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
     let observed = &observation.observed;
     match step {
         Step::Keep => keep(context, observation).await?,

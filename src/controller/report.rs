@@ -63,6 +63,25 @@ pub(super) async fn report(
     Ok(requeue(attempt.wake_at(plan), now))
 }
 
+/// Writes that the credential of an object that stays was revoked: an operator that comes back issues a new one at once.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn report_revoked(context: &Context, observed: &Observed, token: &ShopifyToken) -> Result<(), Error> {
+    let message = "revoked when the operator was uninstalled; a new one is issued as soon as an operator runs again";
+    let obstacle = Failure::new(Reason::Revoking, message);
+    let snapshot = Snapshot {
+        token,
+        kind: observed.kind,
+        record: observed.record(),
+        intact: observed.value().is_some(),
+        obstacle: Obstacle::Failure(&obstacle),
+        validity: Validity::Rejected,
+        attempts: Attempts::None,
+    };
+    write(context, token, &project(&snapshot, context.now())).await
+}
+
 /// The facts of this attempt that status, events and wake-up are made of.
 struct Attempt<'a> {
     record: Option<&'a Record>,

@@ -42,7 +42,7 @@ pub(crate) struct World {
     pub sim: Sim,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
-    operator: Option<Operator>,
+    operators: Vec<Operator>,
 }
 
 struct Operator {
@@ -72,7 +72,7 @@ impl World {
             sim,
             clock: Clock::system(),
             metrics: Arc::new(Metrics::new()),
-            operator: None,
+            operators: Vec::new(),
         }
     }
 
@@ -159,14 +159,15 @@ impl World {
     pub(crate) fn start_with(&mut self, setup: Setup) {
         let stop = CancellationToken::new();
         let task = tokio::spawn(controller::run(setup, stop.clone()));
-        self.operator = Some(Operator { stop, task });
+        self.operators.push(Operator { stop, task });
     }
 
-    /// Stops the operator in an orderly way.
+    /// Stops the operator, or each of its shards, in an orderly way.
     pub(crate) async fn stop(&mut self) {
-        let Operator { stop, task } = self.operator.take().expect("a running operator");
-        stop.cancel();
-        task.await.expect("no panic").expect("an orderly end");
+        for Operator { stop, task } in std::mem::take(&mut self.operators) {
+            stop.cancel();
+            task.await.expect("no panic").expect("an orderly end");
+        }
     }
 
     /// Lets time pass, for the operator and for Shopify.
