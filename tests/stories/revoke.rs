@@ -1,0 +1,187 @@
+//! Revocation: a deleted storefront token is gone at Shopify, and no deletion lasts for ever.
+
+use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use serde_json::json;
+use shopify_sim::{DeleteUnknown, Fault, FaultKind, NotInstalled, StatusFault, Switches};
+
+use crate::world::{CLIENT_ID, SHOP, World, message};
+
+const REVOKED: &str = r#"shopify_token_revocations_total{source="Storefront",result="success"}"#;
+const GIVEN_UP: &str = r#"shopify_token_revocations_total{source="Storefront",result="given_up"}"#;
+const GRANT: &str = "oauth.clientCredentials";
+
+/// The last event of `web`: its reason and note.
+async fn told(world: &World, reason: &str) -> String {
+    world.eventually(reason, async || world.events("web").await.last().is_some_and(|last| last == reason)).await;
+    world.news("web").await.last().unwrap().note.clone().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_the_object_deletes_the_token() {
+    let world = World::with_storefront("revoke", json!({})).await;
+    world.delete("web").await;
+    world.gone("web").await;
+    assert!(world.live().is_empty());
+    assert_eq!(told(&world, "Revoked").await, format!("1 storefront tokens revoked at {SHOP}"));
+    assert_eq!((world.counted(REVOKED), world.counted(GIVEN_UP)), (1, 0));
+    assert_eq!(world.sim.calls("admin.storefrontAccessTokenDelete"), 1);
+    assert_eq!(world.sim.calls(GRANT), 1, "the admin token at hand was good enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_overlap_goes_too_and_a_suspended_one() {
+    let world = World::with_storefront("revoke-overlap", json!({"rotation": {"trigger": "1"}})).await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.until("web", "rotated", |t| t.status.as_ref().unwrap().revision == Some(2)).await;
+    assert_eq!(world.live().len(), 2);
+    world.change("web", json!({"spec": {"suspend": true}})).await;
+    world.because("web", "Suspended", "Suspended").await;
+    world.delete("web").await;
+    world.gone("web").await;
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn already_gone_is_a_success() {
+    for unknown in [DeleteUnknown::UserErrors, DeleteUnknown::TopLevelError] {
+        let world = World::with_storefront("revoke-gone", json!({})).await;
+        world.sim.set_switches(Switches { sf_delete_unknown: unknown, ..Switches::default() });
+        // It has come through, and its answer hasn't.
+        world.sim.inject(Fault::new("admin.storefrontAccessTokenDelete", FaultKind::CommitThenDrop).times(1));
+        world.delete("web").await;
+        world.eventually("a first attempt", async || world.live().is_empty()).await;
+        world.pass(TimeDelta::minutes(1));
+        world.gone("web").await;
+        told(&world, "Revoked").await;
+
+        world.storefront("web", json!({})).await;
+        world.ready("web").await;
+        world.sim.delete_storefront_token(SHOP, &world.live()[0].id).unwrap();
+        world.delete("web").await;
+        world.gone("web").await;
+        assert_eq!((world.counted(REVOKED), world.counted(GIVEN_UP)), (2, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_pass_is_retried_until_the_timeout() {
+    for (fault, type_, reason) in [
+        (FaultKind::Status(StatusFault::new(500)), "Reconciling", "BackingOff"),
+        (FaultKind::Status(StatusFault::new(402)), "Stalled", "ShopUnavailable"),
+        (FaultKind::Status(StatusFault::new(423)), "Stalled", "ShopUnavailable"),
+        (FaultKind::Status(StatusFault::new(429)), "Reconciling", "BackingOff"),
+        (FaultKind::Throttled, "Reconciling", "BackingOff"),
+        (FaultKind::Hang, "Reconciling", "BackingOff"),
+    ] {
+        let case = format!("{fault:?}");
+        let world = World::with_storefront("revoke-retry", json!({})).await;
+        world.sim.inject(Fault::new("admin.*", fault));
+        world.sim.mark();
+        world.delete("web").await;
+        world.because("web", type_, reason).await;
+        world.a_while().await;
+        assert!(world.sim.calls_since_mark() <= 4, "{case}: {} calls", world.sim.calls_since_mark());
+
+        world.pass(TimeDelta::minutes(30));
+        world.a_while().await;
+        assert!(world.tokens().get_opt("web").await.unwrap().is_some(), "{case}: half an hour is too early");
+        world.pass(TimeDelta::minutes(31));
+        world.gone("web").await;
+        let note = told(&world, "RevocationFailed").await;
+        assert!(note.contains("gid://shopify/StorefrontAccessToken/"), "{case}: {note}");
+        assert_eq!((world.counted(REVOKED), world.counted(GIVEN_UP)), (0, 1), "{case}");
+        assert_eq!(world.live().len(), 1, "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shopify_that_comes_back_is_asked_at_once() {
+    let world = World::with_storefront("revoke-back", json!({})).await;
+    world.sim.inject(Fault::new("*", FaultKind::Status(StatusFault::new(503))));
+    world.delete("web").await;
+    world.because("web", "Reconciling", "BackingOff").await;
+    world.pass(TimeDelta::minutes(50));
+    world.a_while().await;
+    world.sim.clear_faults();
+    world.pass(TimeDelta::seconds(11));
+    world.gone("web").await;
+    told(&world, "Revoked").await;
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_was_lost_is_not_waited_for() {
+    let world = World::with_storefront("revoke-403", json!({})).await;
+    world.sim.inject(Fault::new("admin.*", FaultKind::Status(StatusFault::new(403))));
+    world.delete("web").await;
+    world.gone("web").await;
+    let note = told(&world, "RevocationFailed").await;
+    assert!(note.contains("let go without revoking") && note.contains("delete it in Shopify's admin"), "{note}");
+    assert_eq!(world.counted(GIVEN_UP), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uninstalled_app_holds_nothing_up() {
+    for (switch, wait) in [(NotInstalled::AppNotInstalled, 0), (NotInstalled::InvalidRequest, 61)] {
+        let world = World::with_storefront("revoke-uninstalled", json!({})).await;
+        world.sim.set_switches(Switches { cc_not_installed: switch, ..Switches::default() });
+        world.sim.uninstall(SHOP, CLIENT_ID).unwrap();
+        world.delete("web").await;
+        if wait > 0 {
+            let token = world.because("web", "Stalled", "CredentialsRejected").await;
+            assert!(message(&token, "Stalled").contains("isn't installed"));
+            world.pass(TimeDelta::minutes(wait));
+        }
+        world.gone("web").await;
+        told(&world, "RevocationFailed").await;
+        assert!(world.live().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_admin_tokens_secret_a_fresh_token_revokes() {
+    let world = World::with_storefront("revoke-fresh", json!({})).await;
+    world.change("admin", json!({"spec": {"suspend": true}})).await;
+    world.because("admin", "Suspended", "Suspended").await;
+    world.remove::<Secret>("admin").await;
+    world.delete("web").await;
+    world.gone("web").await;
+    assert!(world.live().is_empty());
+    assert_eq!(world.sim.calls(GRANT), 2);
+    assert!(world.secret("admin").await.is_none());
+
+    // And where the published one is dead.
+    world.change("admin", json!({"spec": {"suspend": false}})).await;
+    world.ready("admin").await;
+    world.storefront("web", json!({})).await;
+    world.ready("web").await;
+    world.change("admin", json!({"spec": {"suspend": true}})).await;
+    world.because("admin", "Suspended", "Suspended").await;
+    world.sim.revoke_admin_token(world.secret("admin").await.unwrap().access_token()).unwrap();
+    world.delete("web").await;
+    world.gone("web").await;
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retain_keeps_token_and_secret_and_orphan_the_secret() {
+    let world = World::with_storefront("revoke-retain", json!({"deletionPolicy": "Retain"})).await;
+    world.storefront("orphan", json!({"secret": {"creationPolicy": "Orphan"}})).await;
+    world.ready("orphan").await;
+    let kept = world.live()[0].clone();
+    let before = world.sim.total_calls();
+    world.delete("web").await;
+    world.gone("web").await;
+    assert_eq!(world.sim.total_calls(), before);
+    world.delete("orphan").await;
+    world.gone("orphan").await;
+    assert_eq!(world.live().into_iter().map(|t| t.id).collect::<Vec<_>>(), [kept.id]);
+    world.a_while().await;
+    assert_eq!(world.secret("web").await.unwrap().access_token(), kept.value);
+    for name in ["web", "orphan"] {
+        let secret = world.api::<Secret>().get(name).await.unwrap();
+        assert!(secret.owner_references().is_empty() && secret.metadata.deletion_timestamp.is_none());
+    }
+}
