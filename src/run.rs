@@ -163,7 +163,7 @@ pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller:
         return controller::uninstall(setup).await;
     }
     let candidate = Candidate::new(client, &namespace, &options.lease.lease_name, Clock::system());
-    alone(candidate, controller::uninstall(setup)).await
+    alone(candidate, Box::pin(controller::uninstall(setup))).await
 }
 
 /// Does `work` while holding the lease, and keeps others from it for a while afterwards.

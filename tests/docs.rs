@@ -2,6 +2,7 @@
 //!
 //! `make docs` writes those anew: `UPDATE_DOCS=1 cargo test --test docs`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::{env, fs, path::Path, time::Duration};
@@ -173,7 +174,7 @@ fn flags_are_what_the_command_line_takes() {
 
 fn row(flag: &Arg) -> String {
     let text = |value: Option<&std::ffi::OsStr>| value.map(|v| v.to_string_lossy().into_owned());
-    let default = text(flag.get_default_values().first().map(|v| v.as_ref()));
+    let default = text(flag.get_default_values().first().map(std::convert::AsRef::as_ref));
     let default = default.map(|value| format!("`{value}`")).unwrap_or_default();
     let help = flag.get_help().unwrap().to_string().replace('\n', " ");
     format!("| `--{}` | `{}` | {default} | {help} |\n", flag.get_long().unwrap(), text(flag.get_env()).unwrap())
