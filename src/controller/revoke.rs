@@ -37,7 +37,7 @@ pub(super) async fn end_overlap(context: &Context, observation: &Observation, sh
     };
     let now = context.now();
     let (due, remaining): (Vec<Previous>, Vec<Previous>) =
-        record.previous.iter().cloned().partition(|p| observed.is_over(p, now));
+        record.previous.iter().cloned().partition(|p| observed.overlap_ended(p, now));
     for old in &due {
         if let Err(failure) = revoke_one(context, observation, shop, admin, old).await? {
             context.setup.metrics.revoked(observed.kind, failure.reason.as_str());

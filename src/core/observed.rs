@@ -83,13 +83,6 @@ impl Observed {
         self.held()?.value.as_ref()
     }
 
-    /// Whether an older credential is past its overlap; while a rollout is under way, past one more.
-    #[must_use]
-    pub fn is_over(&self, previous: &Previous, now: Timestamp) -> bool {
-        let more = if self.rolling_out { self.token.spec.overlap() } else { TimeDelta::zero() };
-        previous.revoke_at + more <= now
-    }
-
     /// Status as last seen.
     #[must_use]
     pub fn status(&self) -> Option<&ShopifyTokenStatus> {
@@ -109,6 +102,13 @@ impl Observed {
         let rotate_at = self.token.annotations().get(ROTATE_AT);
         trigger.is_some_and(|t| record.handled_trigger.as_deref() != Some(t))
             || rotate_at.is_some_and(|r| record.handled_rotate_at.as_ref() != Some(r))
+    }
+
+    /// Whether an older credential is to be revoked: its overlap is over, and so are the rollouts that
+    /// were to replace it, or they took another overlap.
+    #[must_use]
+    pub fn overlap_ended(&self, old: &Previous, now: Timestamp) -> bool {
+        old.revoke_at <= now && (!self.rolling_out || old.revoke_at + self.token.spec.overlap() <= now)
     }
 
     /// The `reconcile.fluxcd.io/requestedAt` annotation has a value nobody has acted upon.

@@ -158,7 +158,7 @@ fn refusal(o: &Observed) -> Option<Failure> {
 fn wanted(o: &Observed, now: Timestamp) -> Vec<Step> {
     let mut steps = Vec::new();
     steps.extend(issue(o, now).map(Step::Issue));
-    if overlap_ended(o, now) {
+    if o.record().is_some_and(|r| r.previous.iter().any(|p| o.overlap_ended(p, now))) {
         steps.push(Step::EndOverlap);
     }
     if verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested() {
@@ -216,10 +216,6 @@ fn write_refused(o: &Observed, now: Timestamp) -> bool {
 /// A precondition that isn't met.
 fn blocked(o: &Observed) -> Option<Failure> {
     o.template.as_ref().err().or(o.issuer.as_ref().err()).cloned()
-}
-
-fn overlap_ended(o: &Observed, now: Timestamp) -> bool {
-    o.record().is_some_and(|r| r.previous.iter().any(|p| o.is_over(p, now)))
 }
 
 /// When a credential is renewed or rotated by the clock.

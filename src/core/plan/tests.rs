@@ -238,6 +238,16 @@ fn rotation_and_overlap() {
 }
 
 #[test]
+fn a_rollout_protects_each_older_credential_by_itself() {
+    let (recent, old) = (previous(2, minutes(-1)), previous(1, minutes(-61)));
+    let both = [old.clone(), recent.clone()].to_vec();
+    let rolling = storefront(json!({"rotation": {"overlap": "1h"}})).recorded(|r| r.previous = both);
+    let rolling = rolling.with(|o| o.rolling_out = true);
+    assert_eq!(plan(&rolling, now()).step, Step::EndOverlap);
+    assert!(rolling.overlap_ended(&old, now()) && !rolling.overlap_ended(&recent, now()));
+}
+
+#[test]
 fn verification_and_repair() {
     let verified = |o: Observed, ago| o.reported(|s| s.last_verified_time = Some(time::to_kube(now() - ago)));
     assert_all(vec![
