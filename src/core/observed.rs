@@ -118,12 +118,16 @@ impl Observed {
         wish.is_some() && wish != self.status().and_then(|s| s.last_handled_reconcile_at.as_ref())
     }
 
+    /// Attempts that failed in a row.
+    #[must_use]
+    pub fn failed_attempts(&self) -> i64 {
+        self.status().and_then(|s| s.failed_attempts).unwrap_or_default()
+    }
+
     /// The reason that the last attempt failed with, if the last one failed.
     #[must_use]
     pub fn last_failure(&self) -> Option<Reason> {
-        let status = self.status()?;
-        status.failed_attempts.filter(|n| *n > 0)?;
-        super::status::obstacle(status)
+        self.status().filter(|_| self.failed_attempts() > 0).and_then(super::status::obstacle)
     }
 
     /// When the next attempt is due. A change of the spec, of a dependency, or a request ends the

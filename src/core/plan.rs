@@ -113,11 +113,18 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     if let Some(failure) = refusal(o) {
         return Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
-    let mut hold = None;
-    for step in wanted(o, now) {
+    let mut steps = wanted(o, now);
+    // While attempts fail each gets its turn: an issue that can't succeed mustn't keep old tokens alive.
+    let turn = match usize::try_from(o.failed_attempts()) {
+        Ok(failed) if !o.reconcile_requested() => failed.checked_rem(steps.len()).unwrap_or_default(),
+        _ => 0,
+    };
+    steps.rotate_left(turn);
+    let mut hold = (turn > 0).then_some(Hold::BackingOff);
+    for step in steps {
         match gate(o, step, now) {
             None => return Plan { step, hold, wake_at: wake(o, None, now) },
-            Some(found) => hold = hold.or(Some(found)),
+            Some(found) => hold = hold.filter(|_| found == Hold::BackingOff).or(Some(found)),
         }
     }
     let repairs = o.drifted && o.template.is_ok();

@@ -238,6 +238,25 @@ fn rotation_and_overlap() {
 }
 
 #[test]
+fn a_rotation_that_fails_keeps_no_old_token_alive() {
+    let due =
+        storefront(json!({"rotation": {"trigger": "a"}})).recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
+    let failed = |count| due.clone().failed(Reason::LimitReached, count, minutes(9), minutes(0));
+    assert_all(vec![
+        ("first the rotation", due.clone(), Step::Issue(Why::Requested), ""),
+        ("then the overlap, and the conditions stay", failed(1), Step::EndOverlap, "BackingOff"),
+        ("then the rotation", failed(2), Step::Issue(Why::Requested), ""),
+        ("nothing else is due", failed(1).recorded(|r| r.previous.clear()), Step::Issue(Why::Requested), ""),
+        (
+            "verification has its turn too",
+            failed(2).reported(|s| s.last_verified_time = None),
+            Step::Verify,
+            "BackingOff",
+        ),
+    ]);
+}
+
+#[test]
 fn a_rollout_protects_each_older_credential_by_itself() {
     let (recent, old) = (previous(2, minutes(-1)), previous(1, minutes(-61)));
     let both = [old.clone(), recent.clone()].to_vec();
