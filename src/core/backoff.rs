@@ -6,7 +6,8 @@ use super::{Timestamp, failure::Failure};
 
 const FIRST: TimeDelta = TimeDelta::seconds(5);
 const CAP: TimeDelta = TimeDelta::minutes(5);
-const STALLED_CAP: TimeDelta = TimeDelta::minutes(10);
+/// The longest back-off, that of a failure a person must mend.
+pub const LONGEST: TimeDelta = TimeDelta::minutes(10);
 
 /// When to try again after the `attempts`-th failure in a row (1 is the first).
 ///
@@ -21,7 +22,7 @@ pub fn next_attempt(
     now: Timestamp,
     random: f64,
 ) -> Timestamp {
-    let cap = if failure.is_stalled() { STALLED_CAP } else { CAP };
+    let cap = if failure.is_stalled() { LONGEST } else { CAP };
     let doublings = u32::try_from(attempts.clamp(1, 16) - 1).unwrap_or_default();
     let ceiling = (FIRST * 2i32.pow(doublings)).min(cap);
     let ceiling = match expires_at.map(|at| at - now) {
@@ -31,7 +32,7 @@ pub fn next_attempt(
     #[allow(clippy::cast_possible_truncation, reason = "at most 10 minutes in milliseconds")]
     #[allow(clippy::cast_precision_loss, reason = "at most 10 minutes in milliseconds")]
     let jittered = TimeDelta::milliseconds((ceiling.num_milliseconds() as f64 * random) as i64);
-    now + jittered.max(FIRST).max(failure.retry_after.unwrap_or_default().min(STALLED_CAP))
+    now + jittered.max(FIRST).max(failure.retry_after.unwrap_or_default().min(LONGEST))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use chrono::{SubsecRound, TimeDelta};
 use kube::ResourceExt;
 
 use super::{
-    Timestamp,
+    Timestamp, backoff,
     failure::Failure,
     issuer::Issuer,
     record::{Previous, Record},
@@ -130,12 +130,13 @@ impl Observed {
         self.status().filter(|_| self.failed_attempts() > 0).and_then(super::status::obstacle)
     }
 
-    /// When the next attempt is due. A change of the spec, of a dependency, or a request ends the
-    /// back-off, and so does the return of a shop that didn't answer.
+    /// When the next attempt is due, if it isn't yet. A change of the spec, of a dependency, or a request
+    /// ends the back-off, and so does the return of a shop that didn't answer, or a clock set back.
     #[must_use]
-    pub fn next_attempt(&self) -> Option<Timestamp> {
+    pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
         let status = self.status()?;
         let at = status.next_attempt_time.as_ref().map(time::from_kube)?;
+        let at = Some(at).filter(|at| *at > now && *at <= now + backoff::LONGEST)?;
         let failed_at = status.last_failure_time.as_ref().map(time::from_kube)?;
         let same = status.failed_inputs.as_deref() == Some(self.dependencies.as_str()) && !self.reconcile_requested();
         let returned = match self.shop {

@@ -212,12 +212,12 @@ fn gate(o: &Observed, step: Step, now: Timestamp) -> Option<Hold> {
             format!("{MAX_PREVIOUS} older tokens are still in overlap; the rotation goes on when the first has ended");
         return Some(Hold::Blocked(Failure::new(Reason::Rotating, failure)));
     }
-    o.next_attempt().is_some_and(|at| now < at).then_some(Hold::BackingOff)
+    o.next_attempt(now).map(|_| Hold::BackingOff)
 }
 
 /// The API server refused to take the Secret a moment ago. A repair waits for nothing else.
 fn write_refused(o: &Observed, now: Timestamp) -> bool {
-    o.last_failure() == Some(Reason::Issuing) && o.next_attempt().is_some_and(|at| now < at)
+    o.last_failure() == Some(Reason::Issuing) && o.next_attempt(now).is_some()
 }
 
 /// A precondition that isn't met.
@@ -270,7 +270,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
     let expiry = record.and_then(|r| r.expires_at);
     let held_until = match hold {
         None | Some(Hold::Suspended) => None,
-        Some(Hold::BackingOff) => o.next_attempt(),
+        Some(Hold::BackingOff) => o.next_attempt(now),
         Some(Hold::Blocked(_)) => Some(now + SAFETY_NET),
     };
     let overlap_end = record.and_then(|r| r.previous.iter().map(|p| p.revoke_at).min());
@@ -307,14 +307,16 @@ fn deletion(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan {
         return only(Step::Delete(Deletion::LetGo));
     }
     let deadline = deleted_at + o.revocation_timeout;
-    let attempted = o.status().and_then(|s| s.failed_attempts).unwrap_or_default() > 0 || o.shop == ShopState::Down;
-    match (&o.issuer, o.next_attempt()) {
+    // An issue that failed before the deletion was no attempt to revoke.
+    let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);
+    let attempted = failed_at.is_some_and(|at| at >= deleted_at) || o.shop == ShopState::Down;
+    match (&o.issuer, o.next_attempt(now)) {
         (Err(_), _) => only(Step::Delete(Deletion::GiveUp)),
         (Ok(_), _) if now >= deadline && attempted => only(Step::Delete(Deletion::GiveUp)),
-        (Ok(_), Some(at)) if now < at => {
+        (Ok(_), Some(at)) => {
             Plan { step: Step::Keep, hold: Some(Hold::BackingOff), wake_at: soonest([Some(at), Some(deadline)], now) }
         }
-        (Ok(_), _) => {
+        (Ok(_), None) => {
             Plan { step: Step::Delete(Deletion::Revoke), hold: None, wake_at: soonest([Some(deadline)], now) }
         }
     }

@@ -387,6 +387,14 @@ fn back_off() {
             Step::Repair,
             "",
         ),
+        (
+            "the clock was set back",
+            due().failed(Reason::BackingOff, 3, minutes(-300), minutes(-290)).reported(|s| {
+                s.next_attempt_time = Some(time::to_kube(now() + minutes(11)));
+            }),
+            Step::Issue(Why::Requested),
+            "",
+        ),
         ("repair needs no Shopify", failed(Reason::BackingOff).with(|o| o.drifted = true), Step::Repair, "BackingOff"),
     ]);
 }
@@ -411,6 +419,12 @@ fn deletion() {
         ("backing off", failed(minutes(5), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
         ("trying again", failed(minutes(5), minutes(1), minutes(-1)), revoke, ""),
         ("too late, and tried", failed(hours(1), minutes(1), minutes(1)), give_up, ""),
+        (
+            "too late, and only an issue was tried",
+            storefront(json!({})).deleting(hours(2)).failed(Reason::BackingOff, 1, hours(3), minutes(-150)),
+            revoke,
+            "",
+        ),
         ("too late, and never tried", gone(LISTED, json!({})).with(|o| o.revocation_timeout = minutes(1)), revoke, ""),
         (
             "too late, and the shop is down",
