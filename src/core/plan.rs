@@ -1,20 +1,18 @@
 //! The decision: what is the next step for a token, and when to look again.
 
+mod deletion;
+
 use chrono::TimeDelta;
 use kube::ResourceExt;
 
+pub use self::deletion::{Deletion, needs_finalizer, revocable};
 pub use super::observed::{Observed, ShopState};
 use super::{
-    Timestamp,
-    failure::Failure,
-    issuer::Issuer,
-    record::Record,
-    renewal, scopes,
-    secret::SecretState,
-    vocabulary::{FINALIZER, Reason},
+    Timestamp, failure::Failure, issuer::Issuer, record::Record, renewal, scopes, secret::SecretState,
+    vocabulary::Reason,
 };
 use crate::{
-    api::{ShopifyToken, SourceKind, token::CreationPolicy, token::DeletionPolicy},
+    api::{ShopifyToken, SourceKind},
     time,
 };
 
@@ -76,17 +74,6 @@ pub enum Why {
     Replaced,
 }
 
-/// How a deletion is finished.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Deletion {
-    /// Revoke at Shopify, then let go.
-    Revoke,
-    /// Nothing to revoke: let go.
-    LetGo,
-    /// What should be revoked can't be: let go with a warning.
-    GiveUp,
-}
-
 /// What stands in the way.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Hold {
@@ -103,7 +90,7 @@ pub enum Hold {
 pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let o = observed;
     if let Some(deleted_at) = &o.token.metadata.deletion_timestamp {
-        return deletion(o, time::from_kube(deleted_at), now);
+        return deletion::plan(o, time::from_kube(deleted_at), now);
     }
     if o.token.spec.suspended() {
         // Ready ends with the credential all the same.
@@ -113,26 +100,23 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     if let Some(failure) = refusal(o) {
         return Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
-    let mut steps = wanted(o, now);
-    // While attempts fail each gets its turn: an issue that can't succeed mustn't keep old tokens alive.
-    let turn = match usize::try_from(o.failed_attempts()) {
-        Ok(failed) if !o.reconcile_requested() => failed.checked_rem(steps.len()).unwrap_or_default(),
-        _ => 0,
-    };
-    steps.rotate_left(turn);
-    let mut hold = (turn > 0).then_some(Hold::BackingOff);
-    for step in steps {
-        match gate(o, step, now) {
-            None => return Plan { step, hold, wake_at: wake(o, None, now) },
-            Some(found) => hold = hold.filter(|_| found == Hold::BackingOff).or(Some(found)),
+    let mut hold = blocked(o).map(Hold::Blocked);
+    if hold.is_none() {
+        let (steps, out_of_turn) = in_turn(o, wanted(o, now));
+        hold = out_of_turn.then_some(Hold::BackingOff);
+        for step in steps {
+            match gate(o, step, now) {
+                None => return Plan { step, hold, wake_at: wake(o, None, now) },
+                // A back-off counts before all else: what it waits for mustn't be tried at once.
+                Some(Hold::BackingOff) => hold = Some(Hold::BackingOff),
+                Some(found) => hold = hold.or(Some(found)),
+            }
         }
     }
     let repairs = o.drifted && o.template.is_ok();
-    let hold = match () {
-        () if repairs && write_refused(o, now) => Some(Hold::BackingOff),
-        () => hold.or_else(|| blocked(o).map(Hold::Blocked)),
-    };
-    let step = if repairs && !write_refused(o, now) { Step::Repair } else { Step::Keep };
+    let refused = repairs && write_refused(o, now);
+    let hold = if refused { Some(Hold::BackingOff) } else { hold };
+    let step = if repairs && !refused { Step::Repair } else { Step::Keep };
     let wake_at = wake(o, hold.as_ref(), now);
     Plan { step, hold, wake_at }
 }
@@ -174,6 +158,17 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Step> {
     steps
 }
 
+/// While attempts fail each step gets its turn: an issue that can't succeed mustn't keep old tokens
+/// alive. Says whether a more urgent one is passed over.
+fn in_turn(o: &Observed, mut steps: Vec<Step>) -> (Vec<Step>, bool) {
+    let turn = match usize::try_from(o.failed_attempts()) {
+        Ok(failed) if !o.reconcile_requested() => failed.checked_rem(steps.len()).unwrap_or_default(),
+        _ => 0,
+    };
+    steps.rotate_left(turn);
+    (steps, turn > 0)
+}
+
 /// Why a credential must be issued now, if it must.
 fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
     let Some(held) = o.held() else {
@@ -201,9 +196,6 @@ fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
 
 /// What stands in the way of a step.
 fn gate(o: &Observed, step: Step, now: Timestamp) -> Option<Hold> {
-    if let Some(failure) = blocked(o) {
-        return Some(Hold::Blocked(failure));
-    }
     if let (Step::Issue(Why::Requested | Why::Interval | Why::InputsChanged | Why::ScopesMissing), Some(record)) =
         (step, o.record())
         && record.previous.len() >= MAX_PREVIOUS
@@ -290,52 +282,6 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
 
 fn soonest<const N: usize>(times: [Option<Timestamp>; N], now: Timestamp) -> Option<Timestamp> {
     times.into_iter().flatten().filter(|at| *at > now).min()
-}
-
-/// Deletion never wedges and doesn't leak.
-fn deletion(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan {
-    let only = |step| Plan { step, hold: None, wake_at: None };
-    if !o.token.finalizers().iter().any(|f| f == FINALIZER) {
-        return only(Step::Keep);
-    }
-    if !o.needed_by.is_empty() {
-        let failure = format!("kept until the tokens that need it are revoked: {}", o.needed_by.join(", "));
-        let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, failure)));
-        return Plan { step: Step::Keep, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
-    }
-    if !revocable(&o.token, o.kind) {
-        return only(Step::Delete(Deletion::LetGo));
-    }
-    let deadline = deleted_at + o.revocation_timeout;
-    // An issue that failed before the deletion was no attempt to revoke.
-    let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);
-    let attempted = failed_at.is_some_and(|at| at >= deleted_at) || o.shop == ShopState::Down;
-    match (&o.issuer, o.next_attempt(now)) {
-        (Err(_), _) => only(Step::Delete(Deletion::GiveUp)),
-        (Ok(_), _) if now >= deadline && attempted => only(Step::Delete(Deletion::GiveUp)),
-        (Ok(_), Some(at)) => {
-            Plan { step: Step::Keep, hold: Some(Hold::BackingOff), wake_at: soonest([Some(at), Some(deadline)], now) }
-        }
-        (Ok(_), None) => {
-            Plan { step: Step::Delete(Deletion::Revoke), hold: None, wake_at: soonest([Some(deadline)], now) }
-        }
-    }
-}
-
-/// Whether deleting the object revokes its credential at Shopify.
-#[must_use]
-pub fn revocable(token: &ShopifyToken, kind: SourceKind) -> bool {
-    let can = match kind {
-        SourceKind::Storefront | SourceKind::Delegate => true,
-        SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => false,
-    };
-    can && token.spec.deletion_policy() == DeletionPolicy::Revoke
-}
-
-/// Whether the object itself needs our finalizer: there is something to undo when it goes.
-#[must_use]
-pub fn needs_finalizer(token: &ShopifyToken, kind: SourceKind) -> bool {
-    revocable(token, kind) || token.spec.creation_policy() == CreationPolicy::Merge
 }
 
 #[cfg(test)]

@@ -216,6 +216,28 @@ fn rotation_and_overlap() {
             "Rotating",
         ),
         (
+            "five, one of them over, and revoking failed 1",
+            asked().recorded(|r| r.previous = all(5, minutes(-1))).failed(
+                Reason::AdminTokenNotReady,
+                1,
+                minutes(1),
+                minutes(1),
+            ),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "five, one of them over, and revoking failed 2",
+            asked().recorded(|r| r.previous = all(5, minutes(-1))).failed(
+                Reason::AdminTokenNotReady,
+                2,
+                minutes(1),
+                minutes(1),
+            ),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
             "five, and the value is lost",
             asked().recorded(|r| r.previous = all(5, hours(1))).with(|o| {
                 let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
