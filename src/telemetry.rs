@@ -71,7 +71,7 @@ where
 {
     let layer = fmt::layer().with_ansi(colours).with_writer(writer);
     match format {
-        Format::Json => layer.json().flatten_event(true).boxed(),
+        Format::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
         Format::Text => layer.boxed(),
     }
 }

@@ -106,7 +106,10 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
         hold = out_of_turn.then_some(Hold::BackingOff);
         for step in steps {
             match gate(o, step, now) {
-                None => return Plan { step, hold, wake_at: wake(o, None, now) },
+                // Should the step change nothing, no watch brings the object back.
+                None => {
+                    return Plan { step, hold, wake_at: soonest([wake(o, None, now), Some(now + SAFETY_NET)], now) };
+                }
                 // A back-off counts before all else: what it waits for mustn't be tried at once.
                 Some(Hold::BackingOff) => hold = Some(Hold::BackingOff),
                 Some(found) => hold = hold.or(Some(found)),
