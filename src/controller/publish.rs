@@ -108,6 +108,10 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<(), 
     use crate::api::token::{CreationPolicy, DeletionPolicy};
     let Some(held) = observed.held() else { return Ok(()) };
     let spec = &observed.token.spec;
+    if held.frozen.is_some() && spec.creation_policy() == CreationPolicy::Merge {
+        // Nobody can take a key out of an immutable Secret.
+        return Ok(());
+    }
     let left = match (spec.deletion_policy(), spec.creation_policy()) {
         (DeletionPolicy::Revoke, CreationPolicy::Merge) => secret::withdrawn(&held.live),
         (DeletionPolicy::Retain, _) | (DeletionPolicy::Revoke, CreationPolicy::Orphan) => {

@@ -71,6 +71,12 @@ impl Observed {
         }
     }
 
+    /// Why our Secret can't be written, if it can't.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&Failure> {
+        self.held()?.frozen.as_ref()
+    }
+
     /// What was issued.
     #[must_use]
     pub fn record(&self) -> Option<&Record> {

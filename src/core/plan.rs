@@ -116,7 +116,7 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
             }
         }
     }
-    let repairs = o.drifted && o.template.is_ok();
+    let repairs = o.drifted && o.template.is_ok() && o.frozen().is_none();
     let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
     let step = if repairs && !refused { Step::Repair } else { Step::Keep };
@@ -217,7 +217,7 @@ fn write_refused(o: &Observed, now: Timestamp) -> bool {
 
 /// A precondition that isn't met.
 fn blocked(o: &Observed) -> Option<Failure> {
-    o.template.as_ref().err().or(o.issuer.as_ref().err()).cloned()
+    o.frozen().or(o.template.as_ref().err()).or(o.issuer.as_ref().err()).cloned()
 }
 
 /// When a credential is renewed or rotated by the clock.

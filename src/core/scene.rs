@@ -130,7 +130,7 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
     let live = published(token, kind, record);
     let record = Record::parse(live.annotations());
     let value = Some(secret_string("canary"));
-    SecretState::Ours(Box::new(Held { record, value, previous: None, edited: false, live }))
+    SecretState::Ours(Box::new(Held { record, value, previous: None, edited: false, frozen: None, live }))
 }
 
 /// What a kind is issued with.

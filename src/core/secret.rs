@@ -47,6 +47,8 @@ pub struct Held {
     pub previous: Option<SecretString>,
     /// Whether somebody has edited our data.
     pub edited: bool,
+    /// Why it can't be written, if it can't.
+    pub frozen: Option<Failure>,
 }
 
 impl std::fmt::Debug for SecretState {
@@ -102,7 +104,7 @@ pub fn classify(token: &ShopifyToken, live: Option<Secret>) -> SecretState {
         }
         (_, None) if !mine => {
             return match policy {
-                CreationPolicy::Merge if live.immutable == Some(true) => immutable(token),
+                CreationPolicy::Merge if live.immutable == Some(true) => SecretState::Refused(immutable(token)),
                 CreationPolicy::Merge => SecretState::Mergeable(Box::new(live)),
                 CreationPolicy::Owner | CreationPolicy::Orphan => {
                     let maker =
@@ -113,26 +115,32 @@ pub fn classify(token: &ShopifyToken, live: Option<Secret>) -> SecretState {
         }
         _ => {}
     }
-    if live.immutable == Some(true) {
-        return immutable(token);
-    }
-    let (is, wanted) = (live.type_.as_deref().unwrap_or(OPAQUE), wanted_type(token));
-    if policy != CreationPolicy::Merge && is != wanted {
-        return SecretState::Refused(Failure::new(
-            Reason::SecretConflict,
-            format!(
-                "Secret {:?} has type {is:?}, which Kubernetes can't change to {wanted:?}; delete the Secret and it is written again, or set spec.secret.template.type to {is:?}",
-                token.secret_name()
-            ),
-        ));
-    }
     SecretState::Ours(Box::new(Held {
         record: Record::parse(live.annotations()),
         value: None,
         previous: None,
         edited: false,
+        frozen: frozen(token, &live),
         live,
     }))
+}
+
+/// Why a Secret of ours can't be written, if it can't: what it holds goes on working all the same.
+fn frozen(token: &ShopifyToken, live: &Secret) -> Option<Failure> {
+    if live.immutable == Some(true) {
+        return Some(immutable(token));
+    }
+    let (is, wanted) = (live.type_.as_deref().unwrap_or(OPAQUE), wanted_type(token));
+    let retyped = token.spec.creation_policy() != CreationPolicy::Merge && is != wanted;
+    retyped.then(|| {
+        Failure::new(
+            Reason::SecretConflict,
+            format!(
+                "Secret {:?} has type {is:?}, which Kubernetes can't change to {wanted:?}; delete the Secret and it is written again, or set spec.secret.template.type to {is:?}",
+                token.secret_name()
+            ),
+        )
+    })
 }
 
 fn conflict(token: &ShopifyToken, what: &str) -> SecretState {
@@ -145,14 +153,14 @@ fn conflict(token: &ShopifyToken, what: &str) -> SecretState {
     ))
 }
 
-fn immutable(token: &ShopifyToken) -> SecretState {
-    SecretState::Refused(Failure::new(
+fn immutable(token: &ShopifyToken) -> Failure {
+    Failure::new(
         Reason::SecretConflict,
         format!(
             "Secret {:?} is immutable: true and can't be written; delete it, or choose another spec.secret.name",
             token.secret_name()
         ),
-    ))
+    )
 }
 
 fn is_token(owner: &OwnerReference) -> bool {
@@ -305,7 +313,14 @@ mod tests {
         .unwrap();
         assert!(format!("{live:?}").contains("99, 97, 110, 97, 114, 121"), "what is looked for");
         let value = Some(SecretString::from("canary"));
-        let held = Held { live: live.clone(), record: None, value: value.clone(), previous: value, edited: false };
+        let held = Held {
+            live: live.clone(),
+            record: None,
+            value: value.clone(),
+            previous: value,
+            edited: false,
+            frozen: None,
+        };
         for state in [SecretState::Mergeable(Box::new(live)), SecretState::Ours(Box::new(held))] {
             let text = format!("{state:?}");
             assert!(!text.contains("canary") && !text.contains("99, 97"), "{text}");

@@ -42,6 +42,14 @@ fn assert_all(cases: Vec<Case>) {
     }
 }
 
+/// The same with a Secret that can't be written.
+fn frozen(o: Observed) -> Observed {
+    o.with(|o| {
+        let SecretState::Ours(held) = &mut o.secret else { panic!("there is no Secret to freeze") };
+        held.frozen = Some(Failure::new(Reason::SecretConflict, "immutable"));
+    })
+}
+
 fn failing(reason: Reason) -> impl FnOnce(&mut Observed) {
     move |o| o.issuer = Err(Failure::new(reason, "missing"))
 }
@@ -196,6 +204,13 @@ fn preconditions() {
             Step::Keep,
             "InvalidTemplate",
         ),
+        (
+            "a Secret of ours that can't be written, and is due",
+            frozen(app().recorded(|r| r.inputs = "others".into())),
+            Step::Keep,
+            "SecretConflict",
+        ),
+        ("nor is it repaired", frozen(app().with(|o| o.drifted = true)), Step::Keep, "SecretConflict"),
     ]);
 }
 
