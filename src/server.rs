@@ -117,7 +117,7 @@ async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
 
 /// Serves until `stop` is cancelled, then lets requests that are under way finish.
 ///
-/// Clients that are slow or silent are cut off: at most [`CONNECTIONS`] at a time, each bounded in time.
+/// Clients that are slow or silent are cut off: at most 256 at a time, each bounded in time.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();

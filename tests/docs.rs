@@ -3,7 +3,6 @@
 //! `make docs` writes those anew: `UPDATE_DOCS=1 cargo test --test docs`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
-#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::{env, fs, path::Path, time::Duration};
 
