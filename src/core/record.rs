@@ -147,7 +147,7 @@ impl Record {
             },
             handled_trigger: get(HANDLED_TRIGGER).map(str::to_owned),
             handled_rotate_at: get(HANDLED_ROTATE_AT).map(str::to_owned),
-            fields: serde_json::from_str(get(FIELDS)?).ok()?,
+            fields: Fields::parse(annotations)?,
         })
     }
 }
@@ -158,6 +158,14 @@ impl Holder {
     pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
         let (name, uid) = annotations.get(&format!("{PREFIX}{TOKEN}"))?.split_once('/')?;
         Some(Self { name: name.to_owned(), uid: uid.to_owned() })
+    }
+}
+
+impl Fields {
+    /// What of the Secret is ours, even when the rest of the record is damaged.
+    #[must_use]
+    pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        serde_json::from_str(annotations.get(&format!("{PREFIX}{FIELDS}"))?).ok()
     }
 }
 

@@ -1,0 +1,270 @@
+use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    api::SourceKind,
+    core::{
+        record::Previous,
+        scene::{data, foreign, id, now, published, record, token},
+    },
+};
+
+const KIND: SourceKind = SourceKind::ClientCredentials;
+
+fn merge() -> Value {
+    json!({"secret": {"creationPolicy": "Merge"}})
+}
+
+fn orphan() -> Value {
+    json!({"secret": {"creationPolicy": "Orphan"}})
+}
+
+/// Our Secret under these policies.
+fn ours(fields: &Value) -> Secret {
+    published(&token(KIND, fields), KIND, &record(KIND))
+}
+
+fn owner(api: &str, kind: &str, name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: api.into(),
+        kind: kind.into(),
+        name: name.into(),
+        uid: uid.into(),
+        controller: Some(true),
+        ..OwnerReference::default()
+    }
+}
+
+fn with(mut secret: Secret, change: impl FnOnce(&mut Secret)) -> Secret {
+    change(&mut secret);
+    secret
+}
+
+fn owned_by(secret: Secret, owner: OwnerReference) -> Secret {
+    with(secret, |s| s.metadata.owner_references = Some(vec![owner]))
+}
+
+fn annotated(secret: Secret, name: &str, value: &str) -> Secret {
+    with(secret, |s| {
+        s.annotations_mut().insert(name.into(), value.into());
+    })
+}
+
+fn state(state: &SecretState) -> &'static str {
+    match state {
+        SecretState::Absent => "Absent",
+        SecretState::Mergeable(_) => "Mergeable",
+        SecretState::Ours(held) if held.frozen.is_some() => "frozen",
+        SecretState::Ours(_) => "Ours",
+        SecretState::Collected => "Collected",
+        SecretState::Refused(failure) => failure.reason.as_str(),
+    }
+}
+
+#[test]
+fn whose_secret_is_it() {
+    const GROUP: &str = "tokens.shopify-operator.dev/v1alpha1";
+    let plain = json!({});
+    let typed = json!({"secret": {"template": {"type": "example.com/token"}}});
+    let (external, predecessor, other) = (
+        owner("external-secrets.io/v1", "ExternalSecret", "web", "e1"),
+        owner(GROUP, "ShopifyToken", "web", "old"),
+        owner(GROUP, "ShopifyToken", "other", "o1"),
+    );
+    let helms = with(foreign(), |s| {
+        s.labels_mut().insert(MANAGED_BY.into(), "Helm".into());
+    });
+    let others = annotated(foreign(), "tokens.shopify-operator.dev/token", "other/o1");
+    let restored = with(annotated(ours(&plain), "tokens.shopify-operator.dev/token", "web/before"), |s| {
+        s.metadata.owner_references = None
+    });
+    let frozen = |secret| with(secret, |s| s.immutable = Some(true));
+    let cases = [
+        ("none", &plain, None, "Absent"),
+        ("none, Orphan", &orphan(), None, "Absent"),
+        ("none to merge into", &merge(), None, "CredentialsMissing"),
+        ("there before", &plain, Some(foreign()), "SecretConflict"),
+        ("there before, Orphan", &orphan(), Some(foreign()), "SecretConflict"),
+        ("there before, Merge", &merge(), Some(foreign()), "Mergeable"),
+        ("Helm's", &plain, Some(helms.clone()), "SecretConflict"),
+        ("Helm's, Merge", &merge(), Some(helms), "Mergeable"),
+        ("another controller's", &plain, Some(owned_by(foreign(), external.clone())), "SecretConflict"),
+        ("another controller's, Merge", &merge(), Some(owned_by(foreign(), external.clone())), "Mergeable"),
+        ("ours, taken over by another controller", &plain, Some(owned_by(ours(&plain), external)), "SecretConflict"),
+        ("another token's", &plain, Some(others.clone()), "SecretConflict"),
+        ("another token's, Merge", &merge(), Some(others), "SecretConflict"),
+        ("another token's, Owner", &plain, Some(owned_by(foreign(), other.clone())), "SecretConflict"),
+        ("another token's, without its record, Merge", &merge(), Some(owned_by(foreign(), other)), "Mergeable"),
+        ("a predecessor's", &plain, Some(owned_by(ours(&plain), predecessor.clone())), "Collected"),
+        ("a predecessor's, Merge", &merge(), Some(owned_by(ours(&plain), predecessor)), "Collected"),
+        ("a predecessor's that stayed", &plain, Some(restored), "Ours"),
+        ("ours", &plain, Some(ours(&plain)), "Ours"),
+        ("ours, Orphan", &orphan(), Some(ours(&orphan())), "Ours"),
+        ("ours, Merge", &merge(), Some(ours(&merge())), "Ours"),
+        ("ours, by its owner alone", &plain, Some(with(ours(&plain), |s| s.metadata.annotations = None)), "Ours"),
+        ("ours, immutable", &plain, Some(frozen(ours(&plain))), "frozen"),
+        ("ours, Merge, immutable", &merge(), Some(frozen(ours(&merge()))), "frozen"),
+        ("to merge into, immutable", &merge(), Some(frozen(foreign())), "SecretConflict"),
+        ("ours, of another type", &typed, Some(ours(&plain)), "frozen"),
+        ("ours, of its own type", &typed, Some(ours(&typed)), "Ours"),
+        (
+            "to merge into, of another type",
+            &merge(),
+            Some(with(foreign(), |s| s.type_ = Some("x/y".into()))),
+            "Mergeable",
+        ),
+    ];
+    for (name, fields, live, expected) in cases {
+        assert_eq!(state(&classify(&token(KIND, fields), live)), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_conflict_names_the_way_out_and_no_value() {
+    let SecretState::Refused(failure) = classify(&token(KIND, &json!({})), Some(foreign())) else { panic!() };
+    assert!(failure.message.contains("creationPolicy: Merge"), "{}", failure.message);
+    assert!(!failure.message.contains("kept"), "{}", failure.message);
+    let SecretState::Ours(held) = classify(&token(KIND, &json!({})), Some(ours(&json!({})))) else { panic!() };
+    assert!(!format!("{held:?}").contains("canary"));
+}
+
+#[test]
+fn debug_prints_nothing_that_is_in_a_secret() {
+    let live: Secret = serde_json::from_value(json!({
+        "metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "canary"}},
+        "data": {"access_token": "Y2FuYXJ5"},
+    }))
+    .unwrap();
+    assert!(format!("{live:?}").contains("99, 97, 110, 97, 114, 121"), "what is looked for");
+    let value = Some(SecretString::from("canary"));
+    let held =
+        Held { live: live.clone(), record: None, value: value.clone(), previous: value, edited: false, frozen: None };
+    for state in [SecretState::Mergeable(Box::new(live)), SecretState::Ours(Box::new(held))] {
+        let text = format!("{state:?}");
+        assert!(!text.contains("canary") && !text.contains("99, 97"), "{text}");
+    }
+}
+
+#[test]
+fn what_the_template_no_longer_names_is_taken_out() {
+    let named = json!({"secret": {"preset": "Node", "template": {
+        "data": {"ENV": "{{ access_token }}"}, "metadata": {"labels": {"team": "web"}, "annotations": {"note": "x"}},
+    }}});
+    let theirs = with(ours(&named), |s| {
+        s.labels_mut().insert("theirs".into(), "l".into());
+        s.annotations_mut().insert("theirs".into(), "a".into());
+        s.data.get_or_insert_default().insert("theirs".into(), ByteString(b"d".to_vec()));
+    });
+    let plain = token(KIND, &json!({}));
+    let now_ours = desired(&plain, Some(&theirs), record(KIND), data(&plain, KIND, &record(KIND), "canary", None));
+    let keys: Vec<&String> = now_ours.data.as_ref().unwrap().keys().collect();
+    assert_eq!(keys, ["access_token", "api_version", "expires_at", "scopes", "shop_domain", "theirs"]);
+    assert_eq!(now_ours.labels().keys().collect::<Vec<_>>(), [MANAGED_BY, "theirs"]);
+    assert!(now_ours.annotations().contains_key("theirs") && !now_ours.annotations().contains_key("note"));
+    assert_eq!(now_ours.metadata.resource_version.as_deref(), Some("7"), "a compare-and-swap");
+}
+
+#[test]
+fn merge_leaves_behind_what_it_found() {
+    let asked = json!({"secret": {"creationPolicy": "Merge", "template": {"metadata": {"labels": {"team": "web"}}}}});
+    let token = token(KIND, &asked);
+    let merged = desired(&token, Some(&foreign()), record(KIND), data(&token, KIND, &record(KIND), "canary", None));
+    assert!(merged.data.as_ref().unwrap().contains_key("access_token") && merged.owner_references().is_empty());
+    assert!(!merged.labels().contains_key(MANAGED_BY), "somebody else made it");
+    assert_eq!(withdrawn(&merged), foreign());
+    for damaged in ["revision", "issued-at", "previous"] {
+        let merged = annotated(merged.clone(), &format!("tokens.shopify-operator.dev/{damaged}"), "?");
+        assert_eq!(withdrawn(&merged), foreign(), "{damaged}");
+    }
+}
+
+#[test]
+fn owners_follow_the_policies() {
+    let owners = |fields: &Value, live: Option<&Secret>| {
+        let token = token(KIND, fields);
+        let new = desired(&token, live, record(KIND), data(&token, KIND, &record(KIND), "canary", None));
+        new.owner_references().len()
+    };
+    let plain = ours(&json!({}));
+    for (fields, expected) in [(json!({}), 1), (orphan(), 0), (merge(), 0), (json!({"deletionPolicy": "Retain"}), 0)] {
+        assert_eq!(owners(&fields, None), expected, "{fields}");
+        assert_eq!(owners(&fields, Some(&plain)), expected, "{fields}, changed from Owner");
+    }
+    let left = disowned(&token(KIND, &json!({})), &plain);
+    assert!(left.owner_references().is_empty() && left.data == plain.data);
+}
+
+#[test]
+fn an_edit_is_told_from_a_loss() {
+    let token = token(KIND, &json!({}));
+    let look = |change: fn(&mut Data)| {
+        let live = with(ours(&json!({})), |s| change(s.data.as_mut().unwrap()));
+        let SecretState::Ours(mut held) = classify(&token, Some(live)) else { panic!() };
+        let record = held.record.clone().unwrap();
+        held.read(|value, _| Some(data(&token, KIND, &record, secrecy::ExposeSecret::expose_secret(value), None)));
+        (held.edited, held.value.is_some())
+    };
+    assert_eq!(look(|_| {}), (false, true), "whole");
+    assert_eq!(look(|d| drop(d.insert("theirs".into(), ByteString(vec![])))), (false, true), "a key that isn't ours");
+    assert_eq!(look(|d| drop(d.remove("scopes"))), (true, true), "the rest can be restored");
+    assert_eq!(look(|d| drop(d.insert("access_token".into(), ByteString(b"x".to_vec())))), (true, false));
+    assert_eq!(look(|d| drop(d.insert("access_token".into(), ByteString(vec![0xff])))), (true, false));
+    assert_eq!(look(|d| drop(d.remove("access_token"))), (true, false));
+    assert_eq!(look(Data::clear), (true, false));
+}
+
+fn names() -> impl Strategy<Value = BTreeMap<String, String>> {
+    prop::collection::btree_map("[a-c]", "[a-z]{0,3}", 0..3)
+}
+
+prop_compose! {
+    fn fields()(
+        policy in prop::sample::select(vec!["Owner", "Orphan", "Merge"]),
+        retain in any::<bool>(),
+        (labels, annotations, data) in (names(), names(), names()),
+    ) -> Value {
+        json!({
+            "deletionPolicy": if retain { "Retain" } else { "Revoke" },
+            "secret": {"creationPolicy": policy, "template": {
+                "data": data, "metadata": {"labels": labels, "annotations": annotations},
+            }},
+        })
+    }
+}
+
+proptest! {
+    /// Written once it stays as it is; whatever was ours before and isn't any more is gone; what is theirs stays.
+    #[test]
+    fn writing_comes_to_rest((before, after) in (fields(), fields()), kept in "[d-f]", overlap in any::<bool>()) {
+        let (before, after) = (token(KIND, &before), token(KIND, &after));
+        let mut record = record(KIND);
+        if overlap {
+            record.previous.push(Previous { id: id(1), revoke_at: now(), admin: None });
+        }
+        let old = overlap.then_some("older");
+        let theirs = with(foreign(), |s| {
+            s.labels_mut().insert(kept.clone(), "l".into());
+            s.annotations_mut().insert(kept.clone(), "a".into());
+            s.data.get_or_insert_default().insert(kept.clone(), ByteString(b"d".to_vec()));
+        });
+        let first = desired(&before, Some(&theirs), record.clone(), data(&before, KIND, &record, "canary", old));
+        let new = data(&after, KIND, &record, "canary", old);
+        let second = desired(&after, Some(&first), record.clone(), new.clone());
+        let third = desired(&after, Some(&second), Record::parse(second.annotations()).unwrap(), new.clone());
+        prop_assert!(!differs(&second, &third));
+        prop_assert_eq!(&third, &second);
+
+        let afresh = desired(&after, Some(&theirs), record.clone(), new);
+        prop_assert_eq!(&afresh, &second, "the way there leaves no trace");
+        prop_assert_eq!(&second.labels()[&kept], "l");
+        prop_assert_eq!(&second.data.as_ref().unwrap()[&kept].0, b"d");
+        let left = disowned(&after, &withdrawn(&second));
+        prop_assert_eq!(left, theirs);
+
+        let read = Record::parse(second.annotations()).unwrap();
+        let written = Record { content: read.content.clone(), fields: read.fields.clone(), ..record };
+        prop_assert_eq!(read, written, "the record and the Secret are one");
+    }
+}
