@@ -129,7 +129,7 @@ fn refusal(o: &Observed) -> Option<Failure> {
     match &o.secret {
         SecretState::Refused(failure) => Some(failure.clone()),
         SecretState::Collected => Some(Failure::new(
-            Reason::Pending,
+            Reason::Issuing,
             format!(
                 "waiting for the garbage collector to remove Secret {:?} of the deleted ShopifyToken of this name",
                 o.token.secret_name()

@@ -152,21 +152,26 @@ fn all_conditions(
         Obstacle::AsBefore => obstacle_of(before),
     };
     let valid = token_valid(s, before, same_credential);
-    let (ready, reason, message) = readiness(s, obstacle.as_ref(), valid.0 == "False", now);
+    let (ready, mut reason, mut message) = readiness(s, valid.0 == "False", now);
+    let obstacle = match obstacle {
+        None if !ready && s.obstacle != Obstacle::Suspended => {
+            Some((Reason::Issuing, "a credential is about to be issued".to_owned()))
+        }
+        obstacle => obstacle,
+    };
+    if let Some((why, text)) = obstacle.as_ref().filter(|_| !ready) {
+        if reason == Reason::Pending && *why != Reason::Issuing {
+            (reason, message) = (*why, text.clone());
+        } else {
+            message = format!("{message}; {text}");
+        }
+    }
     conditions.set(conditions::READY, if ready { "True" } else { "False" }, reason.as_str(), &message);
     match &obstacle {
         Some((reason, message)) if reason.class() == Class::Stalled => {
             conditions.set(conditions::STALLED, "True", reason.as_str(), message);
         }
         Some((reason, message)) => conditions.set(conditions::RECONCILING, "True", reason.as_str(), message),
-        None if !ready && !matches!(s.obstacle, Obstacle::Suspended) => {
-            conditions.set(
-                conditions::RECONCILING,
-                "True",
-                Reason::Issuing.as_str(),
-                "a credential is about to be issued",
-            );
-        }
         None => {}
     }
     conditions.set(conditions::TOKEN_VALID, valid.0, valid.1, valid.2);
@@ -182,13 +187,8 @@ fn all_conditions(
 }
 
 /// Whether the credential that applications hold now works, and why not.
-fn readiness(
-    s: &Snapshot<'_>,
-    obstacle: Option<&(Reason, String)>,
-    rejected: bool,
-    now: Timestamp,
-) -> (bool, Reason, String) {
-    let (mut reason, mut message) = match s.record {
+fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason, String) {
+    let (reason, message) = match s.record {
         Some(record) if s.intact => match record.expires_at {
             Some(at) if at <= now => (Reason::TokenExpired, format!("expired at {}", time::print(at))),
             _ if rejected => (Reason::TokenRejected, "Shopify refuses the credential in the Secret".to_owned()),
@@ -201,12 +201,6 @@ fn readiness(
         Some(_) => (Reason::Pending, "the credential in the Secret was edited and is being restored".to_owned()),
         None => (Reason::Pending, "no credential has been published yet".to_owned()),
     };
-    if let Some((why, text)) = obstacle {
-        message = format!("{message}; {text}");
-        if reason == Reason::Pending {
-            (reason, message) = (*why, text.clone());
-        }
-    }
     (false, reason, message)
 }
 
@@ -289,3 +283,6 @@ fn obstacle_of(status: &ShopifyTokenStatus) -> Option<(Reason, String)> {
 pub fn obstacle(status: &ShopifyTokenStatus) -> Option<Reason> {
     obstacle_of(status).map(|(reason, _)| reason)
 }
+
+#[cfg(test)]
+mod tests;

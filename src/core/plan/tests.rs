@@ -171,7 +171,7 @@ fn some_may_have_no_secret_at_all() {
             "SecretConflict",
         ),
         ("a rival for what is ours already", app().with(rival), Step::Keep, ""),
-        ("a predecessor's Secret", app().with(|o| o.secret = SecretState::Collected), Step::Keep, "Pending"),
+        ("a predecessor's Secret", app().with(|o| o.secret = SecretState::Collected), Step::Keep, "Issuing"),
     ]);
 }
 

@@ -1,0 +1,169 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::core::{
+    plan::Observed,
+    scene::{dice, healthy, hours, minutes, now, snapshot, status},
+};
+
+const KIND: SourceKind = SourceKind::ClientCredentials;
+
+fn app() -> Observed {
+    healthy(KIND, json!({}))
+}
+
+fn fresh() -> Observed {
+    app().without_secret().with(|o| o.token.status = None)
+}
+
+fn expired() -> Observed {
+    app().recorded(|r| r.expires_at = Some(now()))
+}
+
+/// `Type=Status/Reason` of each condition but TokenValid, in order.
+fn told(status: &ShopifyTokenStatus) -> String {
+    let shown = status.conditions.iter().filter(|c| c.type_ != conditions::TOKEN_VALID);
+    shown.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect::<Vec<_>>().join(" ")
+}
+
+fn valid(status: &ShopifyTokenStatus) -> &str {
+    find(&status.conditions, conditions::TOKEN_VALID).map_or("", |c| &c.reason)
+}
+
+#[test]
+fn the_conditions_of_every_phase() {
+    let failure = |reason| Failure::new(reason, "do this");
+    let (heals, stalls) = (failure(Reason::BackingOff), failure(Reason::AppNotInstalled));
+    let cases = [
+        ("healthy", app(), Obstacle::None, "Ready=True/Issued"),
+        ("about to be issued", fresh(), Obstacle::None, "Ready=False/Pending Reconciling=True/Issuing"),
+        (
+            "a first issue fails",
+            fresh(),
+            Obstacle::Failure(&heals),
+            "Ready=False/BackingOff Reconciling=True/BackingOff",
+        ),
+        (
+            "a person must act",
+            fresh(),
+            Obstacle::Failure(&stalls),
+            "Ready=False/AppNotInstalled Stalled=True/AppNotInstalled",
+        ),
+        ("a renewal fails", app(), Obstacle::Failure(&heals), "Ready=True/Issued Reconciling=True/BackingOff"),
+        (
+            "a renewal fails for good",
+            app(),
+            Obstacle::Failure(&stalls),
+            "Ready=True/Issued Stalled=True/AppNotInstalled",
+        ),
+        ("expired", expired(), Obstacle::Failure(&heals), "Ready=False/TokenExpired Reconciling=True/BackingOff"),
+        (
+            "expired, with nothing in the way",
+            expired(),
+            Obstacle::None,
+            "Ready=False/TokenExpired Reconciling=True/Issuing",
+        ),
+        ("suspended", app(), Obstacle::Suspended, "Ready=True/Issued Suspended=True/Suspended"),
+        (
+            "suspended before the first issue",
+            fresh(),
+            Obstacle::Suspended,
+            "Ready=False/Pending Suspended=True/Suspended",
+        ),
+        ("suspended and expired", expired(), Obstacle::Suspended, "Ready=False/TokenExpired Suspended=True/Suspended"),
+    ];
+    for (name, o, obstacle, expected) in cases {
+        assert_eq!(told(&status(&o, obstacle, Validity::NotAsked, Attempts::None)), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_stood_in_the_way_still_does() {
+    let failed = app().failed(Reason::LimitReached, 2, minutes(1), minutes(1));
+    let before = failed.token.status.clone().unwrap();
+    let after = status(&failed, Obstacle::AsBefore, Validity::NotAsked, Attempts::AsBefore);
+    assert_eq!(after, before);
+    assert_eq!((after.failed_attempts, obstacle(&after)), (Some(2), Some(Reason::LimitReached)));
+    let over = status(&failed, Obstacle::None, Validity::NotAsked, Attempts::None);
+    assert_eq!((over.failed_attempts, over.next_attempt_time.clone(), obstacle(&over)), (None, None, None));
+}
+
+#[test]
+fn what_shopify_said_holds_for_the_credential_it_was_said_of() {
+    let say = |o: &Observed, validity| status(o, Obstacle::None, validity, Attempts::None);
+    assert_eq!(valid(&say(&app(), Validity::NotAsked)), "Verified", "as before");
+    let rejected = app().with(|o| o.token.status = Some(say(o, Validity::Rejected)));
+    let told_so = say(&rejected, Validity::NotAsked);
+    assert!(is_rejected(&told_so) && told(&told_so).starts_with("Ready=False/TokenRejected"));
+    let replaced = rejected.recorded(|r| r.revision = 4);
+    let unknown = say(&replaced, Validity::NotAsked);
+    assert_eq!((valid(&unknown), is_ready(&unknown)), ("NotChecked", true));
+    assert_eq!(unknown.last_verified_time, None);
+    assert_eq!(valid(&say(&fresh(), Validity::Unreachable)), "NotChecked", "there is nothing to ask of");
+}
+
+#[test]
+fn echoes_and_counts() {
+    let asked = app().annotated(REQUESTED_AT, "today");
+    let say = |o: &Observed, obstacle| status(o, obstacle, Validity::NotAsked, Attempts::None);
+    assert_eq!(say(&asked, Obstacle::None).last_handled_reconcile_at.as_deref(), Some("today"));
+    assert_eq!(say(&asked, Obstacle::Suspended).last_handled_reconcile_at, None, "nothing was done");
+    let lost = say(&app().without_secret(), Obstacle::None);
+    assert_eq!((lost.revision, lost.secret.unwrap().revision), (Some(3), None), "the count goes on");
+    let edited = app().with(|o| o.token.metadata.generation = Some(2));
+    let seen = say(&edited, Obstacle::None);
+    assert!(seen.observed_generation == 2 && seen.conditions.iter().all(|c| c.observed_generation == Some(2)));
+}
+
+#[test]
+fn a_transition_is_when_the_status_changes() {
+    let (before, later) = (app(), now() + hours(1));
+    let failure = Failure::new(Reason::BackingOff, "x");
+    let at = |s: &ShopifyTokenStatus, type_: &str| find(&s.conditions, type_).unwrap().last_transition_time.clone();
+    let then = project(&snapshot(&before, Obstacle::Failure(&failure), Validity::Unreachable, Attempts::None), later);
+    assert_eq!(at(&then, conditions::READY), time::to_kube(now()), "still True");
+    assert_eq!(at(&then, conditions::RECONCILING), time::to_kube(later));
+    assert_eq!(at(&then, conditions::TOKEN_VALID), time::to_kube(later), "True to Unknown");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What pipelines rely on, whatever was observed before, whatever happened now.
+    #[test]
+    fn whatever_happens(mut dice in dice()) {
+        let o = dice.observed();
+        let failure = dice.failure();
+        let obstacle = dice.obstacle(&failure);
+        let (validity, attempts) = (dice.validity(), dice.attempts());
+        let once = project(&snapshot(&o, obstacle.clone(), validity, attempts.clone()), now());
+
+        let again = o.clone().with(|o| o.token.status = Some(once.clone()));
+        let twice = project(&snapshot(&again, obstacle.clone(), validity, attempts.clone()), now() + minutes(0));
+        prop_assert_eq!(&twice, &once, "projecting twice changes nothing");
+        let as_before = project(&snapshot(&again, obstacle.clone(), Validity::NotAsked, Attempts::AsBefore), now());
+        if validity != Validity::Rejected && o.record().is_some() {
+            prop_assert_eq!(&as_before.conditions, &once.conditions, "nor does looking again");
+        }
+
+        let is = |type_: &str| find(&once.conditions, type_).is_some_and(|c| c.status == "True");
+        prop_assert!(!(is(conditions::STALLED) && is(conditions::RECONCILING)));
+        let types: std::collections::BTreeSet<_> = once.conditions.iter().map(|c| &c.type_).collect();
+        prop_assert_eq!(types.len(), once.conditions.len());
+        for c in &once.conditions {
+            let always = c.type_ == conditions::READY || c.type_ == conditions::TOKEN_VALID;
+            prop_assert!(always || c.status == "True", "{c:?}");
+            prop_assert!(c.reason.chars().all(char::is_alphanumeric) && !c.message.is_empty(), "{c:?}");
+        }
+        let alive = o.record().is_some_and(|r| r.expires_at.is_none_or(|at| at > now()));
+        if is(conditions::READY) {
+            prop_assert!(alive && o.value().is_some() && !is_rejected(&once));
+        } else if obstacle != Obstacle::Suspended {
+            prop_assert!(is(conditions::STALLED) || is(conditions::RECONCILING), "kstatus has something to go by");
+        }
+        prop_assert_eq!(once.observed_generation, o.token.metadata.generation.unwrap_or_default());
+        let printed = format!("{once:?}");
+        prop_assert!(!printed.contains("canary"));
+    }
+}
