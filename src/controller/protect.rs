@@ -28,6 +28,7 @@ pub(super) struct Protected {
     kind: Kind,
     namespace: String,
     name: String,
+    uid: Option<String>,
     has: bool,
     deleting: bool,
 }
@@ -45,6 +46,7 @@ impl Protected {
             kind,
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
+            uid: object.uid(),
             has: has_finalizer(object),
             deleting: object.meta().deletion_timestamp.is_some(),
         }
@@ -74,15 +76,22 @@ impl Protected {
         !self.has && !self.deleting
     }
 
-    /// Puts the finalizer on.
+    /// Whether it is this object.
+    #[must_use]
+    pub(super) fn is(&self, object: &ShopifyToken) -> bool {
+        matches!(self.kind, Kind::Token) && self.uid == object.uid()
+    }
+
+    /// Puts the finalizer on. Says whether it is on: not if the object goes, or another one has its name.
     ///
     /// # Errors
     /// Of Kubernetes, a conflict among them.
-    pub(super) async fn protect(&self, context: &Context) -> Result<(), kube::Error> {
+    pub(super) async fn protect(&self, context: &Context) -> Result<bool, kube::Error> {
+        let uid = self.uid.as_deref();
         match self.kind {
-            Kind::Token => set::<ShopifyToken>(context, &self.namespace, &self.name, true).await,
-            Kind::App => set::<ShopifyApp>(context, &self.namespace, &self.name, true).await,
-            Kind::Secret => set::<Secret>(context, &self.namespace, &self.name, true).await,
+            Kind::Token => set::<ShopifyToken>(context, &self.namespace, &self.name, uid, true).await,
+            Kind::App => set::<ShopifyApp>(context, &self.namespace, &self.name, uid, true).await,
+            Kind::Secret => set::<Secret>(context, &self.namespace, &self.name, uid, true).await,
         }
     }
 }
@@ -92,15 +101,27 @@ pub(super) fn has_finalizer<K: ResourceExt>(object: &K) -> bool {
     object.finalizers().iter().any(|f| f == FINALIZER)
 }
 
-/// Puts the finalizer on, or takes it off, on top of the version just read.
-async fn set<K>(context: &Context, namespace: &str, name: &str, on: bool) -> Result<(), kube::Error>
+/// Puts the finalizer on, or takes it off, on top of the version just read. Says whether that is how it is.
+async fn set<K>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    uid: Option<&str>,
+    on: bool,
+) -> Result<bool, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let metadata: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), namespace);
-    let Some(object) = found(metadata.get(name).await)? else { return Ok(()) };
-    if has_finalizer(&object) == on || (on && object.metadata.deletion_timestamp.is_some()) {
-        return Ok(());
+    let Some(object) = found(metadata.get(name).await)? else { return Ok(!on) };
+    if uid.is_some() && object.metadata.uid.as_deref() != uid {
+        return Ok(!on);
+    }
+    if has_finalizer(&object) == on {
+        return Ok(true);
+    }
+    if on && object.metadata.deletion_timestamp.is_some() {
+        return Ok(false);
     }
     let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
     if on {
@@ -110,7 +131,7 @@ where
     }
     let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    found(metadata.patch(name, &parameters, &Patch::Merge(patch)).await).map(drop)
+    Ok(found(metadata.patch(name, &parameters, &Patch::Merge(patch)).await)?.is_some() || !on)
 }
 
 /// Takes the finalizer off an object.
@@ -121,7 +142,7 @@ pub(super) async fn release<K>(context: &Context, namespace: &str, name: &str) -
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    set::<K>(context, namespace, name, false).await
+    set::<K>(context, namespace, name, None, false).await.map(drop)
 }
 
 /// Takes the finalizer off a ShopifyToken.
@@ -129,7 +150,15 @@ where
 /// # Errors
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn release_token(context: &Context, token: &ShopifyToken) -> Result<(), kube::Error> {
-    set::<ShopifyToken>(context, &token.namespace().unwrap_or_default(), &token.name_any(), false).await
+    set::<ShopifyToken>(
+        context,
+        &token.namespace().unwrap_or_default(),
+        &token.name_any(),
+        token.uid().as_deref(),
+        false,
+    )
+    .await
+    .map(drop)
 }
 
 /// Takes the finalizer off a ShopifyApp.
@@ -137,7 +166,9 @@ pub(super) async fn release_token(context: &Context, token: &ShopifyToken) -> Re
 /// # Errors
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn release_app(context: &Context, app: &ShopifyApp) -> Result<(), kube::Error> {
-    set::<ShopifyApp>(context, &app.namespace().unwrap_or_default(), &app.name_any(), false).await
+    set::<ShopifyApp>(context, &app.namespace().unwrap_or_default(), &app.name_any(), app.uid().as_deref(), false)
+        .await
+        .map(drop)
 }
 
 /// Takes the finalizer off a Secret with credentials.
@@ -145,7 +176,7 @@ pub(super) async fn release_app(context: &Context, app: &ShopifyApp) -> Result<(
 /// # Errors
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn release_secret(context: &Context, namespace: &str, name: &str) -> Result<(), kube::Error> {
-    set::<Secret>(context, namespace, name, false).await
+    set::<Secret>(context, namespace, name, None, false).await.map(drop)
 }
 
 /// The tokens that need an admin token for their revocation: a live list, without the instance's selector.
@@ -153,6 +184,13 @@ pub(super) async fn release_secret(context: &Context, namespace: &str, name: &st
 /// # Errors
 /// Of Kubernetes.
 pub(super) async fn need_token(context: &Context, token: &ShopifyToken) -> Result<Vec<String>, kube::Error> {
+    // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
+    if !matches!(
+        token.spec.source(),
+        Some(SourceRef::ClientCredentials(_) | SourceRef::Offline(_) | SourceRef::Custom(_))
+    ) {
+        return Ok(Vec::new());
+    }
     let name = token.name_any();
     let all = live_tokens(context, &token.namespace().unwrap_or_default()).await?;
     Ok(all.iter().filter(|t| has_finalizer(*t) && admin(t) == Some(&name)).map(ResourceExt::name_any).collect())

@@ -95,7 +95,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
 pub(super) async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
     let observed = &observation.observed;
     match step {
-        Step::Keep => keep(context, observation).await?,
+        Step::Keep => drop(keep(context, observation).await?),
         Step::Repair => return publish::repair(context, observation).await,
         Step::Delete(how @ (Deletion::LetGo | Deletion::GiveUp)) => {
             return revoke::let_go(context, observation, how).await;
@@ -123,7 +123,10 @@ async fn at_shopify(context: &Context, observation: &Observation, step: Step) ->
         }
     };
     let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
-    keep(context, observation).await?;
+    if !keep(context, observation).await? {
+        // It goes, or is gone, and the watch lags behind: what is created now nobody would ever revoke.
+        return Ok(Acted::quietly(Outcome::Unchanged));
+    }
     let _turn = match (step, turn(observed)) {
         (Step::Issue(_), Some(key)) => Some(context.issuing.lock(format!("{key}@{shop}")).await),
         _ => None,
@@ -163,14 +166,17 @@ fn turn(observed: &Observed) -> Option<String> {
     }
 }
 
-/// Puts the finalizer where it is needed, and takes it off where nobody needs it any more.
-async fn keep(context: &Context, observation: &Observation) -> Result<(), Error> {
+/// Puts the finalizer where it is needed, and takes it off where nobody needs it any more. Says whether
+/// the object itself has what it needs.
+async fn keep(context: &Context, observation: &Observation) -> Result<bool, Error> {
     let token = &observation.observed.token;
     if token.metadata.deletion_timestamp.is_some() {
-        return Ok(());
+        return Ok(true);
     }
     for object in observation.protected.iter().filter(|o| o.unprotected()) {
-        object.protect(context).await?;
+        if !object.protect(context).await? && object.is(token) {
+            return Ok(false);
+        }
     }
     let unneeded = !needs_finalizer(token, observation.observed.kind)
         && context.stores.dependents_of_token(&token.namespace().unwrap_or_default(), &token.name_any()).is_empty();
@@ -178,7 +184,7 @@ async fn keep(context: &Context, observation: &Observation) -> Result<(), Error>
         protect::release_custom_secret(context, token).await?;
         protect::release_token(context, token).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

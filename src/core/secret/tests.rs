@@ -78,7 +78,7 @@ fn whose_secret_is_it() {
     });
     let others = annotated(foreign(), "tokens.shopify-operator.dev/token", "other/o1");
     let restored = with(annotated(ours(&plain), "tokens.shopify-operator.dev/token", "web/before"), |s| {
-        s.metadata.owner_references = None
+        s.metadata.owner_references = None;
     });
     let frozen = |secret| with(secret, |s| s.immutable = Some(true));
     let cases = [

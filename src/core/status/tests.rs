@@ -21,7 +21,7 @@ fn expired() -> Observed {
     app().recorded(|r| r.expires_at = Some(now()))
 }
 
-/// `Type=Status/Reason` of each condition but TokenValid, in order.
+/// `Type=Status/Reason` of each condition but the one on the token's validity, in order.
 fn told(status: &ShopifyTokenStatus) -> String {
     let shown = status.conditions.iter().filter(|c| c.type_ != conditions::TOKEN_VALID);
     shown.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect::<Vec<_>>().join(" ")
@@ -35,7 +35,7 @@ fn valid(status: &ShopifyTokenStatus) -> &str {
 fn the_conditions_of_every_phase() {
     let failure = |reason| Failure::new(reason, "do this");
     let (heals, stalls) = (failure(Reason::BackingOff), failure(Reason::AppNotInstalled));
-    let cases = [
+    let cases = vec![
         ("healthy", app(), Obstacle::None, "Ready=True/Issued"),
         ("about to be issued", fresh(), Obstacle::None, "Ready=False/Pending Reconciling=True/Issuing"),
         (
