@@ -79,7 +79,8 @@ pub(super) async fn find(context: &Context, token: &ShopifyToken) -> Result<Foun
     Ok(found)
 }
 
-/// Reads an admin token by name, for a credential that was created with another one than the spec names now.
+/// Reads an admin token by name, for a credential that was created with another one than the spec names
+/// now. `None` if that ShopifyToken is gone: one that only isn't ready may come back.
 ///
 /// # Errors
 /// Of Kubernetes.
@@ -87,8 +88,12 @@ pub(super) async fn find_admin(
     context: &Context,
     token: &ShopifyToken,
     name: &str,
-) -> Result<Result<Admin, Failure>, kube::Error> {
-    admin(context, token, name, &mut Found::nothing()).await
+) -> Result<Option<Result<Admin, Failure>>, kube::Error> {
+    let tokens: Api<ShopifyToken> = Api::namespaced(context.client(), &token.namespace().unwrap_or_default());
+    match self::found(tokens.get_metadata(name).await)? {
+        Some(_) => admin(context, token, name, &mut Found::nothing()).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn app(

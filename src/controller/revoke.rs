@@ -1,5 +1,7 @@
 //! Revokes at Shopify: what is past its overlap, and everything when the object goes.
 
+use std::collections::BTreeSet;
+
 use super::{
     context::{Context, spare_key, spare_token},
     credentials,
@@ -14,7 +16,7 @@ use crate::{
     core::{
         failure::Failure,
         issuer::{Admin, Issuer},
-        plan::Deletion,
+        plan::{Deletion, Observed},
         record::{Previous, Record},
         vocabulary::{EventReason, Reason},
     },
@@ -71,8 +73,13 @@ async fn revoke_one(
     let observed = &observation.observed;
     let other = match old.admin.as_deref() {
         Some(name) if name != current.name => {
-            // Where its admin token is gone, the current one may belong to the same app.
-            credentials::find_admin(context, &observed.token, name).await?.ok()
+            match credentials::find_admin(context, &observed.token, name).await? {
+                Some(Ok(admin)) => Some(admin),
+                // Another app's token would be told that the old one is gone.
+                Some(Err(failure)) => return Ok(Err(failure)),
+                // Gone for good: the current one may belong to the same app.
+                None => None,
+            }
         }
         _ => None,
     };
@@ -100,18 +107,46 @@ pub(super) async fn revoke_and_let_go(
     let Ok(Issuer::Admin(admin)) = &observation.observed.issuer else {
         return finish(context, observation, None).await;
     };
-    match revoke_all(context, observation, shop, admin).await? {
-        Revoked::All(count) => {
-            context.setup.metrics.revoked(kind, "success");
-            let note = format!("{count} storefront tokens revoked at {shop}");
-            finish(context, observation, Some((EventReason::Revoked, note))).await
-        }
-        Revoked::GivenUp(failure) => finish(context, observation, Some(give_up(context, observation, &failure))).await,
-        Revoked::NotYet(failure) => {
-            context.setup.metrics.revoked(kind, failure.reason.as_str());
-            Ok(Acted::failed(failure, Operation::Revoke))
+    let (mut count, mut given_up) = (0, None);
+    for admin in admins(context, &observation.observed, admin).await? {
+        let revoked = match admin {
+            Ok(admin) => revoke_all(context, observation, shop, &admin).await?,
+            Err(unable) => unable,
+        };
+        match revoked {
+            Revoked::All(more) => count += more,
+            Revoked::GivenUp(failure) => given_up = Some(failure),
+            Revoked::NotYet(failure) => {
+                context.setup.metrics.revoked(kind, failure.reason.as_str());
+                return Ok(Acted::failed(failure, Operation::Revoke));
+            }
         }
     }
+    let news = if let Some(failure) = given_up {
+        give_up(context, observation, &failure)
+    } else {
+        context.setup.metrics.revoked(kind, "success");
+        (EventReason::Revoked, format!("{count} storefront tokens revoked at {shop}"))
+    };
+    finish(context, observation, Some(news)).await
+}
+
+/// The admin token that the spec names, and those that tokens which still live were created with before:
+/// another app's list doesn't know them.
+async fn admins(context: &Context, observed: &Observed, current: &Admin) -> Result<Vec<Result<Admin, Revoked>>, Error> {
+    let mut all = vec![Ok(current.clone())];
+    let record = observed.record();
+    let names: BTreeSet<&String> =
+        record.iter().flat_map(|r| r.admin.iter().chain(r.previous.iter().filter_map(|p| p.admin.as_ref()))).collect();
+    for name in names.into_iter().filter(|name| **name != current.name) {
+        let gone = || {
+            let message = format!("ShopifyToken {name:?}, which an older token was created with, is gone");
+            Err(Revoked::GivenUp(Failure::new(Reason::AdminTokenNotReady, message)))
+        };
+        let found = credentials::find_admin(context, &observed.token, name).await?;
+        all.push(found.map_or_else(gone, |admin| admin.map_err(Revoked::NotYet)));
+    }
+    Ok(all)
 }
 
 /// Finishes a deletion without Shopify: nothing to revoke, or no way to.
