@@ -106,8 +106,9 @@ impl Acted {
 pub(super) fn refused_write(error: &kube::Error, secret: &str, reason: Reason) -> Option<Failure> {
     let kube::Error::Api(status) = error else { return None };
     let what = match status.code {
-        // Says quota, policy or terminating namespace; a Forbidden never quotes data.
-        403 => status.message.as_str(),
+        // The API server's own words name quota and namespace. An admission policy's may quote the object.
+        403 if ["exceeded quota", "being terminated"].iter().any(|own| status.message.contains(own)) => &status.message,
+        403 => "an admission policy or RBAC forbids it; its reason is in the API server's audit log",
         413 | 422 => "it is too large, or a key, label or annotation of it isn't valid",
         _ => return None,
     };

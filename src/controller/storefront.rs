@@ -46,8 +46,13 @@ pub(super) async fn issue(
         Ok(listed) => listed,
         Err(error) => return Ok(failed(context, observed, admin, error)),
     };
-    if let Some(failure) = listed.granted_scopes.as_deref().and_then(|granted| lacks_scopes(observed, granted)) {
-        return Ok(Acted::failed(failure, Operation::Issue));
+    match inherited_scopes(context, observed, &access, &listed).await {
+        Ok(inherited) => {
+            if let Some(failure) = inherited.and_then(|scopes| lacks_scopes(observed, &scopes)) {
+                return Ok(Acted::failed(failure, Operation::Issue));
+            }
+        }
+        Err(error) => return Ok(failed(context, observed, admin, error)),
     }
     let ours = Ours::among(&listed, observed);
     let adopted = ours.candidate(observed, why);
@@ -61,10 +66,15 @@ pub(super) async fn issue(
         }
     };
     if let Some(failure) = lacks_scopes(observed, &token.scopes) {
-        return Ok(Acted::failed(failure, Operation::Issue));
+        // Just created, against what the app is granted: nobody holds it, and the next attempt makes its own.
+        return Ok(match context.shopify().delete_storefront_token(&access, &token.id).await {
+            Ok(_) => Acted::failed(failure, Operation::Issue),
+            Err(error) => failed(context, observed, admin, error),
+        });
     }
     let now = context.now();
-    let previous = ours.previous(observed, &token, revision, why, now);
+    let moved = observed.record().is_some_and(|r| r.admin.as_ref() != Some(&admin.name));
+    let previous = ours.previous(observed, &token, revision, Replacing { why, moved }, now);
     let newest_value =
         previous.last().and_then(|p| listed.tokens.iter().find(|t| t.id == p.id)).map(|t| t.value.clone());
     let found = adopted.is_some();
@@ -93,6 +103,33 @@ pub(super) async fn issue(
     })
 }
 
+/// The scopes that a token created now would have: the app's `unauthenticated_*` ones
+/// (<https://shopify.dev/docs/api/admin-rest/latest/resources/storefrontaccesstoken>). Only asked for where scopes
+/// are required; the GraphQL list tells them along the way.
+async fn inherited_scopes(
+    context: &Context,
+    observed: &Observed,
+    access: &AdminAccess,
+    listed: &ListedTokens,
+) -> Result<Option<Vec<String>>, ApiError> {
+    if observed.token.spec.required_scopes.is_empty() {
+        return Ok(None);
+    }
+    let mut scopes = match &listed.granted_scopes {
+        Some(granted) => granted.clone(),
+        None => context.shopify().installation_scopes(access).await?,
+    };
+    scopes.retain(|scope| scope.starts_with("unauthenticated_"));
+    Ok(Some(scopes))
+}
+
+/// Why a token is replaced, and whether its successor is made with another admin token.
+#[derive(Clone, Copy)]
+struct Replacing {
+    why: Why,
+    moved: bool,
+}
+
 /// The tokens of a list that carry this object's marker, or are in its record.
 struct Ours<'a> {
     marked: Vec<(i64, &'a StorefrontToken)>,
@@ -111,12 +148,14 @@ impl<'a> Ours<'a> {
 
     /// What can be published instead of creating another one.
     fn candidate(&self, observed: &Observed, why: Why) -> Option<(i64, &'a StorefrontToken)> {
-        let newest = self.marked.last().copied()?;
+        let suits = |t: &StorefrontToken| lacks_scopes(observed, &t.scopes).is_none();
+        let newest = self.marked.iter().rfind(|(_, t)| suits(t)).copied()?;
         let Some(record) = observed.record() else { return Some(newest) };
         match why {
             // The value is gone, the token is not.
             Why::First | Why::Lost => {
-                let recorded = self.marked.iter().find(|(_, t)| Some(&t.id) == record.token_id.as_ref()).copied();
+                let recorded =
+                    self.marked.iter().find(|(_, t)| suits(t) && Some(&t.id) == record.token_id.as_ref()).copied();
                 let newer = (newest.0 > record.revision).then_some(newest);
                 newer.or(recorded).or(Some(newest))
             }
@@ -138,7 +177,7 @@ impl<'a> Ours<'a> {
         observed: &Observed,
         current: &StorefrontToken,
         revision: i64,
-        why: Why,
+        Replacing { why, moved }: Replacing,
         now: Timestamp,
     ) -> Vec<Previous> {
         let until = now + observed.token.spec.overlap();
@@ -149,7 +188,7 @@ impl<'a> Ours<'a> {
             .flat_map(|r| &r.previous)
             .filter(|p| p.id != current.id && !self.marked.iter().any(|(_, t)| t.id == p.id))
             // In overlap with another app's admin token, so this list can't tell.
-            .filter(|p| why == Why::InputsChanged || p.admin.as_ref() != record.and_then(|r| r.admin.as_ref()))
+            .filter(|p| moved || p.admin.as_ref() != record.and_then(|r| r.admin.as_ref()))
             .cloned()
             .collect();
         for (marked, token) in self.marked.iter().filter(|(_, t)| t.id != current.id) {
@@ -162,7 +201,7 @@ impl<'a> Ours<'a> {
             }));
         }
         // Created by another app than this list speaks of: still ours to revoke.
-        if let Some(record) = record.filter(|_| why == Why::InputsChanged)
+        if let Some(record) = record.filter(|_| moved)
             && let Some(id) =
                 record.token_id.clone().filter(|id| *id != current.id && !previous.iter().any(|p| p.id == *id))
         {

@@ -16,6 +16,7 @@ use crate::{
     core::{
         issuer::{Admin, Issuer},
         record::{Previous, Record},
+        scopes,
         vocabulary::EventReason,
     },
     shopify::{ApiError, Shop, StorefrontToken},
@@ -42,6 +43,8 @@ pub(super) async fn verify(context: &Context, observation: &Observation, shop: &
             }
         }
         _ => match context.shopify().installation_scopes(&person_access(observation, shop, value)).await {
+            // The grant's list is collapsed, the installation's may be whole: the same scopes are no news.
+            Ok(scopes) if scopes::equivalent(&scopes, &record.scopes) => record.clone(),
             Ok(scopes) => Record { scopes, ..record.clone() },
             Err(ApiError::Unauthorized(_)) => return Ok(refused(context, observation)),
             Err(error) => return Ok(Acted::failed(error, Operation::Verify)),

@@ -92,15 +92,25 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
 /// As [`render`].
 pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
     let placeholder = SecretString::from("x".repeat(64));
-    let values = Values {
-        access_token: &placeholder,
-        previous_access_token: Some(&placeholder),
-        shop_domain: &spec.shop,
-        api_version: "2026-10",
-        scopes: &[],
-        expires_at: Some(Timestamp::default()),
+    let (expires, overlaps) = match kind {
+        SourceKind::ClientCredentials | SourceKind::Delegate => (true, false),
+        SourceKind::Offline => (true, true),
+        SourceKind::Storefront | SourceKind::CustomerAccount => (false, true),
+        SourceKind::Custom => (false, false),
     };
-    render(spec, kind, &values).map(drop)
+    // Outside an overlap there is no previous token, and a template has to do without.
+    for previous in [None, overlaps.then_some(&placeholder)] {
+        let values = Values {
+            access_token: &placeholder,
+            previous_access_token: previous,
+            shop_domain: &spec.shop,
+            api_version: "2026-10",
+            scopes: &[],
+            expires_at: expires.then(Timestamp::default),
+        };
+        render(spec, kind, &values)?;
+    }
+    Ok(())
 }
 
 /// The environment names that a consumer expects.
@@ -275,6 +285,16 @@ mod tests {
             assert!(failure.message.starts_with("spec.secret.template.data[KEY]"), "{}", failure.message);
             assert!(!failure.message.contains("canary"), "{}", failure.message);
         }
+    }
+
+    #[test]
+    fn what_is_not_always_there_has_to_be_asked_for() {
+        let check = |text: &str, kind| check(&spec(&json!({"template": {"data": {"K": text}}})), kind).is_ok();
+        assert!(check("{{ expires_at }}", SourceKind::ClientCredentials));
+        assert!(!check("{{ expires_at }}", SourceKind::Storefront));
+        assert!(!check("{{ previous_access_token }}", SourceKind::Storefront));
+        let asked = "{% if previous_access_token is defined %}{{ previous_access_token }}{% endif %}";
+        assert!(check(asked, SourceKind::Storefront) && check(asked, SourceKind::Custom));
     }
 
     #[test]

@@ -23,9 +23,21 @@ pub fn missing<'a>(required: &'a [String], granted: &[String]) -> Vec<&'a str> {
     required.iter().map(String::as_str).filter(|scope| !has(scope) && !implied(scope)).collect()
 }
 
+/// Whether two lists grant the same: one may name what the other implies.
+#[must_use]
+pub fn equivalent(a: &[String], b: &[String]) -> bool {
+    missing(a, b).is_empty() && missing(b, a).is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_collapsed_list_grants_the_same() {
+        assert!(equivalent(&parse("write_products"), &parse("read_products,write_products")));
+        assert!(!equivalent(&parse("write_products"), &parse("read_products")));
+    }
 
     #[test]
     fn write_implies_read() {
