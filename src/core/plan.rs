@@ -155,7 +155,9 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Step> {
     if o.record().is_some_and(|r| r.previous.iter().any(|p| o.overlap_ended(p, now))) {
         steps.push(Step::EndOverlap);
     }
-    if verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested() {
+    // What Shopify refuses is replaced, not asked about again.
+    let refused = o.record().is_some_and(|r| o.rejected(r));
+    if !refused && (verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested()) {
         steps.push(Step::Verify);
     }
     steps
