@@ -90,13 +90,14 @@ pub(super) async fn issue(
         context.suspects.put(TokenKey::of(&observed.token), ());
     }
     Ok(match written? {
-        Ok(record) if found && why == Why::First => {
-            let note = format!(
-                "found at Shopify and published: revision {revision} in Secret {:?}",
-                observed.token.secret_name()
-            );
-            Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: true })
-                .with(EventReason::Adopted, note)
+        Ok(record) if found && matches!(why, Why::First | Why::Lost) => {
+            let (reason, text) = match why {
+                Why::Lost => (EventReason::Repaired, "the Secret had lost its credential; found at Shopify"),
+                _ => (EventReason::Adopted, "found at Shopify"),
+            };
+            let note =
+                format!("{text} and published: revision {revision} in Secret {:?}", observed.token.secret_name());
+            Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: true }).with(reason, note)
         }
         Ok(record) => published(record, why, observed),
         Err(failed) => failed,
