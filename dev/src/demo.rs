@@ -75,11 +75,13 @@ impl Demo {
     pub async fn tour(&mut self) -> Result<()> {
         self.issue().await?;
         let storefront = self.use_token().await?;
+        self.repair().await?;
         self.rotate(&storefront).await?;
         self.delete(&storefront).await?;
-        let calls = self.stage.sim.total_calls();
+        let calls = self.stage.sim.total_calls() - self.stage.sim.calls("storefront.probe");
         let seconds = self.started.elapsed().as_secs();
-        self.screen.chapter(&format!("That was it: {seconds} seconds, and {calls} calls to Shopify altogether."))
+        self.screen
+            .chapter(&format!("That was it: {seconds} seconds, and {calls} calls to Shopify's Admin API altogether."))
     }
 
     async fn issue(&mut self) -> Result<()> {
@@ -103,6 +105,17 @@ impl Demo {
         self.screen.say(&format!("POST {}  {{ shop {{ name }} }}", storefront.url()))?;
         self.expect(&storefront, "PUBLIC_STOREFRONT_API_TOKEN", value("PUBLIC_STOREFRONT_API_TOKEN")?, true).await?;
         Ok(storefront)
+    }
+
+    async fn repair(&mut self) -> Result<()> {
+        self.screen.chapter("Somebody deletes the Secret")?;
+        let before = self.secret("web-shopify").await?;
+        self.show(&["delete", "secret", "web-shopify"]).await?;
+        let after = self.until("the Secret is back", async |demo| demo.secret("web-shopify").await).await?;
+        ensure!(after == before, "the Secret came back with other data");
+        let created = self.stage.sim.calls("admin.storefrontAccessTokenCreate");
+        ensure!(created == 1, "{created} storefront tokens were created");
+        self.screen.done("it is back with the same token: found at Shopify, nothing was issued anew")
     }
 
     async fn rotate(&mut self, storefront: &Storefront) -> Result<()> {

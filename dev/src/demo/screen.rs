@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 pub struct Screen {
     out: Box<dyn Write + Send>,
     colours: bool,
+    /// Whether the last line is empty.
+    spaced: bool,
 }
 
 impl fmt::Debug for Screen {
@@ -22,19 +24,19 @@ impl Screen {
     #[must_use]
     pub fn stdout() -> Self {
         let colours = stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { out: Box::new(stdout()), colours }
+        Self { out: Box::new(stdout()), colours, spaced: false }
     }
 
     /// Anything else that takes text.
     #[must_use]
     pub fn plain(out: impl Write + Send + 'static) -> Self {
-        Self { out: Box::new(out), colours: false }
+        Self { out: Box::new(out), colours: false, spaced: true }
     }
 
     /// The heading of a chapter.
     pub(super) fn chapter(&mut self, title: &str) -> Result<()> {
-        let title = self.bold(title);
-        self.print(&format!("\n{title}\n"))
+        let (space, title) = (if self.spaced { "" } else { "\n" }, self.bold(title));
+        self.print(&format!("{space}{title}\n"))
     }
 
     /// A sentence or more.
@@ -51,7 +53,7 @@ impl Screen {
     /// A command, and what it printed.
     pub(super) fn command(&mut self, arguments: &[&str], output: &str) -> Result<()> {
         let command = self.painted("36", &format!("$ kubectl {}", shell(arguments)));
-        self.print(&format!("{command}\n{output}"))
+        self.print(&format!("{command}\n{}\n", output.trim_end()))
     }
 
     /// Text that stands out, on a terminal.
@@ -64,6 +66,7 @@ impl Screen {
     }
 
     fn print(&mut self, text: &str) -> Result<()> {
+        self.spaced = text.is_empty() || text.ends_with('\n');
         writeln!(self.out, "{text}").and_then(|()| self.out.flush()).context("nobody reads what the demo prints")
     }
 }
