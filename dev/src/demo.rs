@@ -180,7 +180,7 @@ impl Demo {
              alias kubectl={kubectl}\n\n  \
              kubectl get stok --watch\n  \
              kubectl delete secret web-shopify        # comes back, with the same token\n  \
-             kubectl annotate stok/web tokens.shopify-operator.dev/rotate-at=\"$(date)\"\n  \
+             kubectl annotate stok/web tokens.shopify-operator.dev/rotate-at=\"$(date)\" --overwrite\n  \
              kubectl describe stok/web\n  \
              curl -s http://{admin}/metrics | grep ^shopify_\n  \
              tail -f {dir}/operator.log\n\n\
