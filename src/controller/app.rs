@@ -12,7 +12,7 @@ use super::{
     context::Context,
     credentials::app_credentials,
     error::{Error, found},
-    protect,
+    protect::{self, Needs},
     reconcile::{guarded, readable},
     report::write_status,
 };
@@ -74,17 +74,12 @@ async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -
     if context.stores.needs_app(&namespace, &app.name_any()) && app.metadata.deletion_timestamp.is_none() {
         return Ok(false);
     }
-    if !protect::need_app(context, &namespace, &app.name_any()).await?.is_empty() {
+    let needs = Needs::of(context, &namespace).await?;
+    if !needs.app(&app.name_any()).is_empty() {
         return Ok(false);
     }
     if let Some(secret) = protected_secret {
-        let mut needed = false;
-        for other in context.stores.apps_with_credentials(&namespace, &secret.name_any()) {
-            needed |= !protect::need_app(context, &namespace, &other).await?.is_empty();
-        }
-        if !needed {
-            protect::release_secret(context, &namespace, &secret.name_any()).await?;
-        }
+        protect::release_secret(context, &namespace, &secret.name_any()).await?;
     }
     protect::release_app(context, app).await?;
     Ok(true)

@@ -103,6 +103,8 @@ pub struct Context {
     pub suspects: Shared<TokenKey, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
+    /// Secrets (namespace and name) that are being deleted and wait for our finalizer.
+    pub going: Shared<(String, String), ()>,
 }
 
 /// An issued credential whose Secret write failed.
@@ -143,6 +145,7 @@ impl Context {
             written: Shared::default(),
             suspects: Shared::default(),
             apps_seen: Shared::default(),
+            going: Shared::default(),
             setup,
         })
     }
@@ -206,6 +209,14 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
     /// Sets the entry, and returns what it was before.
     pub fn put(&self, key: K, value: V) -> Option<V> {
         self.lock().insert(key, value)
+    }
+
+    /// The keys of all entries.
+    pub fn keys(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        self.lock().keys().cloned().collect()
     }
 
     /// Takes the entry out.

@@ -9,7 +9,7 @@ use super::{
     context::{Context, TokenKey},
     credentials,
     error::{Error, found},
-    protect::{self, Protected},
+    protect::{self, Needs, Protected},
     rollout,
 };
 use crate::{
@@ -52,8 +52,11 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         drifted = differs(token, kind, held, &api_version);
     }
     let deleting = token.metadata.deletion_timestamp.is_some();
-    let needed_by =
-        if deleting && protect::has_finalizer(token) { protect::need_token(context, token).await? } else { Vec::new() };
+    let needed_by = if deleting && protect::has_finalizer(token) {
+        Needs::of(context, &namespace).await?.token(&token.name_any())
+    } else {
+        Vec::new()
+    };
     let record = match &state {
         SecretState::Ours(held) => held.record.as_ref(),
         _ => None,

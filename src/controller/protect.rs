@@ -171,40 +171,62 @@ pub(super) async fn release_app(context: &Context, app: &ShopifyApp) -> Result<(
         .map(drop)
 }
 
-/// Takes the finalizer off a Secret with credentials.
+/// Who needs what in a namespace: live lists, without the instance's selector.
+pub(super) struct Needs {
+    tokens: Vec<ShopifyToken>,
+    apps: Vec<ShopifyApp>,
+}
+
+impl Needs {
+    /// Lists a namespace.
+    ///
+    /// # Errors
+    /// Of Kubernetes.
+    pub(super) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
+        Ok(Self { tokens: list(context, namespace).await?, apps: list(context, namespace).await? })
+    }
+
+    /// The tokens that need an admin token for their revocation.
+    pub(super) fn token(&self, name: &str) -> Vec<String> {
+        // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
+        let token = self.tokens.iter().find(|t| t.name_any() == name);
+        if !token.is_none_or(is_admin_token) {
+            return Vec::new();
+        }
+        let needs = |t: &&ShopifyToken| has_finalizer(*t) && admin(t) == Some(name);
+        self.tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
+    }
+
+    /// The tokens that need an app, through their admin token.
+    pub(super) fn app(&self, name: &str) -> Vec<String> {
+        let admins = self.tokens.iter().filter(|t| uses_app(t, name));
+        admins.flat_map(|t| self.token(&t.name_any())).collect()
+    }
+
+    /// Whether a token needs a Secret: as credentials of its app, or because its admin token is read from there.
+    pub(super) fn secret(&self, name: &str) -> bool {
+        let reads =
+            |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == name);
+        let mut apps = self.apps.iter().filter(|a| a.spec.credentials_ref.name == name);
+        apps.any(|a| !self.app(&a.name_any()).is_empty())
+            || self.tokens.iter().filter(reads).any(|t| !self.token(&t.name_any()).is_empty())
+    }
+}
+
+fn is_admin_token(token: &ShopifyToken) -> bool {
+    use SourceRef::{ClientCredentials, Custom, Offline};
+    matches!(token.spec.source(), Some(ClientCredentials(_) | Offline(_) | Custom(_)))
+}
+
+/// Takes the finalizer off a Secret with credentials, if nobody needs it any more.
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn release_secret(context: &Context, namespace: &str, name: &str) -> Result<(), kube::Error> {
-    set::<Secret>(context, namespace, name, None, false).await.map(drop)
-}
-
-/// The tokens that need an admin token for their revocation: a live list, without the instance's selector.
-///
-/// # Errors
-/// Of Kubernetes.
-pub(super) async fn need_token(context: &Context, token: &ShopifyToken) -> Result<Vec<String>, kube::Error> {
-    // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
-    if !matches!(
-        token.spec.source(),
-        Some(SourceRef::ClientCredentials(_) | SourceRef::Offline(_) | SourceRef::Custom(_))
-    ) {
-        return Ok(Vec::new());
+    if Needs::of(context, namespace).await?.secret(name) {
+        return Ok(());
     }
-    let name = token.name_any();
-    let all = live_tokens(context, &token.namespace().unwrap_or_default()).await?;
-    Ok(all.iter().filter(|t| has_finalizer(*t) && admin(t) == Some(&name)).map(ResourceExt::name_any).collect())
-}
-
-/// The tokens that need an app, through their admin token, for their revocation: a live list.
-///
-/// # Errors
-/// Of Kubernetes.
-pub(super) async fn need_app(context: &Context, namespace: &str, app: &str) -> Result<Vec<String>, kube::Error> {
-    let all = live_tokens(context, namespace).await?;
-    let admins: Vec<String> = all.iter().filter(|t| uses_app(t, app)).map(ResourceExt::name_any).collect();
-    let needs = |t: &&ShopifyToken| has_finalizer(*t) && admin(t).is_some_and(|a| admins.iter().any(|n| n == a));
-    Ok(all.iter().filter(needs).map(ResourceExt::name_any).collect())
+    release::<Secret>(context, namespace, name).await
 }
 
 /// Takes the finalizer off the Secret that a person fills for a custom token, if nobody needs it any more.
@@ -213,34 +235,14 @@ pub(super) async fn need_app(context: &Context, namespace: &str, app: &str) -> R
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn release_custom_secret(context: &Context, token: &ShopifyToken) -> Result<(), kube::Error> {
     let Some(SourceRef::Custom(source)) = token.spec.source() else { return Ok(()) };
-    let namespace = token.namespace().unwrap_or_default();
-    let secret = &source.token_ref.name;
-    let all = live_tokens(context, &namespace).await?;
-    let reads =
-        |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == *secret);
-    let admins: Vec<String> = all.iter().filter(reads).map(ResourceExt::name_any).collect();
-    if all.iter().any(|t| has_finalizer(t) && admin(t).is_some_and(|a| admins.iter().any(|n| n == a))) {
-        return Ok(());
-    }
-    release_secret(context, &namespace, secret).await
+    release_secret(context, &token.namespace().unwrap_or_default(), &source.token_ref.name).await
 }
 
-/// Whether an app or a token still names a Secret with credentials: live lists.
-///
-/// # Errors
-/// Of Kubernetes.
-pub(super) async fn names_secret(context: &Context, namespace: &str, secret: &str) -> Result<bool, kube::Error> {
-    let apps: Api<DeserializeGuard<ShopifyApp>> = Api::namespaced(context.client(), namespace);
-    let apps = apps.list(&ListParams::default()).await?.items;
-    if apps.iter().any(|a| a.0.as_ref().is_ok_and(|a| a.spec.credentials_ref.name == secret)) {
-        return Ok(true);
-    }
-    let tokens = live_tokens(context, namespace).await?;
-    Ok(tokens.iter().any(|t| t.spec.source().and_then(SourceRef::credentials_secret) == Some(secret)))
-}
-
-async fn live_tokens(context: &Context, namespace: &str) -> Result<Vec<ShopifyToken>, kube::Error> {
-    let api: Api<DeserializeGuard<ShopifyToken>> = Api::namespaced(context.client(), namespace);
+async fn list<K>(context: &Context, namespace: &str) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<DeserializeGuard<K>> = Api::namespaced(context.client(), namespace);
     let list = api.list(&ListParams::default()).await?;
-    Ok(list.items.into_iter().filter_map(|t| t.0.ok()).collect())
+    Ok(list.items.into_iter().filter_map(|object| object.0.ok()).collect())
 }

@@ -11,7 +11,8 @@ use super::{
     issue::issue,
     observe::{Observation, observe},
     outcome::{Acted, Operation, Outcome},
-    protect, publish,
+    protect::{self, Needs},
+    publish,
     report::report,
     revoke, rollout, verify,
 };
@@ -178,9 +179,10 @@ async fn keep(context: &Context, observation: &Observation) -> Result<bool, Erro
             return Ok(false);
         }
     }
-    let unneeded = !needs_finalizer(token, observation.observed.kind)
-        && context.stores.dependents_of_token(&token.namespace().unwrap_or_default(), &token.name_any()).is_empty();
-    if unneeded && protect::has_finalizer(token) && protect::need_token(context, token).await?.is_empty() {
+    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
+    // The watch's view is a hint that saves a list; the live list decides.
+    let unneeded = !needs_finalizer(token, observation.observed.kind) && !context.stores.needs_token(&namespace, &name);
+    if unneeded && protect::has_finalizer(token) && Needs::of(context, &namespace).await?.token(&name).is_empty() {
         protect::release_custom_secret(context, token).await?;
         protect::release_token(context, token).await?;
     }

@@ -8,6 +8,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
+use super::protect::has_finalizer;
 use crate::api::{ShopifyApp, ShopifyToken, SourceRef};
 
 /// What the watches hold: one store a namespace, or one for all.
@@ -97,11 +98,23 @@ impl Stores {
         users
     }
 
-    /// Whether a token may need an app for its revocation, as far as the watch knows.
+    /// Whether a token needs an admin token for its revocation, as far as the watch knows.
+    #[must_use]
+    pub fn needs_token(&self, namespace: &str, name: &str) -> bool {
+        readable(&self.tokens_of(namespace)).any(|t| has_finalizer(t) && admin(t) == Some(name))
+    }
+
+    /// Whether a token needs an app for its revocation, as far as the watch knows.
     #[must_use]
     pub fn needs_app(&self, namespace: &str, app: &str) -> bool {
-        let admins: Vec<String> = self.users_of_app(namespace, app).iter().map(|t| t.name_any()).collect();
-        readable(&self.tokens_of(namespace)).any(|t| admin(t).is_some_and(|a| admins.iter().any(|n| n == a)))
+        self.users_of_app(namespace, app).iter().any(|t| self.needs_token(namespace, &t.name_any()))
+    }
+
+    /// A token that could be read.
+    #[must_use]
+    pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
+        let object = ObjectRef::new(name).within(namespace);
+        self.tokens.iter().find_map(|store| store.get(&object)).filter(|t| t.0.is_ok())
     }
 
     /// Every token, for a change that may concern all.

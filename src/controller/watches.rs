@@ -16,7 +16,7 @@ use kube::{
 
 use super::{
     context::{Context, TokenKey},
-    protect,
+    protect::{self, has_finalizer},
     stores::{admin, uses_app},
 };
 use crate::{
@@ -29,6 +29,9 @@ use crate::{
 
 /// How far the time of day may run away from the monotonic clock before everything is looked at again.
 const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+
+/// How often a Secret that waits for our finalizer is looked at, should no event tell.
+const WAITING: Duration = Duration::from_mins(1);
 
 /// An object the API server holds twice as much of as the operator needs.
 pub(super) fn prune<K: Resource>(object: &mut K) {
@@ -48,7 +51,7 @@ pub(super) async fn secrets(context: Arc<Context>, api: Api<PartialObjectMeta<Se
             // The first list finds everything being reconciled anyway; a later one may hide a deletion.
             Ok(Some(Event::InitDone)) if listed_before => wake_all(&context),
             Ok(Some(Event::InitDone)) => listed_before = true,
-            Ok(Some(Event::InitApply(secret))) => release_unnamed(&context, &secret).await,
+            Ok(Some(Event::InitApply(secret))) => going(&context, &secret).await,
             Ok(Some(Event::Init)) => {}
             Ok(None) => return,
             Err(error) => tracing::warn!(%error, "the watch of Secrets is interrupted"),
@@ -65,22 +68,23 @@ async fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
     for token in tokens {
         context.wakes.token(token);
     }
-    release_unnamed(context, secret).await;
+    going(context, secret).await;
 }
 
-/// Lets a Secret go whose app or token went without our leave: nobody else would ever look at it again.
-async fn release_unnamed(context: &Context, secret: &PartialObjectMeta<Secret>) {
-    if secret.metadata.deletion_timestamp.is_none() || !protect::has_finalizer(secret) {
+/// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
+async fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
+    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+    if secret.metadata.deletion_timestamp.is_none() || !has_finalizer(secret) {
+        context.going.remove(&key);
         return;
     }
-    let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
-    let released = match protect::names_secret(context, &namespace, &name).await {
-        Ok(true) => return,
-        Ok(false) => protect::release_secret(context, &namespace, &name).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = released {
-        tracing::warn!(namespace, name, %error, "the Secret can't be let go yet");
+    context.going.put(key.clone(), ());
+    release(context, &key).await;
+}
+
+async fn release(context: &Context, (namespace, name): &(String, String)) {
+    if let Err(error) = protect::release_secret(context, namespace, name).await {
+        tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
     }
 }
 
@@ -99,9 +103,13 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     if gone {
         context.outages.forget(&TokenKey::of(token));
         context.written.remove(&TokenKey::of(token));
-        if let Some(admin) = admin(token) {
-            context.wakes.token(ObjectRef::new(admin).within(&namespace));
-        }
+    }
+    // It needs nothing any more: what was kept for it may go.
+    let free = gone || !has_finalizer(token);
+    if let Some(admin) = admin(token).filter(|_| free)
+        && context.stores.token(&namespace, admin).is_some_and(|a| has_finalizer(&*a))
+    {
+        context.wakes.token(ObjectRef::new(admin).within(&namespace));
     }
     let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
     // The app counts its tokens, and this one may be new to it.
@@ -110,7 +118,8 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         let Ok(app) = &app.0 else { continue };
         let name = app.name_any();
         let blamed = app.status.as_ref().and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
-        if gone || changed || (uses_app(token, &name) && (blamed || rejected)) {
+        let freed = free && has_finalizer(app);
+        if gone || changed || (uses_app(token, &name) && (blamed || rejected || freed)) {
             context.wakes.app(ObjectRef::new(&name).within(&namespace));
         }
     }
@@ -139,6 +148,7 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
 pub(super) async fn time(context: Arc<Context>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     let (mut wall, mut monotonic) = (context.now(), tokio::time::Instant::now());
+    let mut released = monotonic;
     loop {
         ticks.tick().await;
         let now = context.now();
@@ -152,6 +162,12 @@ pub(super) async fn time(context: Arc<Context>) {
             wake_all(&context);
         }
         (wall, monotonic) = (now, tokio::time::Instant::now());
+        if released.elapsed() > WAITING {
+            for secret in context.going.keys() {
+                release(&context, &secret).await;
+            }
+            released = tokio::time::Instant::now();
+        }
     }
 }
 
