@@ -5,9 +5,12 @@
 
 mod bad_input;
 mod bad_spec;
+mod conflict;
 mod counts;
 mod gate;
 mod issue;
+mod namespace;
+mod order;
 mod outage;
 mod protection;
 mod quiet;
