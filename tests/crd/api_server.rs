@@ -182,8 +182,13 @@ fn kustomize(cluster: &Cluster, dir: &str) -> Result<Vec<Value>> {
 #[test]
 fn kustomizations_build() {
     let cluster = shared_cluster().unwrap();
-    for (dir, objects) in [("crds", 2), ("deploy/base", 13), ("deploy/overlays/namespaced", 11), ("deploy/samples", 7)]
-    {
+    for (dir, objects) in [
+        ("crds", 2),
+        ("deploy/base", 13),
+        ("deploy/overlays/namespaced", 11),
+        ("deploy/samples", 7),
+        ("deploy/uninstall", 1),
+    ] {
         assert_eq!(kustomize(cluster, dir).unwrap().len(), objects, "{dir}");
     }
 }

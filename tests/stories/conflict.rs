@@ -14,6 +14,7 @@ use crate::world::{SHOP, World, condition, message};
 
 const GRANT: &str = "oauth.clientCredentials";
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better with json! in the calls")]
 fn of_app(secret: Value) -> Value {
     json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}, "secret": secret})
 }
