@@ -6,15 +6,18 @@ use secrecy::SecretString;
 
 use super::{
     context::Context,
-    error::Error,
+    error::{Error, found},
     observe::{self, Observation},
     outcome::{Acted, Operation, Outcome, refused_write},
 };
-use crate::core::{
-    plan::Observed,
-    record::Record,
-    secret::{self, SecretState},
-    vocabulary::{EventReason, OPERATOR, Reason},
+use crate::{
+    core::{
+        plan::Observed,
+        record::Record,
+        secret::{self, SecretState},
+        vocabulary::{EventReason, OPERATOR, Reason},
+    },
+    time,
 };
 
 /// Parameters of every write: the field manager.
@@ -119,8 +122,28 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<(), 
         }
         (DeletionPolicy::Revoke, CreationPolicy::Owner) => return Ok(()),
     };
-    if secret::differs(&held.live, &left) {
-        super::error::found(write(context, true, &left).await)?;
+    if !secret::differs(&held.live, &left) {
+        return Ok(());
     }
-    Ok(())
+    match found(write(context, true, &left).await) {
+        Ok(_) => Ok(()),
+        // A deletion must end, even against an admission policy: as late as a revocation would be given up.
+        Err(error) if overdue(context, observed) => {
+            match refused_write(&error, observed.token.secret_name(), Reason::Revoking) {
+                Some(failure) => {
+                    let (namespace, name) = (observed.token.namespace(), observed.token.name_any());
+                    tracing::warn!(namespace, name, message = failure.message, "the Secret is left as it is");
+                    Ok(())
+                }
+                None => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a deletion has taken as long as a revocation may.
+fn overdue(context: &Context, observed: &Observed) -> bool {
+    let deleted_at = observed.token.metadata.deletion_timestamp.as_ref().map(time::from_kube);
+    deleted_at.is_some_and(|at| at + observed.revocation_timeout <= context.now())
 }

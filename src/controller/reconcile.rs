@@ -3,17 +3,22 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Resource, ResourceExt,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::controller::Action,
+};
 
 use super::{
     context::{Context, TokenKey},
     error::Error,
     issue::issue,
     observe::{Observation, observe},
-    outcome::{Acted, Operation, Outcome},
+    outcome::{Acted, News, Operation, Outcome},
     protect::{self, Needs},
     publish,
-    report::report,
+    report::{publish_all, report},
     revoke, rollout, verify,
 };
 use crate::{
@@ -23,7 +28,7 @@ use crate::{
         issuer::{Admin, Issuer},
         plan::{Deletion, Observed, Step, needs_finalizer, plan},
         renewal,
-        vocabulary::Reason,
+        vocabulary::{EventReason, FINALIZER, Reason},
     },
     shopify::{Admission, Shop},
 };
@@ -37,7 +42,12 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// See [`Error`].
 pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
     let _slot = context.reconciles.acquire().await;
-    let reconcile = Box::pin(async { once(&context, readable(&token)?).await });
+    let reconcile = Box::pin(async {
+        match &token.0 {
+            Ok(token) => once(&context, token).await,
+            Err(invalid) => unreadable(&context, &token.object_ref(&()), invalid).await,
+        }
+    });
     guarded(&context, "ShopifyToken", reconcile).await
 }
 
@@ -47,6 +57,22 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
 /// [`Error::Invalid`].
 pub(super) fn readable<K>(object: &DeserializeGuard<K>) -> Result<&K, Error> {
     object.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))
+}
+
+/// An object that doesn't fit its type: all that can be done for it is to let it go when it is deleted.
+async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
+    let metadata = &invalid.metadata;
+    let ours = metadata.finalizers.iter().flatten().any(|f| f == FINALIZER);
+    if metadata.deletion_timestamp.is_none() || !ours {
+        return Err(Error::Invalid(invalid.error.clone()));
+    }
+    let name = |part: &Option<String>| part.clone().unwrap_or_default();
+    protect::release::<ShopifyToken>(context, &name(&metadata.namespace), &name(&metadata.name)).await?;
+    let note = "let go without revoking anything: the object doesn't fit its type, so nobody knows what it held; \
+                look for its UID in the titles of the shop's storefront tokens";
+    let news = News { reason: EventReason::RevocationFailed, failure: None, note: note.to_owned() };
+    publish_all(context, regarding, &[news]).await;
+    Ok(Action::await_change())
 }
 
 /// Bounds a reconcile in time, catches its panic, and counts it.

@@ -3,6 +3,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -51,7 +52,7 @@ pub(super) async fn report(
     let attempt = Attempt::of(observed, plan, &acted.outcome, now);
     log(observed, plan, &acted);
     if matches!(acted.outcome, Outcome::LetGo) {
-        publish_all(context, &observed.token, &acted.news).await;
+        publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
         return Ok(Action::await_change());
     }
     let status = project(&attempt.snapshot(observed), now);
@@ -59,7 +60,7 @@ pub(super) async fn report(
     if observed.token.status.as_ref() != Some(&status) {
         write(context, &observed.token, &status).await?;
     }
-    publish_all(context, &observed.token, &acted.news).await;
+    publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
     Ok(requeue(attempt.wake_at(plan), now))
 }
 
@@ -191,6 +192,8 @@ fn shop_down(observed: &Observed) -> Failure {
 fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyTokenStatus, acted: &Acted) -> Option<News> {
     let before = observed.status();
     match &attempt.obstacle {
+        // Waiting for others to go first is no failure.
+        Blocked::By(Failure { reason: Reason::Rotating | Reason::Revoking, .. }) => None,
         Blocked::By(failure) if before.and_then(obstacle) != Some(failure.reason) => {
             let note = format!("{}: {}", failure.reason, failure.message);
             Some(News { reason: attempt.operation.event(), failure: Some(failure.reason), note })
@@ -233,7 +236,8 @@ where
     Ok(found(api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&body)).await)?.is_some())
 }
 
-async fn publish_all(context: &Context, token: &ShopifyToken, news: &[News]) {
+/// Writes events. One that can't be written is logged and no more.
+pub(super) async fn publish_all(context: &Context, regarding: &ObjectReference, news: &[News]) {
     for News { reason, failure, note } in news {
         let event = Event {
             type_: if reason.is_warning() { EventType::Warning } else { EventType::Normal },
@@ -242,9 +246,9 @@ async fn publish_all(context: &Context, token: &ShopifyToken, news: &[News]) {
             action: failure.map_or(reason.as_str(), Reason::as_str).to_owned(),
             secondary: None,
         };
-        if let Err(error) = context.recorder.publish(&event, &token.object_ref(&())).await {
+        if let Err(error) = context.recorder.publish(&event, regarding).await {
             // A terminating namespace takes no new events, and nothing may hang on one.
-            tracing::debug!(reason = reason.as_str(), token = token.name_any(), %error, "event not written");
+            tracing::debug!(reason = reason.as_str(), name = regarding.name, %error, "event not written");
         }
     }
 }

@@ -6,7 +6,7 @@ use dev::{LocalCluster, Manifests, Options};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::json;
@@ -64,7 +64,7 @@ async fn an_api_server_that_restarts_costs_no_second_issue() {
 async fn an_object_that_cant_be_read_leaves_the_others_alone() {
     let (_local, world) = cluster("unreadable").await;
     let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
-    unreadable(&world).await;
+    let bad = unreadable(&world).await;
     let operator = Operator::start(&world, &[ALONE]).await;
     world.token("web", grant.clone()).await;
     world.ready("web").await;
@@ -76,11 +76,14 @@ async fn an_object_that_cant_be_read_leaves_the_others_alone() {
     assert_eq!(world.live(), []);
     let invalid = [r#"kind="ShopifyToken""#, r#"result="invalid_object""#];
     operator.until("counting it", async |it| it.metric("controller_reconciles_total", &invalid).await >= 1.0).await;
+    bad.delete("bad", &DeleteParams::default()).await.unwrap();
+    world.eventually("it is let go", async || bad.get_opt("bad").await.unwrap().is_none()).await;
+    world.eventually("and that is told", async || world.events("bad").await == ["RevocationFailed"]).await;
     operator.stop().await;
 }
 
 /// Stores a token as no release of ours would have let it in.
-async fn unreadable(world: &World) {
+async fn unreadable(world: &World) -> Api<DynamicObject> {
     let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
     let name = "shopifytokens.tokens.shopify-operator.dev";
     let crd = crds.get(name).await.unwrap();
@@ -97,7 +100,7 @@ async fn unreadable(world: &World) {
     let bad = json!({
         "apiVersion": "tokens.shopify-operator.dev/v1alpha1",
         "kind": "ShopifyToken",
-        "metadata": {"name": "bad"},
+        "metadata": {"name": "bad", "finalizers": ["tokens.shopify-operator.dev/in-use"]},
         "spec": {"shop": 5, "source": "none"},
     });
     world
@@ -108,4 +111,5 @@ async fn unreadable(world: &World) {
     let mut closed = crds.get(name).await.unwrap();
     closed.spec = crd.spec;
     crds.replace(name, &PostParams::default(), &closed).await.unwrap();
+    tokens
 }
