@@ -22,7 +22,7 @@ use super::{stores::Stores, wake::Wakes};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
-    core::{Timestamp, credential::Credential, vocabulary::OPERATOR},
+    core::{Timestamp, credential::Credential, observed::Doubt, vocabulary::OPERATOR},
     metrics::Metrics,
     shopify::{self, Outages, Slots},
 };
@@ -99,8 +99,8 @@ pub struct Context {
     pub spare: Shared<String, Credential>,
     /// The status last written for a token, and the version it was written upon: the watch may lag behind it.
     pub written: Shared<TokenKey, Written>,
-    /// Credentials that Shopify refused just now to somebody who used them: verify them.
-    pub suspects: Shared<TokenKey, ()>,
+    /// What has to be verified soon, and why.
+    pub suspects: Shared<TokenKey, Doubt>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer.

@@ -71,7 +71,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
             &token.metadata.generation.unwrap_or_default().to_string(),
             &found.versions.join("\n"),
         ]),
-        suspect: context.suspects.get(&TokenKey::of(token)).is_some(),
+        suspect: context.suspects.get(&TokenKey::of(token)),
         shop: shop_state(context, token),
         rival: context.stores.rival(token),
         needed_by,

@@ -67,7 +67,12 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
         return Err(Error::Invalid(invalid.error.clone()));
     }
     let name = |part: &Option<String>| part.clone().unwrap_or_default();
-    protect::release::<ShopifyToken>(context, &name(&metadata.namespace), &name(&metadata.name)).await?;
+    match protect::release::<ShopifyToken>(context, &name(&metadata.namespace), &name(&metadata.name)).await {
+        Ok(()) => {}
+        // Against its own schema the API server takes no change at all: the definition has to change first.
+        Err(kube::Error::Api(status)) if status.code == 422 => return Err(Error::Invalid(invalid.error.clone())),
+        Err(error) => return Err(error.into()),
+    }
     let note = "let go without revoking anything: the object doesn't fit its type, so nobody knows what it held; \
                 look for its UID in the titles of the shop's storefront tokens";
     let news = News { reason: EventReason::RevocationFailed, failure: None, note: note.to_owned() };

@@ -19,6 +19,7 @@ use crate::{
         failure::Failure,
         issuer::Admin,
         marker::Marker,
+        observed::Doubt,
         plan::{Observed, Why},
         record::{Previous, Record},
         vocabulary::{EventReason, Reason},
@@ -87,7 +88,7 @@ pub(super) async fn issue(
     let written = publish(context, observation, record, &token.value, newest_value.as_ref()).await;
     if !found && written.as_ref().is_err_and(Error::is_conflict) {
         // Somebody else may have published another one meanwhile: then this one is a stray, which verification finds.
-        context.suspects.put(TokenKey::of(&observed.token), ());
+        context.suspects.put(TokenKey::of(&observed.token), Doubt::Stray);
     }
     Ok(match written? {
         Ok(record) if found && matches!(why, Why::First | Why::Lost) => {
@@ -284,7 +285,7 @@ fn failed(context: &Context, observed: &Observed, admin: &Admin, error: ApiError
 pub(super) fn blame(context: &Context, observed: &Observed, admin: &str, error: ApiError) -> Failure {
     let ApiError::Unauthorized(_) = &error else { return error.into() };
     let key = TokenKey { namespace: observed.token.namespace().unwrap_or_default(), name: admin.to_owned() };
-    context.suspects.put(key.clone(), ());
+    context.suspects.put(key.clone(), Doubt::Refused);
     context.wakes.token(key.object());
     Failure::new(
         Reason::AdminTokenNotReady,

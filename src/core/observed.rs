@@ -35,8 +35,8 @@ pub struct Observed {
     pub inputs: String,
     /// Hash of all that an attempt depends on, salted by this process.
     pub dependencies: String,
-    /// Somebody who used the credential just now was told 401.
-    pub suspect: bool,
+    /// Why the credential has to be verified soon, whatever the interval.
+    pub suspect: Option<Doubt>,
     /// How the shop is doing.
     pub shop: ShopState,
     /// An older ShopifyToken that names the same Secret.
@@ -47,6 +47,15 @@ pub struct Observed {
     pub rolling_out: bool,
     /// How long a revocation is retried after the deletion timestamp.
     pub revocation_timeout: TimeDelta,
+}
+
+/// Why a credential has to be verified soon.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Doubt {
+    /// Somebody who used it just now was told 401.
+    Refused,
+    /// A token was created for this object, and another's write of the Secret came first.
+    Stray,
 }
 
 /// How a shop is doing, as far as this process knows.

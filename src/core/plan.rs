@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use kube::ResourceExt;
 
 pub use self::deletion::{Deletion, needs_finalizer, revocable};
-pub use super::observed::{Observed, ShopState};
+pub use super::observed::{Doubt, Observed, ShopState};
 use super::{
     Timestamp, failure::Failure, issuer::Issuer, record::Record, renewal, scopes, secret::SecretState,
     vocabulary::Reason,
@@ -255,7 +255,11 @@ fn verification_time(o: &Observed, now: Timestamp) -> Option<Timestamp> {
     let status = o.status().filter(|s| s.revision == Some(record.revision));
     let verified = status.and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
     let last = verified.unwrap_or(record.issued_at);
-    let suspected = o.suspect.then_some(SETTLED);
+    let suspected = match o.suspect {
+        Some(Doubt::Stray) => return Some(now),
+        Some(Doubt::Refused) => Some(SETTLED),
+        None => None,
+    };
     let interval = o.token.spec.verify_interval().into_iter().chain(suspected).min()?;
     // What lies further in the future than that was written before the clock was set back.
     Some(if last - now > interval { now } else { last + interval })

@@ -11,7 +11,7 @@ use super::{
     Timestamp,
     failure::Failure,
     issuer::{Admin, App, Issuer},
-    plan::{Observed, ShopState},
+    plan::{Doubt, Observed, ShopState},
     record::{Fields, Holder, Previous, Record},
     render::{self, Data, Values},
     secret::{self, Held, SecretState},
@@ -162,7 +162,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         drifted: false,
         inputs: "inputs".into(),
         dependencies: "dependencies".into(),
-        suspect: false,
+        suspect: None,
         shop: ShopState::Up { since: now() - hours(5) },
         rival: None,
         needed_by: Vec::new(),
@@ -390,7 +390,7 @@ impl Dice {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
         }
         o.drifted = self.once_in(4);
-        o.suspect = self.once_in(4);
+        o.suspect = self.once_in(4).then_some(Doubt::Refused);
         o.dependencies = self.of(&["dependencies", "others"]).to_owned();
         let since = self.moment();
         o.shop = self.of(&[ShopState::Up { since: now() - hours(5) }, ShopState::Up { since }, ShopState::Down]);

@@ -17,6 +17,8 @@ use crate::{
     world::{SHOP, World},
 };
 
+const TOKENS: &str = "shopifytokens.tokens.shopify-operator.dev";
+
 /// A cluster of its own: what happens to it would disturb other tests.
 async fn cluster(name: &str) -> (LocalCluster, World) {
     let crds = vec![Manifests::Path(format!("{}/crds", env!("CARGO_MANIFEST_DIR")).into())];
@@ -76,23 +78,31 @@ async fn an_object_that_cant_be_read_leaves_the_others_alone() {
     assert_eq!(world.live(), []);
     let invalid = [r#"kind="ShopifyToken""#, r#"result="invalid_object""#];
     operator.until("counting it", async |it| it.metric("controller_reconciles_total", &invalid).await >= 1.0).await;
+    // Against its schema the API server takes no change of it, not even the end of a finalizer.
+    open_schema(&world).await;
     bad.delete("bad", &DeleteParams::default()).await.unwrap();
     world.eventually("it is let go", async || bad.get_opt("bad").await.unwrap().is_none()).await;
     world.eventually("and that is told", async || world.events("bad").await == ["RevocationFailed"]).await;
     operator.stop().await;
 }
 
-/// Stores a token as no release of ours would have let it in.
-async fn unreadable(world: &World) -> Api<DynamicObject> {
+/// Lets the API server take anything for a ShopifyToken. Returns the definition as it was.
+async fn open_schema(world: &World) -> CustomResourceDefinition {
     let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
-    let name = "shopifytokens.tokens.shopify-operator.dev";
-    let crd = crds.get(name).await.unwrap();
+    let crd = crds.get(TOKENS).await.unwrap();
     let mut open = crd.clone();
     let version = &mut open.spec.versions[0];
     version.selectable_fields = None;
     version.schema.as_mut().unwrap().open_api_v3_schema =
         Some(serde_json::from_value(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})).unwrap());
-    crds.replace(name, &PostParams::default(), &open).await.unwrap();
+    crds.replace(TOKENS, &PostParams::default(), &open).await.unwrap();
+    crd
+}
+
+/// Stores a token as no release of ours would have let it in.
+async fn unreadable(world: &World) -> Api<DynamicObject> {
+    let crd = open_schema(world).await;
+    let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
 
     let kind = GroupVersionKind::gvk("tokens.shopify-operator.dev", "v1alpha1", "ShopifyToken");
     let tokens: Api<DynamicObject> =
@@ -108,8 +118,8 @@ async fn unreadable(world: &World) -> Api<DynamicObject> {
             tokens.patch("bad", &PatchParams::apply("person"), &Patch::Apply(&bad)).await.is_ok()
         })
         .await;
-    let mut closed = crds.get(name).await.unwrap();
+    let mut closed = crds.get(TOKENS).await.unwrap();
     closed.spec = crd.spec;
-    crds.replace(name, &PostParams::default(), &closed).await.unwrap();
+    crds.replace(TOKENS, &PostParams::default(), &closed).await.unwrap();
     tokens
 }

@@ -323,16 +323,17 @@ fn verification_and_repair() {
             Step::Keep,
             "",
         ),
-        ("refused to somebody", app().with(|o| o.suspect = true), Step::Verify, ""),
+        ("a stray may live", app().with(|o| o.suspect = Some(Doubt::Stray)), Step::Verify, ""),
+        ("refused to somebody", app().with(|o| o.suspect = Some(Doubt::Refused)), Step::Verify, ""),
         (
             "refused to somebody, and just confirmed",
-            verified(app(), TimeDelta::seconds(59)).with(|o| o.suspect = true),
+            verified(app(), TimeDelta::seconds(59)).with(|o| o.suspect = Some(Doubt::Refused)),
             Step::Keep,
             "",
         ),
         (
             "refused to somebody, and just issued",
-            app().recorded(|r| (r.revision, r.issued_at) = (4, now())).with(|o| o.suspect = true),
+            app().recorded(|r| (r.revision, r.issued_at) = (4, now())).with(|o| o.suspect = Some(Doubt::Refused)),
             Step::Keep,
             "",
         ),
@@ -478,7 +479,8 @@ fn the_next_look() {
     let in_ = |time| Some(now() + time);
     assert_eq!(wake(&app()), in_(minutes(30)), "verification");
     let quiet = |kind| healthy(kind, json!({"verifyInterval": "0"}));
-    let doubted = quiet(LISTED).recorded(|r| (r.revision, r.issued_at) = (4, now())).with(|o| o.suspect = true);
+    let doubted =
+        quiet(LISTED).recorded(|r| (r.revision, r.issued_at) = (4, now())).with(|o| o.suspect = Some(Doubt::Refused));
     assert_eq!(wake(&doubted), in_(minutes(1)), "a doubt isn't forgotten");
     let renewal = wake(&quiet(APP)).unwrap();
     assert!(renewal > now() + hours(14) && renewal <= now() + hours(15), "{renewal}");
@@ -536,7 +538,7 @@ fn after(o: &Observed, step: Step) -> Observed {
         Step::EndOverlap => next.previous.retain(|p| p.revoke_at > now()),
     }
     if fact.0 != Validity::NotAsked {
-        o.suspect = false;
+        o.suspect = None;
     }
     if let Ok(Issuer::Person(theirs)) = &o.issuer
         && fact.1
