@@ -3,13 +3,11 @@
 //! Every write carries the `resourceVersion` that was read, so of two candidates one wins. Whether a holder is dead
 //! is told by how long its record hasn't changed on the observer's own monotonic clock, never by comparing clocks.
 
+mod error;
+mod identity;
 mod verdict;
 
-use std::{
-    fmt,
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -18,7 +16,11 @@ use k8s_openapi::{
 use kube::{Api, Client, api::ObjectMeta, api::PostParams};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-pub use self::verdict::{Verdict, evaluate};
+use self::identity::{host, identity};
+pub use self::{
+    error::{Error, Lost},
+    verdict::{Verdict, evaluate},
+};
 use crate::{clock::Clock, core::vocabulary::OPERATOR};
 
 /// Limit of a release altogether: a pod that stops has no more.
@@ -47,46 +49,6 @@ impl Default for Timing {
         }
     }
 }
-
-/// Why a call of the election failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server refused it or can't be reached.
-    #[error(transparent)]
-    Kubernetes(#[from] Box<kube::Error>),
-    /// The API server didn't answer in time.
-    #[error("no answer within {0:?}")]
-    Silence(Duration),
-    /// The holder shares this host's name, and so may be the process whose container this one runs in.
-    #[error("the operator that holds the lease ({0}) runs on this very host, and would end this command with itself")]
-    SameHost(String),
-}
-
-impl Error {
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Kubernetes(e) if matches!(&**e, kube::Error::Api(s) if s.is_conflict() || s.is_already_exists()))
-    }
-}
-
-/// Why the lease isn't held any more.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Lost {
-    /// Another instance holds it.
-    Taken,
-    /// It couldn't be renewed in time.
-    NotRenewed,
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Taken => "another instance has taken the lease",
-            Self::NotRenewed => "the lease couldn't be renewed in time",
-        })
-    }
-}
-
-impl std::error::Error for Lost {}
 
 /// One instance that wants to hold the lease, or does.
 pub struct Candidate {
@@ -355,19 +317,6 @@ fn parameters() -> PostParams {
 fn now(clock: &Clock) -> MicroTime {
     let micros = clock.now().timestamp_micros();
     MicroTime(jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
-}
-
-/// The host in an identity.
-fn host(identity: &str) -> &str {
-    identity.rsplit_once('_').map_or(identity, |(host, _)| host)
-}
-
-/// The host's name, which tells people who holds the lease, and what makes this process unique.
-fn identity() -> String {
-    let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
-    // Its keys are drawn from the operating system's randomness.
-    let unique = RandomState::new().build_hasher().finish();
-    format!("{host}_{unique:016x}")
 }
 
 #[cfg(test)]
