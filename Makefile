@@ -29,13 +29,13 @@ build: ## The operator, release build: target/release/shopify-token-operator
 
 .PHONY: demo
 demo: ## Cluster, simulated Shopify, operator and samples; ONCE=1 ends after the tour
-	cargo build --profile demo --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
-	@$(TARGET)/demo/dev demo $(if $(ONCE),--once)
+	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
+	@$(TARGET)/release/dev demo $(if $(ONCE),--once)
 
 .PHONY: up
 up: ## An empty cluster with the CRDs, until Ctrl-C
-	cargo build --profile demo --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
-	@$(TARGET)/demo/dev up
+	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
+	@$(TARGET)/release/dev up
 
 ##@ Before a commit
 

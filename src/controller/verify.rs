@@ -111,8 +111,8 @@ fn stray(context: &Context, observation: &Observation, record: &Record, token: &
     let revision = owned_revision(&observation.observed, token)?;
     let known = Some(&token.id) == record.token_id.as_ref() || record.previous.iter().any(|p| p.id == token.id);
     let overlap = observation.observed.token.spec.overlap();
-    // A revision is published once, and later ones than that never were: nobody holds it.
-    let revoke_at = if revision >= record.revision { context.now() } else { context.now() + overlap };
+    // A later revision than the published one was never published: nobody holds it.
+    let revoke_at = if revision > record.revision { context.now() } else { context.now() + overlap };
     (!known).then(|| Previous { id: token.id.clone(), revoke_at, admin: record.admin.clone() })
 }
 
