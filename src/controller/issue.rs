@@ -62,11 +62,13 @@ async fn with_app(
             Err(failure) => return Ok(Acted::failed(failure, Operation::Issue)),
         }
     };
+    let uid = observed.token.uid().unwrap_or_default();
     if let Some(failure) = lacks_scopes(observed, &credential.scopes) {
+        // One that was kept from before must not be tried again: the next grant may have the scope.
+        context.unpublished.remove(&uid);
         return Ok(Acted::failed(failure, Operation::Issue));
     }
     // From here on the credential isn't lost if the Secret can't be written for a while.
-    let uid = observed.token.uid().unwrap_or_default();
     let kept = Unpublished { inputs: observed.inputs.clone(), credential: credential.clone() };
     context.unpublished.put(uid.clone(), kept);
     let record = record(observed, &credential, next_revision(observed));
