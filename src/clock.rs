@@ -7,7 +7,7 @@ use std::sync::{
 
 use chrono::TimeDelta;
 
-use crate::core::Timestamp;
+use crate::time::Timestamp;
 
 /// The time of day: the system's, shifted by a number of milliseconds that is 0 outside tests.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,6 @@ pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod core;
-pub mod duration;
 pub mod kubernetes;
 pub mod lease;
 pub mod metrics;

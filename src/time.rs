@@ -1,8 +1,11 @@
-//! The one place where domain time (chrono) meets Kubernetes' time (jiff).
+//! Time inside the operator (chrono), and the one place where it meets Kubernetes' (jiff).
 
+use chrono::TimeDelta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+pub use kube::core::Duration;
 
-use crate::core::Timestamp;
+/// Time inside the operator: UTC. Kubernetes' own time types are converted here.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
 
 /// A domain time as Kubernetes stores it: whole seconds.
 #[must_use]
@@ -26,4 +29,14 @@ pub fn print(at: Timestamp) -> String {
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from(chrono::DateTime::parse_from_rfc3339(text).ok()?))
+}
+
+/// A `metav1.Duration` as chrono's type; a negative one counts as zero, an enormous one as 100 years.
+#[must_use]
+pub fn to_delta(duration: Duration) -> TimeDelta {
+    const LONGEST: TimeDelta = TimeDelta::days(36_500);
+    if duration.is_negative() {
+        return TimeDelta::zero();
+    }
+    TimeDelta::from_std(duration.into()).map_or(LONGEST, |d| d.min(LONGEST))
 }

@@ -10,7 +10,7 @@ use super::{
     source::{Source, SourceRef},
     status::ShopifyTokenStatus,
 };
-use crate::duration::{self, Duration};
+use crate::time::{self, Duration};
 
 /// One Shopify credential, kept alive and written into one Secret.
 #[derive(Clone, CustomResource, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
@@ -196,13 +196,13 @@ impl ShopifyTokenSpec {
     /// How long an old credential stays valid. Default 24 h.
     #[must_use]
     pub fn overlap(&self) -> chrono::TimeDelta {
-        self.rotation.as_ref().and_then(|r| r.overlap).map_or(chrono::TimeDelta::hours(24), duration::to_delta)
+        self.rotation.as_ref().and_then(|r| r.overlap).map_or(chrono::TimeDelta::hours(24), time::to_delta)
     }
 
     /// Age at which a credential that never expires is replaced.
     #[must_use]
     pub fn rotation_interval(&self) -> Option<chrono::TimeDelta> {
-        self.rotation.as_ref().and_then(|r| r.interval).map(duration::to_delta)
+        self.rotation.as_ref().and_then(|r| r.interval).map(time::to_delta)
     }
 
     /// The text whose change asks for a rotation.
@@ -214,7 +214,7 @@ impl ShopifyTokenSpec {
     /// How often the credential is verified; `None` never. Default 1 h.
     #[must_use]
     pub fn verify_interval(&self) -> Option<chrono::TimeDelta> {
-        let interval = self.verify_interval.map_or(chrono::TimeDelta::hours(1), duration::to_delta);
+        let interval = self.verify_interval.map_or(chrono::TimeDelta::hours(1), time::to_delta);
         (interval > chrono::TimeDelta::zero()).then_some(interval)
     }
 

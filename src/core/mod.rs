@@ -17,5 +17,4 @@ pub mod secret;
 pub mod status;
 pub mod vocabulary;
 
-/// Time inside the operator: UTC. Kubernetes' own time types are converted at the boundary.
-pub type Timestamp = chrono::DateTime<chrono::Utc>;
+pub use crate::time::Timestamp;

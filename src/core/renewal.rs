@@ -3,8 +3,10 @@
 use chrono::{SubsecRound, TimeDelta};
 use sha2::{Digest, Sha256};
 
-use super::Timestamp;
-use crate::{api::ShopifyTokenSpec, duration};
+use crate::{
+    api::ShopifyTokenSpec,
+    time::{self, Timestamp},
+};
 
 /// The longest lifetime that is believed.
 pub const LONGEST_LIFETIME: TimeDelta = TimeDelta::days(400);
@@ -41,7 +43,7 @@ pub fn lifetime(expires_in: Option<&serde_json::Value>) -> Lifetime {
 #[must_use]
 pub fn renew_before(spec: &ShopifyTokenSpec, lifetime: TimeDelta) -> (TimeDelta, bool) {
     let third = lifetime / 3;
-    match (spec.renew_before.map(duration::to_delta), spec.renew_before_percentage) {
+    match (spec.renew_before.map(time::to_delta), spec.renew_before_percentage) {
         (Some(wish), _) if wish < lifetime => (wish, false),
         (Some(_), _) => (third, true),
         (None, Some(percent)) => (lifetime * percent.clamp(1, 90) / 100, false),
