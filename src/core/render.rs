@@ -1,89 +1,76 @@
 //! The data of the Secret: default keys, presets and the user's templates.
+//!
+//! Synchronous and bounded: a rendering holds less than 8 MiB, whatever a template says.
 
-use std::{collections::BTreeMap, io};
+mod bounds;
+mod evaluate;
+mod filters;
+mod gate;
+mod hash;
+mod preset;
+mod subset;
+mod template;
+mod value;
+mod values;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use secrecy::SecretString;
 
-use super::{Timestamp, failure::Failure, vocabulary::Reason};
-use crate::{
-    api::{ShopifyTokenSpec, SourceKind, token::Preset},
-    time,
+use self::{
+    bounds::Bounds,
+    template::{Mistake, Place},
+    value::Value,
 };
-
-/// Key of the credential.
-pub const ACCESS_TOKEN: &str = "access_token";
-/// Key of the newest older credential, during an overlap.
-pub const PREVIOUS_ACCESS_TOKEN: &str = "previous_access_token";
-
-/// Most bytes of data a Secret may hold (`core/v1` `MaxSecretSize`).
-const MAX_SECRET_SIZE: usize = 1024 * 1024;
-/// Instructions a template may take: far more than any list of environment variables needs.
-const FUEL: u64 = 50_000;
+pub use self::{
+    hash::content_hash,
+    values::{ACCESS_TOKEN, DEFAULT_KEYS, PREVIOUS_ACCESS_TOKEN, Values},
+};
+use super::{Timestamp, failure::Failure, vocabulary::Reason};
+use crate::api::{ShopifyTokenSpec, SourceKind};
 
 /// Data of a Secret.
 pub type Data = BTreeMap<String, ByteString>;
 
-/// What templates can name. Has no `Debug`: it holds credentials.
-pub struct Values<'a> {
-    /// The credential.
-    pub access_token: &'a SecretString,
-    /// The newest older credential, during an overlap.
-    pub previous_access_token: Option<&'a SecretString>,
-    /// Domain of the shop.
-    pub shop_domain: &'a str,
-    /// API version to use it with.
-    pub api_version: &'a str,
-    /// Its scopes.
-    pub scopes: &'a [String],
-    /// When it expires.
-    pub expires_at: Option<Timestamp>,
-}
-
-impl Values<'_> {
-    fn defaults(&self) -> BTreeMap<&'static str, String> {
-        let mut all = BTreeMap::from([
-            (ACCESS_TOKEN, self.access_token.expose_secret().to_owned()),
-            ("shop_domain", self.shop_domain.to_owned()),
-            ("api_version", self.api_version.to_owned()),
-            ("scopes", self.scopes.join(",")),
-        ]);
-        if let Some(at) = self.expires_at {
-            all.insert("expires_at", time::print(at));
-        }
-        if let Some(previous) = self.previous_access_token {
-            all.insert(PREVIOUS_ACCESS_TOKEN, previous.expose_secret().to_owned());
-        }
-        all
-    }
-}
-
-/// Renders the data of the Secret: the default keys, then the preset's, then the template's.
+/// Renders the data of the Secret: the default keys, the preset's, and the template's, which may replace the preset's.
 ///
 /// # Errors
 /// `InvalidTemplate`, naming the key and the mistake, never a value.
 pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) -> Result<Data, Failure> {
     let defaults = values.defaults();
-    let mut data: BTreeMap<String, Vec<u8>> =
-        defaults.iter().map(|(k, v)| ((*k).to_owned(), v.clone().into_bytes())).collect();
-    if let Some(preset) = spec.secret.as_ref().and_then(|s| s.preset) {
-        data.extend(preset_data(preset, kind, &defaults)?);
+    let templates = spec.template().map(|template| &template.data);
+    let mut preset = match spec.secret.as_ref().and_then(|secret| secret.preset) {
+        Some(preset) => preset::data(preset, kind, &defaults)?,
+        None => BTreeMap::new(),
+    };
+    preset.retain(|key, _| templates.is_none_or(|templates| !templates.contains_key(*key)));
+
+    let mut bounds = Bounds::new();
+    let mut data = Data::new();
+    for (key, value) in
+        defaults.iter().map(|(key, value)| (*key, value)).chain(preset.iter().map(|(key, value)| (*key, value)))
+    {
+        bounds.keep(key.len() + value.len()).map_err(|what| invalid("spec.secret", what))?;
+        data.insert(key.to_owned(), ByteString(value.clone().into_bytes()));
     }
-    if let Some(template) = spec.template() {
-        data.extend(template_data(&template.data, &defaults)?);
+    let values = defaults.into_iter().map(|(key, value)| (key, Value::text(value))).collect();
+    for (key, source) in templates.into_iter().flatten() {
+        // The schema refuses these, but not in an object from before the schema did.
+        if DEFAULT_KEYS.contains(&key.as_str()) {
+            return Err(of_key(
+                key,
+                &Mistake { place: None, what: "this key is the operator's own: choose another name".into() },
+            ));
+        }
+        let text = bounds
+            .keep(key.len())
+            .map_err(|what| Mistake { place: None, what: what.into() })
+            .and_then(|()| template::render(source, &values, &mut bounds))
+            .map_err(|mistake| of_key(key, &mistake))?;
+        data.insert(key.clone(), ByteString(text.into_bytes()));
     }
-    let size: usize = data.iter().map(|(k, v)| k.len() + v.len()).sum();
-    if size > MAX_SECRET_SIZE {
-        return Err(Failure::new(
-            Reason::InvalidTemplate,
-            format!(
-                "spec.secret.template.data: the Secret would hold {size} bytes, more than Kubernetes' 1 MiB; make it smaller"
-            ),
-        ));
-    }
-    Ok(data.into_iter().map(|(k, v)| (k, ByteString(v))).collect())
+    Ok(data)
 }
 
 /// Renders with placeholders of a credential's usual shape, so that a mistake is found before anything is minted.
@@ -113,102 +100,17 @@ pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The environment names that a consumer expects.
-fn preset_data(
-    preset: Preset,
-    kind: SourceKind,
-    values: &BTreeMap<&'static str, String>,
-) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let (token, shop) = match preset {
-        // https://shopify.dev/docs/storefronts/headless/hydrogen/environments
-        Preset::Hydrogen if kind != SourceKind::Storefront => {
-            return Err(Failure::new(
-                Reason::InvalidTemplate,
-                format!(
-                    "spec.secret.preset: Hydrogen publishes the token to browsers (PUBLIC_STOREFRONT_API_TOKEN), which is right for a storefront token alone, not for {}; choose Node, Ruby or Python, or a template",
-                    kind.as_str()
-                ),
-            ));
-        }
-        Preset::Hydrogen => ("PUBLIC_STOREFRONT_API_TOKEN", "PUBLIC_STORE_DOMAIN"),
-        Preset::Node => ("SHOPIFY_ACCESS_TOKEN", "SHOPIFY_SHOP"),
-        Preset::Ruby => ("SHOPIFY_ACCESS_TOKEN", "SHOPIFY_SHOP_DOMAIN"),
-        Preset::Python => ("SHOPIFY_ACCESS_TOKEN", "SHOPIFY_SHOP_URL"),
+fn of_key(key: &str, mistake: &Mistake) -> Failure {
+    let place = match mistake.place {
+        Some(Place { line, column: Some(column) }) => format!(", line {line}, column {column}"),
+        Some(Place { line, column: None }) => format!(", line {line}"),
+        None => String::new(),
     };
-    let version = if preset == Preset::Hydrogen { "PUBLIC_STOREFRONT_API_VERSION" } else { "SHOPIFY_API_VERSION" };
-    let of = |key: &str| values.get(key).cloned().unwrap_or_default().into_bytes();
-    Ok(BTreeMap::from([
-        (token.to_owned(), of(ACCESS_TOKEN)),
-        (shop.to_owned(), of("shop_domain")),
-        (version.to_owned(), of("api_version")),
-    ]))
+    invalid(&format!("spec.secret.template.data[{key}]{place}"), &mistake.what)
 }
 
-fn template_data(
-    templates: &BTreeMap<String, String>,
-    values: &BTreeMap<&'static str, String>,
-) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment
-        .set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| invalid("", &error))?);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    templates
-        .iter()
-        .map(|(key, source)| {
-            let mut text = Bounded(Vec::new());
-            environment
-                .template_from_named_str(key, source)
-                .and_then(|template| template.render_captured_to(values, &mut text).map(drop))
-                .map_err(|error| invalid(key, &error))?;
-            Ok((key.clone(), text.0))
-        })
-        .collect()
-}
-
-/// Says what is wrong by kind and line: the error's own text may quote a value.
-fn invalid(key: &str, error: &minijinja::Error) -> Failure {
-    let line = error.line().map(|l| format!(", line {l}")).unwrap_or_default();
-    Failure::new(
-        Reason::InvalidTemplate,
-        format!(
-            "spec.secret.template.data[{key}]{line}: {}; a template can name access_token, shop_domain, api_version, scopes, \
-             and where they exist expires_at and previous_access_token ({{% if expires_at is defined %}})",
-            error.kind()
-        ),
-    )
-}
-
-/// A buffer that refuses more than a Secret can hold.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_SECRET_SIZE {
-            return Err(io::Error::other("more than 1 MiB"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hash of the keys named in `keys`, salted with the object's UID. Tells an edit from our own write.
-#[must_use]
-pub fn content_hash<'a>(uid: &str, data: &Data, keys: impl IntoIterator<Item = &'a String>) -> String {
-    let mut hash = Sha256::new_with_prefix(uid);
-    for key in keys {
-        let value = data.get(key).map(|v| v.0.as_slice());
-        hash.update((key.len() as u64).to_be_bytes());
-        hash.update(key);
-        hash.update(value.map_or(u64::MAX, |v| v.len() as u64).to_be_bytes());
-        hash.update(value.unwrap_or_default());
-    }
-    hex::encode(&hash.finalize()[..16])
+fn invalid(field: &str, what: &str) -> Failure {
+    Failure::new(Reason::InvalidTemplate, format!("{field}: {what}"))
 }
 
 #[cfg(test)]
@@ -262,6 +164,87 @@ mod tests {
     }
 
     #[test]
+    fn what_templates_can_say() {
+        for (template, says) in [
+            ("{{ access_token }}", "canary"),
+            ("a {# why #}b{{ '}}' }}\n", "a b}}\n"),
+            ("{% raw %}{{ as it is }}{% endraw %}", "{{ as it is }}"),
+            ("{{ 'https://' ~ shop_domain ~ '/' ~ 1 }}", "https://acme.myshopify.com/1"),
+            ("{{ shop_domain|replace('.myshopify.com', '')|upper }}", "ACME"),
+            ("{{ shop_domain|split('.')|first }} {{ shop_domain|split('.')|last }}", "acme com"),
+            ("{{ scopes|split(',')|join(' ') }}", "read_orders read_products"),
+            ("{{ scopes|split(',')|tojson }}", r#"["read_orders","read_products"]"#),
+            ("{{ 'say \"hi\"\\n'|tojson }} {{ 1|tojson }} {{ true|tojson }}", r#""say \"hi\"\n" 1 true"#),
+            ("{{ 'ü/? '|urlencode }}{{ '-._~a1'|urlencode }}", "%C3%BC%2F%3F%20-._~a1"),
+            ("{{ ('x:' ~ access_token)|b64encode }}", "eDpjYW5hcnk="),
+            (r#"{{ "it's"|quote }}"#, r"'it'\''s'"),
+            ("{{ ' a\n'|trim }}{{ 'ABC'|lower|length }}{{ ''|split(',')|length }}", "a30"),
+            ("{{ previous_access_token|default('none') }}", "none"),
+            ("{{ ''|default('a') }}{{ ''|default('b', true) }}", "b"),
+            ("{% if expires_at is defined and previous_access_token is undefined %}yes{% else %}no{% endif %}", "yes"),
+            ("{% if 1 > 2 %}a{% elif not 'b' in ['a', 'c'] %}b{% endif %}{{ 'c' if '' }}{{ 'd' if 1 else 'e' }}", "bd"),
+            ("{{ 'read_orders' in scopes }} {{ api_version >= '2026-07' }}", "true true"),
+            ("{{ '' or 'a' }}{{ 'b' and 'c' }}", "ac"),
+            (
+                "{% for s in scopes|split(',') %}{{ loop.index }}:{{ s }}{% if not loop.last %}, {% endif %}{% endfor %}",
+                "1:read_orders, 2:read_products",
+            ),
+            ("{% for a in [] %}x{% else %}none{% endfor %}", "none"),
+            ("{% set a = 'x' %}{% for b in ['y'] %}{% set a = b %}{{ a }}{% endfor %}{{ a }}", "yx"),
+            ("  {%- if true -%}  a  {%- endif %}", "a"),
+        ] {
+            let data = rendered(&json!({"template": {"data": {"K": template}}}), SourceKind::Custom);
+            assert_eq!(text(&data.map_err(|f| f.message).unwrap(), "K"), says, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_says_where_and_what_there_is_instead() {
+        for (template, says) in [
+            ("a\n  {{ nothing }}", ", line 2, column 6: there is no such value; there are access_token, api_version"),
+            ("{% if false %}{{ nothing }}{% endif %}", ", line 1, column 18: there is no such value"),
+            ("{{ scopes|indent(4) }}", ": there is no such filter; there are default, b64encode, first"),
+            ("{{ 'a' * 9 }}", ": there is no such operator"),
+            ("{{ range(9) }}", ": there are no functions"),
+            ("{% include 'a' %}", ": there is no such statement; there are if, for and set"),
+            ("{{ scopes is string }}", ": there is no such test"),
+            ("{{ scopes|replace('a') }}", ": replace takes 2 in brackets"),
+            ("{{ scopes|replace('', 'a') }}", ": replace needs a text to look for"),
+            ("{{ scopes|split(',') }}", ": a list can't be written as it is: use join or tojson"),
+            ("{% for s in scopes %}{% endfor %}", ": for goes through a list, such as split makes"),
+            ("{{ 1 < 'a' }}", ": <, <=, > and >= compare two texts or two numbers"),
+            ("{{ 1 in 'a' }}", ": in looks for a text in a text or a list"),
+            ("{{ loop.index }}", ": only loop, within for, has fields"),
+            ("{{ previous_access_token }}", ": this value isn't always there"),
+            ("{{ access_token", ", line 1: this isn't Jinja"),
+        ] {
+            let data = rendered(&json!({"template": {"data": {"K": template}}}), SourceKind::Custom);
+            let message = data.unwrap_err().message;
+            assert!(
+                message.starts_with("spec.secret.template.data[K]") && message.contains(says),
+                "{template}: {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_template_replaces_a_presets_keys_and_never_the_default_keys() {
+        let of = |key: &str| json!({"preset": "Node", "template": {"data": {key: "v{{ api_version }}"}}});
+        for key in DEFAULT_KEYS {
+            let failure = rendered(&of(key), SourceKind::Custom).unwrap_err();
+            assert_eq!(failure.reason, Reason::InvalidTemplate);
+            assert_eq!(
+                failure.message,
+                format!("spec.secret.template.data[{key}]: this key is the operator's own: choose another name")
+            );
+        }
+        assert_eq!(
+            text(&rendered(&of("SHOPIFY_API_VERSION"), SourceKind::Custom).unwrap(), "SHOPIFY_API_VERSION"),
+            "v2026-10"
+        );
+    }
+
+    #[test]
     fn an_admin_token_never_gets_public_names() {
         let failure = rendered(&json!({"preset": "Hydrogen"}), SourceKind::ClientCredentials).unwrap_err();
         assert_eq!(failure.reason, Reason::InvalidTemplate);
@@ -277,8 +260,11 @@ mod tests {
             "{{ access_token + 1 }}",
             "{{ access_token | int }}",
             "{% include access_token %}",
-            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
-            "{% for a in range(9000) %}{{ 'x' * 9000 }}{% endfor %}",
+            "{{ access_token.a.b }}",
+            "{{ canary }}",
+            "{{ access_token|canary }}",
+            "{{ 'canary }}",
+            "{% canary %}",
         ] {
             let failure = rendered(&json!({"template": {"data": {"KEY": template}}}), SourceKind::Custom).unwrap_err();
             assert_eq!(failure.reason, Reason::InvalidTemplate, "{template}");
@@ -301,7 +287,7 @@ mod tests {
     fn the_check_finds_what_rendering_would() {
         assert!(check(&spec(&json!({"template": {"data": {"K": "{{ access_token }}"}}})), SourceKind::Custom).is_ok());
         assert!(check(&spec(&json!({"template": {"data": {"K": "{{ nothing }}"}}})), SourceKind::Custom).is_err());
-        let large: serde_json::Map<_, _> = (0..40).map(|n| (format!("K{n}"), json!("{{ 'x' * 30000 }}"))).collect();
+        let large: serde_json::Map<_, _> = (0..40).map(|n| (format!("K{n}"), json!("x".repeat(30_000)))).collect();
         assert!(check(&spec(&json!({"template": {"data": large}})), SourceKind::Custom).is_err());
     }
 

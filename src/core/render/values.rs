@@ -1,0 +1,51 @@
+//! The values a Secret is made of: the default keys, which templates can name too.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{core::Timestamp, time};
+
+/// Key of the credential.
+pub const ACCESS_TOKEN: &str = "access_token";
+/// Key of the newest older credential, during an overlap.
+pub const PREVIOUS_ACCESS_TOKEN: &str = "previous_access_token";
+
+/// Keys of every Secret, some of them not always there. Templates can name them, and can't set them.
+pub const DEFAULT_KEYS: [&str; 6] =
+    [ACCESS_TOKEN, "api_version", "expires_at", PREVIOUS_ACCESS_TOKEN, "scopes", "shop_domain"];
+
+/// What templates can name. Has no `Debug`: it holds credentials.
+pub struct Values<'a> {
+    /// The credential.
+    pub access_token: &'a SecretString,
+    /// The newest older credential, during an overlap.
+    pub previous_access_token: Option<&'a SecretString>,
+    /// Domain of the shop.
+    pub shop_domain: &'a str,
+    /// API version to use it with.
+    pub api_version: &'a str,
+    /// Its scopes.
+    pub scopes: &'a [String],
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Values<'_> {
+    /// Every default key that has a value.
+    pub(super) fn defaults(&self) -> BTreeMap<&'static str, String> {
+        let mut all = BTreeMap::from([
+            (ACCESS_TOKEN, self.access_token.expose_secret().to_owned()),
+            ("shop_domain", self.shop_domain.to_owned()),
+            ("api_version", self.api_version.to_owned()),
+            ("scopes", self.scopes.join(",")),
+        ]);
+        if let Some(at) = self.expires_at {
+            all.insert("expires_at", time::print(at));
+        }
+        if let Some(previous) = self.previous_access_token {
+            all.insert(PREVIOUS_ACCESS_TOKEN, previous.expose_secret().to_owned());
+        }
+        all
+    }
+}
