@@ -95,19 +95,23 @@ fn template_keys() -> serde_json::Value {
     ])
 }
 
-/// Data of the Secret: key to minijinja template.
+/// Keys of every Secret, some of them not always there. Templates can name them, and can't set them.
+pub const DEFAULT_KEYS: [&str; 6] =
+    ["access_token", "api_version", "expires_at", "previous_access_token", "scopes", "shop_domain"];
+
+/// Data of the Secret: key to template.
 pub(super) fn template_data(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object", "maxProperties": 64,
-        "additionalProperties": { "type": "string", "maxLength": 65_536 },
+        "additionalProperties": { "type": "string", "maxLength": 65_000 },
         "x-kubernetes-validations": [
             {
                 "rule": r"self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))",
                 "message": "a key may have letters, digits, '-', '_' and '.', and at most 253 of them",
             },
             {
-                "rule": "self.all(k, !(k in ['access_token', 'previous_access_token']))",
-                "message": "access_token and previous_access_token are the operator's own keys: choose another name",
+                "rule": format!("self.all(k, !(k in {DEFAULT_KEYS:?}))"),
+                "message": format!("{} are the operator's own keys: choose another name", DEFAULT_KEYS.join(", ")),
             },
         ],
     })

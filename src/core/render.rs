@@ -25,10 +25,10 @@ use self::{
 };
 pub use self::{
     hash::content_hash,
-    values::{ACCESS_TOKEN, DEFAULT_KEYS, PREVIOUS_ACCESS_TOKEN, Values},
+    values::{ACCESS_TOKEN, PREVIOUS_ACCESS_TOKEN, Values},
 };
 use super::{Timestamp, failure::Failure, vocabulary::Reason};
-use crate::api::{ShopifyTokenSpec, SourceKind};
+use crate::api::{DEFAULT_KEYS, ShopifyTokenSpec, SourceKind};
 
 /// Data of a Secret.
 pub type Data = BTreeMap<String, ByteString>;

@@ -9,8 +9,8 @@ use super::{
     filters::{self, Filter},
     template::{Mistake, Place},
     value::Value,
-    values::DEFAULT_KEYS,
 };
+use crate::api::DEFAULT_KEYS;
 
 /// A piece of a template.
 pub(super) enum Node<'s> {

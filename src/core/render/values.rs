@@ -11,10 +11,6 @@ pub const ACCESS_TOKEN: &str = "access_token";
 /// Key of the newest older credential, during an overlap.
 pub const PREVIOUS_ACCESS_TOKEN: &str = "previous_access_token";
 
-/// Keys of every Secret, some of them not always there. Templates can name them, and can't set them.
-pub const DEFAULT_KEYS: [&str; 6] =
-    [ACCESS_TOKEN, "api_version", "expires_at", PREVIOUS_ACCESS_TOKEN, "scopes", "shop_domain"];
-
 /// What templates can name. Has no `Debug`: it holds credentials.
 pub struct Values<'a> {
     /// The credential.
@@ -47,5 +43,25 @@ impl Values<'_> {
             all.insert(PREVIOUS_ACCESS_TOKEN, previous.expose_secret().to_owned());
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::DEFAULT_KEYS;
+
+    #[test]
+    fn the_default_keys_are_those_the_schema_keeps_from_templates() {
+        let token = SecretString::from("x");
+        let values = Values {
+            access_token: &token,
+            previous_access_token: Some(&token),
+            shop_domain: "",
+            api_version: "",
+            scopes: &[],
+            expires_at: Some(Timestamp::default()),
+        };
+        assert!(values.defaults().into_keys().eq(DEFAULT_KEYS));
     }
 }
