@@ -48,11 +48,9 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
 
     let mut bounds = Bounds::new();
     let mut data = Data::new();
-    for (key, value) in
-        defaults.iter().map(|(key, value)| (*key, value)).chain(preset.iter().map(|(key, value)| (*key, value)))
-    {
+    for (key, value) in defaults.iter().chain(&preset) {
         bounds.keep(key.len() + value.len()).map_err(|what| invalid("spec.secret", what))?;
-        data.insert(key.to_owned(), ByteString(value.clone().into_bytes()));
+        data.insert((*key).to_owned(), ByteString(value.clone().into_bytes()));
     }
     let values = defaults.into_iter().map(|(key, value)| (key, Value::text(value))).collect();
     for (key, source) in templates.into_iter().flatten() {
@@ -85,14 +83,15 @@ pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
         SourceKind::Storefront | SourceKind::CustomerAccount => (false, true),
         SourceKind::Custom => (false, false),
     };
-    // Outside an overlap there is no previous token, and a template has to do without.
-    for previous in [None, overlaps.then_some(&placeholder)] {
+    let two = ["read_products".to_owned(), "write_products".to_owned()];
+    // Outside an overlap there is no previous token, and a template has to do without. Not every credential has scopes.
+    for (previous, scopes) in [(None, &[][..]), (overlaps.then_some(&placeholder), &two)] {
         let values = Values {
             access_token: &placeholder,
             previous_access_token: previous,
             shop_domain: &spec.shop,
             api_version: "2026-10",
-            scopes: &[],
+            scopes,
             expires_at: expires.then(Timestamp::default),
         };
         render(spec, kind, &values)?;
@@ -287,6 +286,14 @@ mod tests {
     fn the_check_finds_what_rendering_would() {
         assert!(check(&spec(&json!({"template": {"data": {"K": "{{ access_token }}"}}})), SourceKind::Custom).is_ok());
         assert!(check(&spec(&json!({"template": {"data": {"K": "{{ nothing }}"}}})), SourceKind::Custom).is_err());
+        for scopes in
+            ["{% for s in scopes|split(',') %}{{ expires_at }}{% endfor %}", "{{ 1 if scopes else expires_at }}"]
+        {
+            assert!(
+                check(&spec(&json!({"template": {"data": {"K": scopes}}})), SourceKind::Custom).is_err(),
+                "{scopes}"
+            );
+        }
         let large: serde_json::Map<_, _> = (0..40).map(|n| (format!("K{n}"), json!("x".repeat(30_000)))).collect();
         assert!(check(&spec(&json!({"template": {"data": large}})), SourceKind::Custom).is_err());
     }
