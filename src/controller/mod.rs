@@ -10,6 +10,7 @@ mod outcome;
 mod protect;
 mod publish;
 pub mod reconcile;
+pub mod rendering;
 mod report;
 mod revoke;
 mod rollout;
