@@ -228,3 +228,34 @@ async fn the_101st_storefront_token_is_not_tried_in_a_loop() {
     heals_at_the_next_attempt(&world, "web").await;
     assert_eq!(world.live().len(), 100);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_without_a_bound_holds_nobody_up() {
+    let mut world = World::with_app("bad-template").await;
+    let templates = [
+        "{{ access_token|indent(100000000000) }}".to_owned(),
+        "{% for a in range(9000) %}{{ ('a' * 20000000)|upper|lower }}{% endfor %}".to_owned(),
+        format!("{{{{ {}1 }}}}", "not ".repeat(16_000)),
+        format!("{{% set x = '{}' %}}{}", "x".repeat(30_000), "{% set x = x ~ x %}".repeat(1000)),
+    ];
+    for (n, template) in templates.iter().enumerate() {
+        let mut spec = of_app("acme");
+        spec["secret"] = json!({"template": {"data": {"KEY": template}}});
+        world.token(&format!("bad-{n}"), spec.clone()).await;
+        spec["suspend"] = json!(true);
+        world.token(&format!("suspended-{n}"), spec).await;
+    }
+    world.token("good", of_app("acme")).await;
+    heals(&world, "good").await;
+    for n in 0..templates.len() {
+        refused(&world, &format!("bad-{n}"), "Stalled", "InvalidTemplate", "spec.secret.template.data[KEY]").await;
+        world.because(&format!("suspended-{n}"), "Suspended", "Suspended").await;
+    }
+    assert_eq!(world.sim.total_calls(), 1, "the good one's");
+
+    // It ended the operator at every start.
+    world.stop().await;
+    world.start().await;
+    world.token("another", of_app("acme")).await;
+    heals(&world, "another").await;
+}
