@@ -18,7 +18,7 @@ use kube::{
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use super::{stores::Stores, wake::Wakes};
+use super::{rendering::Rendering, stores::Stores, wake::Wakes};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
@@ -93,6 +93,8 @@ pub struct Context {
     pub slots: Slots,
     /// One issue at a time for each app and shop.
     pub issuing: Locks,
+    /// Renders Secrets.
+    pub rendering: Rendering,
     /// Issued, but the Secret write failed: published by the next attempt instead of issuing again.
     pub unpublished: Shared<String, Unpublished>,
     /// Admin tokens issued to revoke with, where the published one is gone.
@@ -140,6 +142,7 @@ impl Context {
             outages: Outages::default(),
             slots: Slots::default(),
             issuing: Locks::default(),
+            rendering: Rendering::default(),
             unpublished: Shared::default(),
             spare: Shared::default(),
             written: Shared::default(),

@@ -15,9 +15,10 @@ use super::{
 use crate::{
     api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
     core::{
+        failure::Failure,
         plan::{Observed, ShopState, needs_finalizer},
         record::Record,
-        render::{self, Data, Values},
+        render::{Data, Values},
         secret::{self, Held, SecretState, classify},
     },
 };
@@ -47,9 +48,14 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     let api_version = found.api_version.clone().unwrap_or_else(|| published_version(&state));
     let mut drifted = false;
     if let SecretState::Ours(held) = &mut state {
-        let record = held.record.clone();
-        held.read(|value, previous| data(token, kind, record.as_ref()?, value, previous, &api_version));
-        drifted = differs(token, kind, held, &api_version);
+        let rendered = match (&held.record, held.stored()) {
+            (Some(record), (Some(value), previous)) => {
+                data(context, token, kind, record, &value, previous.as_ref(), &api_version).await.ok()
+            }
+            (None, _) | (Some(_), (None, _)) => None,
+        };
+        held.read(|_, _| rendered.clone());
+        drifted = differs(token, held, rendered);
     }
     let deleting = token.metadata.deletion_timestamp.is_some();
     let needed_by = if deleting && protect::has_finalizer(token) {
@@ -63,7 +69,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     };
     let observed = Observed {
         kind,
-        template: render::check(&token.spec, kind),
+        template: context.rendering.check(token, kind).await,
         drifted,
         inputs: inputs(token),
         dependencies: digest(&[
@@ -92,14 +98,18 @@ fn published_version(state: &SecretState) -> String {
 }
 
 /// The data of the Secret for a credential.
-pub(super) fn data(
+///
+/// # Errors
+/// `InvalidTemplate`.
+pub(super) async fn data(
+    context: &Context,
     token: &ShopifyToken,
     kind: SourceKind,
     record: &Record,
     value: &SecretString,
     previous: Option<&SecretString>,
     api_version: &str,
-) -> Option<Data> {
+) -> Result<Data, Failure> {
     let values = Values {
         access_token: value,
         previous_access_token: previous,
@@ -108,13 +118,12 @@ pub(super) fn data(
         scopes: &record.scopes,
         expires_at: record.expires_at,
     };
-    render::render(&token.spec, kind, &values).ok()
+    context.rendering.render(token, kind, &values).await
 }
 
 /// Whether the Secret differs from what it should be for the credential it holds.
-fn differs(token: &ShopifyToken, kind: SourceKind, held: &Held, api_version: &str) -> bool {
-    let (Some(record), Some(value)) = (&held.record, &held.value) else { return false };
-    let Some(data) = data(token, kind, record, value, held.previous.as_ref(), api_version) else { return false };
+fn differs(token: &ShopifyToken, held: &Held, rendered: Option<Data>) -> bool {
+    let (Some(record), Some(_), Some(data)) = (&held.record, &held.value, rendered) else { return false };
     secret::differs(&held.live, &secret::desired(token, Some(&held.live), record.clone(), data))
 }
 

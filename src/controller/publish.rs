@@ -41,13 +41,11 @@ pub(super) async fn publish(
 ) -> Result<Result<Record, Acted>, Error> {
     let observed = &observation.observed;
     let token = &observed.token;
-    let Some(data) = observe::data(token, observed.kind, &record, value, previous, &observation.api_version) else {
+    let version = &observation.api_version;
+    let data = match observe::data(context, token, observed.kind, &record, value, previous, version).await {
+        Ok(data) => data,
         // The template was checked with placeholders; a real value can still break it.
-        let failure = crate::core::failure::Failure::new(
-            Reason::InvalidTemplate,
-            "spec.secret.template: it renders with placeholders, but not with the credential's own values",
-        );
-        return Ok(Err(Acted::failed(failure, Operation::Issue)));
+        Err(failure) => return Ok(Err(Acted::failed(failure, Operation::Issue))),
     };
     let live = live(observed);
     let desired = secret::desired(token, live, record, data);

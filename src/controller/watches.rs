@@ -105,6 +105,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.written.remove(&TokenKey::of(token));
         context.suspects.remove(&TokenKey::of(token));
         context.unpublished.remove(&token.uid().unwrap_or_default());
+        context.rendering.forget(&token.uid().unwrap_or_default());
     }
     // It needs nothing any more: what was kept for it may go.
     let free = gone || !has_finalizer(token);

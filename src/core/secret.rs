@@ -179,10 +179,7 @@ impl Held {
     pub fn read(&mut self, rendered: impl Fn(&SecretString, Option<&SecretString>) -> Option<Data>) {
         let Some(record) = &self.record else { return };
         let Some(data) = &self.live.data else { return };
-        let text = |key: &str| {
-            data.get(key).and_then(|v| std::str::from_utf8(&v.0).ok()).filter(|v| !v.is_empty()).map(SecretString::from)
-        };
-        let (value, previous) = (text(ACCESS_TOKEN), text(PREVIOUS_ACCESS_TOKEN));
+        let (value, previous) = self.stored();
         let hash = |data: &Data| render::content_hash(&record.token.uid, data, &record.fields.data);
         self.edited = hash(data) != record.content;
         let whole = !self.edited
@@ -193,6 +190,16 @@ impl Held {
         if whole {
             (self.value, self.previous) = (value, previous);
         }
+    }
+
+    /// What stands in the data where the credential and its predecessor stand, whoever wrote it.
+    #[must_use]
+    pub fn stored(&self) -> (Option<SecretString>, Option<SecretString>) {
+        let text = |key: &str| {
+            let value = self.live.data.as_ref()?.get(key)?;
+            std::str::from_utf8(&value.0).ok().filter(|v| !v.is_empty()).map(SecretString::from)
+        };
+        (text(ACCESS_TOKEN), text(PREVIOUS_ACCESS_TOKEN))
     }
 
     /// Resource version of the Secret: a write on top of another one is refused.
