@@ -11,6 +11,8 @@ pub mod metrics;
 pub mod run;
 pub mod selector;
 pub mod server;
+pub mod shared;
 pub mod shopify;
+pub mod sources;
 pub mod telemetry;
 pub mod time;

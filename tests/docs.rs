@@ -15,7 +15,8 @@ use shopify_token_operator::{
     clock::Clock,
     core::{
         Timestamp,
-        record::{Fields, Holder, Previous, Record},
+        identity::Identity,
+        record::{Fields, Previous, Record},
         render::{Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
@@ -128,7 +129,7 @@ fn every_key_of_a_secret_is_named() {
 fn every_annotation_is_named() {
     let text = read("docs/reference.md");
     let whole = Record {
-        token: Holder { name: "web".into(), uid: "0a1b".into() },
+        token: Identity { namespace: "shop".into(), name: "web".into(), uid: "0a1b".into() },
         revision: 2,
         issued_at: Timestamp::default(),
         expires_at: Some(Timestamp::default()),
@@ -136,6 +137,7 @@ fn every_annotation_is_named() {
         scopes: vec![],
         inputs: "i".into(),
         content: "c".into(),
+        api_version: "2026-10".into(),
         admin: Some("admin".into()),
         previous: vec![Previous { id: "2".into(), revoke_at: Timestamp::default(), admin: None }],
         rollout: Some(2),

@@ -244,6 +244,26 @@ impl ShopifyTokenSpec {
 }
 
 impl ShopifyToken {
+    /// Name of the admin token it is issued with.
+    #[must_use]
+    pub fn admin_token(&self) -> Option<&str> {
+        self.spec.source().and_then(SourceRef::admin_token_ref).map(|r| r.name.as_str())
+    }
+
+    /// Name of the app of its own namespace that it is issued with.
+    #[must_use]
+    pub fn app(&self) -> Option<&str> {
+        let own = self.metadata.namespace.as_deref();
+        let reference = self.spec.source().and_then(SourceRef::app_ref)?;
+        (reference.namespace.is_none() || reference.namespace.as_deref() == own).then_some(reference.name.as_str())
+    }
+
+    /// Name of the Secret of its namespace that a person fills for it.
+    #[must_use]
+    pub fn credentials_secret(&self) -> Option<&str> {
+        self.spec.source().and_then(SourceRef::credentials_secret)
+    }
+
     /// Name of the Secret that applications mount. Default: the name of this object.
     #[must_use]
     pub fn secret_name(&self) -> &str {

@@ -9,10 +9,10 @@ use k8s_openapi::{
 use kube::{Api, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
+    act::protect,
     context::Context,
-    credentials::app_credentials,
     error::{Error, found},
-    protect::{self, Needs},
+    observe::{Needs, app_credentials},
     reconcile::{guarded, readable},
     report::write_status,
 };
@@ -23,6 +23,7 @@ use crate::{
     },
     core::{
         failure::Failure,
+        finalizer::has_finalizer,
         status::{find, obstacle},
         vocabulary::{Class, Reason, conditions},
     },
@@ -59,15 +60,15 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     if app.status.as_ref() != Some(&status) {
         write_status(context, app, &status).await?;
     }
-    let waiting = app.metadata.deletion_timestamp.is_some() && protect::has_finalizer(app);
+    let waiting = app.metadata.deletion_timestamp.is_some() && has_finalizer(app);
     Ok(if waiting { Action::requeue(WAITING) } else { Action::await_change() })
 }
 
 /// Takes our finalizer off the app and its Secret once no token needs them for its revocation.
 async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Result<bool, Error> {
     let namespace = app.namespace().unwrap_or_default();
-    let protected_secret = secret.filter(|s| protect::has_finalizer(*s));
-    if !protect::has_finalizer(app) && protected_secret.is_none() {
+    let protected_secret = secret.filter(|s| has_finalizer(*s));
+    if !has_finalizer(app) && protected_secret.is_none() {
         return Ok(true);
     }
     // The watch's view is a hint that saves a list; the live list decides.
@@ -79,9 +80,9 @@ async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -
         return Ok(false);
     }
     if let Some(secret) = protected_secret {
-        protect::release_secret(context, &namespace, &secret.name_any()).await?;
+        protect::let_secret_go(context, &namespace, &secret.name_any()).await?;
     }
-    protect::release_app(context, app).await?;
+    protect::let_app_go(context, app).await?;
     Ok(true)
 }
 

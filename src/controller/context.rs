@@ -2,9 +2,8 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
 };
 
 use chrono::TimeDelta;
@@ -15,16 +14,21 @@ use kube::{
         reflector::ObjectRef,
     },
 };
-use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use super::{rendering::Rendering, stores::Stores, wake::Wakes};
+use super::{
+    rendering::Rendering,
+    watch::{stores::Stores, wake::Wakes},
+};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
-    core::{Timestamp, credential::Credential, observed::Doubt, vocabulary::OPERATOR},
+    core::{identity::Identity, observed::Doubt, vocabulary::OPERATOR},
     metrics::Metrics,
+    shared::Shared,
     shopify::{self, Outages, Slots},
+    sources::{Issued, Memory},
+    time::Timestamp,
 };
 
 /// Everything a controller is made of.
@@ -58,9 +62,15 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
+    /// The key of a token.
+    #[must_use]
+    pub fn of(token: &Identity) -> Self {
+        Self { namespace: token.namespace.clone(), name: token.name.clone() }
+    }
+
     /// The key of an object.
     #[must_use]
-    pub fn of(token: &ShopifyToken) -> Self {
+    pub fn of_object(token: &ShopifyToken) -> Self {
         Self { namespace: token.namespace().unwrap_or_default(), name: token.name_any() }
     }
 
@@ -91,14 +101,12 @@ pub struct Context {
     pub outages: Outages<TokenKey>,
     /// Calls at a time to one shop.
     pub slots: Slots,
-    /// One issue at a time for each app and shop.
-    pub issuing: Locks,
+    /// What the sources keep in memory.
+    pub memory: Memory,
     /// Renders Secrets.
     pub rendering: Rendering,
     /// Issued, but the Secret write failed: published by the next attempt instead of issuing again.
     pub unpublished: Shared<String, Unpublished>,
-    /// Admin tokens issued to revoke with, where the published one is gone.
-    pub spare: Shared<String, Credential>,
     /// The status last written for a token, and the version it was written upon: the watch may lag behind it.
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
@@ -114,8 +122,8 @@ pub struct Context {
 pub struct Unpublished {
     /// Hash of the spec fields it was issued for.
     pub inputs: String,
-    /// The credential.
-    pub credential: Credential,
+    /// What was issued.
+    pub issued: Issued,
 }
 
 /// A status just written, and the version of the object it was written upon.
@@ -141,10 +149,9 @@ impl Context {
             wakes,
             outages: Outages::default(),
             slots: Slots::default(),
-            issuing: Locks::default(),
+            memory: Memory::default(),
             rendering: Rendering::default(),
             unpublished: Shared::default(),
-            spare: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
             apps_seen: Shared::default(),
@@ -163,7 +170,7 @@ impl Context {
     /// that was recorded a moment ago must not be tried again at once.
     #[must_use]
     pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
-        match self.written.get(&TokenKey::of(token)) {
+        match self.written.get(&TokenKey::of_object(token)) {
             Some(written) if written.upon == token.resource_version() => {
                 Cow::Owned(ShopifyToken { status: Some(written.status), ..token.clone() })
             }
@@ -187,68 +194,4 @@ impl Context {
 /// 64 random bits: the keys of a `HashMap` come from the system's random source.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
-}
-
-/// A map that reconciles share. Never held across an await.
-pub struct Shared<K, V>(Mutex<HashMap<K, V>>);
-
-impl<K, V> Default for Shared<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Eq + Hash, V: Clone> Shared<K, V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
-        // A panic elsewhere leaves a whole map: every change of it is one call.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A copy of the entry.
-    pub fn get(&self, key: &K) -> Option<V> {
-        self.lock().get(key).cloned()
-    }
-
-    /// Sets the entry, and returns what it was before.
-    pub fn put(&self, key: K, value: V) -> Option<V> {
-        self.lock().insert(key, value)
-    }
-
-    /// The keys of all entries.
-    pub fn keys(&self) -> Vec<K>
-    where
-        K: Clone,
-    {
-        self.lock().keys().cloned().collect()
-    }
-
-    /// Takes the entry out.
-    pub fn remove(&self, key: &K) -> Option<V> {
-        self.lock().remove(key)
-    }
-}
-
-/// One holder at a time for each key.
-#[derive(Default)]
-pub struct Locks(Shared<String, Arc<tokio::sync::Mutex<()>>>);
-
-impl Locks {
-    /// Waits for the key.
-    pub async fn lock(&self, key: String) -> tokio::sync::OwnedMutexGuard<()> {
-        let mutex = Arc::clone(self.0.lock().entry(key).or_default());
-        mutex.lock_owned().await
-    }
-}
-
-/// A refresh of an admin token that is only used to revoke; see [`Context::spare`].
-#[must_use]
-pub fn spare_key(app: &str, shop: &str) -> String {
-    format!("{app}@{shop}")
-}
-
-/// Whether a spare admin token still has some life.
-#[must_use]
-pub fn spare_token(context: &Context, key: &String) -> Option<SecretString> {
-    let spare = context.spare.get(key)?;
-    (spare.expires_at? > context.now() + TimeDelta::minutes(1)).then_some(spare.value)
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::core::failure::Failure;
+
 /// What ends a reconcile early. What Shopify refuses is an outcome, not an error.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -57,6 +59,46 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         let Self::Kube(error) = self else { return false };
         matches!(&**error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+    }
+}
+
+/// What ends a step half-way: Kubernetes, or a failure that the status can tell.
+#[derive(Debug)]
+pub enum Stop {
+    /// The reconcile ends early.
+    Kubernetes(Error),
+    /// An outcome of the reconcile.
+    Failure(Failure),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Kubernetes(error)
+    }
+}
+
+impl From<kube::Error> for Stop {
+    fn from(error: kube::Error) -> Self {
+        Self::Kubernetes(error.into())
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Stop {
+    /// The failure.
+    ///
+    /// # Errors
+    /// If it is one of Kubernetes.
+    pub fn failure(self) -> Result<Failure, Error> {
+        match self {
+            Self::Failure(failure) => Ok(failure),
+            Self::Kubernetes(error) => Err(error),
+        }
     }
 }
 

@@ -1,25 +1,16 @@
 //! The only code that knows Kubernetes: streams, reconciles, and what they read and write.
 
+mod act;
 pub mod app;
 pub mod context;
-mod credentials;
 pub mod error;
-mod issue;
 mod observe;
 mod outcome;
-mod protect;
-mod publish;
 pub mod reconcile;
 pub mod rendering;
 mod report;
-mod revoke;
-mod rollout;
-mod storefront;
-pub mod stores;
 mod uninstall;
-mod verify;
-pub mod wake;
-mod watches;
+pub mod watch;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -41,8 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     context::Context,
     error::Error,
-    stores::Stores,
-    wake::{Wakes, Woken},
+    watch::{Stores, Wakes, Woken},
 };
 pub use self::{
     context::Setup,
@@ -97,10 +87,10 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let context = Context::new(setup, stores, wakes);
 
     let mut watches = JoinSet::new();
-    watches.spawn(watches::time(Arc::clone(&context)));
+    watches.spawn(watch::time(Arc::clone(&context)));
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
-        watches.spawn(watches::secrets(Arc::clone(&context), api(context.client(), scope.as_deref())));
+        watches.spawn(watch::secrets(Arc::clone(&context), api(context.client(), scope.as_deref())));
         let (context, shutdown) = (&context, &shutdown);
         let Woken { tokens: woken_tokens, apps: woken_apps } = woken;
         controllers.push(async move {
@@ -110,11 +100,11 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
                     scope.clone(),
                     tokens,
                     woken_tokens,
-                    watches::token_event,
+                    watch::token_event,
                     reconcile::reconcile,
                     shutdown
                 ),
-                control(context, scope, apps, woken_apps, watches::app_event, app::reconcile, shutdown),
+                control(context, scope, apps, woken_apps, watch::app_event, app::reconcile, shutdown),
             )
         });
     }
@@ -149,13 +139,13 @@ async fn control<K, F>(
     let observer = Arc::clone(context);
     let objects = watcher(api(context.client(), scope.as_deref()), watch_config(context.setup.selector.as_deref()))
         .default_backoff()
-        .modify(watches::prune)
+        .modify(watch::prune)
         .reflect(reflected.writer)
         .inspect_ok(move |event| on_event(&observer, event))
         .applied_objects();
     Controller::for_stream(objects, reflected.reader)
         .with_config(config)
-        .reconcile_on(wake::stream(woken).map(guarded))
+        .reconcile_on(watch::stream(woken).map(guarded))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, retry, Arc::clone(context))
         .for_each(|result| async move { log(result) })

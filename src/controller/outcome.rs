@@ -6,6 +6,11 @@ use crate::core::{
     vocabulary::{EventReason, Reason},
 };
 
+/// Result of an issue or a revocation that succeeded, as metrics name it.
+pub(super) const SUCCESS: &str = "success";
+/// Result of a revocation that can't succeed any more.
+pub(super) const GIVEN_UP: &str = "given_up";
+
 /// What acting achieved.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -67,6 +72,8 @@ pub(super) struct Acted {
     pub outcome: Outcome,
     /// Events: transitions only.
     pub news: Vec<News>,
+    /// Results of revocations, as `shopify_token_revocations_total` counts them; a failed one is told by the outcome.
+    pub revocations: Vec<&'static str>,
 }
 
 /// An event to come.
@@ -84,13 +91,20 @@ impl Acted {
     /// An outcome without news.
     #[must_use]
     pub(super) fn quietly(outcome: Outcome) -> Self {
-        Self { outcome, news: Vec::new() }
+        Self { outcome, news: Vec::new(), revocations: Vec::new() }
     }
 
     /// A failure. Its event is left to the report, which knows whether it is news.
     #[must_use]
     pub(super) fn failed(failure: impl Into<Failure>, during: Operation) -> Self {
         Self::quietly(Outcome::Failed { failure: failure.into(), during })
+    }
+
+    /// Adds results of revocations.
+    #[must_use]
+    pub(super) fn counting(mut self, revocations: Vec<&'static str>) -> Self {
+        self.revocations.extend(revocations);
+        self
     }
 
     /// Adds an event.

@@ -5,32 +5,26 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Resource, ResourceExt,
+    Resource,
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::controller::Action,
 };
 
 use super::{
-    context::{Context, TokenKey},
+    act::{act, protect},
+    context::Context,
     error::Error,
-    issue::issue,
-    observe::{Observation, observe},
-    outcome::{Acted, News, Operation, Outcome},
-    protect::{self, Needs},
-    publish,
+    observe::observe,
+    outcome::{Acted, News, Outcome},
     report::{publish_all, report},
-    revoke, rollout, verify,
 };
 use crate::{
     api::ShopifyToken,
     core::{
-        failure::Failure,
-        issuer::{Admin, Issuer},
-        plan::{Deletion, Observed, Step, needs_finalizer, plan},
+        plan::plan,
         renewal,
-        vocabulary::{EventReason, FINALIZER, Reason},
+        vocabulary::{EventReason, FINALIZER},
     },
-    shopify::{Admission, Shop},
 };
 
 /// Longest a reconcile may take, waiting for its turn at a shop included.
@@ -67,7 +61,7 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
         return Err(Error::Invalid(invalid.error.clone()));
     }
     let name = |part: &Option<String>| part.clone().unwrap_or_default();
-    match protect::release::<ShopifyToken>(context, &name(&metadata.namespace), &name(&metadata.name)).await {
+    match protect::take_off::<ShopifyToken>(context, &name(&metadata.namespace), &name(&metadata.name)).await {
         Ok(()) => {}
         // Against its own schema the API server takes no change at all: the definition has to change first.
         Err(kube::Error::Api(status)) if status.code == 422 => return Err(Error::Invalid(invalid.error.clone())),
@@ -112,112 +106,12 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let plan = plan(&observation.observed, context.now());
     let acted = match act(context, &observation, plan.step).await? {
         Acted { outcome: Outcome::Busy, .. } => {
-            let uid = token.uid().unwrap_or_default();
-            return Ok(Action::requeue(Duration::from_secs_f64(0.2 + renewal::share(&uid))));
+            let share = renewal::share(&observation.observed.identity.uid);
+            return Ok(Action::requeue(Duration::from_secs_f64(0.2 + share)));
         }
         acted => acted,
     };
     report(context, &observation.observed, &plan, acted).await
-}
-
-/// Does one step.
-///
-/// # Errors
-/// Of Kubernetes.
-pub(super) async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
-    let observed = &observation.observed;
-    match step {
-        Step::Keep => drop(keep(context, observation).await?),
-        Step::Repair => return publish::repair(context, observation).await,
-        Step::Delete(how @ (Deletion::LetGo | Deletion::GiveUp)) => {
-            return revoke::let_go(context, observation, how).await;
-        }
-        Step::Issue(_) | Step::Verify | Step::EndOverlap | Step::Delete(Deletion::Revoke) => {
-            return at_shopify(context, observation, step).await;
-        }
-    }
-    if let Some(record) = observed.record() {
-        rollout::restart(context, &observed.token, record).await?;
-    }
-    Ok(Acted::quietly(Outcome::Unchanged))
-}
-
-/// Does a step that calls Shopify: within the shop's bounds, and with everything protected that a revocation will need.
-async fn at_shopify(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
-    let observed = &observation.observed;
-    let shop: Shop = match observed.token.spec.shop.parse() {
-        Ok(shop) => shop,
-        Err(error) => {
-            return Ok(Acted::failed(
-                Failure::new(Reason::ShopNotFound, format!("spec.shop: {error}")),
-                Operation::Issue,
-            ));
-        }
-    };
-    let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
-    if !keep(context, observation).await? {
-        // It goes, or is gone, and the watch lags behind: what is created now nobody would ever revoke.
-        return Ok(Acted::quietly(Outcome::Unchanged));
-    }
-    let _turn = match (step, turn(observed)) {
-        (Step::Issue(_), Some(key)) => Some(context.issuing.lock(format!("{key}@{shop}")).await),
-        _ => None,
-    };
-    // Asked after the wait: the shop may have fallen silent for the one before.
-    let key = TokenKey::of(&observed.token);
-    if let Admission::Wait { .. } = context.outages.admit(&shop, &key, context.now()) {
-        return Ok(Acted::quietly(Outcome::ShopDown));
-    }
-    let acted = match step {
-        Step::Issue(why) => issue(context, observation, &shop, why).await,
-        Step::Verify => verify::verify(context, observation, &shop).await,
-        Step::EndOverlap => revoke::end_overlap(context, observation, &shop).await,
-        Step::Delete(_) => revoke::revoke_and_let_go(context, observation, &shop).await,
-        Step::Keep | Step::Repair => Ok(Acted::quietly(Outcome::Unchanged)),
-    };
-    match &acted {
-        Ok(Acted { outcome: Outcome::Failed { failure, .. }, .. }) if failure.unreachable => {
-            context.outages.silent(&shop, &key, context.now());
-        }
-        // An error here is one of Kubernetes, after Shopify has answered.
-        Ok(_) | Err(_) => {
-            for waiting in context.outages.answered(&shop, context.now()) {
-                context.wakes.token(waiting.object());
-            }
-        }
-    }
-    acted
-}
-
-/// Issues take turns: one at a time for each app and shop; where no app is known, for each admin token.
-fn turn(observed: &Observed) -> Option<String> {
-    match observed.issuer.as_ref().ok()? {
-        Issuer::App(app) | Issuer::Admin(Admin { app: Some(app), .. }) => Some(app.key.clone()),
-        Issuer::Admin(admin) => Some(format!("{}/{}", observed.token.namespace().unwrap_or_default(), admin.name)),
-        Issuer::Person(_) => None,
-    }
-}
-
-/// Puts the finalizer where it is needed, and takes it off where nobody needs it any more. Says whether
-/// the object itself has what it needs.
-async fn keep(context: &Context, observation: &Observation) -> Result<bool, Error> {
-    let token = &observation.observed.token;
-    if token.metadata.deletion_timestamp.is_some() {
-        return Ok(true);
-    }
-    for object in observation.protected.iter().filter(|o| o.unprotected()) {
-        if !object.protect(context).await? && object.is(token) {
-            return Ok(false);
-        }
-    }
-    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
-    // The watch's view is a hint that saves a list; the live list decides.
-    let unneeded = !needs_finalizer(token, observation.observed.kind) && !context.stores.needs_token(&namespace, &name);
-    if unneeded && protect::has_finalizer(token) && Needs::of(context, &namespace).await?.token(&name).is_empty() {
-        protect::release_custom_secret(context, token).await?;
-        protect::release_token(context, token).await?;
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -228,7 +122,10 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
-        controller::{Setup, stores::Stores, wake::Wakes},
+        controller::{
+            Setup,
+            watch::{Stores, Wakes},
+        },
         metrics::Metrics,
         shopify,
     };

@@ -19,20 +19,23 @@ use serde_json::json;
 use super::{
     context::{Context, TokenKey, Written},
     error::{Error, found},
-    outcome::{Acted, News, Operation, Outcome},
+    outcome::{Acted, News, Operation, Outcome, SUCCESS},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::{
-        Timestamp,
         backoff::next_attempt,
         failure::Failure,
-        plan::{Hold, Observed, Plan},
+        hold::Hold,
+        identity::Identity,
+        observed::Observed,
+        plan::{Call, Plan, Step},
         record::Record,
         renewal,
-        status::{Attempts, Obstacle, Snapshot, Validity, is_ready, obstacle, project},
+        status::{Attempts, Snapshot, Validity, is_ready, obstacle, project},
         vocabulary::{EventReason, OPERATOR, Reason},
     },
+    time::Timestamp,
 };
 
 /// Tries after which a fresh app's refusal counts as one.
@@ -50,6 +53,7 @@ pub(super) async fn report(
 ) -> Result<Action, Error> {
     let now = context.now();
     let attempt = Attempt::of(observed, plan, &acted.outcome, now);
+    count(context, observed, plan, &acted);
     log(observed, plan, &acted);
     if matches!(acted.outcome, Outcome::LetGo) {
         publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
@@ -70,13 +74,13 @@ pub(super) async fn report(
 /// Of Kubernetes.
 pub(super) async fn report_revoked(context: &Context, observed: &Observed, token: &ShopifyToken) -> Result<(), Error> {
     let message = "revoked when the operator was uninstalled; a new one is issued as soon as an operator runs again";
-    let obstacle = Failure::new(Reason::Revoking, message);
+    let hold = Hold::Blocked(Failure::new(Reason::Revoking, message));
     let snapshot = Snapshot {
         token,
         kind: observed.kind,
         record: observed.record(),
         intact: observed.value().is_some(),
-        obstacle: Obstacle::Failure(&obstacle),
+        hold: Some(&hold),
         validity: Validity::Rejected,
         attempts: Attempts::None,
     };
@@ -87,40 +91,30 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
 struct Attempt<'a> {
     record: Option<&'a Record>,
     intact: bool,
-    obstacle: Blocked,
+    hold: Option<Hold>,
     validity: Validity,
     attempts: Attempts,
     operation: Operation,
 }
 
-enum Blocked {
-    No,
-    AsBefore,
-    Suspended,
-    By(Failure),
-}
-
 impl<'a> Attempt<'a> {
     fn of(observed: &'a Observed, plan: &Plan, outcome: &'a Outcome, now: Timestamp) -> Self {
-        let (held_by, after_hold) = match &plan.hold {
-            None => (Blocked::No, Attempts::None),
-            Some(Hold::Suspended) => (Blocked::Suspended, Attempts::AsBefore),
-            Some(Hold::Blocked(failure)) => (Blocked::By(failure.clone()), Attempts::None),
-            Some(Hold::BackingOff) => (Blocked::AsBefore, Attempts::AsBefore),
-        };
         let mut attempt = Self {
             record: observed.record(),
             intact: observed.value().is_some(),
-            obstacle: held_by,
+            hold: plan.hold.clone(),
             validity: Validity::NotAsked,
-            attempts: after_hold,
+            attempts: match &plan.hold {
+                None | Some(Hold::Blocked(_)) => Attempts::None,
+                Some(Hold::Suspended | Hold::BackingOff) => Attempts::AsBefore,
+            },
             operation: Operation::Issue,
         };
         match outcome {
             Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
             Outcome::ShopDown => {
                 attempt.attempts = Attempts::AsBefore;
-                attempt.obstacle = Blocked::By(shop_down(observed));
+                attempt.hold = Some(Hold::Blocked(shop_down(observed)));
             }
             Outcome::Published { record, confirmed } => {
                 (attempt.record, attempt.intact) = (Some(record.as_ref()), true);
@@ -147,11 +141,11 @@ impl<'a> Attempt<'a> {
         if failure.may_settle && count < SETTLING_ATTEMPTS {
             failure.reason = Reason::BackingOff;
         }
-        let uid = observed.token.uid().unwrap_or_default();
+        let uid = &observed.identity.uid;
         let expires_at = self.record.and_then(|r| r.expires_at);
         let next = next_attempt(&failure, count, expires_at, now, renewal::share(&format!("{uid}/{count}/{now}")));
         self.attempts = Attempts::Failed { count, at: now, next, inputs: observed.dependencies.clone() };
-        self.obstacle = Blocked::By(failure);
+        self.hold = Some(Hold::Blocked(failure));
     }
 
     fn snapshot<'s>(&'s self, observed: &'s Observed) -> Snapshot<'s> {
@@ -160,12 +154,7 @@ impl<'a> Attempt<'a> {
             kind: observed.kind,
             record: self.record,
             intact: self.intact,
-            obstacle: match &self.obstacle {
-                Blocked::No => Obstacle::None,
-                Blocked::AsBefore => Obstacle::AsBefore,
-                Blocked::Suspended => Obstacle::Suspended,
-                Blocked::By(failure) => Obstacle::Failure(failure),
-            },
+            hold: self.hold.as_ref(),
             validity: self.validity,
             attempts: self.attempts.clone(),
         }
@@ -191,27 +180,27 @@ fn shop_down(observed: &Observed) -> Failure {
 /// Events for what changed: a new obstacle, or the end of one.
 fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyTokenStatus, acted: &Acted) -> Option<News> {
     let before = observed.status();
-    match &attempt.obstacle {
+    match &attempt.hold {
         // Waiting for others to go first is no failure.
-        Blocked::By(Failure { reason: Reason::Rotating | Reason::Revoking, .. }) => None,
-        Blocked::By(failure) if before.and_then(obstacle) != Some(failure.reason) => {
+        Some(Hold::Blocked(Failure { reason: Reason::Rotating | Reason::Revoking, .. })) => None,
+        Some(Hold::Blocked(failure)) if before.and_then(obstacle) != Some(failure.reason) => {
             let note = format!("{}: {}", failure.reason, failure.message);
             Some(News { reason: attempt.operation.event(), failure: Some(failure.reason), note })
         }
-        Blocked::No => {
+        None => {
             let troubled =
                 before.is_some_and(|s| s.failed_attempts.is_some() || (is_ready(s) && obstacle(s).is_some()));
             let over = troubled && is_ready(status) && obstacle(status).is_none() && acted.news.is_empty();
             over.then(|| News { reason: EventReason::Recovered, failure: None, note: "it works again".to_owned() })
         }
-        Blocked::By(_) | Blocked::AsBefore | Blocked::Suspended => None,
+        Some(Hold::Blocked(_) | Hold::BackingOff | Hold::Suspended) => None,
     }
 }
 
 async fn write(context: &Context, token: &ShopifyToken, status: &ShopifyTokenStatus) -> Result<(), Error> {
     if write_status(context, token, status).await? {
         let written = Written { upon: token.resource_version(), status: status.clone() };
-        context.written.put(TokenKey::of(token), written);
+        context.written.put(TokenKey::of_object(token), written);
     }
     Ok(())
 }
@@ -263,9 +252,21 @@ fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Action {
     }
 }
 
+fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
+    let (metrics, kind) = (&context.setup.metrics, observed.kind);
+    match (plan.step, &acted.outcome) {
+        (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, SUCCESS),
+        (Step::Call(Call::Issue(_)), Outcome::Failed { failure, .. }) => metrics.issued(kind, failure.reason.as_str()),
+        (_, Outcome::Failed { failure, during: Operation::Revoke }) => metrics.revoked(kind, failure.reason.as_str()),
+        _ => {}
+    }
+    for result in &acted.revocations {
+        metrics.revoked(kind, result);
+    }
+}
+
 fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
-    let token = &observed.token;
-    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
+    let Identity { namespace, name, .. } = &observed.identity;
     let source = observed.kind.as_str();
     match &acted.outcome {
         Outcome::Failed { failure, during } => {

@@ -19,24 +19,22 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    act::{act, protect},
     context::{Context, Setup, TokenKey},
     error::{Error, found},
     observe::observe,
     outcome::Outcome,
-    protect::{self, has_finalizer},
-    reconcile::act,
     report::{report, report_revoked},
-    stores::Stores,
-    wake::Wakes,
+    watch::{Stores, Wakes},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
-        Timestamp,
-        plan::{Deletion, Step, plan, revocable},
+        finalizer::{has_finalizer, revocable},
+        plan::{Call, Step, plan},
         vocabulary::EventReason,
     },
-    time,
+    time::{self, Timestamp},
 };
 
 /// Pause between two looks at the tokens that are left.
@@ -95,7 +93,9 @@ pub async fn uninstall(setup: Setup) -> anyhow::Result<Uninstalled> {
     }
     for token in tokens(&context).await? {
         if has_finalizer(&token) && token.spec.source().is_some_and(|s| revocable(&token, s.kind())) {
-            done.left.entry(TokenKey::of(&token)).or_insert_with(|| "the time for revocations was over".to_owned());
+            done.left
+                .entry(TokenKey::of_object(&token))
+                .or_insert_with(|| "the time for revocations was over".to_owned());
         }
     }
     done.released += sweep(&context).await?;
@@ -123,10 +123,10 @@ async fn revoke(context: &Context, done: &mut Uninstalled) -> anyhow::Result<()>
         if left.is_empty() {
             return Ok(());
         }
-        anyhow::ensure!(!left.iter().any(|t| let_go.contains(&TokenKey::of(t))), STILL_RUNS);
+        anyhow::ensure!(!left.iter().any(|t| let_go.contains(&TokenKey::of_object(t))), STILL_RUNS);
         let concurrency = context.setup.concurrency.into();
         let attempts = left.into_iter().map(|token| async {
-            let key = TokenKey::of(&token);
+            let key = TokenKey::of_object(&token);
             (key, as_if_deleted(context, token, began).await)
         });
         let results: Vec<_> = stream::iter(attempts).buffer_unordered(concurrency).collect().await;
@@ -172,7 +172,7 @@ async fn as_if_deleted(context: &Context, token: ShopifyToken, began: Timestamp)
         revoked: note(EventReason::Revoked).filter(|_| let_go),
         left: note(EventReason::RevocationFailed).filter(|_| let_go),
     };
-    let revoked = plan.step == Step::Delete(Deletion::Revoke) && ended.revoked.is_some();
+    let revoked = plan.step == Step::Call(Call::Revoke) && ended.revoked.is_some();
     report(context, &observation.observed, &plan, acted).await?;
     if revoked && token.metadata.deletion_timestamp.is_none() {
         report_revoked(context, &observation.observed, &token).await?;
@@ -230,7 +230,7 @@ where
 {
     let mut attempts = 0;
     loop {
-        match protect::release::<K>(context, namespace, name).await {
+        match protect::take_off::<K>(context, namespace, name).await {
             Err(kube::Error::Api(status)) if status.is_conflict() && attempts < 10 => attempts += 1,
             ended => return ended,
         }

@@ -3,9 +3,12 @@
 pub mod backoff;
 pub mod credential;
 pub mod failure;
-pub mod issuer;
+pub mod finalizer;
+pub mod hold;
+pub mod identity;
 pub mod marker;
 pub mod observed;
+pub mod ours;
 pub mod plan;
 pub mod record;
 pub mod render;
@@ -14,6 +17,7 @@ pub mod renewal;
 pub(crate) mod scene;
 pub mod scopes;
 pub mod secret;
+pub mod source;
 pub mod status;
 pub mod vocabulary;
 

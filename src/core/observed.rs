@@ -1,19 +1,24 @@
 //! Everything a decision goes by, gathered once per reconcile.
 
+use std::collections::BTreeMap;
+
 use chrono::{SubsecRound, TimeDelta};
 use kube::ResourceExt;
 
 use super::{
-    Timestamp, backoff,
+    backoff,
+    credential::Credential,
     failure::Failure,
-    issuer::Issuer,
-    record::{Previous, Record},
-    secret::{Held, SecretState},
+    identity::Identity,
+    record::{Fields, Previous, Record},
+    scopes,
+    secret::{Held, SecretState, Whole},
+    source::{AdminToken, Issuer},
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus, SourceKind},
-    time,
+    api::{ShopifyToken, ShopifyTokenStatus, SourceKind, token::RolloutRestartTarget},
+    time::{self, Timestamp},
 };
 
 /// Everything the decision needs, gathered once per reconcile.
@@ -21,12 +26,19 @@ use crate::{
 pub struct Observed {
     /// The object.
     pub token: ShopifyToken,
+    /// Which object it is.
+    pub identity: Identity,
     /// Kind of its source.
     pub kind: SourceKind,
     /// What stands under the name of its Secret.
     pub secret: SecretState,
     /// What it is issued with, or what is missing.
     pub issuer: Result<Issuer, Failure>,
+    /// The admin tokens that credentials which still live were created with before, by name; read only where one
+    /// of these credentials is to be revoked now.
+    pub former: BTreeMap<String, Former>,
+    /// The API version to name in the Secret.
+    pub api_version: String,
     /// Whether the template renders.
     pub template: Result<(), Failure>,
     /// Whether the Secret differs from what it should be, the credential apart.
@@ -43,10 +55,32 @@ pub struct Observed {
     pub rival: Option<String>,
     /// `ShopifyTokens` that need this one, while it is being deleted.
     pub needed_by: Vec<String>,
-    /// Rollouts that haven't finished yet.
-    pub rolling_out: bool,
+    /// The targets of `spec.rolloutRestartTargets` that are there.
+    pub workloads: Vec<Workload>,
     /// How long a revocation is retried after the deletion timestamp.
     pub revocation_timeout: TimeDelta,
+}
+
+/// An admin token that the spec doesn't name any more.
+#[derive(Clone, Debug)]
+pub enum Former {
+    /// Its ShopifyToken is gone, for good.
+    Gone,
+    /// It has no token to use now; it may have one later.
+    NotReady(Failure),
+    /// It can revoke what was created with it.
+    Ready(AdminToken),
+}
+
+/// A target of `spec.rolloutRestartTargets`, as observed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Workload {
+    /// Kind and name.
+    pub target: RolloutRestartTarget,
+    /// The revision its pod template was restarted for, as its annotation says.
+    pub restarted_for: Option<String>,
+    /// Whether every pod of it runs the current template.
+    pub finished: bool,
 }
 
 /// Why a credential has to be verified soon.
@@ -71,6 +105,12 @@ pub enum ShopState {
 }
 
 impl Observed {
+    /// Our Secret with its credential, if that is whole.
+    #[must_use]
+    pub fn whole(&self) -> Option<Whole<'_>> {
+        self.held()?.whole()
+    }
+
     /// Our Secret.
     #[must_use]
     pub fn held(&self) -> Option<&Held> {
@@ -123,7 +163,69 @@ impl Observed {
     /// were to replace it, or they took another overlap.
     #[must_use]
     pub fn overlap_ended(&self, old: &Previous, now: Timestamp) -> bool {
-        old.revoke_at <= now && (!self.rolling_out || old.revoke_at + self.token.spec.overlap() <= now)
+        old.revoke_at <= now && (!self.rolling_out() || old.revoke_at + self.token.spec.overlap() <= now)
+    }
+
+    /// The targets that don't run with the record's revision yet.
+    pub fn to_restart(&self) -> impl Iterator<Item = &Workload> {
+        let revision = self.record().and_then(|r| r.rollout).map(|r| r.to_string());
+        self.workloads.iter().filter(move |w| revision.is_some() && w.restarted_for != revision)
+    }
+
+    /// Whether an older credential may still be in use, because a target hasn't finished its rollout. A workload that
+    /// isn't there runs nothing old.
+    #[must_use]
+    pub fn rolling_out(&self) -> bool {
+        let restarts = self.record().is_some_and(|r| r.rollout.is_some() && !r.previous.is_empty());
+        restarts && (self.to_restart().next().is_some() || self.workloads.iter().any(|w| !w.finished))
+    }
+
+    /// The failure of a credential without a required scope.
+    #[must_use]
+    pub fn lacks_scopes(&self, granted: &[String]) -> Option<Failure> {
+        let missing = scopes::missing(&self.token.spec.required_scopes, granted);
+        (!missing.is_empty()).then(|| {
+            Failure::new(
+                Reason::ScopesMissing,
+                format!(
+                    "{} grants no {}; release a version of the app with these scopes and have it approved on the shop, or take them out of spec.requiredScopes",
+                    self.token.spec.shop,
+                    missing.join(", ")
+                ),
+            )
+        })
+    }
+
+    /// The revision after the last one that is known of. Status only keeps the count going when the Secret is lost.
+    #[must_use]
+    pub fn next_revision(&self) -> i64 {
+        let recorded = self.record().map(|r| r.revision);
+        let reported = self.status().and_then(|s| s.revision);
+        recorded.max(reported).unwrap_or_default().saturating_add(1)
+    }
+
+    /// The record of a credential that is about to be published. Whatever asked for it counts as handled.
+    #[must_use]
+    pub fn next_record(&self, credential: &Credential, revision: i64) -> Record {
+        let before = self.record();
+        let replaces = revision > 1 && before.is_none_or(|r| r.revision != revision);
+        Record {
+            token: self.identity.clone(),
+            revision,
+            issued_at: credential.issued_at,
+            expires_at: credential.expires_at,
+            token_id: credential.token_id.clone(),
+            scopes: credential.scopes.clone(),
+            inputs: self.inputs.clone(),
+            content: String::new(),
+            api_version: self.api_version.clone(),
+            admin: None,
+            previous: Vec::new(),
+            rollout: if replaces { Some(revision) } else { before.and_then(|r| r.rollout) },
+            handled_trigger: self.token.spec.rotation_trigger().map(str::to_owned),
+            handled_rotate_at: self.token.annotations().get(ROTATE_AT).cloned(),
+            fields: Fields::default(),
+        }
     }
 
     /// The `reconcile.fluxcd.io/requestedAt` annotation has a value nobody has acted upon.

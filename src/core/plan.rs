@@ -3,18 +3,20 @@
 mod deletion;
 
 use chrono::TimeDelta;
-use kube::ResourceExt;
 
-pub use self::deletion::{Deletion, needs_finalizer, revocable};
-pub use super::observed::{Doubt, Observed, ShopState};
 use super::{
-    Timestamp, failure::Failure, issuer::Issuer, record::Record, renewal, scopes, secret::SecretState,
+    credential::same,
+    failure::Failure,
+    hold::Hold,
+    observed::{Doubt, Observed},
+    record::Record,
+    renewal::{renewal_of, rotation_of},
+    scopes,
+    secret::{SecretState, Whole},
+    source::Issuer,
     vocabulary::Reason,
 };
-use crate::{
-    api::{ShopifyToken, SourceKind},
-    time,
-};
+use crate::time::{self, Timestamp};
 
 /// Most credentials that may be in overlap: a further rotation waits.
 pub const MAX_PREVIOUS: usize = 5;
@@ -34,21 +36,41 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
 }
 
-/// What to do now.
+/// What to do now: here, or by a call to Shopify.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Step {
     /// Nothing.
     Keep,
-    /// Obtain a credential and publish it.
-    Issue(Why),
-    /// Ask Shopify whether the credential is what we think it is.
-    Verify,
     /// Write the Secret anew from what is at hand.
     Repair,
+    /// Restart the workloads that don't run with the newest credential.
+    Restart,
+    /// Finish a deletion without Shopify.
+    LetGo(Ending),
+    /// Ask something of Shopify.
+    Call(Call),
+}
+
+/// What to ask of Shopify.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Call {
+    /// Obtain a credential and publish it.
+    Issue(Why),
+    /// Ask whether the credential is what we think it is.
+    Verify,
     /// Revoke what is past its overlap.
     EndOverlap,
-    /// Finish a deletion.
-    Delete(Deletion),
+    /// Finish a deletion: revoke everything, then let go.
+    Revoke,
+}
+
+/// Why a deletion is finished without Shopify.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// There is nothing to revoke.
+    NothingToRevoke,
+    /// What should be revoked can't be: a warning says so.
+    GivenUp,
 }
 
 /// Why a credential is issued.
@@ -74,17 +96,6 @@ pub enum Why {
     Replaced,
 }
 
-/// What stands in the way.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Hold {
-    /// `spec.suspend`.
-    Suspended,
-    /// A precondition; gone as soon as somebody mends it.
-    Blocked(Failure),
-    /// The last attempt failed; the next is due later. Conditions stay as that attempt left them.
-    BackingOff,
-}
-
 /// Decides. Total and pure.
 #[must_use]
 pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
@@ -95,19 +106,20 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     if o.token.spec.suspended() {
         // Ready ends with the credential all the same.
         let expiry = o.record().and_then(|r| r.expires_at);
-        return Plan { step: Step::Keep, hold: Some(Hold::Suspended), wake_at: soonest([expiry], now) };
+        return Plan { step: idle(o), hold: Some(Hold::Suspended), wake_at: soonest([expiry], now) };
     }
     if let Some(failure) = refusal(o) {
-        return Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
+        return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
     if hold.is_none() {
-        let (steps, out_of_turn) = in_turn(o, wanted(o, now));
+        let (calls, out_of_turn) = in_turn(o, wanted(o, now));
         hold = out_of_turn.then_some(Hold::BackingOff);
-        for step in steps {
-            match gate(o, step, now) {
+        for call in calls {
+            match gate(o, call, now) {
                 // Should the step change nothing, no watch brings the object back.
                 None => {
+                    let step = Step::Call(call);
                     return Plan { step, hold, wake_at: soonest([wake(o, None, now), Some(now + SAFETY_NET)], now) };
                 }
                 // A back-off counts before all else: what it waits for mustn't be tried at once.
@@ -119,9 +131,14 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let repairs = o.drifted && o.template.is_ok() && o.frozen().is_none();
     let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
-    let step = if repairs && !refused { Step::Repair } else { Step::Keep };
+    let step = if repairs && !refused { Step::Repair } else { idle(o) };
     let wake_at = wake(o, hold.as_ref(), now);
     Plan { step, hold, wake_at }
+}
+
+/// What there is to do when nothing is wanted of Shopify or the Secret.
+fn idle(o: &Observed) -> Step {
+    if o.to_restart().next().is_some() { Step::Restart } else { Step::Keep }
 }
 
 /// Why this object may have no Secret at all.
@@ -149,60 +166,54 @@ fn refusal(o: &Observed) -> Option<Failure> {
 }
 
 /// What should be done at Shopify, most urgent first.
-fn wanted(o: &Observed, now: Timestamp) -> Vec<Step> {
-    let mut steps = Vec::new();
-    steps.extend(issue(o, now).map(Step::Issue));
+fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
+    let mut calls = Vec::new();
+    calls.extend(issue(o, now).map(Call::Issue));
     if o.record().is_some_and(|r| r.previous.iter().any(|p| o.overlap_ended(p, now))) {
-        steps.push(Step::EndOverlap);
+        calls.push(Call::EndOverlap);
     }
     // What Shopify refuses is replaced, not asked about again.
     let refused = o.record().is_some_and(|r| o.rejected(r));
     if !refused && (verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested()) {
-        steps.push(Step::Verify);
+        calls.push(Call::Verify);
     }
-    steps
+    calls
 }
 
-/// While attempts fail each step gets its turn: an issue that can't succeed mustn't keep old tokens
+/// While attempts fail each call gets its turn: an issue that can't succeed mustn't keep old tokens
 /// alive. Says whether a more urgent one is passed over.
-fn in_turn(o: &Observed, mut steps: Vec<Step>) -> (Vec<Step>, bool) {
+fn in_turn(o: &Observed, mut calls: Vec<Call>) -> (Vec<Call>, bool) {
     let turn = match usize::try_from(o.failed_attempts()) {
-        Ok(failed) if !o.reconcile_requested() => failed.checked_rem(steps.len()).unwrap_or_default(),
+        Ok(failed) if !o.reconcile_requested() => failed.checked_rem(calls.len()).unwrap_or_default(),
         _ => 0,
     };
-    steps.rotate_left(turn);
-    (steps, turn > 0)
+    calls.rotate_left(turn);
+    (calls, turn > 0)
 }
 
 /// Why a credential must be issued now, if it must.
 fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
-    let Some(held) = o.held() else {
+    if o.held().is_none() {
         return Some(if o.status().and_then(|s| s.revision).is_some() { Why::Lost } else { Why::First });
-    };
-    let (Some(record), Some(value)) = (&held.record, &held.value) else { return Some(Why::Lost) };
-    let replaced = matches!(&o.issuer, Ok(Issuer::Person(theirs)) if !super::credential::same(theirs, value));
-    let interval = o.token.spec.rotation_interval();
+    }
+    let Some(Whole { record, value, .. }) = o.whole() else { return Some(Why::Lost) };
+    let supplied = o.issuer.as_ref().ok().and_then(Issuer::supplied);
     match () {
-        () if replaced => Some(Why::Replaced),
+        () if supplied.is_some_and(|theirs| !same(theirs, value)) => Some(Why::Replaced),
         () if o.rejected(record) => Some(Why::Rejected),
         () if record.inputs != o.inputs => Some(Why::InputsChanged),
         () if expiring(o, record, now) => Some(Why::Expiring),
         () if o.rotation_requested(record) => Some(Why::Requested),
-        () if record.expires_at.is_none()
-            && rotates(o.kind)
-            && interval.is_some_and(|i| record.issued_at + i <= now) =>
-        {
-            Some(Why::Interval)
-        }
+        () if rotation_of(&o.token, o.kind, record).is_some_and(|at| at <= now) => Some(Why::Interval),
         () if !scopes::missing(&o.token.spec.required_scopes, &record.scopes).is_empty() => Some(Why::ScopesMissing),
         () => None,
     }
 }
 
-/// What stands in the way of a step.
-fn gate(o: &Observed, step: Step, now: Timestamp) -> Option<Hold> {
-    if let (Step::Issue(Why::Requested | Why::Interval | Why::InputsChanged | Why::ScopesMissing), Some(record)) =
-        (step, o.record())
+/// What stands in the way of a call.
+fn gate(o: &Observed, call: Call, now: Timestamp) -> Option<Hold> {
+    if let (Call::Issue(Why::Requested | Why::Interval | Why::InputsChanged | Why::ScopesMissing), Some(record)) =
+        (call, o.record())
         && record.previous.len() >= MAX_PREVIOUS
     {
         let failure =
@@ -222,30 +233,11 @@ fn blocked(o: &Observed) -> Option<Failure> {
     o.frozen().or(o.template.as_ref().err()).or(o.issuer.as_ref().err()).cloned()
 }
 
-/// When a credential is renewed or rotated by the clock.
-#[must_use]
-pub fn renewal_of(token: &ShopifyToken, kind: SourceKind, record: &Record) -> Option<Timestamp> {
-    let uid = token.uid().unwrap_or_default();
-    match record.expires_at {
-        Some(expires_at) => Some(renewal::renewal_time(&token.spec, &uid, record.issued_at, expires_at)),
-        None if rotates(kind) => token.spec.rotation_interval().map(|interval| record.issued_at + interval),
-        None => None,
-    }
-}
-
 /// Whether a credential expires soon. Not even its record is believed once the clock was set back
 /// by more than the renewal comes early: then it expires earlier than written.
 fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
     let (Some(expiry), Some(renewal)) = (record.expires_at, renewal_of(&o.token, o.kind, record)) else { return false };
     expiry <= now || renewal <= now || record.issued_at - now > expiry - renewal
-}
-
-/// Whether the operator can replace a credential of this kind that doesn't expire.
-const fn rotates(kind: SourceKind) -> bool {
-    match kind {
-        SourceKind::Storefront | SourceKind::Delegate | SourceKind::ClientCredentials | SourceKind::Offline => true,
-        SourceKind::Custom | SourceKind::CustomerAccount => false,
-    }
 }
 
 /// When the credential is verified next: by the clock, and soon after somebody was refused with it. Not
@@ -282,7 +274,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             record.and_then(|r| renewal_of(&o.token, o.kind, r)),
             overlap_end,
             // A rollout that is under way says nothing when it ends: look.
-            (o.rolling_out && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
+            (o.rolling_out() && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
             verification_time(o, now),
         ],
         now,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, vocabulary::PREFIX};
-use crate::time;
+use super::{identity::Identity, vocabulary::PREFIX};
+use crate::time::{self, Timestamp};
 
 /// What was issued, as the Secret's annotations keep it. Holds no credential.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Record {
-    /// The ShopifyToken it belongs to: name and UID.
-    pub token: Holder,
+    /// The ShopifyToken it was issued for.
+    pub token: Identity,
     /// How many credentials have been issued for the object; starts at 1.
     pub revision: i64,
     /// When the credential was issued.
@@ -26,6 +26,8 @@ pub struct Record {
     pub inputs: String,
     /// Hash of the data.
     pub content: String,
+    /// The API version to use it with.
+    pub api_version: String,
     /// The admin token it was created with, for a storefront token.
     pub admin: Option<String>,
     /// Older credentials that still live, newest last.
@@ -38,15 +40,6 @@ pub struct Record {
     pub handled_rotate_at: Option<String>,
     /// What of the Secret is ours, so that what a template no longer names can be taken out.
     pub fields: Fields,
-}
-
-/// The ShopifyToken that a Secret belongs to.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Holder {
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.uid`.
-    pub uid: String,
 }
 
 /// An older credential that still lives.
@@ -84,6 +77,7 @@ const TOKEN_ID: &str = "token-id";
 const SCOPES: &str = "scopes";
 const INPUTS: &str = "inputs";
 const CONTENT: &str = "content";
+const API_VERSION: &str = "api-version";
 const ADMIN: &str = "admin-token";
 const PREVIOUS: &str = "previous";
 const ROLLOUT: &str = "rollout";
@@ -102,7 +96,7 @@ impl Record {
                 all.insert(format!("{PREFIX}{name}"), value);
             }
         };
-        set(TOKEN, Some(format!("{}/{}", self.token.name, self.token.uid)));
+        set(TOKEN, Some(self.token.to_string()));
         set(REVISION, Some(self.revision.to_string()));
         set(ISSUED_AT, Some(time::print(self.issued_at)));
         set(EXPIRES_AT, self.expires_at.map(time::print));
@@ -110,6 +104,7 @@ impl Record {
         set(SCOPES, Some(self.scopes.join(",")));
         set(INPUTS, Some(self.inputs.clone()));
         set(CONTENT, Some(self.content.clone()));
+        set(API_VERSION, Some(self.api_version.clone()));
         set(ADMIN, self.admin.clone());
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
         set(ROLLOUT, self.rollout.map(|r| r.to_string()));
@@ -128,7 +123,7 @@ impl Record {
             Some(text) => time::parse(text).map(Some),
         };
         Some(Self {
-            token: Holder::parse(annotations)?,
+            token: holder(annotations)?,
             revision: get(REVISION)?.parse().ok().filter(|r| *r > 0)?,
             issued_at: time::parse(get(ISSUED_AT)?)?,
             expires_at: optional_time(EXPIRES_AT)?,
@@ -136,6 +131,7 @@ impl Record {
             scopes: super::scopes::parse(get(SCOPES)?),
             inputs: get(INPUTS)?.to_owned(),
             content: get(CONTENT)?.to_owned(),
+            api_version: get(API_VERSION)?.to_owned(),
             admin: get(ADMIN).map(str::to_owned),
             previous: match get(PREVIOUS) {
                 None => Vec::new(),
@@ -152,13 +148,10 @@ impl Record {
     }
 }
 
-impl Holder {
-    /// Who the Secret says it belongs to, even when the rest of the record is damaged.
-    #[must_use]
-    pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        let (name, uid) = annotations.get(&format!("{PREFIX}{TOKEN}"))?.split_once('/')?;
-        Some(Self { name: name.to_owned(), uid: uid.to_owned() })
-    }
+/// The ShopifyToken that a Secret says it holds the credential of, even when the rest of the record is damaged.
+#[must_use]
+pub fn holder(annotations: &BTreeMap<String, String>) -> Option<Identity> {
+    annotations.get(&format!("{PREFIX}{TOKEN}"))?.parse().ok()
 }
 
 impl Fields {
@@ -182,7 +175,7 @@ mod tests {
     pub(crate) fn record() -> Record {
         let at = |s| Timestamp::from_timestamp(s, 0).unwrap();
         Record {
-            token: Holder { name: "web".into(), uid: "0a1b".into() },
+            token: Identity { namespace: "shop".into(), name: "web".into(), uid: "0a1b".into() },
             revision: 4,
             issued_at: at(1_790_000_000),
             expires_at: Some(at(1_790_086_399)),
@@ -190,6 +183,7 @@ mod tests {
             scopes: vec!["read_orders".into(), "read_products".into()],
             inputs: "i".into(),
             content: "c".into(),
+            api_version: "2026-10".into(),
             admin: Some("admin".into()),
             previous: vec![Previous { id: "gid://x/2".into(), revoke_at: at(1_790_000_100), admin: None }],
             rollout: Some(4),
@@ -223,7 +217,7 @@ mod tests {
             edited.insert(format!("{PREFIX}{name}"), "?".into());
             assert_eq!(Record::parse(&edited), None, "{name}");
         }
-        for name in [REVISION, ISSUED_AT, INPUTS, CONTENT, SCOPES, FIELDS, TOKEN] {
+        for name in [REVISION, ISSUED_AT, INPUTS, CONTENT, API_VERSION, SCOPES, FIELDS, TOKEN] {
             let mut edited = whole.clone();
             edited.remove(&format!("{PREFIX}{name}"));
             assert_eq!(Record::parse(&edited), None, "{name}");

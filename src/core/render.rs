@@ -7,6 +7,7 @@ mod evaluate;
 mod filters;
 mod gate;
 mod hash;
+mod mistake;
 mod preset;
 mod subset;
 mod template;
@@ -20,15 +21,22 @@ use secrecy::SecretString;
 
 use self::{
     bounds::Bounds,
-    template::{Mistake, Place},
+    mistake::{Mistake, Place},
     value::Value,
 };
 pub use self::{
     hash::content_hash,
     values::{ACCESS_TOKEN, PREVIOUS_ACCESS_TOKEN, Values},
 };
-use super::{Timestamp, failure::Failure, vocabulary::Reason};
-use crate::api::{DEFAULT_KEYS, ShopifyTokenSpec, SourceKind};
+use super::{
+    failure::Failure,
+    source::{Nature, nature},
+    vocabulary::Reason,
+};
+use crate::{
+    api::{DEFAULT_KEYS, ShopifyTokenSpec, SourceKind},
+    time::Timestamp,
+};
 
 /// Data of a Secret.
 pub type Data = BTreeMap<String, ByteString>;
@@ -77,12 +85,7 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
 /// As [`render`].
 pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
     let placeholder = SecretString::from("x".repeat(64));
-    let (expires, overlaps) = match kind {
-        SourceKind::ClientCredentials | SourceKind::Delegate => (true, false),
-        SourceKind::Offline => (true, true),
-        SourceKind::Storefront | SourceKind::CustomerAccount => (false, true),
-        SourceKind::Custom => (false, false),
-    };
+    let Nature { expires, overlaps, .. } = nature(kind);
     let two = ["read_products".to_owned(), "write_products".to_owned()];
     // Outside an overlap there is no previous token, and a template has to do without. Not every credential has scopes.
     for (previous, scopes) in [(None, &[][..]), (overlaps.then_some(&placeholder), &two)] {

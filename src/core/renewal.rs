@@ -3,8 +3,9 @@
 use chrono::{SubsecRound, TimeDelta};
 use sha2::{Digest, Sha256};
 
+use super::{record::Record, source::nature};
 use crate::{
-    api::ShopifyTokenSpec,
+    api::{ShopifyToken, ShopifyTokenSpec, SourceKind},
     time::{self, Timestamp},
 };
 
@@ -59,6 +60,22 @@ pub fn renewal_time(spec: &ShopifyTokenSpec, uid: &str, issued_at: Timestamp, ex
     let (before, _) = renew_before(spec, expires_at - issued_at);
     let jitter = spread(uid, before / 10);
     (expires_at - before - jitter).max(issued_at).trunc_subsecs(0)
+}
+
+/// When the credential of a record is renewed, or rotated by the clock; `None` if never.
+#[must_use]
+pub fn renewal_of(token: &ShopifyToken, kind: SourceKind, record: &Record) -> Option<Timestamp> {
+    match record.expires_at {
+        Some(expires_at) => Some(renewal_time(&token.spec, &record.token.uid, record.issued_at, expires_at)),
+        None => rotation_of(token, kind, record),
+    }
+}
+
+/// When a credential that never expires is replaced by the clock; `None` if never.
+#[must_use]
+pub fn rotation_of(token: &ShopifyToken, kind: SourceKind, record: &Record) -> Option<Timestamp> {
+    let replaced = record.expires_at.is_none() && nature(kind).replaceable;
+    replaced.then(|| token.spec.rotation_interval()).flatten().map(|interval| record.issued_at + interval)
 }
 
 /// A duration below `limit` that depends on the object alone.

@@ -1,5 +1,7 @@
 //! What tests of the core start from: a healthy token, and whatever chance makes of one.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Resource, ResourceExt};
@@ -8,19 +10,23 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{
-    Timestamp,
     failure::Failure,
-    issuer::{Admin, App, Issuer},
-    plan::{Doubt, Observed, ShopState},
-    record::{Fields, Holder, Previous, Record},
+    hold::Hold,
+    identity::Identity,
+    observed::{Doubt, Observed, ShopState, Workload},
+    record::{Fields, Previous, Record},
     render::{self, Data, Values},
     secret::{self, Held, SecretState},
-    status::{Attempts, Obstacle, Snapshot, Validity, project},
+    source::{AdminToken, App, Issuer, nature},
+    status::{Attempts, Snapshot, Validity, project},
     vocabulary::{FINALIZER, REQUESTED_AT, ROTATE_AT, Reason},
 };
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus, SourceKind},
-    time,
+    api::{
+        ShopifyToken, ShopifyTokenStatus, SourceKind,
+        token::{RolloutRestartTarget, WorkloadKind},
+    },
+    time::{self, Timestamp},
 };
 
 /// The moment at which tests look.
@@ -64,10 +70,10 @@ pub(crate) fn token(kind: SourceKind, fields: &Value) -> ShopifyToken {
 /// The record of a credential issued an hour ago.
 pub(crate) fn record(kind: SourceKind) -> Record {
     let issued_at = now() - hours(1);
-    let expires = matches!(kind, SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Delegate);
+    let expires = nature(kind).expires;
     let listed = kind == SourceKind::Storefront;
     Record {
-        token: Holder { name: "web".into(), uid: "0a1b2c3d".into() },
+        token: identity(),
         revision: 3,
         issued_at,
         expires_at: expires.then(|| issued_at + hours(24)),
@@ -75,6 +81,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         scopes: vec!["read_products".into()],
         inputs: "inputs".into(),
         content: String::new(),
+        api_version: "2026-10".into(),
         admin: listed.then(|| "admin".into()),
         previous: Vec::new(),
         rollout: Some(3),
@@ -82,6 +89,17 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         handled_rotate_at: None,
         fields: Fields::default(),
     }
+}
+
+/// Which object [`token`] is.
+pub(crate) fn identity() -> Identity {
+    Identity { namespace: "shop".into(), name: "web".into(), uid: "0a1b2c3d".into() }
+}
+
+/// A Deployment that was restarted for a revision.
+pub(crate) fn workload(restarted_for: Option<&str>, finished: bool) -> Workload {
+    let target = RolloutRestartTarget { kind: WorkloadKind::Deployment, name: "web".into() };
+    Workload { target, restarted_for: restarted_for.map(str::to_owned), finished }
 }
 
 /// Id of a storefront token.
@@ -107,14 +125,7 @@ pub(crate) fn data(
     previous: Option<&str>,
 ) -> Data {
     let (value, previous) = (secret_string(value), previous.map(secret_string));
-    let values = Values {
-        access_token: &value,
-        previous_access_token: previous.as_ref(),
-        shop_domain: &token.spec.shop,
-        api_version: "2026-10",
-        scopes: &record.scopes,
-        expires_at: record.expires_at,
-    };
+    let values = Values::of(&token.spec.shop, record, &value, previous.as_ref());
     render::render(&token.spec, kind, &values).unwrap()
 }
 
@@ -137,15 +148,15 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
 pub(crate) fn issuer(kind: SourceKind) -> Issuer {
     let app = App { key: "shop/acme".into(), client_id: "id".into(), client_secret: secret_string("canary-s") };
     match kind {
-        SourceKind::ClientCredentials | SourceKind::Offline => Issuer::App(app),
-        SourceKind::Storefront | SourceKind::Delegate => Issuer::Admin(Admin {
+        SourceKind::ClientCredentials | SourceKind::Offline => Issuer::ClientCredentials(app),
+        SourceKind::Storefront | SourceKind::Delegate => Issuer::Storefront(AdminToken {
             name: "admin".into(),
             token: Some(secret_string("canary-a")),
             app: Some(app),
             api: crate::api::AdminApi::GraphQL,
             version: "2026-10".into(),
         }),
-        SourceKind::Custom | SourceKind::CustomerAccount => Issuer::Person(secret_string("canary")),
+        SourceKind::Custom | SourceKind::CustomerAccount => Issuer::Custom(secret_string("canary")),
     }
 }
 
@@ -166,28 +177,26 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         shop: ShopState::Up { since: now() - hours(5) },
         rival: None,
         needed_by: Vec::new(),
-        rolling_out: false,
+        workloads: Vec::new(),
+        former: BTreeMap::new(),
+        api_version: "2026-10".into(),
+        identity: identity(),
         revocation_timeout: hours(1),
         token,
     };
-    let status = status(&observed, Obstacle::None, Validity::Verified(now() - minutes(30)), Attempts::None);
+    let status = status(&observed, None, Validity::Verified(now() - minutes(30)), Attempts::None);
     observed.token.status = Some(status);
     observed
 }
 
 /// The status that would be reported now.
-pub(crate) fn status(
-    o: &Observed,
-    obstacle: Obstacle<'_>,
-    validity: Validity,
-    attempts: Attempts,
-) -> ShopifyTokenStatus {
-    project(&snapshot(o, obstacle, validity, attempts), now())
+pub(crate) fn status(o: &Observed, hold: Option<&Hold>, validity: Validity, attempts: Attempts) -> ShopifyTokenStatus {
+    project(&snapshot(o, hold, validity, attempts), now())
 }
 
 pub(crate) fn snapshot<'a>(
     o: &'a Observed,
-    obstacle: Obstacle<'a>,
+    hold: Option<&'a Hold>,
     validity: Validity,
     attempts: Attempts,
 ) -> Snapshot<'a> {
@@ -196,7 +205,7 @@ pub(crate) fn snapshot<'a>(
         kind: o.kind,
         record: o.record(),
         intact: o.value().is_some(),
-        obstacle,
+        hold,
         validity,
         attempts,
     }
@@ -230,10 +239,10 @@ impl Observed {
 
     /// The same after the `count`-th failure in a row, `ago` before now, with the next attempt `left` after now.
     pub(crate) fn failed(self, reason: Reason, count: i64, ago: TimeDelta, left: TimeDelta) -> Self {
-        let failure = Failure::new(reason, "it failed");
+        let failure = Hold::Blocked(Failure::new(reason, "it failed"));
         let inputs = self.dependencies.clone();
         let attempts = Attempts::Failed { count, at: now() - ago, next: now() + left, inputs };
-        let status = status(&self, Obstacle::Failure(&failure), Validity::NotAsked, attempts);
+        let status = status(&self, Some(&failure), Validity::NotAsked, attempts);
         self.with(|o| o.token.status = Some(status))
     }
 
@@ -363,9 +372,10 @@ impl Dice {
         self.of(&[Attempts::None, Attempts::AsBefore, failed])
     }
 
-    /// What may stand in the way; `failure` is what it is, if it is one.
-    pub(crate) fn obstacle<'a>(&mut self, failure: &'a Failure) -> Obstacle<'a> {
-        self.of(&[Obstacle::None, Obstacle::AsBefore, Obstacle::Suspended, Obstacle::Failure(failure)])
+    /// What may stand in the way.
+    pub(crate) fn hold(&mut self) -> Option<Hold> {
+        let failure = self.failure();
+        self.of(&[None, Some(Hold::BackingOff), Some(Hold::Suspended), Some(Hold::Blocked(failure))])
     }
 
     /// Anything that could be observed, and much that couldn't.
@@ -383,8 +393,8 @@ impl Dice {
         o.secret = self.state(&o.token, kind);
         if self.once_in(4) {
             o.issuer = Err(self.failure());
-        } else if matches!(o.issuer, Ok(Issuer::Person(_))) && self.once_in(3) {
-            o.issuer = Ok(Issuer::Person(secret_string("another")));
+        } else if matches!(o.issuer, Ok(Issuer::Custom(_))) && self.once_in(3) {
+            o.issuer = Ok(Issuer::Custom(secret_string("another")));
         }
         if self.once_in(6) {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
@@ -396,7 +406,9 @@ impl Dice {
         o.shop = self.of(&[ShopState::Up { since: now() - hours(5) }, ShopState::Up { since }, ShopState::Down]);
         o.rival = self.once_in(6).then(|| "older".to_owned());
         o.needed_by = if self.once_in(6) { vec!["user".to_owned()] } else { Vec::new() };
-        o.rolling_out = self.once_in(3);
+        if self.once_in(3) {
+            o.workloads = vec![workload(self.of(&[Some("3"), None, Some("2")]), self.once_in(2))];
+        }
         o.revocation_timeout = self.of(&[hours(1), TimeDelta::zero(), TimeDelta::days(36_500)]);
         for (name, choices) in [(REQUESTED_AT, ["a", "b"]), (ROTATE_AT, ["a", ""])] {
             if self.once_in(4) {
@@ -406,8 +418,8 @@ impl Dice {
         match self.roll() % 4 {
             3 => o.token.status = None,
             2 => {
-                let failure = self.failure();
-                let reported = status(&o, self.obstacle(&failure), self.validity(), self.attempts());
+                let hold = self.hold();
+                let reported = status(&o, hold.as_ref(), self.validity(), self.attempts());
                 o.token.status = Some(reported);
             }
             _ => {}

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 
 use super::{
     failure::Failure,
-    record::{self, Fields, Holder, Record},
+    identity::Identity,
+    record::{self, Fields, Record},
     render::{self, ACCESS_TOKEN, Data, PREVIOUS_ACCESS_TOKEN},
     vocabulary::{MANAGED_BY, OPERATOR, Reason},
 };
@@ -51,6 +52,19 @@ pub struct Held {
     pub frozen: Option<Failure>,
 }
 
+/// Our Secret with a credential that is whole: what was published, and its record.
+#[derive(Clone, Copy)]
+pub struct Whole<'a> {
+    /// The object as it is.
+    pub live: &'a Secret,
+    /// What was issued.
+    pub record: &'a Record,
+    /// The credential.
+    pub value: &'a SecretString,
+    /// The newest older credential, during an overlap.
+    pub previous: Option<&'a SecretString>,
+}
+
 impl std::fmt::Debug for SecretState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -72,9 +86,9 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// Whose Secret is it? `live` is what the API server holds under the token's Secret name.
+/// Whose Secret is it? `live` is what the API server holds under the token's Secret name; `me` is the token.
 #[must_use]
-pub fn classify(token: &ShopifyToken, live: Option<Secret>) -> SecretState {
+pub fn classify(token: &ShopifyToken, me: &Identity, live: Option<Secret>) -> SecretState {
     let policy = token.spec.creation_policy();
     let Some(live) = live else {
         return match policy {
@@ -88,8 +102,7 @@ pub fn classify(token: &ShopifyToken, live: Option<Secret>) -> SecretState {
             )),
         };
     };
-    let holder = Holder::parse(live.annotations());
-    let me = Holder { name: token.name_any(), uid: token.uid().unwrap_or_default() };
+    let holder = record::holder(live.annotations());
     let owner = live.owner_references().iter().find(|o| o.controller == Some(true));
     let mine = owner.is_some_and(|o| o.uid == me.uid);
     match (owner, holder) {
@@ -99,8 +112,13 @@ pub fn classify(token: &ShopifyToken, live: Option<Secret>) -> SecretState {
         (Some(owner), _) if !mine && policy != CreationPolicy::Merge => {
             return conflict(token, &format!("is controlled by {} {:?}", owner.kind, owner.name));
         }
-        (_, Some(holder)) if holder.name != me.name => {
-            return conflict(token, &format!("belongs to ShopifyToken {:?}", holder.name));
+        (_, Some(holder)) if !holder.same_place(me) => {
+            let place = if holder.namespace == me.namespace {
+                String::new()
+            } else {
+                format!(" of namespace {:?}", holder.namespace)
+            };
+            return conflict(token, &format!("belongs to ShopifyToken {:?}{place}", holder.name));
         }
         (_, None) if !mine => {
             return match policy {
@@ -171,23 +189,37 @@ fn wanted_type(token: &ShopifyToken) -> &str {
     token.spec.template().and_then(|t| t.type_.as_deref()).unwrap_or(OPAQUE)
 }
 
+impl Whole<'_> {
+    /// Whether writing the credential anew, with this record and data, would change the Secret.
+    #[must_use]
+    pub fn differs(&self, token: &ShopifyToken, record: Record, data: Data) -> bool {
+        differs(self.live, &desired(token, Some(self.live), record, data))
+    }
+}
+
 impl Held {
+    /// What is there, if the credential is the one that was published.
+    #[must_use]
+    pub fn whole(&self) -> Option<Whole<'_>> {
+        Some(Whole {
+            live: &self.live,
+            record: self.record.as_ref()?,
+            value: self.value.as_ref()?,
+            previous: self.previous.as_ref(),
+        })
+    }
+
     /// Reads the credential out of the data if it is the one that was published.
     ///
-    /// `rendered` renders the data anew from a credential and its predecessor. Where only other keys
-    /// were edited, that tells that the credential is whole: the rest can be restored without Shopify.
-    pub fn read(&mut self, rendered: impl Fn(&SecretString, Option<&SecretString>) -> Option<Data>) {
+    /// `rendered` is the data rendered anew from what is stored. Where only other keys were edited, that
+    /// tells that the credential is whole: the rest can be restored without Shopify.
+    pub fn read(&mut self, rendered: Option<&Data>) {
         let Some(record) = &self.record else { return };
         let Some(data) = &self.live.data else { return };
         let (value, previous) = self.stored();
         let hash = |data: &Data| render::content_hash(&record.token.uid, data, &record.fields.data);
         self.edited = hash(data) != record.content;
-        let whole = !self.edited
-            || value
-                .as_ref()
-                .and_then(|v| rendered(v, previous.as_ref()))
-                .is_some_and(|data| hash(&data) == record.content);
-        if whole {
+        if !self.edited || rendered.is_some_and(|data| hash(data) == record.content) {
             (self.value, self.previous) = (value, previous);
         }
     }

@@ -4,15 +4,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{
-    Timestamp,
-    failure::Failure,
-    plan::renewal_of,
+    hold::Hold,
     record::Record,
+    renewal::renewal_of,
     vocabulary::{Class, REQUESTED_AT, Reason, conditions},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus, SourceKind, TokenSecretStatus, status::PreviousToken},
-    time,
+    time::{self, Timestamp},
 };
 
 /// What a status is projected from.
@@ -27,24 +26,11 @@ pub struct Snapshot<'a> {
     /// Whether the credential in it is the one that was published.
     pub intact: bool,
     /// What stands in the way.
-    pub obstacle: Obstacle<'a>,
+    pub hold: Option<&'a Hold>,
     /// What Shopify said of the credential just now.
     pub validity: Validity,
     /// What became of the attempts.
     pub attempts: Attempts,
-}
-
-/// What stands in the way.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Obstacle<'a> {
-    /// Nothing.
-    None,
-    /// Still what the conditions say.
-    AsBefore,
-    /// `spec.suspend`.
-    Suspended,
-    /// This.
-    Failure(&'a Failure),
 }
 
 /// What Shopify said of the credential just now.
@@ -92,9 +78,9 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
             name: s.token.secret_name().to_owned(),
             revision: s.record.map(|r| r.revision),
         }),
-        last_handled_reconcile_at: match s.obstacle {
-            Obstacle::Suspended => before.last_handled_reconcile_at.clone(),
-            _ => s.token.annotations().get(REQUESTED_AT).cloned(),
+        last_handled_reconcile_at: match s.hold {
+            Some(Hold::Suspended) => before.last_handled_reconcile_at.clone(),
+            None | Some(Hold::Blocked(_) | Hold::BackingOff) => s.token.annotations().get(REQUESTED_AT).cloned(),
         },
         last_verified_time: match s.validity {
             Validity::Verified(at) => Some(time::to_kube(at)),
@@ -146,17 +132,16 @@ fn all_conditions(
     now: Timestamp,
 ) -> Vec<Condition> {
     let mut conditions = Conditions { before, generation: s.token.metadata.generation, now, all: Vec::new() };
-    let obstacle = match s.obstacle {
-        Obstacle::None | Obstacle::Suspended => None,
-        Obstacle::Failure(failure) => Some((failure.reason, failure.message.clone())),
-        Obstacle::AsBefore => obstacle_of(before),
+    let suspended = matches!(s.hold, Some(Hold::Suspended));
+    let obstacle = match s.hold {
+        None | Some(Hold::Suspended) => None,
+        Some(Hold::Blocked(failure)) => Some((failure.reason, failure.message.clone())),
+        Some(Hold::BackingOff) => obstacle_of(before),
     };
     let valid = token_valid(s, before, same_credential);
     let (ready, mut reason, mut message) = readiness(s, valid.0 == "False", now);
     let obstacle = match obstacle {
-        None if !ready && s.obstacle != Obstacle::Suspended => {
-            Some((Reason::Issuing, "a credential is about to be issued".to_owned()))
-        }
+        None if !ready && !suspended => Some((Reason::Issuing, "a credential is about to be issued".to_owned())),
         obstacle => obstacle,
     };
     if let Some((why, text)) = obstacle.as_ref().filter(|_| !ready) {
@@ -175,7 +160,7 @@ fn all_conditions(
         None => {}
     }
     conditions.set(conditions::TOKEN_VALID, valid.0, valid.1, valid.2);
-    if matches!(s.obstacle, Obstacle::Suspended) {
+    if suspended {
         conditions.set(
             conditions::SUSPENDED,
             "True",

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{ApiError, Client, Shop, answer::Answer, failure};
 use crate::{
     api::app::AdminApi,
-    core::{Timestamp, credential},
+    core::{credential, ours::StorefrontToken},
 };
 
 /// How to speak to a shop's Admin API.
@@ -22,21 +22,6 @@ pub struct AdminAccess {
     pub api: AdminApi,
     /// Its version, such as `2026-10`.
     pub version: String,
-}
-
-/// A storefront token as Shopify shows it.
-#[derive(Clone, Debug)]
-pub struct StorefrontToken {
-    /// `gid://shopify/StorefrontAccessToken/…`, with either API.
-    pub id: String,
-    /// Its value: a list tells it again.
-    pub value: SecretString,
-    /// Its title, the only free field.
-    pub title: String,
-    /// Its scopes, sorted: all `unauthenticated_*` scopes of the app at its creation.
-    pub scopes: Vec<String>,
-    /// When it was made.
-    pub created_at: Option<Timestamp>,
 }
 
 /// The storefront tokens an app has on a shop.

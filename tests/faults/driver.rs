@@ -8,7 +8,12 @@ use kube::{ResourceExt, api::ListParams};
 use shopify_sim::CutMode;
 use shopify_token_operator::{
     api::{ShopifyApp, ShopifyToken},
-    controller::{Setup, app, context::Context, reconcile, stores::Stores, wake::Wakes},
+    controller::{
+        Setup, app,
+        context::Context,
+        reconcile,
+        watch::{Stores, Wakes},
+    },
     core::{marker::Marker, record::Record},
     kubernetes, shopify,
     shopify::{ConnectTo, Observer},

@@ -1,34 +1,23 @@
 //! How a deletion is finished: it never wedges, and doesn't leak.
 
 use chrono::TimeDelta;
-use kube::ResourceExt;
 
-use super::{Hold, Observed, Plan, ShopState, Step, soonest};
+use super::{Call, Ending, Plan, Step, soonest};
 use crate::{
-    api::{ShopifyToken, SourceKind, token::CreationPolicy, token::DeletionPolicy},
     core::{
-        Timestamp,
         failure::Failure,
-        vocabulary::{FINALIZER, Reason},
+        finalizer::{has_finalizer, revocable},
+        hold::Hold,
+        observed::{Observed, ShopState},
+        vocabulary::Reason,
     },
-    time,
+    time::{self, Timestamp},
 };
-
-/// How a deletion is finished.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Deletion {
-    /// Revoke at Shopify, then let go.
-    Revoke,
-    /// Nothing to revoke: let go.
-    LetGo,
-    /// What should be revoked can't be: let go with a warning.
-    GiveUp,
-}
 
 /// What to do for an object that is being deleted.
 pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan {
     let only = |step| Plan { step, hold: None, wake_at: None };
-    if !o.token.finalizers().iter().any(|f| f == FINALIZER) {
+    if !has_finalizer(&o.token) {
         return only(Step::Keep);
     }
     if !o.needed_by.is_empty() {
@@ -37,36 +26,18 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
         return Plan { step: Step::Keep, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
     }
     if !revocable(&o.token, o.kind) {
-        return only(Step::Delete(Deletion::LetGo));
+        return only(Step::LetGo(Ending::NothingToRevoke));
     }
     let deadline = deleted_at + o.revocation_timeout;
     // An issue that failed before the deletion was no attempt to revoke.
     let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);
     let attempted = failed_at.is_some_and(|at| at >= deleted_at) || o.shop == ShopState::Down;
     match (&o.issuer, o.next_attempt(now)) {
-        (Err(_), _) => only(Step::Delete(Deletion::GiveUp)),
-        (Ok(_), _) if now >= deadline && attempted => only(Step::Delete(Deletion::GiveUp)),
+        (Err(_), _) => only(Step::LetGo(Ending::GivenUp)),
+        (Ok(_), _) if now >= deadline && attempted => only(Step::LetGo(Ending::GivenUp)),
         (Ok(_), Some(at)) => {
             Plan { step: Step::Keep, hold: Some(Hold::BackingOff), wake_at: soonest([Some(at), Some(deadline)], now) }
         }
-        (Ok(_), None) => {
-            Plan { step: Step::Delete(Deletion::Revoke), hold: None, wake_at: soonest([Some(deadline)], now) }
-        }
+        (Ok(_), None) => Plan { step: Step::Call(Call::Revoke), hold: None, wake_at: soonest([Some(deadline)], now) },
     }
-}
-
-/// Whether deleting the object revokes its credential at Shopify.
-#[must_use]
-pub fn revocable(token: &ShopifyToken, kind: SourceKind) -> bool {
-    let can = match kind {
-        SourceKind::Storefront | SourceKind::Delegate => true,
-        SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => false,
-    };
-    can && token.spec.deletion_policy() == DeletionPolicy::Revoke
-}
-
-/// Whether the object itself needs our finalizer: there is something to undo when it goes.
-#[must_use]
-pub fn needs_finalizer(token: &ShopifyToken, kind: SourceKind) -> bool {
-    revocable(token, kind) || token.spec.creation_policy() == CreationPolicy::Merge
 }

@@ -4,11 +4,18 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::{
-    scene::{dice, foreign, healthy, held, hours, minutes, now, previous, record, secret_string, snapshot, status},
-    secret::Held,
-    status::{Attempts, Obstacle, Validity, project},
-    vocabulary::{REQUESTED_AT, ROTATE_AT},
+use crate::{
+    api::SourceKind,
+    core::{
+        observed::ShopState,
+        scene::{
+            dice, foreign, healthy, held, hours, minutes, now, previous, record, secret_string, snapshot, status,
+            workload,
+        },
+        secret::Held,
+        status::{Attempts, Validity, project},
+        vocabulary::{REQUESTED_AT, ROTATE_AT},
+    },
 };
 
 const APP: SourceKind = SourceKind::ClientCredentials;
@@ -75,33 +82,42 @@ fn a_credential_is_issued_for_a_reason() {
             change(held);
         })
     };
-    let rejected =
-        || app().with(|o| o.token.status = Some(status(o, Obstacle::None, Validity::Rejected, Attempts::None)));
+    let rejected = || app().with(|o| o.token.status = Some(status(o, None, Validity::Rejected, Attempts::None)));
     let due = |o: Observed| {
         o.recorded(|r| r.issued_at = now() - hours(17)).recorded(|r| r.expires_at = Some(now() + hours(7)))
     };
     let asked = |kind, value: &str| healthy(kind, json!({})).annotated(ROTATE_AT, value);
     assert_all(vec![
-        ("first", app().without_secret().with(|o| o.token.status = None), Step::Issue(Why::First), ""),
+        ("first", app().without_secret().with(|o| o.token.status = None), Step::Call(Call::Issue(Why::First)), ""),
         (
             "first, into another's Secret",
             app().with(|o| o.secret = SecretState::Mergeable(Box::new(foreign()))).with(|o| o.token.status = None),
-            Step::Issue(Why::First),
+            Step::Call(Call::Issue(Why::First)),
             "",
         ),
-        ("the Secret is gone", app().without_secret(), Step::Issue(Why::Lost), ""),
-        ("the record is gone", lost(|held| held.record = None), Step::Issue(Why::Lost), ""),
-        ("the value is gone", lost(|held| held.value = None), Step::Issue(Why::Lost), ""),
-        ("Shopify refuses it", rejected(), Step::Issue(Why::Rejected), ""),
+        ("the Secret is gone", app().without_secret(), Step::Call(Call::Issue(Why::Lost)), ""),
+        ("the record is gone", lost(|held| held.record = None), Step::Call(Call::Issue(Why::Lost)), ""),
+        ("the value is gone", lost(|held| held.value = None), Step::Call(Call::Issue(Why::Lost)), ""),
+        ("Shopify refuses it", rejected(), Step::Call(Call::Issue(Why::Rejected)), ""),
         (
             "refused, and replaced since",
             rejected().recorded(|r| (r.revision, r.issued_at) = (4, now())),
             Step::Keep,
             "",
         ),
-        ("the spec asks for another", app().with(|o| o.inputs = "others".into()), Step::Issue(Why::InputsChanged), ""),
-        ("it expires soon", due(app()), Step::Issue(Why::Expiring), ""),
-        ("it has expired", app().recorded(|r| r.expires_at = Some(now() - hours(1))), Step::Issue(Why::Expiring), ""),
+        (
+            "the spec asks for another",
+            app().with(|o| o.inputs = "others".into()),
+            Step::Call(Call::Issue(Why::InputsChanged)),
+            "",
+        ),
+        ("it expires soon", due(app()), Step::Call(Call::Issue(Why::Expiring)), ""),
+        (
+            "it has expired",
+            app().recorded(|r| r.expires_at = Some(now() - hours(1))),
+            Step::Call(Call::Issue(Why::Expiring)),
+            "",
+        ),
         (
             "the clock was set back a little",
             app().recorded(|r| r.issued_at = now() + hours(8)).recorded(|r| r.expires_at = Some(now() + hours(32))),
@@ -111,27 +127,37 @@ fn a_credential_is_issued_for_a_reason() {
         (
             "the clock was set back a lot",
             app().recorded(|r| r.issued_at = now() + hours(9)).recorded(|r| r.expires_at = Some(now() + hours(33))),
-            Step::Issue(Why::Expiring),
+            Step::Call(Call::Issue(Why::Expiring)),
             "",
         ),
-        ("a trigger", healthy(APP, json!({"rotation": {"trigger": "a"}})), Step::Issue(Why::Requested), ""),
+        ("a trigger", healthy(APP, json!({"rotation": {"trigger": "a"}})), Step::Call(Call::Issue(Why::Requested)), ""),
         (
             "another trigger",
             healthy(APP, json!({"rotation": {"trigger": "b"}})).recorded(|r| r.handled_trigger = Some("a".into())),
-            Step::Issue(Why::Requested),
+            Step::Call(Call::Issue(Why::Requested)),
             "",
         ),
         ("a trigger taken away", app().recorded(|r| r.handled_trigger = Some("a".into())), Step::Keep, ""),
-        ("rotate-at", asked(APP, "today"), Step::Issue(Why::Requested), ""),
-        ("rotate-at, of what a person supplies", asked(HAND, "today"), Step::Issue(Why::Requested), ""),
+        ("rotate-at", asked(APP, "today"), Step::Call(Call::Issue(Why::Requested)), ""),
+        ("rotate-at, of what a person supplies", asked(HAND, "today"), Step::Call(Call::Issue(Why::Requested)), ""),
         (
             "the same rotate-at",
             asked(APP, "today").recorded(|r| r.handled_rotate_at = Some("today".into())),
             Step::Keep,
             "",
         ),
-        ("the interval", storefront(json!({"rotation": {"interval": "1h"}})), Step::Issue(Why::Interval), ""),
-        ("scopes", healthy(APP, json!({"requiredScopes": ["write_orders"]})), Step::Issue(Why::ScopesMissing), ""),
+        (
+            "the interval",
+            storefront(json!({"rotation": {"interval": "1h"}})),
+            Step::Call(Call::Issue(Why::Interval)),
+            "",
+        ),
+        (
+            "scopes",
+            healthy(APP, json!({"requiredScopes": ["write_orders"]})),
+            Step::Call(Call::Issue(Why::ScopesMissing)),
+            "",
+        ),
         (
             "implied scopes",
             healthy(APP, json!({"requiredScopes": ["read_orders"]}))
@@ -141,8 +167,8 @@ fn a_credential_is_issued_for_a_reason() {
         ),
         (
             "replaced by the person",
-            healthy(HAND, json!({})).with(|o| o.issuer = Ok(Issuer::Person(secret_string("new")))),
-            Step::Issue(Why::Replaced),
+            healthy(HAND, json!({})).with(|o| o.issuer = Ok(Issuer::Custom(secret_string("new")))),
+            Step::Call(Call::Issue(Why::Replaced)),
             "",
         ),
     ]);
@@ -220,14 +246,19 @@ fn rotation_and_overlap() {
     let asked = || storefront(json!({"rotation": {"trigger": "a", "overlap": "1h"}}));
     let one =
         |left| storefront(json!({"rotation": {"overlap": "1h"}})).recorded(|r| r.previous = vec![previous(2, left)]);
-    let rolling = |o: Observed| o.with(|o| o.rolling_out = true);
+    let rolling = |o: Observed| o.with(|o| o.workloads = vec![workload(Some("3"), false)]);
     assert_all(vec![
-        ("four in overlap", asked().recorded(|r| r.previous = all(4, hours(1))), Step::Issue(Why::Requested), ""),
+        (
+            "four in overlap",
+            asked().recorded(|r| r.previous = all(4, hours(1))),
+            Step::Call(Call::Issue(Why::Requested)),
+            "",
+        ),
         ("five in overlap", asked().recorded(|r| r.previous = all(5, hours(1))), Step::Keep, "Rotating"),
         (
             "five, one of them over",
             asked().recorded(|r| r.previous = all(5, minutes(-1))),
-            Step::EndOverlap,
+            Step::Call(Call::EndOverlap),
             "Rotating",
         ),
         (
@@ -258,13 +289,13 @@ fn rotation_and_overlap() {
                 let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
                 held.value = None;
             }),
-            Step::Issue(Why::Lost),
+            Step::Call(Call::Issue(Why::Lost)),
             "",
         ),
         ("the overlap isn't over", one(TimeDelta::seconds(1)), Step::Keep, ""),
-        ("the overlap is over", one(TimeDelta::zero()), Step::EndOverlap, ""),
+        ("the overlap is over", one(TimeDelta::zero()), Step::Call(Call::EndOverlap), ""),
         ("a rollout is under way", rolling(one(minutes(-59))), Step::Keep, ""),
-        ("a rollout lasts too long", rolling(one(minutes(-60))), Step::EndOverlap, ""),
+        ("a rollout lasts too long", rolling(one(minutes(-60))), Step::Call(Call::EndOverlap), ""),
         (
             "no admin token to revoke with",
             one(minutes(-1)).with(failing(Reason::AdminTokenNotReady)),
@@ -280,14 +311,19 @@ fn a_rotation_that_fails_keeps_no_old_token_alive() {
         storefront(json!({"rotation": {"trigger": "a"}})).recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
     let failed = |count| due.clone().failed(Reason::LimitReached, count, minutes(9), minutes(0));
     assert_all(vec![
-        ("first the rotation", due.clone(), Step::Issue(Why::Requested), ""),
-        ("then the overlap, and the conditions stay", failed(1), Step::EndOverlap, "BackingOff"),
-        ("then the rotation", failed(2), Step::Issue(Why::Requested), ""),
-        ("nothing else is due", failed(1).recorded(|r| r.previous.clear()), Step::Issue(Why::Requested), ""),
+        ("first the rotation", due.clone(), Step::Call(Call::Issue(Why::Requested)), ""),
+        ("then the overlap, and the conditions stay", failed(1), Step::Call(Call::EndOverlap), "BackingOff"),
+        ("then the rotation", failed(2), Step::Call(Call::Issue(Why::Requested)), ""),
+        (
+            "nothing else is due",
+            failed(1).recorded(|r| r.previous.clear()),
+            Step::Call(Call::Issue(Why::Requested)),
+            "",
+        ),
         (
             "verification has its turn too",
             failed(2).reported(|s| s.last_verified_time = None),
-            Step::Verify,
+            Step::Call(Call::Verify),
             "BackingOff",
         ),
     ]);
@@ -298,8 +334,8 @@ fn a_rollout_protects_each_older_credential_by_itself() {
     let (recent, old) = (previous(2, minutes(-1)), previous(1, minutes(-61)));
     let both = [old.clone(), recent.clone()].to_vec();
     let rolling = storefront(json!({"rotation": {"overlap": "1h"}})).recorded(|r| r.previous = both);
-    let rolling = rolling.with(|o| o.rolling_out = true);
-    assert_eq!(plan(&rolling, now()).step, Step::EndOverlap);
+    let rolling = rolling.with(|o| o.workloads = vec![workload(Some("3"), false)]);
+    assert_eq!(plan(&rolling, now()).step, Step::Call(Call::EndOverlap));
     assert!(rolling.overlap_ended(&old, now()) && !rolling.overlap_ended(&recent, now()));
 }
 
@@ -308,13 +344,13 @@ fn verification_and_repair() {
     let verified = |o: Observed, ago| o.reported(|s| s.last_verified_time = Some(time::to_kube(now() - ago)));
     assert_all(vec![
         ("not yet", verified(app(), minutes(59)), Step::Keep, ""),
-        ("due", verified(app(), hours(1)), Step::Verify, ""),
+        ("due", verified(app(), hours(1)), Step::Call(Call::Verify), ""),
         ("never", verified(healthy(APP, json!({"verifyInterval": 0})), hours(100)), Step::Keep, ""),
-        ("not since it was issued", app().reported(|s| s.last_verified_time = None), Step::Verify, ""),
+        ("not since it was issued", app().reported(|s| s.last_verified_time = None), Step::Call(Call::Verify), ""),
         (
             "never, but asked",
             healthy(APP, json!({"verifyInterval": "0"})).annotated(REQUESTED_AT, "x"),
-            Step::Verify,
+            Step::Call(Call::Verify),
             "",
         ),
         (
@@ -323,8 +359,8 @@ fn verification_and_repair() {
             Step::Keep,
             "",
         ),
-        ("a stray may live", app().with(|o| o.suspect = Some(Doubt::Stray)), Step::Verify, ""),
-        ("refused to somebody", app().with(|o| o.suspect = Some(Doubt::Refused)), Step::Verify, ""),
+        ("a stray may live", app().with(|o| o.suspect = Some(Doubt::Stray)), Step::Call(Call::Verify), ""),
+        ("refused to somebody", app().with(|o| o.suspect = Some(Doubt::Refused)), Step::Call(Call::Verify), ""),
         (
             "refused to somebody, and just confirmed",
             verified(app(), TimeDelta::seconds(59)).with(|o| o.suspect = Some(Doubt::Refused)),
@@ -338,9 +374,9 @@ fn verification_and_repair() {
             "",
         ),
         ("the clock was set back a little", verified(app(), minutes(-60)), Step::Keep, ""),
-        ("the clock was set back a lot", verified(app(), minutes(-61)), Step::Verify, ""),
+        ("the clock was set back a lot", verified(app(), minutes(-61)), Step::Call(Call::Verify), ""),
         ("edited", app().with(|o| o.drifted = true), Step::Repair, ""),
-        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Verify, ""),
+        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Call(Call::Verify), ""),
     ]);
 }
 
@@ -351,17 +387,22 @@ fn back_off() {
     let back = |ago| ShopState::Up { since: now() - ago };
     assert_all(vec![
         ("honoured", failed(Reason::BackingOff), Step::Keep, "BackingOff"),
-        ("over", due().failed(Reason::BackingOff, 3, minutes(1), TimeDelta::zero()), Step::Issue(Why::Requested), ""),
+        (
+            "over",
+            due().failed(Reason::BackingOff, 3, minutes(1), TimeDelta::zero()),
+            Step::Call(Call::Issue(Why::Requested)),
+            "",
+        ),
         (
             "a dependency has changed",
             failed(Reason::CredentialsRejected).with(|o| o.dependencies = "others".into()),
-            Step::Issue(Why::Requested),
+            Step::Call(Call::Issue(Why::Requested)),
             "",
         ),
         (
             "somebody asks",
             failed(Reason::CredentialsRejected).annotated(REQUESTED_AT, "x"),
-            Step::Issue(Why::Requested),
+            Step::Call(Call::Issue(Why::Requested)),
             "",
         ),
         (
@@ -375,7 +416,7 @@ fn back_off() {
         (
             "the shop is back",
             failed(Reason::BackingOff).with(|o| o.shop = back(TimeDelta::seconds(10))),
-            Step::Issue(Why::Requested),
+            Step::Call(Call::Issue(Why::Requested)),
             "",
         ),
         (
@@ -393,7 +434,7 @@ fn back_off() {
         (
             "the shop is down: who asks is decided at the call",
             failed(Reason::BackingOff).with(|o| o.shop = ShopState::Down),
-            Step::Issue(Why::Requested),
+            Step::Call(Call::Issue(Why::Requested)),
             "",
         ),
         (
@@ -430,7 +471,7 @@ fn back_off() {
             due().failed(Reason::BackingOff, 3, minutes(-300), minutes(-290)).reported(|s| {
                 s.next_attempt_time = Some(time::to_kube(now() + minutes(11)));
             }),
-            Step::Issue(Why::Requested),
+            Step::Call(Call::Issue(Why::Requested)),
             "",
         ),
         ("repair needs no Shopify", failed(Reason::BackingOff).with(|o| o.drifted = true), Step::Repair, "BackingOff"),
@@ -441,9 +482,9 @@ fn back_off() {
 fn deletion() {
     let gone = |kind, fields| healthy(kind, fields).deleting(minutes(5));
     let failed = |ago, at, left| storefront(json!({})).deleting(ago).failed(Reason::BackingOff, 1, at, left);
-    let revoke = Step::Delete(Deletion::Revoke);
-    let let_go = Step::Delete(Deletion::LetGo);
-    let give_up = Step::Delete(Deletion::GiveUp);
+    let revoke = Step::Call(Call::Revoke);
+    let let_go = Step::LetGo(Ending::NothingToRevoke);
+    let give_up = Step::LetGo(Ending::GivenUp);
     assert_all(vec![
         ("not ours to finish", gone(LISTED, json!({})).with(|o| o.token.finalizers_mut().clear()), Step::Keep, ""),
         ("revoked", gone(LISTED, json!({})), revoke, ""),
@@ -492,7 +533,9 @@ fn the_next_look() {
         wake(&quiet(LISTED).recorded(|r| r.previous = vec![previous(1, hours(9)), previous(2, hours(8))])),
         in_(hours(8))
     );
-    let late = |left| quiet(LISTED).recorded(|r| r.previous = vec![previous(1, left)]).with(|o| o.rolling_out = true);
+    let rolling = vec![workload(Some("3"), false)];
+    let late =
+        |left| quiet(LISTED).recorded(|r| r.previous = vec![previous(1, left)]).with(|o| o.workloads = rolling.clone());
     assert_eq!(wake(&late(minutes(-1))), in_(TimeDelta::seconds(15)), "a rollout says nothing when it ends");
     let failed =
         healthy(APP, json!({"rotation": {"trigger": "a"}})).failed(Reason::BackingOff, 1, minutes(1), minutes(3));
@@ -516,8 +559,8 @@ fn after(o: &Observed, step: Step) -> Observed {
     let mut fact = (Validity::NotAsked, false);
     let mut next = o.record().cloned().unwrap_or_else(|| record(o.kind));
     match step {
-        Step::Keep | Step::Delete(_) => return o,
-        Step::Issue(_) => {
+        Step::Keep | Step::LetGo(_) | Step::Call(Call::Revoke) => return o,
+        Step::Call(Call::Issue(_)) => {
             let before = next.clone();
             next = record(o.kind);
             next.revision = before.revision.saturating_add(1);
@@ -533,14 +576,18 @@ fn after(o: &Observed, step: Step) -> Observed {
             next.handled_rotate_at = o.token.annotations().get(ROTATE_AT).cloned();
             fact = (Validity::Verified(now()), true);
         }
-        Step::Verify => fact = (Validity::Verified(now()), false),
+        Step::Call(Call::Verify) => fact = (Validity::Verified(now()), false),
         Step::Repair => o.drifted = false,
-        Step::EndOverlap => next.previous.retain(|p| p.revoke_at > now()),
+        Step::Restart => {
+            let revision = next.rollout.map(|r| r.to_string());
+            o.workloads.iter_mut().for_each(|w| w.restarted_for.clone_from(&revision));
+        }
+        Step::Call(Call::EndOverlap) => next.previous.retain(|p| p.revoke_at > now()),
     }
     if fact.0 != Validity::NotAsked {
         o.suspect = None;
     }
-    if let Ok(Issuer::Person(theirs)) = &o.issuer
+    if let Ok(Issuer::Custom(theirs)) = &o.issuer
         && fact.1
     {
         let value = theirs.clone();
@@ -553,7 +600,7 @@ fn after(o: &Observed, step: Step) -> Observed {
         let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
         held.value = if fact.1 { held.value.clone() } else { value };
     }
-    o.token.status = Some(project(&snapshot(&o, Obstacle::None, fact.0, Attempts::None), now()));
+    o.token.status = Some(project(&snapshot(&o, None, fact.0, Attempts::None), now()));
     o
 }
 
@@ -568,9 +615,9 @@ proptest! {
         prop_assert!(plan.wake_at.is_none_or(|at| at > now()), "{plan:?}");
         let live = o.token.metadata.deletion_timestamp.is_none();
         if live && o.token.spec.suspended() {
-            prop_assert_eq!((plan.step, hold(&plan)), (Step::Keep, "Suspended"));
+            prop_assert!(matches!(plan.step, Step::Keep | Step::Restart) && hold(&plan) == "Suspended", "{plan:?}");
         }
-        prop_assert_eq!(live, !matches!(plan.step, Step::Delete(_)) && live);
+        prop_assert_eq!(live, !matches!(plan.step, Step::LetGo(_) | Step::Call(Call::Revoke)) && live);
         let expired = o.record().and_then(|r| r.expires_at).is_some_and(|at| at <= now());
         if live && expired && plan.step == Step::Keep {
             prop_assert!(plan.hold.is_some(), "{plan:?}");
@@ -587,13 +634,13 @@ proptest! {
         let mut taken = Vec::new();
         loop {
             let step = plan(&o, now()).step;
-            if matches!(step, Step::Keep | Step::Delete(_)) {
+            if matches!(step, Step::Keep | Step::LetGo(_) | Step::Call(Call::Revoke)) {
                 break;
             }
             prop_assert!(!taken.contains(&step), "{step:?} after {taken:?}");
             taken.push(step);
             o = after(&o, step);
         }
-        prop_assert!(taken.len() <= 4, "{taken:?}");
+        prop_assert!(taken.len() <= 6, "{taken:?}");
     }
 }

@@ -4,8 +4,8 @@ use std::{cmp::Ordering, collections::BTreeMap, rc::Rc};
 
 use super::{
     bounds::Bounds,
+    mistake::{Mistake, Place},
     subset::{Expr, Kind, Loop, Node, Operator},
-    template::{Mistake, Place},
     value::Value,
 };
 

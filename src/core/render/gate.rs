@@ -7,7 +7,7 @@ use minijinja::{
 
 use super::{
     bounds::Bounds,
-    template::{Mistake, Place},
+    mistake::{Mistake, Place},
 };
 
 /// Most bytes of a template; the schema has the same number, of characters. minijinja counts columns in 16 bits.

@@ -7,7 +7,7 @@ use minijinja::machinery::ast::{self, BinOpKind, Expr as Jinja, Stmt, UnaryOpKin
 
 use super::{
     filters::{self, Filter},
-    template::{Mistake, Place},
+    mistake::{Mistake, Place},
     value::Value,
 };
 use crate::api::DEFAULT_KEYS;

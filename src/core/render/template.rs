@@ -3,55 +3,11 @@
 //! minijinja reads it, and only that: its engine can't be bounded (`'x' * 10000000000`), so what it reads
 //! is cut down to a subset (`subset.rs`) that this operator computes itself, counting (`evaluate.rs`).
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use minijinja::{
-    machinery::{Span, parse},
-    syntax::SyntaxConfig,
-};
+use minijinja::{machinery::parse, syntax::SyntaxConfig};
 
-use super::{bounds::Bounds, evaluate::evaluate, gate, subset, value::Value};
-
-/// What is wrong with a template. Never says what stands in the template, or what a value is.
-pub(super) struct Mistake {
-    /// Where, if known.
-    pub place: Option<Place>,
-    /// What, for people.
-    pub what: Cow<'static, str>,
-}
-
-impl Mistake {
-    /// One that minijinja found. Its own text may quote the template.
-    pub(super) fn of_syntax(error: &minijinja::Error) -> Self {
-        let place = error.line().map(|line| Place { line, column: None });
-        Self {
-            place,
-            what: "this isn't Jinja: a tag, bracket, quote or block isn't closed, or a sign stands where it can't"
-                .into(),
-        }
-    }
-}
-
-/// A place in a template.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: Option<usize>,
-}
-
-impl Place {
-    /// Where a piece of syntax begins.
-    pub(super) fn of(span: Span) -> Self {
-        Self { line: span.start_line.into(), column: Some(usize::from(span.start_col) + 1) }
-    }
-
-    /// A mistake here.
-    pub(super) fn mistake(self, what: impl Into<Cow<'static, str>>) -> Mistake {
-        Mistake { place: Some(self), what: what.into() }
-    }
-}
+use super::{bounds::Bounds, evaluate::evaluate, gate, mistake::Mistake, subset, value::Value};
 
 /// The template's text, with `values` for their names.
 ///

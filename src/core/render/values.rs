@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{core::Timestamp, time};
+use crate::{
+    core::record::Record,
+    time::{self, Timestamp},
+};
 
 /// Key of the credential.
 pub const ACCESS_TOKEN: &str = "access_token";
@@ -27,7 +30,20 @@ pub struct Values<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    /// Those of a credential, as its record tells them.
+    #[must_use]
+    pub fn of(shop: &'a str, record: &'a Record, value: &'a SecretString, previous: Option<&'a SecretString>) -> Self {
+        Self {
+            access_token: value,
+            previous_access_token: previous,
+            shop_domain: shop,
+            api_version: &record.api_version,
+            scopes: &record.scopes,
+            expires_at: record.expires_at,
+        }
+    }
+
     /// Every default key that has a value.
     pub(super) fn defaults(&self) -> BTreeMap<&'static str, String> {
         let mut all = BTreeMap::from([

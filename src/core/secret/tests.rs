@@ -1,5 +1,6 @@
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use proptest::prelude::*;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::{
     api::SourceKind,
     core::{
         record::Previous,
-        scene::{data, foreign, id, now, published, record, token},
+        scene::{data, foreign, id, identity, now, published, record, token},
     },
 };
 
@@ -76,8 +77,9 @@ fn whose_secret_is_it() {
     let helms = with(foreign(), |s| {
         s.labels_mut().insert(MANAGED_BY.into(), "Helm".into());
     });
-    let others = annotated(foreign(), "tokens.shopify-operator.dev/token", "other/o1");
-    let restored = with(annotated(ours(&plain), "tokens.shopify-operator.dev/token", "web/before"), |s| {
+    let copied = annotated(ours(&orphan()), "tokens.shopify-operator.dev/token", "elsewhere/web/0a1b2c3d");
+    let others = annotated(foreign(), "tokens.shopify-operator.dev/token", "shop/other/o1");
+    let restored = with(annotated(ours(&plain), "tokens.shopify-operator.dev/token", "shop/web/before"), |s| {
         s.metadata.owner_references = None;
     });
     let frozen = |secret| with(secret, |s| s.immutable = Some(true));
@@ -95,6 +97,8 @@ fn whose_secret_is_it() {
         ("ours, taken over by another controller", &plain, Some(owned_by(ours(&plain), external)), "SecretConflict"),
         ("another token's", &plain, Some(others.clone()), "SecretConflict"),
         ("another token's, Merge", &merge(), Some(others), "SecretConflict"),
+        ("another namespace's", &plain, Some(copied.clone()), "SecretConflict"),
+        ("another namespace's, Merge", &merge(), Some(copied), "SecretConflict"),
         ("another token's, Owner", &plain, Some(owned_by(foreign(), other.clone())), "SecretConflict"),
         ("another token's, without its record, Merge", &merge(), Some(owned_by(foreign(), other)), "Mergeable"),
         ("a predecessor's", &plain, Some(owned_by(ours(&plain), predecessor.clone())), "Collected"),
@@ -117,16 +121,20 @@ fn whose_secret_is_it() {
         ),
     ];
     for (name, fields, live, expected) in cases {
-        assert_eq!(state(&classify(&token(KIND, fields), live)), expected, "{name}");
+        assert_eq!(state(&classify(&token(KIND, fields), &identity(), live)), expected, "{name}");
     }
 }
 
 #[test]
 fn a_conflict_names_the_way_out_and_no_value() {
-    let SecretState::Refused(failure) = classify(&token(KIND, &json!({})), Some(foreign())) else { panic!() };
+    let SecretState::Refused(failure) = classify(&token(KIND, &json!({})), &identity(), Some(foreign())) else {
+        panic!()
+    };
     assert!(failure.message.contains("creationPolicy: Merge"), "{}", failure.message);
     assert!(!failure.message.contains("kept"), "{}", failure.message);
-    let SecretState::Ours(held) = classify(&token(KIND, &json!({})), Some(ours(&json!({})))) else { panic!() };
+    let SecretState::Ours(held) = classify(&token(KIND, &json!({})), &identity(), Some(ours(&json!({})))) else {
+        panic!()
+    };
     assert!(!format!("{held:?}").contains("canary"));
 }
 
@@ -201,9 +209,11 @@ fn an_edit_is_told_from_a_loss() {
     let token = token(KIND, &json!({}));
     let look = |change: fn(&mut Data)| {
         let live = with(ours(&json!({})), |s| change(s.data.as_mut().unwrap()));
-        let SecretState::Ours(mut held) = classify(&token, Some(live)) else { panic!() };
+        let SecretState::Ours(mut held) = classify(&token, &identity(), Some(live)) else { panic!() };
         let record = held.record.clone().unwrap();
-        held.read(|value, _| Some(data(&token, KIND, &record, secrecy::ExposeSecret::expose_secret(value), None)));
+        let stored = held.stored().0;
+        let anew = |value: &SecretString| data(&token, KIND, &record, value.expose_secret(), None);
+        held.read(stored.as_ref().map(anew).as_ref());
         (held.edited, held.value.is_some())
     };
     assert_eq!(look(|_| {}), (false, true), "whole");

@@ -3,7 +3,8 @@ use serde_json::json;
 
 use super::*;
 use crate::core::{
-    plan::Observed,
+    failure::Failure,
+    observed::Observed,
     scene::{dice, healthy, hours, minutes, now, snapshot, status},
 };
 
@@ -33,45 +34,30 @@ fn valid(status: &ShopifyTokenStatus) -> &str {
 
 #[test]
 fn the_conditions_of_every_phase() {
-    let failure = |reason| Failure::new(reason, "do this");
+    let failure = |reason| Hold::Blocked(Failure::new(reason, "do this"));
     let (heals, stalls) = (failure(Reason::BackingOff), failure(Reason::AppNotInstalled));
     let cases = vec![
-        ("healthy", app(), Obstacle::None, "Ready=True/Issued"),
-        ("about to be issued", fresh(), Obstacle::None, "Ready=False/Pending Reconciling=True/Issuing"),
-        (
-            "a first issue fails",
-            fresh(),
-            Obstacle::Failure(&heals),
-            "Ready=False/BackingOff Reconciling=True/BackingOff",
-        ),
-        (
-            "a person must act",
-            fresh(),
-            Obstacle::Failure(&stalls),
-            "Ready=False/AppNotInstalled Stalled=True/AppNotInstalled",
-        ),
-        ("a renewal fails", app(), Obstacle::Failure(&heals), "Ready=True/Issued Reconciling=True/BackingOff"),
-        (
-            "a renewal fails for good",
-            app(),
-            Obstacle::Failure(&stalls),
-            "Ready=True/Issued Stalled=True/AppNotInstalled",
-        ),
-        ("expired", expired(), Obstacle::Failure(&heals), "Ready=False/TokenExpired Reconciling=True/BackingOff"),
-        (
-            "expired, with nothing in the way",
-            expired(),
-            Obstacle::None,
-            "Ready=False/TokenExpired Reconciling=True/Issuing",
-        ),
-        ("suspended", app(), Obstacle::Suspended, "Ready=True/Issued Suspended=True/Suspended"),
+        ("healthy", app(), None, "Ready=True/Issued"),
+        ("about to be issued", fresh(), None, "Ready=False/Pending Reconciling=True/Issuing"),
+        ("a first issue fails", fresh(), Some(&heals), "Ready=False/BackingOff Reconciling=True/BackingOff"),
+        ("a person must act", fresh(), Some(&stalls), "Ready=False/AppNotInstalled Stalled=True/AppNotInstalled"),
+        ("a renewal fails", app(), Some(&heals), "Ready=True/Issued Reconciling=True/BackingOff"),
+        ("a renewal fails for good", app(), Some(&stalls), "Ready=True/Issued Stalled=True/AppNotInstalled"),
+        ("expired", expired(), Some(&heals), "Ready=False/TokenExpired Reconciling=True/BackingOff"),
+        ("expired, with nothing in the way", expired(), None, "Ready=False/TokenExpired Reconciling=True/Issuing"),
+        ("suspended", app(), Some(&Hold::Suspended), "Ready=True/Issued Suspended=True/Suspended"),
         (
             "suspended before the first issue",
             fresh(),
-            Obstacle::Suspended,
+            Some(&Hold::Suspended),
             "Ready=False/Pending Suspended=True/Suspended",
         ),
-        ("suspended and expired", expired(), Obstacle::Suspended, "Ready=False/TokenExpired Suspended=True/Suspended"),
+        (
+            "suspended and expired",
+            expired(),
+            Some(&Hold::Suspended),
+            "Ready=False/TokenExpired Suspended=True/Suspended",
+        ),
     ];
     for (name, o, obstacle, expected) in cases {
         assert_eq!(told(&status(&o, obstacle, Validity::NotAsked, Attempts::None)), expected, "{name}");
@@ -82,16 +68,16 @@ fn the_conditions_of_every_phase() {
 fn what_stood_in_the_way_still_does() {
     let failed = app().failed(Reason::LimitReached, 2, minutes(1), minutes(1));
     let before = failed.token.status.clone().unwrap();
-    let after = status(&failed, Obstacle::AsBefore, Validity::NotAsked, Attempts::AsBefore);
+    let after = status(&failed, Some(&Hold::BackingOff), Validity::NotAsked, Attempts::AsBefore);
     assert_eq!(after, before);
     assert_eq!((after.failed_attempts, obstacle(&after)), (Some(2), Some(Reason::LimitReached)));
-    let over = status(&failed, Obstacle::None, Validity::NotAsked, Attempts::None);
+    let over = status(&failed, None, Validity::NotAsked, Attempts::None);
     assert_eq!((over.failed_attempts, over.next_attempt_time.clone(), obstacle(&over)), (None, None, None));
 }
 
 #[test]
 fn what_shopify_said_holds_for_the_credential_it_was_said_of() {
-    let say = |o: &Observed, validity| status(o, Obstacle::None, validity, Attempts::None);
+    let say = |o: &Observed, validity| status(o, None, validity, Attempts::None);
     assert_eq!(valid(&say(&app(), Validity::NotAsked)), "Verified", "as before");
     let rejected = app().with(|o| o.token.status = Some(say(o, Validity::Rejected)));
     let told_so = say(&rejected, Validity::NotAsked);
@@ -107,21 +93,21 @@ fn what_shopify_said_holds_for_the_credential_it_was_said_of() {
 fn echoes_and_counts() {
     let asked = app().annotated(REQUESTED_AT, "today");
     let say = |o: &Observed, obstacle| status(o, obstacle, Validity::NotAsked, Attempts::None);
-    assert_eq!(say(&asked, Obstacle::None).last_handled_reconcile_at.as_deref(), Some("today"));
-    assert_eq!(say(&asked, Obstacle::Suspended).last_handled_reconcile_at, None, "nothing was done");
-    let lost = say(&app().without_secret(), Obstacle::None);
+    assert_eq!(say(&asked, None).last_handled_reconcile_at.as_deref(), Some("today"));
+    assert_eq!(say(&asked, Some(&Hold::Suspended)).last_handled_reconcile_at, None, "nothing was done");
+    let lost = say(&app().without_secret(), None);
     assert_eq!((lost.revision, lost.secret.unwrap().revision), (Some(3), None), "the count goes on");
     let edited = app().with(|o| o.token.metadata.generation = Some(2));
-    let seen = say(&edited, Obstacle::None);
+    let seen = say(&edited, None);
     assert!(seen.observed_generation == 2 && seen.conditions.iter().all(|c| c.observed_generation == Some(2)));
 }
 
 #[test]
 fn a_transition_is_when_the_status_changes() {
     let (before, later) = (app(), now() + hours(1));
-    let failure = Failure::new(Reason::BackingOff, "x");
+    let failure = Hold::Blocked(Failure::new(Reason::BackingOff, "x"));
     let at = |s: &ShopifyTokenStatus, type_: &str| find(&s.conditions, type_).unwrap().last_transition_time.clone();
-    let then = project(&snapshot(&before, Obstacle::Failure(&failure), Validity::Unreachable, Attempts::None), later);
+    let then = project(&snapshot(&before, Some(&failure), Validity::Unreachable, Attempts::None), later);
     assert_eq!(at(&then, conditions::READY), time::to_kube(now()), "still True");
     assert_eq!(at(&then, conditions::RECONCILING), time::to_kube(later));
     assert_eq!(at(&then, conditions::TOKEN_VALID), time::to_kube(later), "True to Unknown");
@@ -134,15 +120,15 @@ proptest! {
     #[test]
     fn whatever_happens(mut dice in dice()) {
         let o = dice.observed();
-        let failure = dice.failure();
-        let obstacle = dice.obstacle(&failure);
+        let hold = dice.hold();
+        let hold = hold.as_ref();
         let (validity, attempts) = (dice.validity(), dice.attempts());
-        let once = project(&snapshot(&o, obstacle.clone(), validity, attempts.clone()), now());
+        let once = project(&snapshot(&o, hold, validity, attempts.clone()), now());
 
         let again = o.clone().with(|o| o.token.status = Some(once.clone()));
-        let twice = project(&snapshot(&again, obstacle.clone(), validity, attempts.clone()), now() + minutes(0));
+        let twice = project(&snapshot(&again, hold, validity, attempts.clone()), now() + minutes(0));
         prop_assert_eq!(&twice, &once, "projecting twice changes nothing");
-        let as_before = project(&snapshot(&again, obstacle.clone(), Validity::NotAsked, Attempts::AsBefore), now());
+        let as_before = project(&snapshot(&again, hold, Validity::NotAsked, Attempts::AsBefore), now());
         if validity != Validity::Rejected && o.record().is_some() {
             prop_assert_eq!(&as_before.conditions, &once.conditions, "nor does looking again");
         }
@@ -159,7 +145,7 @@ proptest! {
         let alive = o.record().is_some_and(|r| r.expires_at.is_none_or(|at| at > now()));
         if is(conditions::READY) {
             prop_assert!(alive && o.value().is_some() && !is_rejected(&once));
-        } else if obstacle != Obstacle::Suspended {
+        } else if hold != Some(&Hold::Suspended) {
             prop_assert!(is(conditions::STALLED) || is(conditions::RECONCILING), "kstatus has something to go by");
         }
         prop_assert_eq!(once.observed_generation, o.token.metadata.generation.unwrap_or_default());

@@ -1,5 +1,8 @@
 //! Whom an event wakes: every dependency that appears, changes or goes is noticed by a watch.
 
+pub(super) mod stores;
+pub(super) mod wake;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
@@ -14,14 +17,18 @@ use kube::{
     },
 };
 
+pub use self::{
+    stores::Stores,
+    wake::{Wakes, Woken, stream},
+};
 use super::{
+    act::protect,
     context::{Context, TokenKey},
-    protect::{self, has_finalizer},
-    stores::{admin, uses_app},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
+        finalizer::has_finalizer,
         status::{find, obstacle},
         vocabulary::{Reason, conditions},
     },
@@ -83,7 +90,7 @@ async fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
 }
 
 async fn release(context: &Context, (namespace, name): &(String, String)) {
-    if let Err(error) = protect::release_secret(context, namespace, name).await {
+    if let Err(error) = protect::let_secret_go(context, namespace, name).await {
         tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
     }
 }
@@ -101,15 +108,15 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.wakes.token(dependent);
     }
     if gone {
-        context.outages.forget(&TokenKey::of(token));
-        context.written.remove(&TokenKey::of(token));
-        context.suspects.remove(&TokenKey::of(token));
+        context.outages.forget(&TokenKey::of_object(token));
+        context.written.remove(&TokenKey::of_object(token));
+        context.suspects.remove(&TokenKey::of_object(token));
         context.unpublished.remove(&token.uid().unwrap_or_default());
         context.rendering.forget(&token.uid().unwrap_or_default());
     }
     // It needs nothing any more: what was kept for it may go.
     let free = gone || !has_finalizer(token);
-    if let Some(admin) = admin(token).filter(|_| free)
+    if let Some(admin) = token.admin_token().filter(|_| free)
         && context.stores.token(&namespace, admin).is_some_and(|a| has_finalizer(&*a))
     {
         context.wakes.token(ObjectRef::new(admin).within(&namespace));
@@ -122,7 +129,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         let name = app.name_any();
         let blamed = app.status.as_ref().and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
         let freed = free && has_finalizer(app);
-        if gone || changed || (uses_app(token, &name) && (blamed || rejected || freed)) {
+        if gone || changed || (token.app() == Some(&name) && (blamed || rejected || freed)) {
             context.wakes.app(ObjectRef::new(&name).within(&namespace));
         }
     }

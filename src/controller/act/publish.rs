@@ -4,57 +4,48 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt, api::PostParams};
 use secrecy::SecretString;
 
-use super::{
-    context::Context,
-    error::{Error, found},
-    observe::{self, Observation},
-    outcome::{Acted, Operation, Outcome, refused_write},
-};
 use crate::{
+    api::token::{CreationPolicy, DeletionPolicy},
+    controller::{
+        context::Context,
+        error::{Error, Stop, found},
+        outcome::{Acted, News, Operation, Outcome, refused_write},
+    },
     core::{
-        plan::Observed,
+        observed::Observed,
         record::Record,
+        render::Values,
         secret::{self, SecretState},
         vocabulary::{EventReason, OPERATOR, Reason},
     },
     time,
 };
 
-/// Parameters of every write: the field manager.
-#[must_use]
-pub(super) fn parameters() -> PostParams {
-    PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() }
-}
-
-/// Writes a credential and its record into the Secret.
-///
-/// Inside: the record as it was written, or the failure when the API server refuses the Secret for good.
+/// Writes a credential and its record into the Secret, and gives back the record as it was written.
 ///
 /// # Errors
-/// Of Kubernetes, a conflict among them. The write may have happened all the same.
+/// A failure when a template breaks or the API server refuses the Secret for good; else of Kubernetes, a conflict
+/// among them: then the write may have happened all the same.
 pub(super) async fn publish(
     context: &Context,
-    observation: &Observation,
+    observed: &Observed,
     record: Record,
     value: &SecretString,
     previous: Option<&SecretString>,
-) -> Result<Result<Record, Acted>, Error> {
-    let observed = &observation.observed;
+) -> Result<Record, Stop> {
     let token = &observed.token;
-    let version = &observation.api_version;
-    let data = match observe::data(context, token, observed.kind, &record, value, previous, version).await {
-        Ok(data) => data,
-        // The template was checked with placeholders; a real value can still break it.
-        Err(failure) => return Ok(Err(Acted::failed(failure, Operation::Issue))),
-    };
+    let values = Values::of(&token.spec.shop, &record, value, previous);
+    // The template was checked with placeholders; a real value can still break it.
+    let data = context.rendering.render(token, observed.kind, &values).await?;
     let live = live(observed);
     let desired = secret::desired(token, live, record, data);
     match write(context, live.is_some(), &desired).await {
-        Ok(written) => Ok(Ok(Record::parse(written.annotations()).ok_or_else(|| {
-            Error::Invalid(format!("Secret {:?} came back from the API server without its record", token.secret_name()))
-        })?)),
+        Ok(written) => Record::parse(written.annotations()).ok_or_else(|| {
+            let what = format!("Secret {:?} came back from the API server without its record", token.secret_name());
+            Error::Invalid(what).into()
+        }),
         Err(error) => match refused_write(&error, token.secret_name(), Reason::Issuing) {
-            Some(failure) => Ok(Err(Acted::failed(failure, Operation::Issue))),
+            Some(failure) => Err(failure.into()),
             None => Err(error.into()),
         },
     }
@@ -64,23 +55,23 @@ pub(super) async fn publish(
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
-pub(super) async fn repair(context: &Context, observation: &Observation) -> Result<Acted, Error> {
-    let Some(held) = observation.observed.held() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let (Some(record), Some(value)) = (&held.record, &held.value) else {
-        return Ok(Acted::quietly(Outcome::Unchanged));
-    };
-    Ok(match publish(context, observation, record.clone(), value, held.previous.as_ref()).await? {
+pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Acted, Error> {
+    let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
+    let record = Record { api_version: observed.api_version.clone(), ..whole.record.clone() };
+    match publish(context, observed, record, whole.value, whole.previous).await {
         Ok(record) => {
             let acted = Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: false });
-            let name = observation.observed.token.secret_name();
-            if held.edited {
+            let name = observed.token.secret_name();
+            let edited = observed.held().is_some_and(|held| held.edited);
+            Ok(if edited {
                 acted.with(EventReason::Repaired, format!("Secret {name:?} had been edited; restored"))
             } else {
                 acted
-            }
+            })
         }
-        Err(failed) => failed,
-    })
+        Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
+        Err(Stop::Kubernetes(error)) => Err(error),
+    }
 }
 
 fn live(observed: &Observed) -> Option<&Secret> {
@@ -94,44 +85,43 @@ fn live(observed: &Observed) -> Option<&Secret> {
 async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secret, kube::Error> {
     let namespace = desired.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
+    let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
     if exists {
-        secrets.replace(&desired.name_any(), &parameters(), desired).await
+        secrets.replace(&desired.name_any(), &parameters, desired).await
     } else {
-        secrets.create(&parameters(), desired).await
+        secrets.create(&parameters, desired).await
     }
 }
 
-/// Leaves the Secret behind as the policies want it when its object goes.
+/// Leaves the Secret behind as the policies want it when its object goes. Says so if it couldn't.
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
-pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<(), Error> {
-    use crate::api::token::{CreationPolicy, DeletionPolicy};
-    let Some(held) = observed.held() else { return Ok(()) };
+pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Option<News>, Error> {
+    let Some(held) = observed.held() else { return Ok(None) };
     let spec = &observed.token.spec;
     if held.frozen.is_some() && spec.creation_policy() == CreationPolicy::Merge {
         // Nobody can take a key out of an immutable Secret.
-        return Ok(());
+        return Ok(None);
     }
     let left = match (spec.deletion_policy(), spec.creation_policy()) {
         (DeletionPolicy::Revoke, CreationPolicy::Merge) => secret::withdrawn(&held.live),
         (DeletionPolicy::Retain, _) | (DeletionPolicy::Revoke, CreationPolicy::Orphan) => {
             secret::disowned(&observed.token, &held.live)
         }
-        (DeletionPolicy::Revoke, CreationPolicy::Owner) => return Ok(()),
+        (DeletionPolicy::Revoke, CreationPolicy::Owner) => return Ok(None),
     };
     if !secret::differs(&held.live, &left) {
-        return Ok(());
+        return Ok(None);
     }
     match found(write(context, true, &left).await) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(None),
         // A deletion must end, even against an admission policy: as late as a revocation would be given up.
         Err(error) if overdue(context, observed) => {
             match refused_write(&error, observed.token.secret_name(), Reason::Revoking) {
                 Some(failure) => {
-                    let (namespace, name) = (observed.token.namespace(), observed.token.name_any());
-                    tracing::warn!(namespace, name, message = failure.message, "the Secret is left as it is");
-                    Ok(())
+                    let note = format!("the Secret is left as it is: {}", failure.message);
+                    Ok(Some(News { reason: EventReason::RevocationFailed, failure: Some(failure.reason), note }))
                 }
                 None => Err(error.into()),
             }

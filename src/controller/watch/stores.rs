@@ -8,8 +8,10 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::protect::has_finalizer;
-use crate::api::{ShopifyApp, ShopifyToken, SourceRef};
+use crate::{
+    api::{ShopifyApp, ShopifyToken},
+    core::finalizer::has_finalizer,
+};
 
 /// What the watches hold: one store a namespace, or one for all.
 #[derive(Clone, Default)]
@@ -62,11 +64,13 @@ impl Stores {
         let tokens = self.tokens_of(namespace);
         let direct: Vec<&ShopifyToken> = readable(&tokens)
             .filter(|t| {
-                t.secret_name() == secret || credentials(t) == Some(secret) || apps.iter().any(|a| uses_app(t, a))
+                t.secret_name() == secret
+                    || t.credentials_secret() == Some(secret)
+                    || apps.iter().any(|a| t.app() == Some(a))
             })
             .collect();
         let names: Vec<&str> = direct.iter().filter_map(|t| t.metadata.name.as_deref()).collect();
-        let indirect = readable(&tokens).filter(|t| admin(t).is_some_and(|a| names.contains(&a)));
+        let indirect = readable(&tokens).filter(|t| t.admin_token().is_some_and(|a| names.contains(&a)));
         let tokens = direct.iter().copied().chain(indirect).map(ObjectRef::from_obj).collect();
         (apps.iter().map(|a| ObjectRef::new(a).within(namespace)).collect(), tokens)
     }
@@ -76,9 +80,9 @@ impl Stores {
     pub fn dependents_of_app(&self, namespace: &str, app: &str) -> Vec<ObjectRef<ShopifyToken>> {
         let tokens = self.tokens_of(namespace);
         let names: Vec<&str> =
-            readable(&tokens).filter(|t| uses_app(t, app)).filter_map(|t| t.metadata.name.as_deref()).collect();
+            readable(&tokens).filter(|t| t.app() == Some(app)).filter_map(|t| t.metadata.name.as_deref()).collect();
         readable(&tokens)
-            .filter(|t| uses_app(t, app) || admin(t).is_some_and(|a| names.contains(&a)))
+            .filter(|t| t.app() == Some(app) || t.admin_token().is_some_and(|a| names.contains(&a)))
             .map(ObjectRef::from_obj)
             .collect()
     }
@@ -86,14 +90,17 @@ impl Stores {
     /// The tokens whose admin token this is.
     #[must_use]
     pub fn dependents_of_token(&self, namespace: &str, name: &str) -> Vec<ObjectRef<ShopifyToken>> {
-        readable(&self.tokens_of(namespace)).filter(|t| admin(t) == Some(name)).map(ObjectRef::from_obj).collect()
+        readable(&self.tokens_of(namespace))
+            .filter(|t| t.admin_token() == Some(name))
+            .map(ObjectRef::from_obj)
+            .collect()
     }
 
     /// The tokens that name an app.
     #[must_use]
     pub fn users_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         let mut users = self.tokens_of(namespace);
-        users.retain(|t| t.0.as_ref().is_ok_and(|t| uses_app(t, app)));
+        users.retain(|t| t.0.as_ref().is_ok_and(|t| t.app() == Some(app)));
         users.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
         users
     }
@@ -101,7 +108,7 @@ impl Stores {
     /// Whether a token needs an admin token for its revocation, as far as the watch knows.
     #[must_use]
     pub fn needs_token(&self, namespace: &str, name: &str) -> bool {
-        readable(&self.tokens_of(namespace)).any(|t| has_finalizer(t) && admin(t) == Some(name))
+        readable(&self.tokens_of(namespace)).any(|t| has_finalizer(t) && t.admin_token() == Some(name))
     }
 
     /// Whether a token needs an app for its revocation, as far as the watch knows.
@@ -151,25 +158,4 @@ impl Stores {
 
 fn readable(tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
     tokens.iter().filter_map(|t| t.0.as_ref().ok())
-}
-
-/// Name of the admin token that a token uses.
-#[must_use]
-pub fn admin(token: &ShopifyToken) -> Option<&str> {
-    token.spec.source().and_then(SourceRef::admin_token_ref).map(|r| r.name.as_str())
-}
-
-/// Whether a token names an app of its own namespace.
-#[must_use]
-pub fn uses_app(token: &ShopifyToken, app: &str) -> bool {
-    let namespace = token.metadata.namespace.as_deref();
-    token
-        .spec
-        .source()
-        .and_then(SourceRef::app_ref)
-        .is_some_and(|r| r.name == app && (r.namespace.is_none() || r.namespace.as_deref() == namespace))
-}
-
-fn credentials(token: &ShopifyToken) -> Option<&str> {
-    token.spec.source().and_then(SourceRef::credentials_secret)
 }

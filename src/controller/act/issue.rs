@@ -1,0 +1,141 @@
+//! Obtains a credential and publishes it: in this order, whatever its source.
+
+use chrono::SubsecRound;
+
+use super::{publish::publish, refused};
+use crate::{
+    controller::{
+        context::{Context, TokenKey, Unpublished},
+        error::{Error, Stop},
+        outcome::{Acted, News, Operation, Outcome},
+    },
+    core::{
+        credential::Credential,
+        failure::Failure,
+        observed::{Doubt, Observed},
+        plan::Why,
+        record::{Previous, Record},
+        renewal,
+        vocabulary::EventReason,
+    },
+    sources::{self, Issued, Origin, Target, Turn, UnlessWritten},
+};
+
+/// Obtains a credential and publishes it.
+///
+/// # Errors
+/// Of Kubernetes. What Shopify refuses is in the outcome.
+pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Result<Acted, Error> {
+    let observed = turn.observed;
+    let issued = match unpublished(context, observed) {
+        Some(issued) => issued,
+        None => match sources::issue(turn, why).await {
+            Ok(issued) => issued,
+            Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Issue)),
+        },
+    };
+    let me = &observed.identity;
+    if let Some(failure) = observed.lacks_scopes(&issued.credential.scopes) {
+        // One that was kept from before must not be tried again: the next one may have the scope.
+        context.unpublished.remove(&me.uid);
+        return Ok(withdraw(context, turn, &issued, failure).await);
+    }
+    if issued.unless_written == UnlessWritten::Remember {
+        // From here on the credential isn't lost if the Secret can't be written for a while.
+        let kept = Unpublished { inputs: observed.inputs.clone(), issued: issued.clone() };
+        context.unpublished.put(me.uid.clone(), kept);
+    }
+    let record = Record {
+        admin: issued.admin.clone(),
+        previous: issued.previous.clone(),
+        ..observed.next_record(&issued.credential, issued.revision)
+    };
+    let value = &issued.credential.value;
+    match publish(context, observed, record, value, issued.previous_value.as_ref()).await {
+        Ok(record) => {
+            context.unpublished.remove(&me.uid);
+            Ok(published(record, why, observed, &issued))
+        }
+        Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
+        Err(Stop::Kubernetes(error)) => {
+            if error.is_conflict() && issued.unless_written == UnlessWritten::DoubtStray {
+                // Somebody else may have published another one meanwhile: verification finds out.
+                context.suspects.put(TokenKey::of(me), Doubt::Stray);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A credential that was issued before for the same thing and couldn't be published.
+fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
+    let uid = &observed.identity.uid;
+    let Unpublished { inputs, mut issued } = context.unpublished.get(uid)?;
+    let Credential { issued_at, expires_at, .. } = issued.credential;
+    // The record keeps whole seconds.
+    let written = observed.record().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
+    let due =
+        expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
+    if written || due || inputs != observed.inputs {
+        context.unpublished.remove(uid);
+        return None;
+    }
+    issued.revision = issued.revision.max(observed.next_revision());
+    Some(issued)
+}
+
+/// A credential without a required scope is never published. One that was made now, against what the app is granted,
+/// nobody holds: it is revoked where that is possible, and the next attempt makes its own.
+async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: Failure) -> Acted {
+    let id = issued.credential.token_id.clone().filter(|_| issued.origin == Origin::New);
+    if let Some(id) = id {
+        let made = Previous { id, revoke_at: context.now(), admin: issued.admin.clone() };
+        if let Err(refusal) = sources::revoke(turn, Target::One(&made)).await {
+            return refused(context, turn.observed, refusal, Operation::Issue);
+        }
+    }
+    Acted::failed(failure, Operation::Issue)
+}
+
+/// The outcome and the events of a credential that was published.
+fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> Acted {
+    let revision = record.revision;
+    let acted = Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: true });
+    if issued.origin == Origin::Same {
+        return acted;
+    }
+    let (reason, text) = match (why, issued.origin) {
+        (Why::First, Origin::Adopted) => (EventReason::Adopted, "found at Shopify and published"),
+        (Why::Lost, Origin::Adopted) => {
+            (EventReason::Repaired, "the Secret had lost its credential; found at Shopify and published")
+        }
+        (Why::First, _) => (EventReason::Issued, "issued"),
+        (Why::Lost, _) => (EventReason::Repaired, "the Secret had lost its credential; issued anew"),
+        (Why::Rejected, _) => (EventReason::ReplacedAtShopify, "Shopify had the credential no more; replaced"),
+        (Why::Expiring, _) => (EventReason::Renewed, "renewed"),
+        (Why::InputsChanged, _) => (EventReason::Rotated, "rotated, because the spec changed"),
+        (Why::ScopesMissing, _) => (EventReason::Rotated, "rotated, to gain required scopes"),
+        (Why::Requested, _) => (EventReason::Rotated, "rotated on request"),
+        (Why::Interval, _) => (EventReason::Rotated, "rotated on schedule"),
+        (Why::Replaced, _) => (EventReason::Rotated, "republished, because its source was replaced"),
+    };
+    let note = format!("{text}: revision {revision} in Secret {:?}", observed.token.secret_name());
+    let mut acted = acted.with(reason, note);
+    acted.news.extend(warnings(observed, &issued.credential));
+    acted
+}
+
+fn warnings(observed: &Observed, credential: &Credential) -> Vec<News> {
+    let unusual =
+        credential.warning.clone().map(|note| News { reason: EventReason::UnusualLifetime, failure: None, note });
+    let lifetime = credential.expires_at.map(|at| at - credential.issued_at);
+    let ignored = lifetime.filter(|l| renewal::renew_before(&observed.token.spec, *l).1).map(|l| News {
+        reason: EventReason::RenewBeforeIgnored,
+        failure: None,
+        note: format!(
+            "spec.renewBefore isn't shorter than the lifetime of {} s; a third of it is used instead",
+            l.num_seconds()
+        ),
+    });
+    unusual.into_iter().chain(ignored).collect()
+}

@@ -1,0 +1,123 @@
+//! Puts the finalizer on, and takes it off: it keeps what a revocation needs until it is done.
+//!
+//! In the manner of `kubernetes.io/pvc-protection`: put on before the first create at Shopify, put
+//! back when a tool strips it, and taken off only after a live list finds nobody who needs the object.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::{NamespaceResourceScope, PartialObjectMeta},
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::{
+    api::{ShopifyApp, ShopifyToken},
+    controller::{
+        context::Context,
+        error::found,
+        observe::{Needs, Observation, Protected, ProtectedKind},
+    },
+    core::{
+        finalizer::has_finalizer,
+        vocabulary::{FINALIZER, OPERATOR},
+    },
+};
+
+/// Puts the finalizer on. Says whether it is on: not if the object goes, or another one has its name.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn put_on(context: &Context, object: &Protected) -> Result<bool, kube::Error> {
+    let Protected { namespace, name, uid, .. } = object;
+    match object.kind {
+        ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), true).await,
+        ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), true).await,
+        ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), true).await,
+    }
+}
+
+/// Takes the finalizer off an object, whichever has the name now.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(in crate::controller) async fn take_off<K>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<(), kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    set::<K>(context, namespace, name, None, false).await.map(drop)
+}
+
+/// Takes the finalizer off a token, and off the Secret that a person fills for it alone.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn let_go(context: &Context, observation: &Observation) -> Result<(), kube::Error> {
+    let (token, me) = (&observation.observed.token, &observation.observed.identity);
+    if let Some(secret) = token.credentials_secret().filter(|_| observation.frees_secret) {
+        take_off::<Secret>(context, &me.namespace, secret).await?;
+    }
+    set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
+}
+
+/// Takes the finalizer off a ShopifyApp.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(in crate::controller) async fn let_app_go(context: &Context, app: &ShopifyApp) -> Result<(), kube::Error> {
+    let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
+    set::<ShopifyApp>(context, &namespace, &name, app.uid().as_deref(), false).await.map(drop)
+}
+
+/// Takes the finalizer off a Secret with credentials, if a live list finds nobody who needs it.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(in crate::controller) async fn let_secret_go(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<(), kube::Error> {
+    if Needs::of(context, namespace).await?.secret(name) {
+        return Ok(());
+    }
+    take_off::<Secret>(context, namespace, name).await
+}
+
+/// Puts the finalizer on, or takes it off, on top of the version just read. Says whether that is how it is.
+async fn set<K>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    uid: Option<&str>,
+    on: bool,
+) -> Result<bool, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let metadata: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), namespace);
+    let Some(object) = found(metadata.get(name).await)? else { return Ok(!on) };
+    if uid.is_some() && object.metadata.uid.as_deref() != uid {
+        return Ok(!on);
+    }
+    if has_finalizer(&object) == on {
+        return Ok(true);
+    }
+    if on && object.metadata.deletion_timestamp.is_some() {
+        return Ok(false);
+    }
+    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+    if on {
+        finalizers.push(FINALIZER.to_owned());
+    } else {
+        finalizers.retain(|f| f != FINALIZER);
+    }
+    let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    Ok(found(metadata.patch(name, &parameters, &Patch::Merge(patch)).await)?.is_some() || !on)
+}

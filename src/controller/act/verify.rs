@@ -1,0 +1,37 @@
+//! Asks Shopify whether the credential is what we think it is, and corrects the record.
+
+use super::{publish::publish, refused};
+use crate::{
+    controller::{
+        context::{Context, TokenKey},
+        error::{Error, Stop},
+        outcome::{Acted, Operation, Outcome},
+    },
+    core::record::Record,
+    sources::{self, Seen, Turn},
+};
+
+/// Verifies the credential.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, Error> {
+    let observed = turn.observed;
+    let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
+    let (scopes, strays) = match sources::verify(turn, &whole).await {
+        Ok(Seen::Working { scopes, strays }) => (scopes, strays),
+        Ok(Seen::TooEarly) => return Ok(Acted::quietly(Outcome::Unchanged)),
+        Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Verify)),
+    };
+    context.suspects.remove(&TokenKey::of(&observed.identity));
+    let previous = strays.into_iter().chain(whole.record.previous.iter().cloned()).collect();
+    let seen = Record { scopes, previous, ..whole.record.clone() };
+    if seen == *whole.record {
+        return Ok(Acted::quietly(Outcome::Verified));
+    }
+    match publish(context, observed, seen, whole.value, whole.previous).await {
+        Ok(record) => Ok(Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: true })),
+        Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
+        Err(Stop::Kubernetes(error)) => Err(error),
+    }
+}

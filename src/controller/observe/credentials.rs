@@ -1,0 +1,262 @@
+//! What a token is issued with: the app, admin token or Secret it names, read live.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Protected;
+use crate::{
+    api::{
+        AdminApi, ShopifyApp, ShopifyToken, SourceRef,
+        app::NEWEST_API_VERSION,
+        source::{AppRef, SecretKeyRef},
+    },
+    controller::{
+        context::Context,
+        error::{Error, Stop, found},
+    },
+    core::{
+        credential,
+        failure::Failure,
+        identity::Identity,
+        observed::Former,
+        render::content_hash,
+        secret::{Held, SecretState, classify},
+        source::{AdminToken, App, Issuer},
+        status::is_rejected,
+        vocabulary::Reason,
+    },
+};
+
+/// What was found under the references of a token.
+pub(super) struct Found {
+    /// What it is issued with, or what is missing.
+    pub issuer: Result<Issuer, Failure>,
+    /// Version of the API that the app asks for; `None` where no app was found.
+    pub api_version: Option<String>,
+    /// UIDs, generations and hashes of all that was read: when one changes, a back-off ends.
+    pub versions: Vec<String>,
+    /// What must stay until the token is revoked.
+    pub needed: Vec<Protected>,
+}
+
+/// Reads what a token is issued with.
+///
+/// # Errors
+/// Of Kubernetes. What is missing or malformed is in the result.
+pub(super) async fn find(context: &Context, token: &ShopifyToken, source: SourceRef<'_>) -> Result<Found, Error> {
+    let mut search = Search::of(context, token);
+    let issuer = match search.issuer(source).await {
+        Ok(issuer) => Ok(issuer),
+        Err(stop) => Err(stop.failure()?),
+    };
+    let Search { api_version, versions, needed, .. } = search;
+    Ok(Found { issuer, api_version, versions, needed })
+}
+
+/// Reads an admin token by name, for a credential that was created with another one than the spec names now.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn find_former(context: &Context, token: &ShopifyToken, name: &str) -> Result<Former, Error> {
+    let mut search = Search::of(context, token);
+    let tokens: Api<ShopifyToken> = Api::namespaced(context.client(), &search.namespace);
+    if found(tokens.get_metadata(name).await)?.is_none() {
+        return Ok(Former::Gone);
+    }
+    match search.admin_token(name).await {
+        Ok(admin) => Ok(Former::Ready(admin)),
+        Err(stop) => Ok(Former::NotReady(stop.failure()?)),
+    }
+}
+
+/// Client id and secret of an app's Secret.
+///
+/// # Errors
+/// `CredentialsMissing` for an absent key, `InvalidCredential` for a malformed value.
+pub(in crate::controller) fn app_credentials(secret: &Secret) -> Result<(String, SecretString), Failure> {
+    let id = key_of(secret, "client_id")?;
+    Ok((id.expose_secret().to_owned(), key_of(secret, "client_secret")?))
+}
+
+fn key_of(secret: &Secret, key: &str) -> Result<SecretString, Failure> {
+    let name = secret.name_any();
+    match secret.data.as_ref().and_then(|d| d.get(key)) {
+        Some(value) => credential::check(&value.0, &format!("key {key:?} of Secret {name:?}")),
+        None => Err(Failure::new(Reason::CredentialsMissing, format!("Secret {name:?} has no key {key:?}; add it"))),
+    }
+}
+
+/// Follows the references of a token, and notes what it comes by.
+struct Search<'a> {
+    context: &'a Context,
+    token: &'a ShopifyToken,
+    namespace: String,
+    api_version: Option<String>,
+    versions: Vec<String>,
+    needed: Vec<Protected>,
+}
+
+impl<'a> Search<'a> {
+    fn of(context: &'a Context, token: &'a ShopifyToken) -> Self {
+        let namespace = token.namespace().unwrap_or_default();
+        Self { context, token, namespace, api_version: None, versions: Vec::new(), needed: Vec::new() }
+    }
+
+    async fn issuer(&mut self, source: SourceRef<'_>) -> Result<Issuer, Stop> {
+        match source {
+            SourceRef::ClientCredentials(s) => Ok(Issuer::ClientCredentials(self.app(&s.app_ref).await?.0)),
+            SourceRef::Storefront(s) => Ok(Issuer::Storefront(self.admin_token(&s.admin_token_ref.name).await?)),
+            SourceRef::Custom(s) => Ok(Issuer::Custom(self.supplied(&s.token_ref).await?)),
+            SourceRef::Offline(_) | SourceRef::Delegate(_) | SourceRef::CustomerAccount(_) => {
+                let message = "this release issues clientCredentials, storefront and custom; offline, delegate and customerAccount are to come";
+                Err(Failure::new(Reason::NotImplemented, message).into())
+            }
+        }
+    }
+
+    async fn app(&mut self, reference: &AppRef) -> Result<(App, AdminApi), Stop> {
+        let namespace = &self.namespace;
+        if let Some(other) = reference.namespace.as_ref().filter(|n| *n != namespace) {
+            // Absent and forbidden look the same: nothing of the other namespace is read.
+            let message = format!(
+                "appRef names namespace {other:?}, and this release honours no grants across namespaces; use a ShopifyApp of namespace {namespace:?}"
+            );
+            return Err(Failure::new(Reason::NotGranted, message).into());
+        }
+        let apps: Api<ShopifyApp> = Api::namespaced(self.context.client(), namespace);
+        let app = found(apps.get(&reference.name).await)?.ok_or_else(|| {
+            let message = format!("ShopifyApp {:?} isn't there yet; it goes on as soon as it is", reference.name);
+            Failure::new(Reason::AppNotFound, message)
+        })?;
+        // Its status changes too: the generation is what counts.
+        self.saw("app", &app);
+        self.api_version = Some(app.spec.api_version().to_owned());
+        self.needed.push(Protected::app(&app));
+        let name = &app.spec.credentials_ref.name;
+        let secret = self.secret("secret", name).await?.ok_or_else(|| {
+            let message = format!(
+                "Secret {name:?} of ShopifyApp {:?} isn't there yet; make it with the keys client_id and client_secret",
+                reference.name
+            );
+            Failure::new(Reason::CredentialsMissing, message)
+        })?;
+        self.needed.push(Protected::secret(&secret));
+        let (client_id, client_secret) = app_credentials(&secret)?;
+        let key = format!("{}/{}", self.namespace, reference.name);
+        Ok((App { key, client_id, client_secret }, app.spec.admin_api()))
+    }
+
+    async fn supplied(&mut self, reference: &SecretKeyRef) -> Result<SecretString, Stop> {
+        let secret = self.secret("secret", &reference.name).await?.ok_or_else(|| {
+            let (name, key) = (&reference.name, &reference.key);
+            let message = format!("Secret {name:?} isn't there yet; make it with the token under key {key:?}");
+            Failure::new(Reason::CredentialsMissing, message)
+        })?;
+        self.needed.push(Protected::secret(&secret));
+        Ok(key_of(&secret, &reference.key)?)
+    }
+
+    async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
+        let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
+        let tokens: Api<ShopifyToken> = Api::namespaced(self.context.client(), &self.namespace);
+        let admin = found(tokens.get(name).await)?.ok_or_else(|| {
+            not_ready(format!("ShopifyToken {name:?} (adminTokenRef) isn't there yet; it goes on as soon as it is"))
+        })?;
+        self.saw("token", &admin);
+        self.needed.push(Protected::token(&admin));
+        if admin.spec.shop != self.token.spec.shop {
+            let message = format!(
+                "adminTokenRef {name:?} is a token of {}, and can't manage tokens of {}; name one of the same shop",
+                admin.spec.shop, self.token.spec.shop
+            );
+            return Err(Failure::new(Reason::ShopNotPermitted, message).into());
+        }
+        let origin = self.origin(&admin).await?;
+        let published = match self.published(&admin).await {
+            Ok(value) => Ok(value),
+            Err(stop) => Err(stop.failure()?),
+        };
+        // To revoke, a token that is issued for it alone will do, or the one the person supplied.
+        let deleting = self.token.metadata.deletion_timestamp.is_some();
+        let token = match (published, &origin) {
+            (Ok(value), _) => Some(value),
+            (Err(_), Origin { app: Some(_), .. }) if deleting => None,
+            (Err(_), Origin { supplied: Some(value), .. }) if deleting => Some(value.clone()),
+            (Err(failure), _) => return Err(failure.into()),
+        };
+        let version = self.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
+        Ok(AdminToken { name: name.to_owned(), token, app: origin.app, api: origin.api, version })
+    }
+
+    /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
+    async fn origin(&mut self, admin: &ShopifyToken) -> Result<Origin, Stop> {
+        match admin.spec.source() {
+            Some(SourceRef::ClientCredentials(source)) => match self.app(&source.app_ref).await {
+                Ok((app, api)) => Ok(Origin { app: Some(app), api, supplied: None }),
+                Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
+            },
+            Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {
+                Ok(value) => Ok(Origin { supplied: Some(value), ..Origin::default() }),
+                Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
+            },
+            Some(SourceRef::Offline(_)) => Ok(Origin::default()),
+            Some(SourceRef::Storefront(_) | SourceRef::Delegate(_) | SourceRef::CustomerAccount(_)) | None => {
+                let message = format!(
+                    "adminTokenRef {:?} isn't an Admin API token; name a ShopifyToken with source clientCredentials, offline or custom",
+                    admin.name_any()
+                );
+                Err(Failure::new(Reason::InvalidCredential, message).into())
+            }
+        }
+    }
+
+    /// The credential in another token's Secret, if it is there, whole and alive.
+    async fn published(&mut self, admin: &ShopifyToken) -> Result<SecretString, Stop> {
+        let live = self.secret("admin", admin.secret_name()).await?;
+        let name = admin.name_any();
+        let not_ready = |what: &str| {
+            let message = format!(
+                "ShopifyToken {name:?} (adminTokenRef) {what}; it goes on as soon as that one is Ready: kubectl describe stok {name}"
+            );
+            Stop::from(Failure::new(Reason::AdminTokenNotReady, message))
+        };
+        let state = Identity::of(admin).map(|identity| classify(admin, &identity, live));
+        let Some(SecretState::Ours(mut held)) = state else { return Err(not_ready("hasn't published a token yet")) };
+        held.read(None);
+        let Held { record: Some(record), value: Some(value), .. } = *held else {
+            return Err(not_ready("has a Secret that is being restored"));
+        };
+        if record.expires_at.is_some_and(|at| at <= self.context.now()) {
+            return Err(not_ready("has an expired token"));
+        }
+        if admin.status.as_ref().is_some_and(|s| s.revision == Some(record.revision) && is_rejected(s)) {
+            return Err(not_ready("has a token that Shopify refuses"));
+        }
+        Ok(value)
+    }
+
+    /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.
+    async fn secret(&mut self, role: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.context.client(), &self.namespace);
+        let secret = found(secrets.get(name).await)?;
+        if let Some(secret) = &secret {
+            let (uid, data) = (secret.uid().unwrap_or_default(), secret.data.clone().unwrap_or_default());
+            self.versions.push(format!("{role}/{uid}/{}", content_hash(&uid, &data, data.keys())));
+        }
+        Ok(secret)
+    }
+
+    fn saw(&mut self, role: &str, object: &impl ResourceExt) {
+        let generation = object.meta().generation.unwrap_or_default();
+        self.versions.push(format!("{role}/{}/{generation}", object.uid().unwrap_or_default()));
+    }
+}
+
+/// What an admin token is issued with itself.
+#[derive(Default)]
+struct Origin {
+    app: Option<App>,
+    api: AdminApi,
+    supplied: Option<SecretString>,
+}

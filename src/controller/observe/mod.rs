@@ -1,0 +1,171 @@
+//! Gathers everything that a decision needs: all reads that decide something are here.
+
+mod credentials;
+mod needs;
+mod workloads;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+
+pub(super) use self::{
+    credentials::app_credentials,
+    needs::{Needs, Protected, ProtectedKind},
+    workloads::annotation,
+};
+use super::{
+    context::{Context, TokenKey},
+    error::{Error, found},
+};
+use crate::{
+    api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
+    core::{
+        finalizer::{has_finalizer, needs_finalizer},
+        identity::Identity,
+        observed::{Former, Observed, ShopState},
+        record::Record,
+        render::Values,
+        secret::{Held, SecretState, classify},
+        source::{Issuer, dependencies, inputs, nature},
+    },
+    time::Timestamp,
+};
+
+/// What was observed, and which finalizers that asks for.
+pub(super) struct Observation {
+    /// What the decision goes by.
+    pub observed: Observed,
+    /// What must have our finalizer before anything is created at Shopify.
+    pub protect: Vec<Protected>,
+    /// Whether the object has our finalizer, and nothing needs it any more.
+    pub unneeded: bool,
+    /// Whether nobody but this object, if anybody, needs the Secret that a person fills for it.
+    pub frees_secret: bool,
+}
+
+/// Gathers everything a decision needs.
+///
+/// # Errors
+/// Of Kubernetes, and [`Error::Invalid`] for an object that names no source.
+pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<Observation, Error> {
+    let source = token.spec.source().ok_or_else(|| {
+        Error::Invalid("spec.source names none or several of the six sources; name exactly one".to_owned())
+    })?;
+    let identity = Identity::of(token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
+    let kind = source.kind();
+    let secrets: Api<Secret> = Api::namespaced(context.client(), &identity.namespace);
+    let live = found(secrets.get(token.secret_name()).await)?;
+    let found = credentials::find(context, token, source).await?;
+
+    let mut secret = classify(token, &identity, live);
+    let recorded = match &secret {
+        SecretState::Ours(held) => held.record.as_ref(),
+        SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => None,
+    };
+    let published = recorded.map(|r| r.api_version.clone());
+    let api_version = found.api_version.or(published).unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
+    let drifted = match &mut secret {
+        SecretState::Ours(held) => read(context, token, kind, held, &api_version).await,
+        SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => false,
+    };
+    let uses = uses(context, token, &identity).await?;
+    let mut observed = Observed {
+        kind,
+        template: context.rendering.check(token, kind).await,
+        drifted,
+        inputs: inputs(token, source),
+        dependencies: dependencies(token, &context.salt, &found.versions),
+        suspect: context.suspects.get(&TokenKey::of(&identity)),
+        shop: shop_state(context, token),
+        rival: context.stores.rival(token),
+        needed_by: uses.needed_by,
+        workloads: Vec::new(),
+        former: BTreeMap::new(),
+        revocation_timeout: context.setup.revocation_timeout,
+        token: token.clone(),
+        identity,
+        secret,
+        issuer: found.issuer,
+        api_version,
+    };
+    if observed.record().is_some_and(|r| r.rollout.is_some()) {
+        observed.workloads = workloads::read(context, token, &observed.identity).await?;
+    }
+    observed.former = former(context, &observed, context.now()).await?;
+    // Only what a revocation needs.
+    let needed = found.needed.into_iter().filter(|_| nature(kind).revocable);
+    let protect = std::iter::once(Protected::token(token)).chain(needed);
+    Ok(Observation {
+        protect: protect.filter(|_| needs_finalizer(token, kind)).collect(),
+        unneeded: uses.unneeded,
+        frees_secret: uses.frees_secret,
+        observed,
+    })
+}
+
+/// Reads the credential out of our Secret. Says whether the Secret differs from what it should be.
+async fn read(context: &Context, token: &ShopifyToken, kind: SourceKind, held: &mut Held, api_version: &str) -> bool {
+    let (Some(record), (Some(value), previous)) = (held.record.clone(), held.stored()) else {
+        held.read(None);
+        return false;
+    };
+    let rendered = async |record: &Record| {
+        let values = Values::of(&token.spec.shop, record, &value, previous.as_ref());
+        context.rendering.render(token, kind, &values).await.ok()
+    };
+    let wanted = Record { api_version: api_version.to_owned(), ..record.clone() };
+    held.read(rendered(&record).await.as_ref());
+    let Some(data) = rendered(&wanted).await else { return false };
+    held.whole().is_some_and(|whole| whole.differs(token, wanted, data))
+}
+
+/// What the live lists say of an object that has our finalizer.
+#[derive(Default)]
+struct Uses {
+    needed_by: Vec<String>,
+    unneeded: bool,
+    frees_secret: bool,
+}
+
+async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity) -> Result<Uses, kube::Error> {
+    let deleting = token.metadata.deletion_timestamp.is_some();
+    let kind = token.spec.source().map(SourceRef::kind);
+    // The watch's view is a hint that saves a list; the live list decides.
+    let needed = kind.is_some_and(|kind| needs_finalizer(token, kind))
+        || context.stores.needs_token(&identity.namespace, &identity.name);
+    if !has_finalizer(token) || (needed && !deleting) {
+        return Ok(Uses::default());
+    }
+    let needs = Needs::of(context, &identity.namespace).await?;
+    let needed_by = needs.token(&identity.name);
+    Ok(Uses {
+        unneeded: !needed && !deleting && needed_by.is_empty(),
+        frees_secret: needed_by.is_empty() && token.credentials_secret().is_some_and(|name| !needs.secret(name)),
+        needed_by: if deleting { needed_by } else { Vec::new() },
+    })
+}
+
+/// The admin tokens that credentials which are to be revoked now were created with before.
+async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTreeMap<String, Former>, Error> {
+    let (Some(record), Some(admin)) = (o.record(), o.issuer.as_ref().ok().and_then(Issuer::admin_token)) else {
+        return Ok(BTreeMap::new());
+    };
+    let deleting = o.token.metadata.deletion_timestamp.is_some();
+    let ended = record.previous.iter().filter(|p| deleting || o.overlap_ended(p, now)).filter_map(|p| p.admin.as_ref());
+    let current = record.admin.iter().filter(|_| deleting);
+    let names: BTreeSet<&String> = ended.chain(current).filter(|name| **name != admin.name).collect();
+    let mut former = BTreeMap::new();
+    for name in names {
+        former.insert(name.clone(), credentials::find_former(context, &o.token, name).await?);
+    }
+    Ok(former)
+}
+
+fn shop_state(context: &Context, token: &ShopifyToken) -> ShopState {
+    match token.spec.shop.parse() {
+        Ok(shop) if context.outages.is_down(&shop) => ShopState::Down,
+        Ok(shop) => ShopState::Up { since: context.outages.up_since(&shop).unwrap_or(context.started_at) },
+        Err(_) => ShopState::Up { since: context.started_at },
+    }
+}

@@ -1,0 +1,89 @@
+//! The targets of `spec.rolloutRestartTargets`: what they were restarted for, and whether their rollouts have finished.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use kube::{Api, Resource, core::NamespaceResourceScope};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    api::{
+        ShopifyToken,
+        token::{RolloutRestartTarget, WorkloadKind},
+    },
+    controller::{context::Context, error::found},
+    core::{identity::Identity, observed::Workload, vocabulary::PREFIX},
+};
+
+/// Key of the pod template's annotation: one for each token, so that two tokens of a workload don't fight.
+#[must_use]
+pub(in crate::controller) fn annotation(token: &Identity) -> String {
+    format!("{PREFIX}token-{}", token.uid)
+}
+
+/// Reads the targets that are there: one that isn't runs nothing old.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn read(
+    context: &Context,
+    token: &ShopifyToken,
+    identity: &Identity,
+) -> Result<Vec<Workload>, kube::Error> {
+    let mut all = Vec::new();
+    for target in &token.spec.rollout_restart_targets {
+        all.extend(match target.kind {
+            WorkloadKind::Deployment => one(context, identity, target, deployment_finished).await?,
+            WorkloadKind::StatefulSet => one(context, identity, target, stateful_set_finished).await?,
+            WorkloadKind::DaemonSet => one(context, identity, target, daemon_set_finished).await?,
+        });
+    }
+    Ok(all)
+}
+
+async fn one<K>(
+    context: &Context,
+    identity: &Identity,
+    target: &RolloutRestartTarget,
+    finished: fn(&K) -> bool,
+) -> Result<Option<Workload>, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Serialize,
+{
+    let api: Api<K> = Api::namespaced(context.client(), &identity.namespace);
+    let Some(workload) = found(api.get(&target.name).await)? else { return Ok(None) };
+    let key = annotation(identity).replace('~', "~0").replace('/', "~1");
+    let restarted_for = serde_json::to_value(&workload).ok().and_then(|w| {
+        w.pointer(&format!("/spec/template/metadata/annotations/{key}")).and_then(Value::as_str).map(str::to_owned)
+    });
+    Ok(Some(Workload { target: target.clone(), restarted_for, finished: finished(&workload) }))
+}
+
+// As `kubectl rollout status` decides.
+
+fn deployment_finished(workload: &Deployment) -> bool {
+    let Some(status) = &workload.status else { return false };
+    let wanted = workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+    status.observed_generation >= workload.metadata.generation
+        && status.updated_replicas.unwrap_or_default() >= wanted
+        && status.replicas.unwrap_or_default() <= status.updated_replicas.unwrap_or_default()
+        && status.available_replicas.unwrap_or_default() >= status.updated_replicas.unwrap_or_default()
+}
+
+fn stateful_set_finished(workload: &StatefulSet) -> bool {
+    let Some(status) = &workload.status else { return false };
+    let wanted = workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+    status.observed_generation >= workload.metadata.generation
+        && status.ready_replicas.unwrap_or_default() >= wanted
+        && status.update_revision == status.current_revision
+}
+
+fn daemon_set_finished(workload: &DaemonSet) -> bool {
+    let Some(status) = &workload.status else { return false };
+    status.observed_generation >= workload.metadata.generation
+        && status.updated_number_scheduled.unwrap_or_default() >= status.desired_number_scheduled
+        && status.number_available.unwrap_or_default() >= status.desired_number_scheduled
+}

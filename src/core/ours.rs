@@ -1,0 +1,149 @@
+//! Which of the storefront tokens that Shopify lists are ours, which can be adopted, and what becomes of the others.
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+
+use super::{
+    marker::Marker,
+    observed::Observed,
+    plan::Why,
+    record::{Previous, Record},
+};
+use crate::time::Timestamp;
+
+/// A storefront token as Shopify shows it.
+#[derive(Clone, Debug)]
+pub struct StorefrontToken {
+    /// `gid://shopify/StorefrontAccessToken/…`, with either API.
+    pub id: String,
+    /// Its value: a list tells it again.
+    pub value: SecretString,
+    /// Its title, the only free field.
+    pub title: String,
+    /// Its scopes, sorted: all `unauthenticated_*` scopes of the app at its creation.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+}
+
+/// The tokens of a list that carry an object's marker, or are in its record; oldest revision first.
+#[derive(Debug)]
+pub struct Ours<'a> {
+    observed: &'a Observed,
+    tokens: Vec<(i64, &'a StorefrontToken)>,
+}
+
+/// What is published: an id, its revision, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Current<'a> {
+    /// Shopify's id of the token that is published.
+    pub id: &'a str,
+    /// Its revision.
+    pub revision: i64,
+    /// Why it replaces what was there.
+    pub why: Why,
+    /// Whether it was made with another admin token than its predecessor: then the list may be another app's.
+    pub moved: bool,
+}
+
+impl<'a> Ours<'a> {
+    /// Finds ours in a list.
+    #[must_use]
+    pub fn among(listed: &'a [StorefrontToken], observed: &'a Observed) -> Self {
+        let mut tokens: Vec<_> = listed.iter().filter_map(|t| Some((owned_revision(observed, t)?, t))).collect();
+        tokens.sort_by_key(|(revision, _)| *revision);
+        Self { observed, tokens }
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> impl Iterator<Item = &'a str> {
+        self.tokens.iter().map(|(_, token)| token.id.as_str())
+    }
+
+    /// The revision after every one that is known of.
+    #[must_use]
+    pub fn next_revision(&self) -> i64 {
+        let newest = self.tokens.last().map_or(0, |(revision, _)| *revision);
+        newest.saturating_add(1).max(self.observed.next_revision())
+    }
+
+    /// What can be published instead of creating another one, and its revision.
+    #[must_use]
+    pub fn candidate(&self, why: Why) -> Option<(i64, &'a StorefrontToken)> {
+        let suits = |t: &StorefrontToken| self.observed.lacks_scopes(&t.scopes).is_none();
+        let newest = self.tokens.iter().rfind(|(_, t)| suits(t)).copied()?;
+        let Some(record) = self.observed.record() else { return Some(newest) };
+        let newer = (newest.0 > record.revision).then_some(newest);
+        match why {
+            // The value is gone, the token is not.
+            Why::First | Why::Lost => {
+                let recorded =
+                    self.tokens.iter().find(|(_, t)| suits(t) && Some(&t.id) == record.token_id.as_ref()).copied();
+                newer.or(recorded).or(Some(newest))
+            }
+            // Only one that an interrupted attempt of this very rotation has left.
+            Why::Rejected
+            | Why::InputsChanged
+            | Why::ScopesMissing
+            | Why::Expiring
+            | Why::Requested
+            | Why::Interval
+            | Why::Replaced => newer,
+        }
+    }
+
+    /// Every other token of ours that lives: those known to be in overlap keep their time, the one
+    /// that is replaced gets a whole overlap from now, and so do strays that may have been published.
+    #[must_use]
+    pub fn previous(&self, current: Current<'_>, now: Timestamp) -> Vec<Previous> {
+        let until = now + self.observed.token.spec.overlap();
+        let record = self.observed.record();
+        let known = record.map_or(&[][..], |r| &r.previous);
+        let (recorded, admin) = (record.and_then(|r| r.token_id.as_ref()), record.and_then(|r| r.admin.clone()));
+        // In overlap with another app's admin token, so this list can't tell.
+        let elsewhere = |p: &&Previous| current.moved || p.admin != admin;
+        let unlisted = known.iter().filter(|p| p.id != current.id && !self.lists(&p.id)).filter(elsewhere);
+        let mut all: Vec<Previous> = unlisted.cloned().collect();
+        all.extend(self.tokens.iter().filter(|(_, t)| t.id != current.id).map(|(revision, token)| {
+            let dead = current.why == Why::Rejected && recorded == Some(&token.id);
+            let never_published = *revision > current.revision;
+            let revoke_at = if dead || never_published { now } else { until };
+            let known = known.iter().find(|p| p.id == token.id).cloned();
+            known.unwrap_or_else(|| Previous { id: token.id.clone(), revoke_at, admin: admin.clone() })
+        }));
+        // Created by another app than this list speaks of: still ours to revoke.
+        if let Some(id) = recorded.filter(|id| current.moved && *id != current.id && !all.iter().any(|p| p.id == **id))
+        {
+            all.push(Previous { id: id.clone(), revoke_at: until, admin });
+        }
+        all
+    }
+
+    /// Those that neither are current nor in overlap: what an interrupted attempt left behind.
+    #[must_use]
+    pub fn strays(&self, record: &Record, now: Timestamp) -> Vec<Previous> {
+        let known = |id: &String| Some(id) == record.token_id.as_ref() || record.previous.iter().any(|p| p.id == *id);
+        let strays = self.tokens.iter().filter(|(_, t)| !known(&t.id)).map(|(revision, token)| {
+            // A later revision than the published one was never published: nobody holds it.
+            let overlap =
+                if *revision > record.revision { TimeDelta::zero() } else { self.observed.token.spec.overlap() };
+            Previous { id: token.id.clone(), revoke_at: now + overlap, admin: record.admin.clone() }
+        });
+        strays.collect()
+    }
+
+    fn lists(&self, id: &str) -> bool {
+        self.tokens.iter().any(|(_, t)| t.id == id)
+    }
+}
+
+/// The revision of a listed token, if it is this object's.
+fn owned_revision(observed: &Observed, token: &StorefrontToken) -> Option<i64> {
+    let by_marker = Marker::parse(&token.title).filter(|m| m.uid == observed.identity.uid).map(|m| m.revision);
+    // After a restore from a backup the object has another UID: the record still knows its token.
+    let recorded = observed.record().filter(|r| r.token_id.as_ref() == Some(&token.id));
+    by_marker.or_else(|| recorded.map(|r| r.revision))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+use serde_json::json;
+
+use super::*;
+use crate::{
+    api::SourceKind,
+    core::scene::{healthy, hours, id, identity, minutes, now, previous, secret_string},
+    core::secret::SecretState,
+};
+
+/// A listed token `n` with a title.
+fn listed(n: i64, title: &str) -> StorefrontToken {
+    StorefrontToken {
+        id: id(n),
+        value: secret_string("canary"),
+        title: title.to_owned(),
+        scopes: vec!["unauthenticated_read_products".into()],
+        created_at: None,
+    }
+}
+
+/// Listed token `n`, which carries the marker of revision `n`.
+fn marked(n: i64) -> StorefrontToken {
+    listed(n, &Marker { uid: identity().uid, revision: n }.title("web"))
+}
+
+/// Revision 3 is published, with an overlap of an hour.
+fn observed() -> Observed {
+    healthy(SourceKind::Storefront, json!({"rotation": {"overlap": "1h"}}))
+}
+
+fn requiring(scope: &str) -> Observed {
+    healthy(SourceKind::Storefront, json!({"requiredScopes": [scope]}))
+}
+
+#[test]
+fn ours_are_known_by_marker_or_record() {
+    let all = [
+        marked(2),
+        listed(3, "web"),
+        listed(4, "web #stok:another:4"),
+        listed(5, "web"),
+        marked(1),
+        listed(6, "web #stok:0a1b2c3d:x"),
+    ];
+    let known = |o: &Observed| Ours::among(&all, o).ids().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(known(&observed()), [id(1), id(2), id(3)], "oldest first; 3 is in the record");
+    assert_eq!(known(&observed().without_secret()), [id(1), id(2)]);
+    let restored = observed().with(|o| o.identity.uid = "new".into());
+    assert_eq!(known(&restored), [id(3)], "after a restore the record still knows its token");
+}
+
+#[test]
+fn the_next_revision_is_after_all_that_are_known() {
+    let next = |listed: &[StorefrontToken], o: &Observed| Ours::among(listed, o).next_revision();
+    assert_eq!(next(&[], &observed()), 4);
+    assert_eq!(next(&[marked(3), marked(7)], &observed()), 8);
+    assert_eq!(next(&[marked(1)], &observed().without_secret()), 4, "status keeps the count");
+    assert_eq!(next(&[marked(i64::MAX)], &observed()), i64::MAX);
+}
+
+#[test]
+fn what_is_adopted_instead_of_creating_another() {
+    let poor = |n: i64| StorefrontToken { scopes: vec![], ..marked(n) };
+    let (scope, lost) = ("unauthenticated_read_products", || observed().without_secret());
+    let unread = || {
+        observed().with(|o| {
+            let SecretState::Ours(held) = &mut o.secret else { unreachable!() };
+            held.value = None;
+        })
+    };
+    #[rustfmt::skip]
+    let cases = vec![
+        ("nothing is listed", lost(), Why::Lost, vec![], None),
+        ("another's", lost(), Why::Lost, vec![listed(9, "web")], None),
+        ("the Secret is gone", lost(), Why::Lost, vec![marked(2), marked(3)], Some(3)),
+        ("a first attempt was interrupted", lost(), Why::First, vec![marked(1)], Some(1)),
+        ("the value is gone", unread(), Why::Lost, vec![marked(2), marked(3)], Some(3)),
+        ("the value is gone, a newer one was made", unread(), Why::Lost, vec![marked(3), marked(4)], Some(4)),
+        ("the value and the token are gone", unread(), Why::Lost, vec![marked(2)], Some(2)),
+        ("a rotation begins", observed(), Why::Requested, vec![marked(2), marked(3)], None),
+        ("a rotation was interrupted", observed(), Why::Requested, vec![marked(3), marked(4)], Some(4)),
+        ("replaced at Shopify", observed(), Why::Rejected, vec![marked(2)], None),
+        ("scopes: the newest has them", requiring(scope), Why::ScopesMissing, vec![marked(3), marked(4)], Some(4)),
+        ("scopes: the newest lacks them", requiring(scope), Why::ScopesMissing, vec![marked(3), poor(4)], None),
+        ("scopes: an older one has them", requiring(scope).without_secret(), Why::Lost, vec![marked(3), poor(4)], Some(3)),
+        ("scopes: none has them", requiring("unauthenticated_read_orders").without_secret(), Why::Lost, vec![marked(3)], None),
+    ];
+    for (name, observed, why, listed, expected) in cases {
+        let found = Ours::among(&listed, &observed).candidate(why).map(|(revision, _)| revision);
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+/// What becomes of the other tokens: their numbers, and in how many minutes they are revoked.
+fn fates(all: &[Previous]) -> Vec<(String, i64)> {
+    all.iter().map(|p| (p.id.rsplit('/').next().unwrap().to_owned(), (p.revoke_at - now()).num_minutes())).collect()
+}
+
+#[test]
+fn what_becomes_of_the_others() {
+    let in_overlap = |n, left| observed().recorded(|r| r.previous = vec![previous(n, left)]);
+    let elsewhere = |n, left| {
+        observed().recorded(|r| r.previous = vec![Previous { admin: Some("older".into()), ..previous(n, left) }])
+    };
+    let (rotated, moved) = ((Why::Requested, false), (Why::InputsChanged, true));
+    #[rustfmt::skip]
+    let cases = vec![
+        ("the one it replaces gets a whole overlap", observed(), rotated, vec![marked(3), marked(4)], vec![("3", 60)]),
+        ("one in overlap keeps its time", in_overlap(2, minutes(20)), rotated, vec![marked(2), marked(3), marked(4)], vec![("2", 20), ("3", 60)]),
+        ("one in overlap that is gone is forgotten", in_overlap(2, minutes(20)), rotated, vec![marked(3), marked(4)], vec![("3", 60)]),
+        ("one in overlap with another admin token stays", elsewhere(2, minutes(20)), rotated, vec![marked(3), marked(4)], vec![("2", 20), ("3", 60)]),
+        ("a stray may have been published", observed(), rotated, vec![marked(1), marked(3), marked(4)], vec![("1", 60), ("3", 60)]),
+        ("a later one never was", observed(), rotated, vec![marked(3), marked(4), marked(5)], vec![("3", 60), ("5", 0)]),
+        ("a refused one has nothing to overlap", observed(), (Why::Rejected, false), vec![marked(3), marked(4)], vec![("3", 0)]),
+        ("a moved one is in another app's list", observed(), moved, vec![marked(4)], vec![("3", 60)]),
+        ("moved, within the same app's list", observed(), moved, vec![marked(3), marked(4)], vec![("3", 60)]),
+        ("moved, while one is in overlap", in_overlap(2, minutes(20)), moved, vec![marked(4)], vec![("2", 20), ("3", 60)]),
+        ("nothing is known", observed().without_secret(), rotated, vec![marked(3), marked(4), marked(5)], vec![("3", 60), ("5", 0)]),
+    ];
+    for (name, observed, (why, moved), listed, expected) in cases {
+        let current = Current { id: &id(4), revision: 4, why, moved };
+        let expected: Vec<_> = expected.into_iter().map(|(n, left)| (n.to_owned(), left)).collect();
+        assert_eq!(fates(&Ours::among(&listed, &observed).previous(current, now())), expected, "{name}");
+    }
+}
+
+#[test]
+fn strays_are_neither_current_nor_in_overlap() {
+    let observed = observed().recorded(|r| r.previous = vec![previous(2, hours(1))]);
+    let all = [marked(1), marked(2), marked(3), marked(4), listed(5, "web")];
+    let strays = Ours::among(&all, &observed).strays(observed.record().unwrap(), now());
+    assert_eq!(fates(&strays), [("1".to_owned(), 60), ("4".to_owned(), 0)]);
+}

@@ -1,0 +1,136 @@
+//! What a source is: one row of traits for each, what it is issued with, and which fields of the spec decide that.
+
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+
+use super::identity::Identity;
+use crate::api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef};
+
+/// What the credentials of a source are like. Whatever the frame does differently for a source is read here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Nature {
+    /// It expires, and is renewed by the clock.
+    pub expires: bool,
+    /// The one it replaces goes on living for an overlap, and its value stays in the Secret.
+    pub overlaps: bool,
+    /// The operator can issue another one.
+    pub replaceable: bool,
+    /// The operator can revoke it at Shopify.
+    pub revocable: bool,
+    /// It is an Admin API token: `adminTokenRef` may name its ShopifyToken.
+    pub is_admin: bool,
+}
+
+/// The table.
+#[must_use]
+#[rustfmt::skip]
+pub const fn nature(kind: SourceKind) -> Nature {
+    match kind {
+        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, revocable: false, is_admin: true },
+        SourceKind::Offline => Nature { expires: true, overlaps: true, replaceable: true, revocable: false, is_admin: true },
+        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, revocable: true, is_admin: false },
+        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, revocable: true, is_admin: false },
+        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, revocable: false, is_admin: true },
+        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, revocable: false, is_admin: false },
+    }
+}
+
+/// What a credential is issued with, as observed: a variant for each source that this release issues.
+#[derive(Clone, Debug)]
+pub enum Issuer {
+    /// An app's client id and secret.
+    ClientCredentials(App),
+    /// Another ShopifyToken's Admin API token.
+    Storefront(AdminToken),
+    /// The value that a person put in a Secret.
+    Custom(SecretString),
+}
+
+/// A ShopifyApp's client id and secret.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// `namespace/name` of the ShopifyApp: one issue at a time for each of these and a shop.
+    pub key: String,
+    /// Client id.
+    pub client_id: String,
+    /// Client secret.
+    pub client_secret: SecretString,
+}
+
+/// Another ShopifyToken's Admin API token, and what a fresh one could be issued with.
+#[derive(Clone, Debug)]
+pub struct AdminToken {
+    /// Name of the ShopifyToken.
+    pub name: String,
+    /// The token that applications would use too; `None` only where `app` is set and a deletion can do without.
+    pub token: Option<SecretString>,
+    /// The app that can issue another one, unless a person supplies it.
+    pub app: Option<App>,
+    /// The Admin API to use.
+    pub api: AdminApi,
+    /// Its version.
+    pub version: String,
+}
+
+impl Issuer {
+    /// The value that is to be published as it is, where a person supplies it.
+    #[must_use]
+    pub const fn supplied(&self) -> Option<&SecretString> {
+        match self {
+            Self::Custom(value) => Some(value),
+            Self::ClientCredentials(_) | Self::Storefront(_) => None,
+        }
+    }
+
+    /// The admin token it is issued with.
+    #[must_use]
+    pub const fn admin_token(&self) -> Option<&AdminToken> {
+        match self {
+            Self::Storefront(admin) => Some(admin),
+            Self::ClientCredentials(_) | Self::Custom(_) => None,
+        }
+    }
+
+    /// Issues that have this in common take turns at a shop: those of one app, and where no app is known, of one admin
+    /// token. `None` where nothing is created at Shopify.
+    #[must_use]
+    pub fn turn(&self, token: &Identity) -> Option<String> {
+        match self {
+            Self::ClientCredentials(app) | Self::Storefront(AdminToken { app: Some(app), .. }) => Some(app.key.clone()),
+            Self::Storefront(admin) => Some(format!("{}/{}", token.namespace, admin.name)),
+            Self::Custom(_) => None,
+        }
+    }
+}
+
+/// Hash of the spec fields that decide what is issued. Not the title: it is for reading only.
+#[must_use]
+pub fn inputs(token: &ShopifyToken, source: SourceRef<'_>) -> String {
+    let app = |r: &AppRef| format!("app {}/{}", r.namespace.as_deref().unwrap_or_default(), r.name);
+    let source = match source {
+        SourceRef::ClientCredentials(s) => app(&s.app_ref),
+        SourceRef::Offline(s) => app(&s.app_ref),
+        SourceRef::Storefront(s) => format!("admin {}", s.admin_token_ref.name),
+        SourceRef::Delegate(s) => format!("admin {} {:?} {:?}", s.admin_token_ref.name, s.scopes, s.lifetime),
+        SourceRef::Custom(s) => format!("secret {}/{}", s.token_ref.name, s.token_ref.key),
+        SourceRef::CustomerAccount(s) => format!("secret {} {:?}", s.credentials_ref.name, s.client_type),
+    };
+    digest(&[&token.spec.shop, &source])
+}
+
+/// Hash of all that an attempt depends on: when it changes, a back-off ends. `salt` keeps others from guessing what
+/// `seen` has hashes of.
+#[must_use]
+pub fn dependencies(token: &ShopifyToken, salt: &str, seen: &[String]) -> String {
+    let generation = token.metadata.generation.unwrap_or_default().to_string();
+    digest(&[salt, &generation, &seen.join("\n")])
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize()[..16])
+}

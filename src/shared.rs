@@ -1,0 +1,65 @@
+//! Memory that tasks share: a map, and locks by key. Never held across an await.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// A map that tasks share. Never held across an await.
+pub struct Shared<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Shared<K, V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
+        // A panic elsewhere leaves a whole map: every change of it is one call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the entry.
+    pub fn get(&self, key: &K) -> Option<V> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Sets the entry, and returns what it was before.
+    pub fn put(&self, key: K, value: V) -> Option<V> {
+        self.lock().insert(key, value)
+    }
+
+    /// Changes the entry, which begins as the default.
+    pub fn change<T>(&self, key: K, change: impl FnOnce(&mut V) -> T) -> T
+    where
+        V: Default,
+    {
+        change(self.lock().entry(key).or_default())
+    }
+
+    /// The keys of all entries.
+    pub fn keys(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Takes the entry out.
+    pub fn remove(&self, key: &K) -> Option<V> {
+        self.lock().remove(key)
+    }
+}
+
+/// One holder at a time for each key.
+#[derive(Default)]
+pub struct Locks(Shared<String, Arc<tokio::sync::Mutex<()>>>);
+
+impl Locks {
+    /// Waits for the key.
+    pub async fn lock(&self, key: String) -> tokio::sync::OwnedMutexGuard<()> {
+        self.0.change(key, |mutex| Arc::clone(mutex)).lock_owned().await
+    }
+}

@@ -1,0 +1,18 @@
+//! clientCredentials: the OAuth client-credentials grant, asked for anew before each expiry.
+
+use super::{Issued, Origin, Refused, Turn, UnlessWritten};
+use crate::core::source::App;
+
+/// The grant. Nothing at Shopify lists or revokes what it makes.
+pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused> {
+    let grant = turn.shopify.client_credentials(turn.shop, &app.client_id, &app.client_secret, turn.now());
+    Ok(Issued {
+        credential: grant.await?,
+        revision: turn.observed.next_revision(),
+        origin: Origin::New,
+        admin: None,
+        previous: Vec::new(),
+        previous_value: None,
+        unless_written: UnlessWritten::Remember,
+    })
+}

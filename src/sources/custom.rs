@@ -1,0 +1,50 @@
+//! custom: a permanent token that a person put in a Secret; verified live, then republished.
+
+use secrecy::SecretString;
+
+use super::{Issued, Origin, Refused, Turn, UnlessWritten, probe};
+use crate::{
+    core::{
+        credential::{Credential, same},
+        failure::Failure,
+        plan::Why,
+        vocabulary::Reason,
+    },
+    shopify::ApiError,
+};
+
+/// Verifies the person's token.
+pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Result<Issued, Refused> {
+    let observed = turn.observed;
+    let held = observed.whole().filter(|whole| same(whole.value, value));
+    let scopes = match probe::granted_scopes(turn, value).await {
+        Ok(scopes) => scopes,
+        // News of the credential that applications hold; the next look finds it rejected, and stalls.
+        Err(ApiError::Unauthorized(_)) if held.is_some() && why != Why::Rejected => {
+            return Err(Refused::Dead(probe::REFUSED));
+        }
+        Err(ApiError::Unauthorized(_)) => {
+            let message = format!(
+                "{} refuses the token in the source Secret (401): it was revoked, or belongs to another shop; put a working one there",
+                turn.shop
+            );
+            return Err(Failure::new(Reason::TokenRejected, message).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (revision, issued_at, origin) = match held {
+        Some(whole) => (whole.record.revision, whole.record.issued_at, Origin::Same),
+        None => (observed.next_revision(), turn.now(), Origin::New),
+    };
+    let value = value.clone();
+    let credential = Credential { value, token_id: None, scopes, issued_at, expires_at: None, warning: None };
+    Ok(Issued {
+        credential,
+        revision,
+        origin,
+        admin: None,
+        previous: Vec::new(),
+        previous_value: None,
+        unless_written: UnlessWritten::Nothing,
+    })
+}

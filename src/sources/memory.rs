@@ -1,0 +1,38 @@
+//! What the sources keep in memory: turns, and admin tokens issued to revoke with. Losing it costs a call.
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::{
+    core::credential::Credential,
+    shared::{Locks, Shared},
+    shopify::Shop,
+    time::Timestamp,
+};
+
+/// What the sources keep in memory.
+#[derive(Default)]
+pub struct Memory {
+    turns: Locks,
+    /// By app and shop: the published one is gone or dead.
+    spare: Shared<(String, Shop), Credential>,
+}
+
+impl Memory {
+    /// Waits for the turn of an app, or an admin token, at a shop: one issue at a time.
+    pub async fn turn(&self, key: &str, shop: &Shop) -> OwnedMutexGuard<()> {
+        self.turns.lock(format!("{key}@{shop}")).await
+    }
+
+    /// An admin token that was issued to revoke with, if it still has a minute to live.
+    pub(super) fn spare(&self, app: &str, shop: &Shop, now: Timestamp) -> Option<SecretString> {
+        let spare = self.spare.get(&(app.to_owned(), shop.clone()))?;
+        (spare.expires_at? > now + TimeDelta::minutes(1)).then_some(spare.value)
+    }
+
+    /// Keeps an admin token that was issued to revoke with.
+    pub(super) fn keep(&self, app: &str, shop: &Shop, spare: Credential) {
+        self.spare.put((app.to_owned(), shop.clone()), spare);
+    }
+}

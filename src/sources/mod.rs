@@ -1,0 +1,208 @@
+//! The sources: each talks to Shopify and returns data. None knows Kubernetes, a Secret's form, or the metrics.
+
+mod client_credentials;
+mod custom;
+mod memory;
+mod probe;
+mod storefront;
+
+use secrecy::SecretString;
+
+pub use self::memory::Memory;
+use crate::{
+    clock::Clock,
+    core::{
+        credential::Credential,
+        failure::Failure,
+        observed::Observed,
+        plan::Why,
+        record::Previous,
+        secret::Whole,
+        source::{AdminToken, Issuer},
+        vocabulary::Reason,
+    },
+    shopify::{AdminAccess, ApiError, Client, Shop},
+    time::Timestamp,
+};
+
+/// What a source has at hand for a call.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// Client of Shopify.
+    pub shopify: &'a Client,
+    /// The shop.
+    pub shop: &'a Shop,
+    /// What was observed of the object.
+    pub observed: &'a Observed,
+    /// What it is issued with.
+    pub issuer: &'a Issuer,
+    /// What the sources keep in memory.
+    pub memory: &'a Memory,
+    /// The time of day.
+    pub clock: &'a Clock,
+}
+
+/// A credential in hand, in no Secret yet. Only publishing it ends that.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Issued {
+    /// The credential.
+    pub credential: Credential,
+    /// Its revision.
+    pub revision: i64,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The admin token it was made with.
+    pub admin: Option<String>,
+    /// Older credentials that still live, newest last.
+    pub previous: Vec<Previous>,
+    /// The value of the newest of them.
+    pub previous_value: Option<SecretString>,
+    /// The way back, if it can't be written into the Secret.
+    pub unless_written: UnlessWritten,
+}
+
+/// Where an issued credential comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// It was made now.
+    New,
+    /// It was found at Shopify: an earlier attempt made it.
+    Adopted,
+    /// It is the one that is in the Secret already.
+    Same,
+}
+
+/// What is to be done with a credential that couldn't be written into the Secret.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UnlessWritten {
+    /// Keep it for the next attempt: there is no other way back to it.
+    Remember,
+    /// If another's write came first, it may be a stray: look for it at Shopify.
+    DoubtStray,
+    /// Nothing: it can be had again.
+    Nothing,
+}
+
+/// A credential that Shopify confirmed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Seen {
+    /// It works; this is what Shopify says of it.
+    Working {
+        /// Its scopes.
+        scopes: Vec<String>,
+        /// Tokens of ours that neither are current nor in overlap.
+        strays: Vec<Previous>,
+    },
+    /// There is no telling yet.
+    TooEarly,
+}
+
+/// What is to be revoked.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// One credential that was replaced.
+    One(&'a Previous),
+    /// Everything that was ever issued for the object.
+    All,
+}
+
+/// What was revoked.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Revoked {
+    /// How many credentials.
+    pub count: usize,
+    /// Why others of them can't be revoked any more, if that is so.
+    pub left: Option<Failure>,
+}
+
+/// Why a call brought nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// The credential that applications hold is dead; how Shopify says so, after the shop's name.
+    Dead(&'static str),
+    /// The admin token it is issued with is refused.
+    AdminDead {
+        /// Name of its ShopifyToken.
+        name: String,
+        /// What that means for this object.
+        failure: Failure,
+    },
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+/// Obtains a credential: a new one, or the one that an earlier attempt left behind.
+///
+/// # Errors
+/// [`Refused`]: nothing was made, or there is a way back to it.
+pub async fn issue(turn: &Turn<'_>, why: Why) -> Result<Issued, Refused> {
+    match turn.issuer {
+        Issuer::ClientCredentials(app) => client_credentials::issue(turn, app).await,
+        Issuer::Storefront(admin) => storefront::issue(turn, admin, why).await,
+        Issuer::Custom(value) => custom::issue(turn, value, why).await,
+    }
+}
+
+/// Asks Shopify whether a credential is what we think it is.
+///
+/// # Errors
+/// [`Refused`]: among them [`Refused::Dead`], if it isn't.
+pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused> {
+    match turn.issuer {
+        Issuer::ClientCredentials(_) | Issuer::Custom(_) => probe::verify(turn, whole).await,
+        Issuer::Storefront(admin) => storefront::verify(turn, admin, whole).await,
+    }
+}
+
+/// Revokes at Shopify. What is gone there already counts as revoked.
+///
+/// # Errors
+/// [`Refused`]: to be tried again.
+pub async fn revoke(turn: &Turn<'_>, target: Target<'_>) -> Result<Revoked, Refused> {
+    match turn.issuer {
+        Issuer::Storefront(admin) => storefront::revoke(turn, admin, target).await,
+        // Shopify has no way to: the one expires, the other is the person's.
+        Issuer::ClientCredentials(_) | Issuer::Custom(_) => Ok(Revoked::default()),
+    }
+}
+
+impl Turn<'_> {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Access to the Admin API with an admin token.
+    fn access(&self, admin: &AdminToken, token: &SecretString) -> AdminAccess {
+        AdminAccess { shop: self.shop.clone(), token: token.clone(), api: admin.api, version: admin.version.clone() }
+    }
+}
+
+/// A 401 is the admin token's failure, not that of what is made with it.
+fn blame(admin: &AdminToken, error: ApiError) -> Refused {
+    let name = &admin.name;
+    match error {
+        ApiError::Unauthorized(_) => Refused::AdminDead {
+            name: name.clone(),
+            failure: Failure::new(
+                Reason::AdminTokenNotReady,
+                format!(
+                    "Shopify refuses the token of ShopifyToken {name:?} (adminTokenRef) with 401; it is being verified, and replaced where that is possible"
+                ),
+            ),
+        },
+        error => error.into(),
+    }
+}
