@@ -111,6 +111,8 @@ pub struct Context {
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
     pub suspects: Shared<TokenKey, Doubt>,
+    /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
+    pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer.
@@ -154,6 +156,7 @@ impl Context {
             unpublished: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
+            bare: Shared::default(),
             apps_seen: Shared::default(),
             going: Shared::default(),
             setup,

@@ -13,7 +13,7 @@ use super::{
     record::{Fields, Previous, Record},
     scopes,
     secret::{Held, SecretState, Whole},
-    source::{AdminToken, Issuer},
+    source::{AdminToken, Issuer, different_issuers},
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
 use crate::{
@@ -34,9 +34,11 @@ pub struct Observed {
     pub secret: SecretState,
     /// What it is issued with, or what is missing.
     pub issuer: Result<Issuer, Failure>,
-    /// The admin tokens that credentials which still live were created with before, by name; read only where one
-    /// of these credentials is to be revoked now.
+    /// What revokes the credentials that the issuer can't, by their ids: they were created with something else. Read
+    /// only for those that are to be revoked now.
     pub former: BTreeMap<String, Former>,
+    /// Until when what was created may not be listed yet, if a create's answer may have been lost.
+    pub settles_at: Option<Timestamp>,
     /// The API version to name in the Secret.
     pub api_version: String,
     /// Whether the template renders.
@@ -61,12 +63,12 @@ pub struct Observed {
     pub revocation_timeout: TimeDelta,
 }
 
-/// An admin token that the spec doesn't name any more.
+/// What a credential was created with that the spec doesn't name any more.
 #[derive(Clone, Debug)]
 pub enum Former {
-    /// Its ShopifyToken is gone, for good.
+    /// Neither its admin token nor its app is there any more.
     Gone,
-    /// It has no token to use now; it may have one later.
+    /// There is no token to use now; there may be one later.
     NotReady(Failure),
     /// It can revoke what was created with it.
     Ready(AdminToken),
@@ -88,6 +90,10 @@ pub struct Workload {
 pub enum Doubt {
     /// Somebody who used it just now was told 401.
     Refused,
+    /// A probe of it was refused at this time, although Shopify lists it.
+    RefusedOnce(Timestamp),
+    /// What it is issued with belongs to another app than before.
+    Moved,
     /// A token was created for this object, and another's write of the Secret came first.
     Stray,
 }
@@ -144,6 +150,19 @@ impl Observed {
         self.token.status.as_ref()
     }
 
+    /// The record is of an object that was here before: a restore from a backup, or a Secret that was left behind.
+    #[must_use]
+    pub fn restored(&self) -> bool {
+        self.record().is_some_and(|record| record.token != self.identity)
+    }
+
+    /// What it is issued with belongs to another app than the one that issued it.
+    #[must_use]
+    pub(super) fn moved(&self, record: &Record) -> bool {
+        let issuer = self.issuer.as_ref().ok().and_then(Issuer::client_id);
+        self.suspect == Some(Doubt::Moved) || different_issuers(record.issuer.as_deref(), issuer)
+    }
+
     /// Shopify refused this very revision when it was last asked.
     #[must_use]
     pub(super) fn rejected(&self, record: &Record) -> bool {
@@ -160,24 +179,42 @@ impl Observed {
     }
 
     /// Whether an older credential is to be revoked: its overlap is over, and so are the rollouts that
-    /// were to replace it, or they took another overlap.
+    /// were to replace it, or they took another overlap; or its revocation has begun.
     #[must_use]
     pub fn overlap_ended(&self, old: &Previous, now: Timestamp) -> bool {
+        if old.revoking.is_some() {
+            return true;
+        }
         old.revoke_at <= now && (!self.rolling_out() || old.revoke_at + self.token.spec.overlap() <= now)
+    }
+
+    /// The revision that the targets are to be restarted for, if they weren't yet: once for each revision.
+    #[must_use]
+    pub fn to_restart_for(&self) -> Option<i64> {
+        let record = self.record()?;
+        record.rollout.filter(|_| record.restarted != record.rollout)
     }
 
     /// The targets that don't run with the record's revision yet.
     pub fn to_restart(&self) -> impl Iterator<Item = &Workload> {
-        let revision = self.record().and_then(|r| r.rollout).map(|r| r.to_string());
+        let revision = self.to_restart_for().map(|r| r.to_string());
         self.workloads.iter().filter(move |w| revision.is_some() && w.restarted_for != revision)
     }
 
-    /// Whether an older credential may still be in use, because a target hasn't finished its rollout. A workload that
-    /// isn't there runs nothing old.
+    /// The targets that aren't there.
+    pub fn missing_targets(&self) -> impl Iterator<Item = &RolloutRestartTarget> {
+        let reads = self.record().is_some_and(Record::restarts);
+        let there = |target: &RolloutRestartTarget| self.workloads.iter().any(|w| w.target == *target);
+        self.token.spec.rollout_restart_targets.iter().filter(move |target| reads && !there(target))
+    }
+
+    /// Whether an older credential may still be in use, because a target hasn't finished its rollout, or isn't there
+    /// under the name that the spec gives.
     #[must_use]
     pub fn rolling_out(&self) -> bool {
-        let restarts = self.record().is_some_and(|r| r.rollout.is_some() && !r.previous.is_empty());
-        restarts && (self.to_restart().next().is_some() || self.workloads.iter().any(|w| !w.finished))
+        let overlap = self.record().is_some_and(|r| r.rollout.is_some() && !r.previous.is_empty());
+        let unfinished = self.to_restart().next().is_some() || self.workloads.iter().any(|w| !w.finished);
+        overlap && (unfinished || self.missing_targets().next().is_some())
     }
 
     /// The failure of a credential without a required scope.
@@ -219,9 +256,11 @@ impl Observed {
             inputs: self.inputs.clone(),
             content: String::new(),
             api_version: self.api_version.clone(),
+            issuer: self.issuer.as_ref().ok().and_then(Issuer::client_id).map(str::to_owned),
             admin: None,
             previous: Vec::new(),
             rollout: if replaces { Some(revision) } else { before.and_then(|r| r.rollout) },
+            restarted: before.and_then(|r| r.restarted),
             handled_trigger: self.token.spec.rotation_trigger().map(str::to_owned),
             handled_rotate_at: self.token.annotations().get(ROTATE_AT).cloned(),
             fields: Fields::default(),

@@ -26,6 +26,10 @@ pub struct StorefrontToken {
     pub created_at: Option<Timestamp>,
 }
 
+/// How long what was created may not be listed yet. No page of Shopify's says that it is listed at once; reports of
+/// lists that lag behind speak of seconds.
+pub const LISTED_WITHIN: TimeDelta = TimeDelta::seconds(30);
+
 /// The tokens of a list that carry an object's marker, or are in its record; oldest revision first.
 #[derive(Debug)]
 pub struct Ours<'a> {
@@ -40,8 +44,6 @@ pub struct Current<'a> {
     pub id: &'a str,
     /// Its revision.
     pub revision: i64,
-    /// Why it replaces what was there.
-    pub why: Why,
     /// Whether it was made with another admin token than its predecessor: then the list may be another app's.
     pub moved: bool,
 }
@@ -71,7 +73,7 @@ impl<'a> Ours<'a> {
     #[must_use]
     pub fn candidate(&self, why: Why) -> Option<(i64, &'a StorefrontToken)> {
         let suits = |t: &StorefrontToken| self.observed.lacks_scopes(&t.scopes).is_none();
-        let newest = self.tokens.iter().rfind(|(_, t)| suits(t)).copied()?;
+        let newest = self.tokens.iter().rfind(|(_, t)| suits(t) && !self.revoking(&t.id)).copied()?;
         let Some(record) = self.observed.record() else { return Some(newest) };
         let newer = (newest.0 > record.revision).then_some(newest);
         match why {
@@ -92,30 +94,35 @@ impl<'a> Ours<'a> {
         }
     }
 
-    /// Every other token of ours that lives: those known to be in overlap keep their time, the one
+    /// Every other token of ours that may live: those known to be in overlap keep their time, the one
     /// that is replaced gets a whole overlap from now, and so do strays that may have been published.
+    ///
+    /// What isn't listed isn't forgotten: a list may lag behind, or be another app's. Revoking what is gone is a success.
     #[must_use]
     pub fn previous(&self, current: Current<'_>, now: Timestamp) -> Vec<Previous> {
         let until = now + self.observed.token.spec.overlap();
         let record = self.observed.record();
         let known = record.map_or(&[][..], |r| &r.previous);
-        let (recorded, admin) = (record.and_then(|r| r.token_id.as_ref()), record.and_then(|r| r.admin.clone()));
-        // In overlap with another app's admin token, so this list can't tell.
-        let elsewhere = |p: &&Previous| current.moved || p.admin != admin;
-        let unlisted = known.iter().filter(|p| p.id != current.id && !self.lists(&p.id)).filter(elsewhere);
+        let recorded = record.and_then(|r| r.token_id.as_ref());
+        let (admin, issuer) = record.map(|r| (r.admin.clone(), r.issuer.clone())).unwrap_or_default();
+        let older = |id: &str, revoke_at| Previous {
+            id: id.to_owned(),
+            revoke_at,
+            admin: admin.clone(),
+            issuer: issuer.clone(),
+            revoking: None,
+        };
+        let unlisted = known.iter().filter(|p| p.id != current.id && !self.lists(&p.id));
         let mut all: Vec<Previous> = unlisted.cloned().collect();
+        // Not listed: it belongs to another app, or is too young. What has left its own app's list was deleted there.
+        let young = record.is_some_and(|r| r.issued_at + LISTED_WITHIN > now);
+        let unlisted = |id: &&String| **id != current.id && !self.lists(id) && (current.moved || young);
+        all.extend(recorded.filter(unlisted).map(|id| older(id, until)));
         all.extend(self.tokens.iter().filter(|(_, t)| t.id != current.id).map(|(revision, token)| {
-            let dead = current.why == Why::Rejected && recorded == Some(&token.id);
             let never_published = *revision > current.revision;
-            let revoke_at = if dead || never_published { now } else { until };
             let known = known.iter().find(|p| p.id == token.id).cloned();
-            known.unwrap_or_else(|| Previous { id: token.id.clone(), revoke_at, admin: admin.clone() })
+            known.unwrap_or_else(|| older(&token.id, if never_published { now } else { until }))
         }));
-        // Created by another app than this list speaks of: still ours to revoke.
-        if let Some(id) = recorded.filter(|id| current.moved && *id != current.id && !all.iter().any(|p| p.id == **id))
-        {
-            all.push(Previous { id: id.clone(), revoke_at: until, admin });
-        }
         all
     }
 
@@ -127,7 +134,13 @@ impl<'a> Ours<'a> {
             // A later revision than the published one was never published: nobody holds it.
             let overlap =
                 if *revision > record.revision { TimeDelta::zero() } else { self.observed.token.spec.overlap() };
-            Previous { id: token.id.clone(), revoke_at: now + overlap, admin: record.admin.clone() }
+            Previous {
+                id: token.id.clone(),
+                revoke_at: now + overlap,
+                admin: record.admin.clone(),
+                issuer: record.issuer.clone(),
+                revoking: None,
+            }
         });
         strays.collect()
     }
@@ -135,14 +148,27 @@ impl<'a> Ours<'a> {
     fn lists(&self, id: &str) -> bool {
         self.tokens.iter().any(|(_, t)| t.id == id)
     }
+
+    /// Whether its revocation has begun: then nobody may take it up again.
+    fn revoking(&self, id: &str) -> bool {
+        let previous = self.observed.record().map_or(&[][..], |r| &r.previous);
+        previous.iter().any(|p| p.id == id && p.revoking.is_some())
+    }
 }
 
 /// The revision of a listed token, if it is this object's.
 fn owned_revision(observed: &Observed, token: &StorefrontToken) -> Option<i64> {
-    let by_marker = Marker::parse(&token.title).filter(|m| m.uid == observed.identity.uid).map(|m| m.revision);
-    // After a restore from a backup the object has another UID: the record still knows its token.
-    let recorded = observed.record().filter(|r| r.token_id.as_ref() == Some(&token.id));
-    by_marker.or_else(|| recorded.map(|r| r.revision))
+    let marker = Marker::parse(&token.title);
+    if let Some(marker) = marker.as_ref().filter(|m| m.uid == observed.identity.uid) {
+        return Some(marker.revision);
+    }
+    // After a restore from a backup the object has another UID: the record still knows its tokens.
+    let record = observed.record()?;
+    if record.token_id.as_ref() == Some(&token.id) {
+        return Some(record.revision);
+    }
+    let older = record.previous.iter().any(|p| p.id == token.id);
+    older.then(|| marker.map_or(record.revision.saturating_sub(1), |m| m.revision))
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ const SAFETY_NET: TimeDelta = TimeDelta::minutes(10);
 /// A credential that was confirmed this long ago may be doubted again.
 const SETTLED: TimeDelta = TimeDelta::minutes(1);
 
+/// How far apart two refusals of a credential that Shopify still lists must be to count.
+pub const REFUSALS_APART: TimeDelta = TimeDelta::minutes(1);
+
 /// The next step, what stands in the way of another, and when to look again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -138,7 +141,8 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
 
 /// What there is to do when nothing is wanted of Shopify or the Secret.
 fn idle(o: &Observed) -> Step {
-    if o.to_restart().next().is_some() { Step::Restart } else { Step::Keep }
+    let all_there = o.to_restart_for().is_some() && !o.workloads.is_empty() && o.missing_targets().next().is_none();
+    if all_there || o.to_restart().next().is_some() { Step::Restart } else { Step::Keep }
 }
 
 /// Why this object may have no Secret at all.
@@ -192,7 +196,8 @@ fn in_turn(o: &Observed, mut calls: Vec<Call>) -> (Vec<Call>, bool) {
 }
 
 /// Why a credential must be issued now, if it must.
-fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
+#[must_use]
+pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
     if o.held().is_none() {
         return Some(if o.status().and_then(|s| s.revision).is_some() { Why::Lost } else { Why::First });
     }
@@ -201,7 +206,7 @@ fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
     match () {
         () if supplied.is_some_and(|theirs| !same(theirs, value)) => Some(Why::Replaced),
         () if o.rejected(record) => Some(Why::Rejected),
-        () if record.inputs != o.inputs => Some(Why::InputsChanged),
+        () if record.inputs != o.inputs || o.moved(record) => Some(Why::InputsChanged),
         () if expiring(o, record, now) => Some(Why::Expiring),
         () if o.rotation_requested(record) => Some(Why::Requested),
         () if rotation_of(&o.token, o.kind, record).is_some_and(|at| at <= now) => Some(Why::Interval),
@@ -247,8 +252,12 @@ fn verification_time(o: &Observed, now: Timestamp) -> Option<Timestamp> {
     let status = o.status().filter(|s| s.revision == Some(record.revision));
     let verified = status.and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
     let last = verified.unwrap_or(record.issued_at);
+    if o.restored() {
+        return Some(now);
+    }
     let suspected = match o.suspect {
-        Some(Doubt::Stray) => return Some(now),
+        Some(Doubt::Stray | Doubt::Moved) => return Some(now),
+        Some(Doubt::RefusedOnce(at)) => return Some(at + REFUSALS_APART),
         Some(Doubt::Refused) => Some(SETTLED),
         None => None,
     };

@@ -28,12 +28,16 @@ pub struct Record {
     pub content: String,
     /// The API version to use it with.
     pub api_version: String,
+    /// What issued it: the client id of the app, or the gid of its installation where only that is known.
+    pub issuer: Option<String>,
     /// The admin token it was created with, for a storefront token.
     pub admin: Option<String>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// The revision that rollout targets are to run; `None` before the first replacement.
     pub rollout: Option<i64>,
+    /// The revision that they were restarted for.
+    pub restarted: Option<i64>,
     /// The value of `spec.rotation.trigger` that was acted upon.
     pub handled_trigger: Option<String>,
     /// The value of the `rotate-at` annotation that was acted upon.
@@ -51,8 +55,14 @@ pub struct Previous {
     /// When it is revoked.
     pub revoke_at: Timestamp,
     /// The admin token it was created with.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
+    /// What issued it, as in the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// It is being revoked, on behalf of this revision: nobody may take it up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoking: Option<i64>,
 }
 
 /// Names of the keys, labels and annotations of a Secret that the operator has set.
@@ -78,9 +88,11 @@ const SCOPES: &str = "scopes";
 const INPUTS: &str = "inputs";
 const CONTENT: &str = "content";
 const API_VERSION: &str = "api-version";
+const ISSUER: &str = "issuer";
 const ADMIN: &str = "admin-token";
 const PREVIOUS: &str = "previous";
 const ROLLOUT: &str = "rollout";
+const RESTARTED: &str = "restarted";
 const HANDLED_TRIGGER: &str = "handled-trigger";
 const HANDLED_ROTATE_AT: &str = "handled-rotate-at";
 const FIELDS: &str = "fields";
@@ -105,13 +117,21 @@ impl Record {
         set(INPUTS, Some(self.inputs.clone()));
         set(CONTENT, Some(self.content.clone()));
         set(API_VERSION, Some(self.api_version.clone()));
+        set(ISSUER, self.issuer.clone());
         set(ADMIN, self.admin.clone());
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
         set(ROLLOUT, self.rollout.map(|r| r.to_string()));
+        set(RESTARTED, self.restarted.map(|r| r.to_string()));
         set(HANDLED_TRIGGER, self.handled_trigger.clone());
         set(HANDLED_ROTATE_AT, self.handled_rotate_at.clone());
         set(FIELDS, Some(json(&serde_json::json!(self.fields))));
         all
+    }
+
+    /// Whether the rollout targets matter now: they are to be restarted, or an older credential waits for them.
+    #[must_use]
+    pub fn restarts(&self) -> bool {
+        self.rollout.is_some() && (self.restarted != self.rollout || !self.previous.is_empty())
     }
 
     /// Reads the record back; `None` if a part of it is missing or was edited beyond recognition.
@@ -121,6 +141,10 @@ impl Record {
         let optional_time = |name: &str| match get(name) {
             None => Some(None),
             Some(text) => time::parse(text).map(Some),
+        };
+        let optional_revision = |name: &str| match get(name) {
+            None => Some(None),
+            Some(text) => text.parse().ok().map(Some),
         };
         Some(Self {
             token: holder(annotations)?,
@@ -132,15 +156,14 @@ impl Record {
             inputs: get(INPUTS)?.to_owned(),
             content: get(CONTENT)?.to_owned(),
             api_version: get(API_VERSION)?.to_owned(),
+            issuer: get(ISSUER).map(str::to_owned),
             admin: get(ADMIN).map(str::to_owned),
             previous: match get(PREVIOUS) {
                 None => Vec::new(),
                 Some(list) => serde_json::from_str(list).ok()?,
             },
-            rollout: match get(ROLLOUT) {
-                None => None,
-                Some(revision) => Some(revision.parse().ok()?),
-            },
+            rollout: optional_revision(ROLLOUT)?,
+            restarted: optional_revision(RESTARTED)?,
             handled_trigger: get(HANDLED_TRIGGER).map(str::to_owned),
             handled_rotate_at: get(HANDLED_ROTATE_AT).map(str::to_owned),
             fields: Fields::parse(annotations)?,
@@ -184,9 +207,17 @@ mod tests {
             inputs: "i".into(),
             content: "c".into(),
             api_version: "2026-10".into(),
+            issuer: Some("id".into()),
             admin: Some("admin".into()),
-            previous: vec![Previous { id: "gid://x/2".into(), revoke_at: at(1_790_000_100), admin: None }],
+            previous: vec![Previous {
+                id: "gid://x/2".into(),
+                revoke_at: at(1_790_000_100),
+                admin: None,
+                issuer: Some("id".into()),
+                revoking: Some(4),
+            }],
             rollout: Some(4),
+            restarted: Some(4),
             handled_trigger: Some("2026-11-22".into()),
             handled_rotate_at: None,
             fields: Fields { data: vec!["access_token".into()], ..Fields::default() },
@@ -200,9 +231,11 @@ mod tests {
         let bare = Record {
             expires_at: None,
             token_id: None,
+            issuer: None,
             admin: None,
             previous: vec![],
             rollout: None,
+            restarted: None,
             handled_trigger: None,
             ..record
         };

@@ -14,7 +14,7 @@ mod template;
 mod value;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
@@ -26,7 +26,7 @@ use self::{
 };
 pub use self::{
     hash::content_hash,
-    values::{ACCESS_TOKEN, PREVIOUS_ACCESS_TOKEN, Values},
+    values::{ACCESS_TOKEN, EXPIRES_AT, PREVIOUS_ACCESS_TOKEN, Values},
 };
 use super::{
     failure::Failure,
@@ -77,6 +77,23 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
         data.insert(key.clone(), ByteString(text.into_bytes()));
     }
     Ok(data)
+}
+
+/// Every key that the operator may write into the Secret.
+#[must_use]
+pub fn keys(spec: &ShopifyTokenSpec, kind: SourceKind) -> BTreeSet<String> {
+    let Nature { expires, overlaps, .. } = nature(kind);
+    let written = |key: &&&str| match **key {
+        PREVIOUS_ACCESS_TOKEN => overlaps,
+        EXPIRES_AT => expires,
+        _ => true,
+    };
+    let defaults = DEFAULT_KEYS.iter().filter(written).map(|key| (*key).to_owned());
+    let placeholders = DEFAULT_KEYS.iter().map(|key| (*key, String::new())).collect();
+    let preset = spec.secret.as_ref().and_then(|secret| secret.preset);
+    let preset = preset.and_then(|preset| preset::data(preset, kind, &placeholders).ok()).unwrap_or_default();
+    let template = spec.template().into_iter().flat_map(|template| template.data.keys().cloned());
+    defaults.chain(preset.into_keys().map(str::to_owned)).chain(template).collect()
 }
 
 /// Renders with placeholders of a credential's usual shape, so that a mistake is found before anything is minted.

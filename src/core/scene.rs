@@ -82,9 +82,11 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         inputs: "inputs".into(),
         content: String::new(),
         api_version: "2026-10".into(),
+        issuer: matches!(kind, SourceKind::ClientCredentials | SourceKind::Storefront).then(|| "id".into()),
         admin: listed.then(|| "admin".into()),
         previous: Vec::new(),
         rollout: Some(3),
+        restarted: Some(3),
         handled_trigger: None,
         handled_rotate_at: None,
         fields: Fields::default(),
@@ -109,7 +111,13 @@ pub(crate) fn id(n: i64) -> String {
 
 /// An older credential that is to be revoked after so long.
 pub(crate) fn previous(n: i64, left: TimeDelta) -> Previous {
-    Previous { id: id(n), revoke_at: now() + left, admin: Some("admin".into()) }
+    Previous {
+        id: id(n),
+        revoke_at: now() + left,
+        admin: Some("admin".into()),
+        issuer: Some("id".into()),
+        revoking: None,
+    }
 }
 
 pub(crate) fn secret_string(text: &str) -> SecretString {
@@ -179,6 +187,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         needed_by: Vec::new(),
         workloads: Vec::new(),
         former: BTreeMap::new(),
+        settles_at: None,
         api_version: "2026-10".into(),
         identity: identity(),
         revocation_timeout: hours(1),
@@ -324,13 +333,16 @@ impl Dice {
             record.expires_at = Some(self.moment());
         }
         for n in 0..self.of(&[0, 0, 1, 2, 5, 6]) {
-            record.previous.push(Previous { id: id(100 + n), revoke_at: self.moment(), admin: None });
+            let revoking = self.once_in(8).then_some(3);
+            record.previous.push(Previous { revoke_at: self.moment(), revoking, ..previous(100 + n, hours(0)) });
         }
         record.handled_trigger = self.of(&[None, Some("a"), Some("b")]).map(str::to_owned);
         record.inputs = self.of(&["inputs", "inputs", "inputs", "others"]).to_owned();
         record.scopes =
             self.of(&[vec!["read_products"], vec!["write_orders"]]).into_iter().map(str::to_owned).collect();
         record.revision = self.of(&[3, 1, i64::MAX]);
+        record.restarted = self.of(&[Some(3), None]);
+        record.issuer = self.of(&[record.issuer.clone(), Some("another".into()), None]);
         record
     }
 
@@ -400,7 +412,14 @@ impl Dice {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
         }
         o.drifted = self.once_in(4);
-        o.suspect = self.once_in(4).then_some(Doubt::Refused);
+        if self.once_in(4) {
+            o.suspect = Some(self.of(&[Doubt::Refused, Doubt::Stray, Doubt::Moved, Doubt::RefusedOnce(now())]));
+        }
+        o.settles_at = self.once_in(6).then(|| self.moment());
+        if self.once_in(6) {
+            o.identity.uid = "restored".into();
+            o.token.metadata.uid = Some("restored".into());
+        }
         o.dependencies = self.of(&["dependencies", "others"]).to_owned();
         let since = self.moment();
         o.shop = self.of(&[ShopState::Up { since: now() - hours(5) }, ShopState::Up { since }, ShopState::Down]);

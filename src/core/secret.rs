@@ -90,6 +90,9 @@ impl std::fmt::Debug for Held {
 #[must_use]
 pub fn classify(token: &ShopifyToken, me: &Identity, live: Option<Secret>) -> SecretState {
     let policy = token.spec.creation_policy();
+    if token.credentials_secret() == Some(token.secret_name()) {
+        return SecretState::Refused(own_credentials(token));
+    }
     let Some(live) = live else {
         return match policy {
             CreationPolicy::Owner | CreationPolicy::Orphan => SecretState::Absent,
@@ -122,8 +125,10 @@ pub fn classify(token: &ShopifyToken, me: &Identity, live: Option<Secret>) -> Se
         }
         (_, None) if !mine => {
             return match policy {
-                CreationPolicy::Merge if live.immutable == Some(true) => SecretState::Refused(immutable(token)),
-                CreationPolicy::Merge => SecretState::Mergeable(Box::new(live)),
+                CreationPolicy::Merge => match unmergeable(token, &live, &Fields::default()) {
+                    Some(failure) => SecretState::Refused(failure),
+                    None => SecretState::Mergeable(Box::new(live)),
+                },
                 CreationPolicy::Owner | CreationPolicy::Orphan => {
                     let maker =
                         live.labels().get(MANAGED_BY).map(|m| format!(", managed by {m:?}")).unwrap_or_default();
@@ -148,9 +153,11 @@ fn frozen(token: &ShopifyToken, live: &Secret) -> Option<Failure> {
     if live.immutable == Some(true) {
         return Some(immutable(token));
     }
+    if token.spec.creation_policy() == CreationPolicy::Merge {
+        return Fields::parse(live.annotations()).and_then(|fields| unmergeable(token, live, &fields));
+    }
     let (is, wanted) = (live.type_.as_deref().unwrap_or(OPAQUE), wanted_type(token));
-    let retyped = token.spec.creation_policy() != CreationPolicy::Merge && is != wanted;
-    retyped.then(|| {
+    (is != wanted).then(|| {
         Failure::new(
             Reason::SecretConflict,
             format!(
@@ -159,6 +166,38 @@ fn frozen(token: &ShopifyToken, live: &Secret) -> Option<Failure> {
             ),
         )
     })
+}
+
+/// Why keys can't be added to somebody else's Secret, if they can't; `ours` is what was added before.
+fn unmergeable(token: &ShopifyToken, live: &Secret, ours: &Fields) -> Option<Failure> {
+    if live.immutable == Some(true) {
+        return Some(immutable(token));
+    }
+    let conflict = |what: String| {
+        let name = token.secret_name();
+        Some(Failure::new(Reason::SecretConflict, format!("Secret {name:?} {what}")))
+    };
+    let is = live.type_.as_deref().unwrap_or(OPAQUE);
+    if is != OPAQUE {
+        return conflict(format!(
+            "has type {is:?}, and creationPolicy Merge takes Opaque Secrets only; choose another spec.secret.name"
+        ));
+    }
+    let kind = token.spec.source()?.kind();
+    let theirs = |key: &String| live.data.as_ref().is_some_and(|d| d.contains_key(key)) && !ours.data.contains(key);
+    let key = render::keys(&token.spec, kind).into_iter().find(theirs)?;
+    conflict(format!(
+        "has a key {key:?} that somebody else wrote, and it is left alone; take that key out of the Secret, or choose another spec.secret.name"
+    ))
+}
+
+/// A person's own value is never the operator's to write over or to take out.
+fn own_credentials(token: &ShopifyToken) -> Failure {
+    let message = format!(
+        "Secret {:?} holds the credentials that spec.source names, and nothing else is written into it; choose another spec.secret.name",
+        token.secret_name()
+    );
+    Failure::new(Reason::SecretConflict, message)
 }
 
 fn conflict(token: &ShopifyToken, what: &str) -> SecretState {

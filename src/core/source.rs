@@ -72,6 +72,21 @@ pub struct AdminToken {
     pub version: String,
 }
 
+impl AdminToken {
+    /// The client id of its app, where that is known without asking Shopify.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.app.as_ref().map(|app| app.client_id.as_str())
+    }
+}
+
+/// Whether two issuers, as records name them, can't be the same: a client id and a gid can't be compared.
+#[must_use]
+pub fn different_issuers(a: Option<&str>, b: Option<&str>) -> bool {
+    let is_gid = |text: &str| text.starts_with("gid:");
+    matches!((a, b), (Some(a), Some(b)) if is_gid(a) == is_gid(b) && a != b)
+}
+
 impl Issuer {
     /// The value that is to be published as it is, where a person supplies it.
     #[must_use]
@@ -88,6 +103,16 @@ impl Issuer {
         match self {
             Self::Storefront(admin) => Some(admin),
             Self::ClientCredentials(_) | Self::Custom(_) => None,
+        }
+    }
+
+    /// The client id of the app that issues it, where that is known without asking Shopify.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::ClientCredentials(app) => Some(&app.client_id),
+            Self::Storefront(admin) => admin.client_id(),
+            Self::Custom(_) => None,
         }
     }
 

@@ -174,6 +174,10 @@ fn all_conditions(
 /// Whether the credential that applications hold now works, and why not.
 fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason, String) {
     let (reason, message) = match s.record {
+        Some(record) if s.token.uid().is_some_and(|uid| record.token.uid != uid) => {
+            let message = "the Secret was there before this object; its credential is verified at Shopify first";
+            (Reason::Pending, message.to_owned())
+        }
         Some(record) if s.intact => match record.expires_at {
             Some(at) if at <= now => (Reason::TokenExpired, format!("expired at {}", time::print(at))),
             _ if rejected => (Reason::TokenRejected, "Shopify refuses the credential in the Secret".to_owned()),

@@ -31,6 +31,8 @@ pub struct ListedTokens {
     pub tokens: Vec<StorefrontToken>,
     /// The app's scopes on the shop, sorted; GraphQL tells them in the same call, REST doesn't.
     pub granted_scopes: Option<Vec<String>>,
+    /// Gid of the app's installation on the shop; GraphQL tells it in the same call, REST doesn't.
+    pub installation: Option<String>,
 }
 
 /// How a deletion ended.

@@ -22,7 +22,7 @@ const LIST: Operation = Operation {
         shop { storefrontAccessTokens(first: 100, after: $after) { \
             nodes { id accessToken title createdAt accessScopes { handle } } \
             pageInfo { hasNextPage endCursor } } } \
-        currentAppInstallation { accessScopes { handle } } }",
+        currentAppInstallation { id accessScopes { handle } } }",
 };
 
 const CREATE: Operation = Operation {
@@ -54,6 +54,7 @@ struct Scope {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Installation {
+    id: Option<String>,
     access_scopes: Vec<Scope>,
 }
 
@@ -142,8 +143,10 @@ impl Client {
                 tokens.push(node.accept(&answer, &access.shop)?);
             }
             if !page.page_info.has_next_page {
-                let granted_scopes = data.current_app_installation.map(|i| handles(i.access_scopes));
-                return Ok(ListedTokens { tokens, granted_scopes });
+                let installation = data.current_app_installation;
+                let id = installation.as_ref().and_then(|i| i.id.clone());
+                let granted_scopes = installation.map(|i| handles(i.access_scopes));
+                return Ok(ListedTokens { tokens, granted_scopes, installation: id });
             }
             after = page.page_info.end_cursor;
         }

@@ -87,7 +87,7 @@ impl Client {
             }
             page = answer.next_page;
             if page.is_none() {
-                return Ok(ListedTokens { tokens, granted_scopes: None });
+                return Ok(ListedTokens { tokens, granted_scopes: None, installation: None });
             }
         }
         Err(too_many_pages(&access.shop))

@@ -11,6 +11,7 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         revision: turn.observed.next_revision(),
         origin: Origin::New,
         admin: None,
+        issuer: None,
         previous: Vec::new(),
         previous_value: None,
         unless_written: UnlessWritten::Remember,

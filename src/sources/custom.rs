@@ -43,6 +43,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         revision,
         origin,
         admin: None,
+        issuer: None,
         previous: Vec::new(),
         previous_value: None,
         unless_written: UnlessWritten::Nothing,

@@ -17,6 +17,8 @@ pub struct Memory {
     turns: Locks,
     /// By app and shop: the published one is gone or dead.
     spare: Shared<(String, Shop), Credential>,
+    /// By UID: a create's answer was lost, and until then a list may not show what it made.
+    unsettled: Shared<String, Timestamp>,
 }
 
 impl Memory {
@@ -25,10 +27,30 @@ impl Memory {
         self.turns.lock(format!("{key}@{shop}")).await
     }
 
-    /// An admin token that was issued to revoke with, if it still has a minute to live.
-    pub(super) fn spare(&self, app: &str, shop: &Shop, now: Timestamp) -> Option<SecretString> {
+    /// An admin token that was issued to revoke with, and when, if it still has a minute to live.
+    pub(super) fn spare(&self, app: &str, shop: &Shop, now: Timestamp) -> Option<(SecretString, Timestamp)> {
         let spare = self.spare.get(&(app.to_owned(), shop.clone()))?;
-        (spare.expires_at? > now + TimeDelta::minutes(1)).then_some(spare.value)
+        (spare.expires_at? > now + TimeDelta::minutes(1)).then_some((spare.value, spare.issued_at))
+    }
+
+    /// Until when what was created for an object may not be listed yet; `None` if no answer was lost.
+    pub fn settles_at(&self, uid: &String) -> Option<Timestamp> {
+        self.unsettled.get(uid)
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &String) {
+        self.unsettled.remove(uid);
+    }
+
+    /// A create's answer was lost.
+    pub(super) fn unsettled(&self, uid: &str, until: Timestamp) {
+        self.unsettled.put(uid.to_owned(), until);
+    }
+
+    /// What was created is in hand.
+    pub(super) fn settled(&self, uid: &String) {
+        self.unsettled.remove(uid);
     }
 
     /// Keeps an admin token that was issued to revoke with.

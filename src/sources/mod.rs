@@ -14,7 +14,7 @@ use crate::{
     core::{
         credential::Credential,
         failure::Failure,
-        observed::Observed,
+        observed::{Doubt, Observed},
         plan::Why,
         record::Previous,
         secret::Whole,
@@ -54,6 +54,8 @@ pub struct Issued {
     pub origin: Origin,
     /// The admin token it was made with.
     pub admin: Option<String>,
+    /// What issued it, where the source learnt that on the way; else the record goes by the issuer's client id.
+    pub issuer: Option<String>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// The value of the newest of them.
@@ -94,8 +96,10 @@ pub enum Seen {
         /// Tokens of ours that neither are current nor in overlap.
         strays: Vec<Previous>,
     },
-    /// There is no telling yet.
+    /// There is no telling yet: it is too young.
     TooEarly,
+    /// There is no telling: look again, because of this.
+    Doubtful(Doubt),
 }
 
 /// What is to be revoked.

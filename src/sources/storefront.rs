@@ -1,29 +1,29 @@
-//! storefront: list first, adopt what is ours, create only what isn't there; revoke what is replaced.
+//! storefront: list first, adopt what is ours, create only what isn't there. Revoking is a file of its own.
 //!
 //! A create's answer may be lost, and a crash may come right after it. So the title carries UID and
 //! revision, and before anything is created the list is searched for it.
 
-use std::collections::BTreeSet;
+mod revoke;
 
 use chrono::TimeDelta;
-use secrecy::SecretString;
 
-use super::{Issued, Origin, Refused, Revoked, Seen, Target, Turn, UnlessWritten, blame};
+pub(super) use self::revoke::revoke;
+use super::{Issued, Origin, Refused, Seen, Turn, UnlessWritten, blame};
 use crate::{
     api::SourceRef,
     core::{
         credential::Credential,
         failure::Failure,
         marker::Marker,
-        observed::{Former, Observed},
-        ours::{Current, Ours, StorefrontToken},
-        plan::Why,
+        observed::{Doubt, Observed},
+        ours::{Current, LISTED_WITHIN, Ours, StorefrontToken},
+        plan::{REFUSALS_APART, Why},
         record::Previous,
         secret::Whole,
-        source::{AdminToken, App},
+        source::{AdminToken, different_issuers},
         vocabulary::Reason,
     },
-    shopify::{AdminAccess, ApiError, Deleted, ListedTokens},
+    shopify::{AdminAccess, ApiError, ListedTokens},
 };
 
 /// A token just created may take a moment to be known everywhere.
@@ -44,18 +44,21 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         (revision, token.clone(), Origin::Adopted)
     } else {
         let revision = ours.next_revision();
-        let created = turn.shopify.create_storefront_token(&access, &title(observed, revision)).await;
-        let created = created.map_err(|error| blame(admin, explain_limit(error, &listed, turn)))?;
-        (revision, created, Origin::New)
+        (revision, create(turn, admin, &access, revision, &listed).await?, Origin::New)
     };
+    turn.memory.settled(&observed.identity.uid);
     let now = turn.now();
-    let moved = observed.record().is_some_and(|r| r.admin.as_ref() != Some(&admin.name));
-    let previous = ours.previous(Current { id: &token.id, revision, why, moved }, now);
+    let issuer = issuer(admin, &listed);
+    let moved = observed.record().is_some_and(|r| {
+        r.admin.as_ref() != Some(&admin.name) || different_issuers(r.issuer.as_deref(), issuer.as_deref())
+    });
+    let previous = ours.previous(Current { id: &token.id, revision, moved }, now);
     let value_of = |older: &Previous| listed.tokens.iter().find(|t| t.id == older.id).map(|t| t.value.clone());
     Ok(Issued {
         revision,
         origin,
         admin: Some(admin.name.clone()),
+        issuer,
         previous_value: previous.last().and_then(value_of),
         previous,
         unless_written: match origin {
@@ -71,6 +74,33 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
             warning: None,
         },
     })
+}
+
+/// Creates a token, unless one may be there that isn't listed yet.
+async fn create(
+    turn: &Turn<'_>,
+    admin: &AdminToken,
+    access: &AdminAccess,
+    revision: i64,
+    listed: &ListedTokens,
+) -> Result<StorefrontToken, Refused> {
+    let now = turn.now();
+    if let Some(at) = turn.observed.settles_at.filter(|at| *at > now) {
+        let message = "a storefront token may have been created a moment ago, and its answer was lost: none is created before Shopify's list can be trusted";
+        return Err(Failure { retry_after: Some(at - now), ..Failure::new(Reason::BackingOff, message) }.into());
+    }
+    let created = turn.shopify.create_storefront_token(access, &title(turn.observed, revision)).await;
+    created.map_err(|error| {
+        if error.failure().unreachable {
+            turn.memory.unsettled(&turn.observed.identity.uid, turn.now() + LISTED_WITHIN);
+        }
+        blame(admin, explain_limit(error, listed, turn))
+    })
+}
+
+/// What issues its tokens: the app's client id, or its installation where only that is known.
+fn issuer(admin: &AdminToken, listed: &ListedTokens) -> Option<String> {
+    admin.client_id().map(str::to_owned).or_else(|| listed.installation.clone())
 }
 
 /// The scopes that a token created now would have: the app's `unauthenticated_*` ones
@@ -136,123 +166,25 @@ pub(super) async fn verify(turn: &Turn<'_>, admin: &AdminToken, whole: &Whole<'_
     let Some(token) = &admin.token else { return Err(no_token(admin).into()) };
     let access = turn.access(admin, token);
     let listed = turn.shopify.list_storefront_tokens(&access).await.map_err(|error| blame(admin, error))?;
-    let Some(current) = listed.tokens.iter().find(|t| Some(&t.id) == record.token_id.as_ref()) else {
-        return Err(Refused::Dead("has the storefront token no more: it was deleted there"));
-    };
-    let works = turn.shopify.probe_storefront_token(turn.shop, &access.version, &current.value).await?;
-    if !works && record.issued_at + PROPAGATION > turn.now() {
-        return Ok(Seen::TooEarly);
+    if different_issuers(record.issuer.as_deref(), issuer(admin, &listed).as_deref()) {
+        return Ok(Seen::Doubtful(Doubt::Moved));
     }
-    if !works {
-        return Err(Refused::Dead("lists the storefront token, and its Storefront API refuses it"));
+    let now = turn.now();
+    let young = record.issued_at + PROPAGATION > now;
+    let Some(current) = listed.tokens.iter().find(|t| Some(&t.id) == record.token_id.as_ref()) else {
+        let gone = Refused::Dead("has the storefront token no more: it was deleted there");
+        return if young { Ok(Seen::TooEarly) } else { Err(gone) };
+    };
+    if !turn.shopify.probe_storefront_token(turn.shop, &access.version, &current.value).await? {
+        return match turn.observed.suspect {
+            _ if young => Ok(Seen::TooEarly),
+            Some(Doubt::RefusedOnce(at)) if at + REFUSALS_APART <= now => {
+                Err(Refused::Dead("lists the storefront token, and its Storefront API has refused it twice"))
+            }
+            Some(doubt @ Doubt::RefusedOnce(_)) => Ok(Seen::Doubtful(doubt)),
+            None | Some(Doubt::Refused | Doubt::Stray | Doubt::Moved) => Ok(Seen::Doubtful(Doubt::RefusedOnce(now))),
+        };
     }
     let strays = Ours::among(&listed.tokens, turn.observed).strays(record, turn.now());
     Ok(Seen::Working { scopes: current.scopes.clone(), strays })
-}
-
-/// Revokes one token, or all that were ever created for the object.
-pub(super) async fn revoke(turn: &Turn<'_>, admin: &AdminToken, target: Target<'_>) -> Result<Revoked, Refused> {
-    match target {
-        Target::One(old) => revoke_one(turn, admin, old).await,
-        Target::All => revoke_all(turn, admin).await,
-    }
-}
-
-async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Result<Revoked, Refused> {
-    let former = old.admin.as_ref().filter(|name| **name != current.name).and_then(|n| turn.observed.former.get(n));
-    let admin = match former {
-        Some(Former::Ready(admin)) => admin,
-        // Another app's token would be told that the old one is gone.
-        Some(Former::NotReady(failure)) => return Err(failure.clone().into()),
-        // Gone for good: the current one may belong to the same app.
-        Some(Former::Gone) | None => current,
-    };
-    let Some(token) = &admin.token else {
-        let message = format!("ShopifyToken {:?} has no token to revoke with", admin.name);
-        return Err(Failure::new(Reason::AdminTokenNotReady, message).into());
-    };
-    match turn.shopify.delete_storefront_token(&turn.access(admin, token), &old.id).await {
-        Ok(Deleted::Gone | Deleted::AlreadyGone) => Ok(Revoked { count: 1, left: None }),
-        Err(error) => Err(blame(admin, error)),
-    }
-}
-
-/// With the admin token that the spec names, and with those that tokens which still live were created with before:
-/// another app's list doesn't know them.
-async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Refused> {
-    let mut revoked = revoke_listed_by(turn, current).await?;
-    for (name, former) in turn.observed.former.iter().filter(|(name, _)| **name != current.name) {
-        let also = match former {
-            Former::Ready(admin) => revoke_listed_by(turn, admin).await?,
-            Former::NotReady(failure) => return Err(failure.clone().into()),
-            Former::Gone => {
-                let message = format!("ShopifyToken {name:?}, which an older token was created with, is gone");
-                Revoked { count: 0, left: Some(Failure::new(Reason::AdminTokenNotReady, message)) }
-            }
-        };
-        revoked = Revoked { count: revoked.count + also.count, left: also.left.or(revoked.left) };
-    }
-    Ok(revoked)
-}
-
-/// Revokes every token of the object that one admin token's list knows.
-async fn revoke_listed_by(turn: &Turn<'_>, admin: &AdminToken) -> Result<Revoked, Refused> {
-    let spare = || turn.memory.spare(&admin.app.as_ref()?.key, turn.shop, turn.now());
-    if let Some(token) = admin.token.clone().or_else(spare) {
-        match revoke_listed(turn, &turn.access(admin, &token)).await {
-            Err(ApiError::Unauthorized(_)) => {}
-            ended => return conclude(ended),
-        }
-    }
-    // The token at hand is dead, or there is none: only a fresh one can tell.
-    let Some(app) = &admin.app else {
-        let message =
-            format!("{} refuses the token of ShopifyToken {:?}, and no other can be had", turn.shop, admin.name);
-        return Ok(Revoked { count: 0, left: Some(Failure::new(Reason::AdminTokenNotReady, message)) });
-    };
-    let token = match fresh(turn, app).await {
-        Ok(token) => token,
-        Err(failure)
-            if matches!(failure.reason, Reason::AppNotInstalled | Reason::ShopNotFound | Reason::ShopNotPermitted) =>
-        {
-            return Ok(Revoked { count: 0, left: Some(failure) });
-        }
-        Err(failure) => return Err(failure.into()),
-    };
-    match revoke_listed(turn, &turn.access(admin, &token)).await {
-        // Refused with a token issued a moment ago: the app was uninstalled, and its tokens are dead.
-        Err(ApiError::Unauthorized(_)) => Ok(Revoked::default()),
-        ended => conclude(ended),
-    }
-}
-
-/// An admin token issued to revoke with.
-async fn fresh(turn: &Turn<'_>, app: &App) -> Result<SecretString, Failure> {
-    let _turn = turn.memory.turn(&app.key, turn.shop).await;
-    let fresh = turn.shopify.client_credentials(turn.shop, &app.client_id, &app.client_secret, turn.now()).await?;
-    let token = fresh.value.clone();
-    turn.memory.keep(&app.key, turn.shop, fresh);
-    Ok(token)
-}
-
-/// 403: the right to revoke was lost, and waiting won't bring it back.
-fn conclude(ended: Result<usize, ApiError>) -> Result<Revoked, Refused> {
-    match ended {
-        Ok(count) => Ok(Revoked { count, left: None }),
-        Err(ApiError::Forbidden(failure)) => Ok(Revoked { count: 0, left: Some(failure) }),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Those the list knows by marker, and those of it that the record knows.
-async fn revoke_listed(turn: &Turn<'_>, access: &AdminAccess) -> Result<usize, ApiError> {
-    let listed = turn.shopify.list_storefront_tokens(access).await?;
-    let recorded = turn.observed.record().map_or(&[][..], |r| &r.previous);
-    let known = |t: &&StorefrontToken| recorded.iter().any(|p| p.id == t.id);
-    let mut ids: BTreeSet<&str> = Ours::among(&listed.tokens, turn.observed).ids().collect();
-    ids.extend(listed.tokens.iter().filter(known).map(|t| t.id.as_str()));
-    for id in &ids {
-        turn.shopify.delete_storefront_token(access, id).await?;
-    }
-    Ok(ids.len())
 }

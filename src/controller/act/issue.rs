@@ -2,7 +2,10 @@
 
 use chrono::SubsecRound;
 
-use super::{publish::publish, refused};
+use super::{
+    publish::{Written, live, publish},
+    refused,
+};
 use crate::{
     controller::{
         context::{Context, TokenKey, Unpublished},
@@ -45,15 +48,18 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         let kept = Unpublished { inputs: observed.inputs.clone(), issued: issued.clone() };
         context.unpublished.put(me.uid.clone(), kept);
     }
+    let next = observed.next_record(&issued.credential, issued.revision);
     let record = Record {
         admin: issued.admin.clone(),
+        issuer: issued.issuer.clone().or(next.issuer),
         previous: issued.previous.clone(),
-        ..observed.next_record(&issued.credential, issued.revision)
+        ..next
     };
     let value = &issued.credential.value;
-    match publish(context, observed, record, value, issued.previous_value.as_ref()).await {
-        Ok(record) => {
+    match publish(context, observed, live(observed), record, value, issued.previous_value.as_ref()).await {
+        Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
+            context.suspects.remove(&TokenKey::of(me));
             Ok(published(record, why, observed, &issued))
         }
         Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
@@ -89,7 +95,8 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
 async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: Failure) -> Acted {
     let id = issued.credential.token_id.clone().filter(|_| issued.origin == Origin::New);
     if let Some(id) = id {
-        let made = Previous { id, revoke_at: context.now(), admin: issued.admin.clone() };
+        let (admin, issuer) = (issued.admin.clone(), issued.issuer.clone());
+        let made = Previous { id, revoke_at: context.now(), admin, issuer, revoking: None };
         if let Err(refusal) = sources::revoke(turn, Target::One(&made)).await {
             return refused(context, turn.observed, refusal, Operation::Issue);
         }

@@ -21,7 +21,15 @@ use crate::{
     time,
 };
 
-/// Writes a credential and its record into the Secret, and gives back the record as it was written.
+/// A Secret as it was written.
+pub(super) struct Written {
+    /// The record in it.
+    pub record: Record,
+    /// The object, with its new version.
+    pub secret: Secret,
+}
+
+/// Writes a credential and its record into the Secret, on top of `live`, and gives back what was written.
 ///
 /// # Errors
 /// A failure when a template breaks or the API server refuses the Secret for good; else of Kubernetes, a conflict
@@ -29,21 +37,24 @@ use crate::{
 pub(super) async fn publish(
     context: &Context,
     observed: &Observed,
+    live: Option<&Secret>,
     record: Record,
     value: &SecretString,
     previous: Option<&SecretString>,
-) -> Result<Record, Stop> {
+) -> Result<Written, Stop> {
     let token = &observed.token;
     let values = Values::of(&token.spec.shop, &record, value, previous);
     // The template was checked with placeholders; a real value can still break it.
     let data = context.rendering.render(token, observed.kind, &values).await?;
-    let live = live(observed);
     let desired = secret::desired(token, live, record, data);
     match write(context, live.is_some(), &desired).await {
-        Ok(written) => Record::parse(written.annotations()).ok_or_else(|| {
-            let what = format!("Secret {:?} came back from the API server without its record", token.secret_name());
-            Error::Invalid(what).into()
-        }),
+        Ok(secret) => match Record::parse(secret.annotations()) {
+            Some(record) => Ok(Written { record, secret }),
+            None => {
+                let what = format!("Secret {:?} came back from the API server without its record", token.secret_name());
+                Err(Error::Invalid(what).into())
+            }
+        },
         Err(error) => match refused_write(&error, token.secret_name(), Reason::Issuing) {
             Some(failure) => Err(failure.into()),
             None => Err(error.into()),
@@ -58,9 +69,9 @@ pub(super) async fn publish(
 pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Acted, Error> {
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
     let record = Record { api_version: observed.api_version.clone(), ..whole.record.clone() };
-    match publish(context, observed, record, whole.value, whole.previous).await {
-        Ok(record) => {
-            let acted = Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: false });
+    match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
+        Ok(written) => {
+            let acted = Acted::quietly(Outcome::Published { record: Box::new(written.record), confirmed: false });
             let name = observed.token.secret_name();
             let edited = observed.held().is_some_and(|held| held.edited);
             Ok(if edited {
@@ -74,7 +85,8 @@ pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Act
     }
 }
 
-fn live(observed: &Observed) -> Option<&Secret> {
+/// What a new credential is written on top of.
+pub(super) fn live(observed: &Observed) -> Option<&Secret> {
     match &observed.secret {
         SecretState::Ours(held) => Some(&held.live),
         SecretState::Mergeable(secret) => Some(secret),

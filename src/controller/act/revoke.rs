@@ -1,5 +1,7 @@
 //! Revokes: what is past its overlap, and everything when the object goes.
 
+use k8s_openapi::api::core::v1::Secret;
+
 use super::{
     protect,
     publish::{leave, publish},
@@ -24,38 +26,67 @@ use crate::{
 
 const ROLLOUT_NOT_FINISHED: &str = "a rollout of spec.rolloutRestartTargets had not finished one overlap after the overlap; the old token was revoked all the same";
 
-/// Revokes what is past its overlap, then takes it out of the Secret.
+/// Revokes what is past its overlap: says so in the Secret, revokes, then takes it out of the Secret.
+///
+/// The first write fences: whoever has taken a credential up again meanwhile has written too, and the
+/// compare-and-swap fails; and nobody takes up again what a record says is being revoked.
 ///
 /// # Errors
 /// Of Kubernetes.
 pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Acted, Error> {
     let observed = turn.observed;
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let now = context.now();
-    let (due, remaining): (Vec<Previous>, Vec<Previous>) =
-        whole.record.previous.iter().cloned().partition(|p| observed.overlap_ended(p, now));
-    let mut revoked = Vec::new();
-    for old in &due {
-        if let Err(refusal) = sources::revoke(turn, Target::One(old)).await {
-            return Ok(refused(context, observed, refusal, Operation::Revoke).counting(revoked));
-        }
-        revoked.push(SUCCESS);
-    }
+    let (before, now) = (whole.record, context.now());
+    let due: Vec<&Previous> = before.previous.iter().filter(|p| observed.overlap_ended(p, now)).collect();
     // Only the newest one's value is in the Secret.
-    let newest_stays = remaining.last().map(|p| &p.id) == whole.record.previous.last().map(|p| &p.id);
-    let record = Record { previous: remaining, ..whole.record.clone() };
-    let acted = match publish(context, observed, record, whole.value, whole.previous.filter(|_| newest_stays)).await {
-        Ok(record) => {
-            let ids: Vec<&str> = due.iter().map(|p| p.id.as_str()).collect();
-            let acted = Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: false })
-                .with(EventReason::Revoked, format!("revoked after the overlap: {}", ids.join(", ")));
-            let late = observed.rolling_out();
-            if late { acted.with(EventReason::RolloutNotFinished, ROLLOUT_NOT_FINISHED) } else { acted }
+    let newest_stays = before.previous.last().is_some_and(|p| !observed.overlap_ended(p, now));
+    let value_of_previous = whole.previous.filter(|_| newest_stays);
+    let publish = async |live: &Secret, previous: Vec<Previous>| {
+        let record = Record { previous, ..before.clone() };
+        publish(context, observed, Some(live), record, whole.value, value_of_previous).await
+    };
+    let mut live = whole.live.clone();
+    if due.iter().any(|p| p.revoking.is_none()) {
+        let fence = |p: &Previous| {
+            let ended = observed.overlap_ended(p, now);
+            Previous { revoking: if ended { Some(before.revision) } else { p.revoking }, ..p.clone() }
+        };
+        live = match publish(&live, before.previous.iter().map(fence).collect()).await {
+            Ok(written) => written.secret,
+            Err(Stop::Failure(failure)) => return Ok(Acted::failed(failure, Operation::Issue)),
+            Err(Stop::Kubernetes(error)) => return Err(error),
+        };
+    }
+    let (mut results, mut ids, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    for old in &due {
+        match sources::revoke(turn, Target::One(old)).await {
+            Ok(Revoked { left: None, .. }) => {
+                results.push(SUCCESS);
+                ids.push(old.id.as_str());
+            }
+            Ok(Revoked { left: Some(failure), .. }) => {
+                results.push(GIVEN_UP);
+                left.push(not_revoked(&old.id, observed, &failure));
+            }
+            Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Revoke).counting(results)),
         }
+    }
+    let remaining = before.previous.iter().filter(|p| !observed.overlap_ended(p, now)).cloned().collect();
+    let mut acted = match publish(&live, remaining).await {
+        Ok(written) => Acted::quietly(Outcome::Published { record: Box::new(written.record), confirmed: false }),
         Err(Stop::Failure(failure)) => Acted::failed(failure, Operation::Issue),
         Err(Stop::Kubernetes(error)) => return Err(error),
     };
-    Ok(acted.counting(revoked))
+    if !ids.is_empty() {
+        acted = acted.with(EventReason::Revoked, format!("revoked after the overlap: {}", ids.join(", ")));
+    }
+    for note in left {
+        acted = acted.with(EventReason::RevocationFailed, note);
+    }
+    if observed.rolling_out() {
+        acted = acted.with(EventReason::RolloutNotFinished, ROLLOUT_NOT_FINISHED);
+    }
+    Ok(acted.counting(results))
 }
 
 /// Finishes a deletion: revokes at Shopify, leaves the Secret as the policies want it, lets go.
@@ -103,9 +134,13 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
 /// The object goes and a token may stay: a person should know which.
 fn given_up(observed: &Observed, failure: &Failure) -> Acted {
     let id = observed.record().and_then(|r| r.token_id.as_deref()).unwrap_or("a token with its marker");
-    let note = format!(
+    let note = not_revoked(id, observed, failure);
+    Acted::quietly(Outcome::LetGo).with(EventReason::RevocationFailed, note).counting(vec![GIVEN_UP])
+}
+
+fn not_revoked(id: &str, observed: &Observed, failure: &Failure) -> String {
+    format!(
         "let go without revoking {id} at {}: {}; delete it in Shopify's admin if it still lives",
         observed.token.spec.shop, failure.message
-    );
-    Acted::quietly(Outcome::LetGo).with(EventReason::RevocationFailed, note).counting(vec![GIVEN_UP])
+    )
 }

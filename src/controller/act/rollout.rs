@@ -9,23 +9,25 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::publish::{Written, publish};
 use crate::{
     api::token::{RolloutRestartTarget, WorkloadKind},
     controller::{
         context::Context,
-        error::{Error, found},
+        error::{Error, Stop, found},
         observe::annotation,
-        outcome::{Acted, Outcome},
+        outcome::{Acted, Operation, Outcome},
     },
-    core::{identity::Identity, observed::Observed, vocabulary::OPERATOR},
+    core::{identity::Identity, observed::Observed, record::Record, vocabulary::OPERATOR},
 };
 
-/// Restarts every target that doesn't run with the record's revision yet. Level-triggered and idempotent.
+/// Restarts every target that doesn't run with the record's revision yet, then records that: once for each revision,
+/// whatever becomes of the marks.
 ///
 /// # Errors
 /// Of Kubernetes.
 pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Acted, Error> {
-    if let Some(revision) = observed.record().and_then(|r| r.rollout) {
+    if let Some(revision) = observed.to_restart_for() {
         for workload in observed.to_restart() {
             let (target, token) = (&workload.target, &observed.identity);
             match target.kind {
@@ -35,7 +37,20 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
             }
         }
     }
-    Ok(Acted::quietly(Outcome::Unchanged))
+    match observed.whole() {
+        // One that isn't there may come: it isn't done yet.
+        Some(whole) if observed.missing_targets().next().is_none() => {
+            let record = Record { restarted: whole.record.rollout, ..whole.record.clone() };
+            match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
+                Ok(Written { record, .. }) => {
+                    Ok(Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: false }))
+                }
+                Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
+                Err(Stop::Kubernetes(error)) => Err(error),
+            }
+        }
+        Some(_) | None => Ok(Acted::quietly(Outcome::Unchanged)),
+    }
 }
 
 async fn patch<K>(

@@ -21,16 +21,22 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
     let (scopes, strays) = match sources::verify(turn, &whole).await {
         Ok(Seen::Working { scopes, strays }) => (scopes, strays),
         Ok(Seen::TooEarly) => return Ok(Acted::quietly(Outcome::Unchanged)),
+        Ok(Seen::Doubtful(doubt)) => {
+            context.suspects.put(TokenKey::of(&observed.identity), doubt);
+            return Ok(Acted::quietly(Outcome::Unchanged));
+        }
         Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Verify)),
     };
     context.suspects.remove(&TokenKey::of(&observed.identity));
     let previous = strays.into_iter().chain(whole.record.previous.iter().cloned()).collect();
-    let seen = Record { scopes, previous, ..whole.record.clone() };
+    // What was there before the object is its own from here on.
+    let token = observed.identity.clone();
+    let seen = Record { token, scopes, previous, ..whole.record.clone() };
     if seen == *whole.record {
         return Ok(Acted::quietly(Outcome::Verified));
     }
-    match publish(context, observed, seen, whole.value, whole.previous).await {
-        Ok(record) => Ok(Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: true })),
+    match publish(context, observed, Some(whole.live), seen, whole.value, whole.previous).await {
+        Ok(written) => Ok(Acted::quietly(Outcome::Published { record: Box::new(written.record), confirmed: true })),
         Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
         Err(Stop::Kubernetes(error)) => Err(error),
     }

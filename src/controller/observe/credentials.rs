@@ -1,7 +1,7 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::{Api, ResourceExt, api::ListParams};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Protected;
@@ -22,7 +22,7 @@ use crate::{
         observed::Former,
         render::content_hash,
         secret::{Held, SecretState, classify},
-        source::{AdminToken, App, Issuer},
+        source::{AdminToken, App, Issuer, different_issuers},
         status::is_rejected,
         vocabulary::Reason,
     },
@@ -54,20 +54,43 @@ pub(super) async fn find(context: &Context, token: &ShopifyToken, source: Source
     Ok(Found { issuer, api_version, versions, needed })
 }
 
-/// Reads an admin token by name, for a credential that was created with another one than the spec names now.
+/// Looks for what created a credential that the spec's admin token can't revoke: the admin token of that name, or an
+/// app of the namespace with that client id.
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(super) async fn find_former(context: &Context, token: &ShopifyToken, name: &str) -> Result<Former, Error> {
+pub(super) async fn find_former(
+    context: &Context,
+    token: &ShopifyToken,
+    name: Option<&String>,
+    issuer: Option<&str>,
+) -> Result<Former, Error> {
     let mut search = Search::of(context, token);
     let tokens: Api<ShopifyToken> = Api::namespaced(context.client(), &search.namespace);
-    if found(tokens.get_metadata(name).await)?.is_none() {
-        return Ok(Former::Gone);
+    if let Some(name) = name
+        && found(tokens.get_metadata(name).await)?.is_some()
+    {
+        match search.admin_token(name).await {
+            Ok(admin) if different_issuers(issuer, admin.client_id()) => {}
+            Ok(admin) => return Ok(Former::Ready(admin)),
+            Err(stop) => return Ok(Former::NotReady(stop.failure()?)),
+        }
     }
-    match search.admin_token(name).await {
-        Ok(admin) => Ok(Former::Ready(admin)),
-        Err(stop) => Ok(Former::NotReady(stop.failure()?)),
+    let apps: Api<ShopifyApp> = Api::namespaced(context.client(), &search.namespace);
+    for app in apps.list(&ListParams::default()).await?.items {
+        let reference = AppRef { name: app.name_any(), namespace: None };
+        match search.app(&reference).await {
+            Ok((app, api)) if Some(app.client_id.as_str()) == issuer => {
+                let version = search.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
+                let name = name.cloned().unwrap_or_default();
+                return Ok(Former::Ready(AdminToken { name, token: None, app: Some(app), api, version }));
+            }
+            Ok(_) => {}
+            // What is wrong with another app is its own affair.
+            Err(stop) => drop(stop.failure()?),
+        }
     }
+    Ok(Former::Gone)
 }
 
 /// Client id and secret of an app's Secret.

@@ -4,7 +4,7 @@ mod credentials;
 mod needs;
 mod workloads;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -24,10 +24,12 @@ use crate::{
         finalizer::{has_finalizer, needs_finalizer},
         identity::Identity,
         observed::{Former, Observed, ShopState},
+        ours::LISTED_WITHIN,
+        plan::issue,
         record::Record,
         render::Values,
         secret::{Held, SecretState, classify},
-        source::{Issuer, dependencies, inputs, nature},
+        source::{Issuer, dependencies, different_issuers, inputs, nature},
     },
     time::Timestamp,
 };
@@ -82,6 +84,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         needed_by: uses.needed_by,
         workloads: Vec::new(),
         former: BTreeMap::new(),
+        settles_at: None,
         revocation_timeout: context.setup.revocation_timeout,
         token: token.clone(),
         identity,
@@ -89,9 +92,10 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         issuer: found.issuer,
         api_version,
     };
-    if observed.record().is_some_and(|r| r.rollout.is_some()) {
+    if observed.record().is_some_and(Record::restarts) {
         observed.workloads = workloads::read(context, token, &observed.identity).await?;
     }
+    observed.settles_at = settles_at(context, &observed);
     observed.former = former(context, &observed, context.now()).await?;
     // Only what a revocation needs.
     let needed = found.needed.into_iter().filter(|_| nature(kind).revocable);
@@ -146,18 +150,44 @@ async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity) -> R
     })
 }
 
-/// The admin tokens that credentials which are to be revoked now were created with before.
+/// Until when a create may have been made that nobody knows of, and that isn't listed yet: its answer was lost, or the
+/// process that made it has died.
+fn settles_at(context: &Context, o: &Observed) -> Option<Timestamp> {
+    let uid = &o.identity.uid;
+    if !has_finalizer(&o.token) {
+        context.bare.put(uid.clone(), ());
+    }
+    // Before anything is created there is a finalizer.
+    let inherited = nature(o.kind).revocable && has_finalizer(&o.token) && context.bare.get(uid).is_none();
+    let wanted = inherited && issue(o, context.now()).is_some();
+    let crashed = wanted.then(|| context.started_at + LISTED_WITHIN);
+    context.memory.settles_at(uid).max(crashed)
+}
+
+/// What created the credentials that are to be revoked now, where that isn't what the spec names now.
 async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTreeMap<String, Former>, Error> {
     let (Some(record), Some(admin)) = (o.record(), o.issuer.as_ref().ok().and_then(Issuer::admin_token)) else {
         return Ok(BTreeMap::new());
     };
     let deleting = o.token.metadata.deletion_timestamp.is_some();
-    let ended = record.previous.iter().filter(|p| deleting || o.overlap_ended(p, now)).filter_map(|p| p.admin.as_ref());
-    let current = record.admin.iter().filter(|_| deleting);
-    let names: BTreeSet<&String> = ended.chain(current).filter(|name| **name != admin.name).collect();
+    let ended = record.previous.iter().filter(|p| deleting || o.overlap_ended(p, now));
+    let ended = ended.map(|p| (&p.id, p.admin.as_ref(), p.issuer.as_deref()));
+    let current = record.token_id.iter().filter(|_| deleting);
+    let current = current.map(|id| (id, record.admin.as_ref(), record.issuer.as_deref()));
     let mut former = BTreeMap::new();
-    for name in names {
-        former.insert(name.clone(), credentials::find_former(context, &o.token, name).await?);
+    for (id, name, issuer) in ended.chain(current) {
+        let elsewhere = name.is_some_and(|name| *name != admin.name);
+        // The same app's token does, whatever its name.
+        let same = issuer.is_some() && issuer == admin.client_id();
+        if same || !(elsewhere || different_issuers(issuer, admin.client_id())) {
+            continue;
+        }
+        let found = credentials::find_former(context, &o.token, name.filter(|_| elsewhere), issuer).await?;
+        // Gone for good: the current one may belong to the same app.
+        if matches!(found, Former::Gone) && !different_issuers(issuer, admin.client_id()) {
+            continue;
+        }
+        former.insert(id.clone(), found);
     }
     Ok(former)
 }

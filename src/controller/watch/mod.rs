@@ -112,6 +112,8 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.written.remove(&TokenKey::of_object(token));
         context.suspects.remove(&TokenKey::of_object(token));
         context.unpublished.remove(&token.uid().unwrap_or_default());
+        context.memory.forget(&token.uid().unwrap_or_default());
+        context.bare.remove(&token.uid().unwrap_or_default());
         context.rendering.forget(&token.uid().unwrap_or_default());
     }
     // It needs nothing any more: what was kept for it may go.

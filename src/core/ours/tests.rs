@@ -102,26 +102,39 @@ fn what_becomes_of_the_others() {
     let elsewhere = |n, left| {
         observed().recorded(|r| r.previous = vec![Previous { admin: Some("older".into()), ..previous(n, left) }])
     };
-    let (rotated, moved) = ((Why::Requested, false), (Why::InputsChanged, true));
+    let (rotated, moved) = (false, true);
     #[rustfmt::skip]
     let cases = vec![
         ("the one it replaces gets a whole overlap", observed(), rotated, vec![marked(3), marked(4)], vec![("3", 60)]),
         ("one in overlap keeps its time", in_overlap(2, minutes(20)), rotated, vec![marked(2), marked(3), marked(4)], vec![("2", 20), ("3", 60)]),
-        ("one in overlap that is gone is forgotten", in_overlap(2, minutes(20)), rotated, vec![marked(3), marked(4)], vec![("3", 60)]),
+        ("one in overlap that isn't listed may live", in_overlap(2, minutes(20)), rotated, vec![marked(3), marked(4)], vec![("2", 20), ("3", 60)]),
+        ("one that was deleted there is forgotten", observed(), rotated, vec![marked(4)], vec![]),
+        ("one that is too young to be listed isn't", observed().recorded(|r| r.issued_at = now()), rotated, vec![marked(4)], vec![("3", 60)]),
+        ("one in overlap from before a restore keeps its time", in_overlap(2, minutes(20)), rotated, vec![listed(2, "web #stok:before:2"), marked(3), marked(4)], vec![("2", 20), ("3", 60)]),
         ("one in overlap with another admin token stays", elsewhere(2, minutes(20)), rotated, vec![marked(3), marked(4)], vec![("2", 20), ("3", 60)]),
         ("a stray may have been published", observed(), rotated, vec![marked(1), marked(3), marked(4)], vec![("1", 60), ("3", 60)]),
         ("a later one never was", observed(), rotated, vec![marked(3), marked(4), marked(5)], vec![("3", 60), ("5", 0)]),
-        ("a refused one has nothing to overlap", observed(), (Why::Rejected, false), vec![marked(3), marked(4)], vec![("3", 0)]),
+        ("a refused one that is still listed keeps its overlap", observed(), rotated, vec![marked(3), marked(4)], vec![("3", 60)]),
         ("a moved one is in another app's list", observed(), moved, vec![marked(4)], vec![("3", 60)]),
         ("moved, within the same app's list", observed(), moved, vec![marked(3), marked(4)], vec![("3", 60)]),
         ("moved, while one is in overlap", in_overlap(2, minutes(20)), moved, vec![marked(4)], vec![("2", 20), ("3", 60)]),
         ("nothing is known", observed().without_secret(), rotated, vec![marked(3), marked(4), marked(5)], vec![("3", 60), ("5", 0)]),
     ];
-    for (name, observed, (why, moved), listed, expected) in cases {
-        let current = Current { id: &id(4), revision: 4, why, moved };
+    for (name, observed, moved, listed, expected) in cases {
+        let current = Current { id: &id(4), revision: 4, moved };
         let expected: Vec<_> = expected.into_iter().map(|(n, left)| (n.to_owned(), left)).collect();
         assert_eq!(fates(&Ours::among(&listed, &observed).previous(current, now())), expected, "{name}");
     }
+}
+
+#[test]
+fn what_is_being_revoked_is_not_taken_up_again() {
+    let revoking = Previous { revoking: Some(3), ..previous(4, minutes(-1)) };
+    let observed = observed().recorded(|r| r.previous = vec![revoking.clone()]);
+    let all = [marked(3), marked(4)];
+    assert!(Ours::among(&all, &observed).candidate(Why::Requested).is_none());
+    let others = Ours::among(&all, &observed).previous(Current { id: &id(5), revision: 5, moved: false }, now());
+    assert!(others.contains(&revoking), "{others:?}");
 }
 
 #[test]

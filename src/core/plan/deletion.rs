@@ -28,6 +28,11 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
     if !revocable(&o.token, o.kind) {
         return only(Step::LetGo(Ending::NothingToRevoke));
     }
+    if let Some(at) = o.settles_at.filter(|at| *at > now && o.issuer.is_ok()) {
+        let what = "a storefront token may have been created a moment ago: waiting until Shopify lists it";
+        let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, what)));
+        return Plan { step: Step::Keep, hold, wake_at: Some(at) };
+    }
     let deadline = deleted_at + o.revocation_timeout;
     // An issue that failed before the deletion was no attempt to revoke.
     let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);

@@ -570,19 +570,30 @@ fn after(o: &Observed, step: Step) -> Observed {
             if o.kind == LISTED {
                 next.previous.push(previous(before.revision, o.token.spec.overlap()));
             }
+            next.token = o.identity.clone();
+            // No workload runs with a revision that is to come.
+            o.workloads.iter_mut().for_each(|w| w.restarted_for = None);
+            (next.rollout, next.restarted) = (Some(next.revision), before.restarted);
             next.inputs.clone_from(&o.inputs);
             next.scopes.clone_from(&o.token.spec.required_scopes);
             next.handled_trigger = o.token.spec.rotation_trigger().map(str::to_owned);
             next.handled_rotate_at = o.token.annotations().get(ROTATE_AT).cloned();
             fact = (Validity::Verified(now()), true);
         }
-        Step::Call(Call::Verify) => fact = (Validity::Verified(now()), false),
+        Step::Call(Call::Verify) => {
+            next.token = o.identity.clone();
+            fact = (Validity::Verified(now()), false);
+        }
         Step::Repair => o.drifted = false,
         Step::Restart => {
+            next.restarted = next.rollout;
             let revision = next.rollout.map(|r| r.to_string());
-            o.workloads.iter_mut().for_each(|w| w.restarted_for.clone_from(&revision));
+            for workload in &mut o.workloads {
+                // A restart begins a rollout.
+                (workload.restarted_for, workload.finished) = (revision.clone(), false);
+            }
         }
-        Step::Call(Call::EndOverlap) => next.previous.retain(|p| p.revoke_at > now()),
+        Step::Call(Call::EndOverlap) => next.previous.retain(|p| !o.overlap_ended(p, now())),
     }
     if fact.0 != Validity::NotAsked {
         o.suspect = None;
@@ -637,10 +648,82 @@ proptest! {
             if matches!(step, Step::Keep | Step::LetGo(_) | Step::Call(Call::Revoke)) {
                 break;
             }
-            prop_assert!(!taken.contains(&step), "{step:?} after {taken:?}");
+            // Each new credential is a restart's own reason.
+            let again = taken.iter().rev().take_while(|t| !matches!(t, Step::Call(Call::Issue(_)))).any(|t| *t == step);
+            prop_assert!(!(if step == Step::Restart { again } else { taken.contains(&step) }), "{step:?} after {taken:?}");
             taken.push(step);
             o = after(&o, step);
         }
         prop_assert!(taken.len() <= 6, "{taken:?}");
     }
+}
+
+/// What a restore, a clone, another app or a crash leaves behind.
+#[test]
+fn what_others_left_behind() {
+    let restored = |kind| {
+        healthy(kind, json!({})).with(|o| {
+            o.identity.uid = "restored".into();
+            o.token.metadata.uid = Some("restored".into());
+            o.token.status = None;
+        })
+    };
+    let moved = |issuer: &str| storefront(json!({})).recorded(|r| r.issuer = Some(issuer.to_owned()));
+    let unsettled = |left| storefront(json!({})).deleting(minutes(1)).with(|o| o.settles_at = Some(now() + left));
+    let revoking = previous(2, hours(1));
+    let revoking = crate::core::record::Previous { revoking: Some(3), ..revoking };
+    assert_all(vec![
+        ("restored", restored(LISTED), Step::Call(Call::Verify), ""),
+        ("restored, of a person", restored(HAND), Step::Call(Call::Verify), ""),
+        (
+            "restored, and never verified otherwise",
+            restored(APP).with(|o| o.token.spec.verify_interval = Some(std::time::Duration::ZERO.into())),
+            Step::Call(Call::Verify),
+            "",
+        ),
+        ("another app's client id", moved("another"), Step::Call(Call::Issue(Why::InputsChanged)), ""),
+        (
+            "the installation can't be compared with a client id",
+            moved("gid://shopify/AppInstallation/1"),
+            Step::Keep,
+            "",
+        ),
+        (
+            "another app behind a person's token",
+            storefront(json!({})).with(|o| o.suspect = Some(Doubt::Moved)),
+            Step::Call(Call::Issue(Why::InputsChanged)),
+            "",
+        ),
+        ("a create may not be listed yet", unsettled(minutes(1)), Step::Keep, "Revoking"),
+        ("by now it is listed", unsettled(minutes(-1)), Step::Call(Call::Revoke), ""),
+        (
+            "a revocation has begun",
+            storefront(json!({})).recorded(|r| r.previous = vec![revoking]),
+            Step::Call(Call::EndOverlap),
+            "",
+        ),
+    ]);
+    let status = project(&snapshot(&restored(LISTED), None, Validity::NotAsked, Attempts::None), now());
+    assert!(!crate::core::status::is_ready(&status), "nobody has verified it yet");
+}
+
+#[test]
+fn a_restart_happens_once_for_each_revision() {
+    let targets = json!({"rolloutRestartTargets": [{"kind": "Deployment", "name": "web"}]});
+    let replaced = |restarted, mark, finished| {
+        storefront(targets.clone())
+            .recorded(|r| r.restarted = restarted)
+            .with(|o| o.workloads = vec![workload(mark, finished)])
+    };
+    let missing = storefront(targets.clone()).recorded(|r| r.restarted = None);
+    assert_all(vec![
+        ("not restarted yet", replaced(Some(2), Some("2"), true), Step::Restart, ""),
+        ("restarted, and not recorded", replaced(Some(2), Some("3"), false), Step::Restart, ""),
+        ("recorded", replaced(Some(3), Some("3"), false), Step::Keep, ""),
+        ("recorded, and its mark is gone", replaced(Some(3), None, true), Step::Keep, ""),
+        ("the target isn't there", missing.clone(), Step::Keep, ""),
+    ]);
+    let overlap = |o: Observed| o.recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
+    assert!(overlap(missing).rolling_out(), "nobody knows what runs with the old one");
+    assert!(!overlap(replaced(Some(3), None, true)).rolling_out());
 }

@@ -14,6 +14,9 @@ pub const ACCESS_TOKEN: &str = "access_token";
 /// Key of the newest older credential, during an overlap.
 pub const PREVIOUS_ACCESS_TOKEN: &str = "previous_access_token";
 
+/// Key of the time at which it expires.
+pub const EXPIRES_AT: &str = "expires_at";
+
 /// What templates can name. Has no `Debug`: it holds credentials.
 pub struct Values<'a> {
     /// The credential.
@@ -53,7 +56,7 @@ impl<'a> Values<'a> {
             ("scopes", self.scopes.join(",")),
         ]);
         if let Some(at) = self.expires_at {
-            all.insert("expires_at", time::print(at));
+            all.insert(EXPIRES_AT, time::print(at));
         }
         if let Some(previous) = self.previous_access_token {
             all.insert(PREVIOUS_ACCESS_TOKEN, previous.expose_secret().to_owned());

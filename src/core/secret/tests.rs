@@ -4,12 +4,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::render::Values;
 use crate::{
     api::SourceKind,
-    core::{
-        record::Previous,
-        scene::{data, foreign, id, identity, now, published, record, token},
-    },
+    core::scene::{data, foreign, hours, identity, previous, published, record, token},
 };
 
 const KIND: SourceKind = SourceKind::ClientCredentials;
@@ -78,6 +76,16 @@ fn whose_secret_is_it() {
         s.labels_mut().insert(MANAGED_BY.into(), "Helm".into());
     });
     let copied = annotated(ours(&orphan()), "tokens.shopify-operator.dev/token", "elsewhere/web/0a1b2c3d");
+    let keyed = |secret, key: &str| {
+        with(secret, |s| drop(s.data.get_or_insert_default().insert(key.to_owned(), ByteString(b"theirs".to_vec()))))
+    };
+    let merging = |secret: Value| {
+        let mut secret = secret;
+        secret["creationPolicy"] = json!("Merge");
+        json!({ "secret": secret })
+    };
+    let (hydrogen, templated) =
+        (merging(json!({"preset": "Node"})), merging(json!({"template": {"data": {"MINE": "x"}}})));
     let others = annotated(foreign(), "tokens.shopify-operator.dev/token", "shop/other/o1");
     let restored = with(annotated(ours(&plain), "tokens.shopify-operator.dev/token", "shop/web/before"), |s| {
         s.metadata.owner_references = None;
@@ -117,8 +125,34 @@ fn whose_secret_is_it() {
             "to merge into, of another type",
             &merge(),
             Some(with(foreign(), |s| s.type_ = Some("x/y".into()))),
+            "SecretConflict",
+        ),
+        (
+            "to merge into, with a key of ours that is theirs",
+            &merge(),
+            Some(keyed(foreign(), "scopes")),
+            "SecretConflict",
+        ),
+        (
+            "to merge into, with a key of the preset",
+            &hydrogen,
+            Some(keyed(foreign(), "SHOPIFY_SHOP")),
+            "SecretConflict",
+        ),
+        ("to merge into, with a key of the template", &templated, Some(keyed(foreign(), "MINE")), "SecretConflict"),
+        (
+            "to merge into, with a key that is never written",
+            &merge(),
+            Some(keyed(foreign(), "previous_access_token")),
             "Mergeable",
         ),
+        (
+            "ours, Merge, and a key of the template that is theirs",
+            &templated,
+            Some(keyed(ours(&merge()), "MINE")),
+            "frozen",
+        ),
+        ("ours, Merge, with all its keys", &templated, Some(ours(&templated)), "Ours"),
     ];
     for (name, fields, live, expected) in cases {
         assert_eq!(state(&classify(&token(KIND, fields), &identity(), live)), expected, "{name}");
@@ -251,7 +285,7 @@ proptest! {
         let (before, after) = (token(KIND, &before), token(KIND, &after));
         let mut record = record(KIND);
         if overlap {
-            record.previous.push(Previous { id: id(1), revoke_at: now(), admin: None });
+            record.previous.push(previous(1, hours(0)));
         }
         let old = overlap.then_some("older");
         let theirs = with(foreign(), |s| {
@@ -276,5 +310,34 @@ proptest! {
         let read = Record::parse(second.annotations()).unwrap();
         let written = Record { content: read.content.clone(), fields: read.fields.clone(), ..record };
         prop_assert_eq!(read, written, "the record and the Secret are one");
+    }
+}
+
+#[test]
+fn the_keys_are_those_that_are_rendered() {
+    for kind in [SourceKind::ClientCredentials, SourceKind::Storefront, SourceKind::Custom] {
+        for preset in ["Hydrogen", "Node", "Ruby", "Python"] {
+            let token = token(kind, &json!({"secret": {"preset": preset, "template": {"data": {"K": "x"}}}}));
+            let nature = crate::core::source::nature(kind);
+            let older = secrecy::SecretString::from("older");
+            let record = record(kind);
+            let values = Values::of("acme.myshopify.com", &record, &older, nature.overlaps.then_some(&older));
+            // A preset that doesn't suit the source writes nothing.
+            let Ok(data) = render::render(&token.spec, kind, &values) else { continue };
+            let written: Vec<String> = data.into_keys().collect();
+            assert_eq!(render::keys(&token.spec, kind).into_iter().collect::<Vec<_>>(), written, "{kind:?} {preset}");
+        }
+    }
+}
+
+#[test]
+fn a_persons_own_secret_is_refused() {
+    for policy in ["Owner", "Orphan", "Merge"] {
+        let fields = json!({"secret": {"name": "hand", "creationPolicy": policy}});
+        let token = token(SourceKind::Custom, &fields);
+        for live in [None, Some(foreign())] {
+            let SecretState::Refused(failure) = classify(&token, &identity(), live) else { panic!("{policy}") };
+            assert!(failure.message.contains("spec.secret.name"), "{}", failure.message);
+        }
     }
 }
