@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::faults::StatusFault;
 use crate::operation::Surface;
-use crate::throttle::ThrottleStatus;
+use crate::state::ThrottleStatus;
 
 /// A JSON answer.
 pub(crate) fn json_answer(status: StatusCode, body: &impl Serialize) -> Response {

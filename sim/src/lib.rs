@@ -30,6 +30,7 @@ mod duration;
 mod error;
 mod faults;
 mod gate;
+mod grant;
 mod inspect;
 mod oauth;
 mod operation;
@@ -39,7 +40,6 @@ mod sim;
 mod state;
 mod storefront;
 mod switches;
-mod throttle;
 mod tls;
 mod versions;
 

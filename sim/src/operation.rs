@@ -8,7 +8,7 @@ use async_graphql::parser::types::{
 use http::Method;
 use http::request::Parts;
 
-use crate::oauth::Grant;
+use crate::grant::Grant;
 
 /// The API a call is for: each has its own way to say no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

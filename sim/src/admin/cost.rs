@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use super::graphql_error;
 use crate::error::Unknown;
 use crate::shopify::Shopify;
-use crate::state::Owner;
-use crate::throttle::{Api, MAX_QUERY_COST};
+use crate::state::{Api, MAX_QUERY_COST, Owner};
 
 /// What a connection of that many nodes costs.
 pub(super) fn connection(nodes: usize) -> u32 {

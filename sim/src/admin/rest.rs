@@ -13,8 +13,7 @@ use super::Caller;
 use crate::answer::{errors, internal_error, json_answer, not_found, too_many_requests};
 use crate::error::Unknown;
 use crate::shopify::Shopify;
-use crate::state::{CreateRefused, STOREFRONT_TOKEN_LIMIT, State as Shops, StorefrontToken};
-use crate::throttle::Api;
+use crate::state::{Api, CreateRefused, STOREFRONT_TOKEN_LIMIT, State as Shops, StorefrontToken};
 
 /// Shops tell the time of their zone; this one is in New York's winter.
 const UTC_OFFSET_SECONDS: i32 = -5 * 3600;

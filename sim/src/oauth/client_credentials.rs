@@ -5,9 +5,10 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::{OauthError, Parameters};
+use super::OauthError;
 use crate::answer::{internal_error, json_answer};
 use crate::config::ExpiresIn;
+use crate::grant::Parameters;
 use crate::shopify::Shopify;
 use crate::state::{App, Owner, collapse};
 use crate::switches::{NotInstalled, WrongSecret};

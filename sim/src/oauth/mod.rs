@@ -2,7 +2,6 @@
 
 mod client_credentials;
 mod error;
-mod grant;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -11,11 +10,10 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::gate::Domain;
+use crate::grant::Grant;
 use crate::shopify::Shopify;
 
 use error::OauthError;
-pub(crate) use grant::Grant;
-use grant::Parameters;
 
 /// `POST /admin/oauth/access_token`.
 pub(crate) async fn access_token(

@@ -5,19 +5,21 @@ mod installation;
 mod mint;
 mod shop;
 mod storefront;
+mod throttle;
 mod token;
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::Unknown;
 use crate::switches::Switches;
-use crate::throttle::Buckets;
 
 pub(crate) use app::App;
 pub(crate) use installation::{Installation, collapse};
 pub(crate) use shop::Shop;
 pub use shop::{Plan, ShopState};
 pub(crate) use storefront::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken};
+use throttle::Buckets;
+pub(crate) use throttle::{Api, MAX_QUERY_COST, ThrottleStatus};
 pub(crate) use token::AccessToken;
 pub use token::TokenKind;
 

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::{Owner, State};
 use crate::error::Unknown;
-use crate::state::{Owner, State};
 
 /// Buckets hold twenty seconds' worth of what is restored in one.
 const BUCKET_SECONDS: u32 = 20;
