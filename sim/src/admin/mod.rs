@@ -4,7 +4,10 @@ mod caller;
 mod cost;
 mod graphql_error;
 mod schema;
+mod shop;
 mod storefront_tokens;
+mod token_list;
+mod types;
 
 pub(crate) mod graphql;
 pub(crate) mod rest;
