@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::go_build;
-
-/// Points at a directory with etcd, kube-apiserver and kubectl, as `setup-envtest` installs them.
-pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
+use crate::go_build::{self, ASSETS_VARIABLE};
 
 /// The programs that a cluster consists of, and kubectl.
 #[derive(Clone, Debug)]

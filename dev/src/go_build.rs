@@ -16,6 +16,9 @@ use tokio::sync::mpsc;
 use crate::process::{self, tail};
 use crate::progress::Progress;
 
+/// In place of a build: points at a directory with etcd, kube-apiserver and kubectl, as `setup-envtest` installs them.
+pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
+
 const GO_MOD: &str = include_str!("../control-plane/go.mod");
 const GO_SUM: &str = include_str!("../control-plane/go.sum");
 const PACKAGES: [&str; 4] = [
@@ -54,9 +57,8 @@ fn cache_dir() -> Result<PathBuf> {
 fn go_version(dir: &Path) -> Result<String> {
     let needed = pinned("go")?;
     let install = format!(
-        "install Go {needed} or later (https://go.dev/dl), or set {} to a directory with etcd, \
-         kube-apiserver and kubectl",
-        crate::binaries::ASSETS_VARIABLE
+        "install Go {needed} or later (https://go.dev/dl), or set {ASSETS_VARIABLE} to a directory with etcd, \
+         kube-apiserver and kubectl"
     );
     let output = match go(dir, ["env", "GOVERSION", "GOOS", "GOARCH"]).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {

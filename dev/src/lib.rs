@@ -20,8 +20,9 @@ mod progress;
 mod shared;
 mod wait;
 
-pub use binaries::{ASSETS_VARIABLE, Binaries};
+pub use binaries::Binaries;
 pub use cluster::Cluster;
+pub use go_build::ASSETS_VARIABLE;
 pub use local_cluster::{LocalCluster, Options};
 pub use manifests::Manifests;
 pub use shared::{DIR_VARIABLE, shared_cluster};
