@@ -9,7 +9,7 @@ use crate::calls::LoggedCall;
 use crate::shopify::Shopify;
 use crate::state::{Owner, StorefrontToken, TokenKind};
 
-/// A storefront token that Shopify accepts.
+/// A storefront token that exists at Shopify, listed and accepted by now or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveStorefrontToken {
     /// `gid://shopify/StorefrontAccessToken/…`.
@@ -28,7 +28,7 @@ impl From<&StorefrontToken> for LiveStorefrontToken {
     }
 }
 
-/// An admin access token that Shopify accepts.
+/// An admin access token that lives at Shopify, accepted by now or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveAccessToken {
     /// The token itself.
@@ -88,13 +88,14 @@ impl Shopify {
     #[must_use]
     pub fn is_valid_admin(&self, shop: &str, value: &str) -> bool {
         let now = self.now();
-        self.state().live_token(shop, value, now).is_some()
+        self.state().accepted_token(shop, value, now).is_some()
     }
 
     /// Whether the Storefront API of that shop accepts this token now.
     #[must_use]
     pub fn is_valid_storefront(&self, shop: &str, value: &str) -> bool {
-        self.state().is_valid_storefront(shop, value)
+        let now = self.now();
+        self.state().is_valid_storefront(shop, value, now)
     }
 
     /// How many calls of an operation (`oauth.clientCredentials`, `admin.*`,

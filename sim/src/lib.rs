@@ -54,4 +54,6 @@ pub use inspect::{LiveAccessToken, LiveStorefrontToken};
 pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{Plan, ShopState, TokenKind};
-pub use switches::{DeleteUnknown, LimitMessage, NotInstalled, OauthErrorFormat, Switches, WrongSecret};
+pub use switches::{
+    DeleteUnknown, DeleteUnlisted, LimitMessage, NotInstalled, OauthErrorFormat, Switches, WrongSecret,
+};

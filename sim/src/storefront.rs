@@ -44,10 +44,11 @@ pub(crate) async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let now = shopify.now();
     let valid = headers
         .get("x-shopify-storefront-access-token")
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| shopify.state().is_valid_storefront(&domain.0, value));
+        .is_some_and(|value| shopify.state().is_valid_storefront(&domain.0, value, now));
     if !valid {
         let error = json!({ "message": "", "extensions": { "code": "UNAUTHORIZED" } });
         return errors(StatusCode::UNAUTHORIZED, [error]);

@@ -1,5 +1,7 @@
 //! Switches for what is not known about Shopify's behaviour.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// One field per unknown. The defaults are what was measured at a live shop
@@ -13,12 +15,23 @@ pub struct Switches {
     pub cc_not_installed: NotInstalled,
     /// Whether a new client-credentials token ends the earlier ones of that app and shop.
     pub cc_invalidates_previous: bool,
+    /// How long after its grant the Admin API refuses a client-credentials token with 401, in virtual time.
+    #[serde(with = "crate::duration")]
+    pub cc_accepted_after: Duration,
     /// How the token endpoint words its errors.
     pub oauth_error_format: OauthErrorFormat,
     /// The text of the GraphQL user error at the limit of storefront tokens.
     pub sf_limit_message: LimitMessage,
     /// The answer to the deletion of a storefront token that isn't there.
     pub sf_delete_unknown: DeleteUnknown,
+    /// How long after its creation the Storefront API refuses a token with 401, in virtual time.
+    #[serde(with = "crate::duration")]
+    pub sf_accepted_after: Duration,
+    /// How long after its creation a storefront token is missing in lists, GraphQL's and REST's, in virtual time.
+    #[serde(with = "crate::duration")]
+    pub sf_listed_after: Duration,
+    /// The answer to the deletion of a storefront token that isn't listed yet.
+    pub sf_delete_unlisted: DeleteUnlisted,
     /// Whether uninstalling an app ends the storefront tokens it made.
     pub sf_uninstall_kills_tokens: bool,
 }
@@ -29,9 +42,13 @@ impl Default for Switches {
             cc_wrong_secret: WrongSecret::default(),
             cc_not_installed: NotInstalled::default(),
             cc_invalidates_previous: false,
+            cc_accepted_after: Duration::ZERO,
             oauth_error_format: OauthErrorFormat::default(),
             sf_limit_message: LimitMessage::default(),
             sf_delete_unknown: DeleteUnknown::default(),
+            sf_accepted_after: Duration::ZERO,
+            sf_listed_after: Duration::ZERO,
+            sf_delete_unlisted: DeleteUnlisted::default(),
             sf_uninstall_kills_tokens: true,
         }
     }
@@ -96,4 +113,15 @@ pub enum DeleteUnknown {
     UserErrors,
     /// A top-level error `RESOURCE_NOT_FOUND`.
     TopLevelError,
+}
+
+/// See [`Switches::sf_delete_unlisted`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteUnlisted {
+    /// It is deleted: ids hold at once.
+    #[default]
+    Deleted,
+    /// As if it weren't there, until it is listed.
+    NotFound,
 }

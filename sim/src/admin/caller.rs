@@ -23,14 +23,15 @@ impl FromRequestParts<Shopify> for Caller {
     type Rejection = Response;
 
     /// The same 401 for a wrong, a revoked and an expired token, and for
-    /// `Authorization: Bearer`, measured at live shops.
+    /// `Authorization: Bearer`, measured at live shops; and, by switch, for one
+    /// granted a moment ago.
     async fn from_request_parts(parts: &mut Parts, shopify: &Shopify) -> Result<Self, Response> {
         let Extension(Domain(shop)) =
             Extension::<Domain>::from_request_parts(parts, shopify).await.map_err(|error| internal_error(&error))?;
         let value =
             parts.headers.get("x-shopify-access-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let now = shopify.now();
-        match shopify.state().live_token(&shop, value, now) {
+        match shopify.state().accepted_token(&shop, value, now) {
             Some(token) => Ok(Self { owner: token.owner.clone() }),
             None => Err(errors(StatusCode::UNAUTHORIZED, UNAUTHORIZED)),
         }

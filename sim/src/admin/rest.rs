@@ -64,8 +64,10 @@ pub(crate) async fn create(State(shopify): State<Shopify>, caller: Caller, body:
 pub(crate) async fn list(State(shopify): State<Shopify>, caller: Caller) -> Response {
     limited(&shopify, &caller, |state| {
         let scopes = state.installation(&caller.owner)?.unauthenticated_scopes();
-        let tokens: Vec<Value> =
-            state.storefront_tokens(&caller.owner).iter().map(|token| resource(token, &scopes)).collect();
+        let tokens: Vec<Value> = state
+            .listed_storefront_tokens(&caller.owner, shopify.now())
+            .map(|token| resource(token, &scopes))
+            .collect();
         let body = json!({ "storefront_access_tokens": tokens });
         Ok(json_answer(StatusCode::OK, &body))
     })
@@ -79,7 +81,7 @@ pub(crate) async fn remove(
 ) -> Response {
     limited(&shopify, &caller, |state| {
         let id = file.strip_suffix(".json").and_then(|id| id.parse().ok());
-        let deleted = id.is_some_and(|id| state.delete_storefront_token(&caller.owner, id));
+        let deleted = id.is_some_and(|id| state.delete_own_storefront_token(&caller.owner, id, shopify.now()));
         Ok(if deleted { json_answer(StatusCode::OK, &json!({})) } else { not_found() })
     })
 }

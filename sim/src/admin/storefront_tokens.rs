@@ -85,8 +85,9 @@ fn delete(
     input: StorefrontAccessTokenDeleteInput,
 ) -> Result<StorefrontAccessTokenDeletePayload> {
     let id = StorefrontToken::parse_gid(&input.id).ok_or_else(invalid_id)?;
+    let now = request.shopify.now();
     let mut state = request.shopify.state();
-    let deleted = state.delete_storefront_token(request.owner, id);
+    let deleted = state.delete_own_storefront_token(request.owner, id, now);
     let user_errors = match (deleted, state.switches.sf_delete_unknown) {
         (true, _) => Vec::new(),
         (false, DeleteUnknown::TopLevelError) => return Err(invalid_id()),

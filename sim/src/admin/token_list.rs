@@ -116,9 +116,10 @@ pub(super) struct StorefrontAccessTokenConnection {
 impl StorefrontAccessTokenConnection {
     /// One page of the calling app's tokens.
     pub(super) fn list(request: &Request<'_>, page: &Page, asked: Option<i32>) -> Result<Self> {
+        let now = request.shopify.now();
         let state = request.shopify.state();
         let scopes = state.installation(request.owner)?.unauthenticated_scopes();
-        let mut all: Vec<&StorefrontToken> = state.storefront_tokens(request.owner).iter().collect();
+        let mut all: Vec<&StorefrontToken> = state.listed_storefront_tokens(request.owner, now).collect();
         if page.reverse {
             all.reverse();
         }

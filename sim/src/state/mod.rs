@@ -9,6 +9,9 @@ mod throttle;
 mod token;
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Unknown;
 use crate::switches::Switches;
@@ -74,4 +77,9 @@ impl State {
     pub(crate) fn app_mut(&mut self, client_id: &str) -> Result<&mut App, Unknown> {
         self.apps.get_mut(client_id).ok_or_else(|| Unknown::App(client_id.to_owned()))
     }
+}
+
+/// Whether a delay that began then is over.
+fn is_over(delay: Duration, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    TimeDelta::from_std(delay).is_ok_and(|delay| now - began >= delay)
 }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::{Owner, State};
+use super::{Owner, State, is_over};
 use crate::error::Unknown;
+use crate::switches::DeleteUnlisted;
 
 /// "An app can have a maximum of 100 active storefront access tokens for each shop."
 /// (<https://shopify.dev/docs/api/admin-graphql/2024-07/objects/StorefrontAccessToken>)
@@ -17,7 +18,10 @@ pub(crate) struct StorefrontToken {
     pub(crate) id: u64,
     pub(crate) value: String,
     pub(crate) title: String,
+    /// As answers say it: in whole seconds.
     pub(crate) created_at: DateTime<Utc>,
+    /// What delays count from.
+    made_at: DateTime<Utc>,
 }
 
 impl StorefrontToken {
@@ -69,19 +73,43 @@ impl State {
             value: self.mint(""),
             title: title.to_owned(),
             created_at: now.trunc_subsecs(0),
+            made_at: now,
         };
         self.storefront_tokens.entry(owner.clone()).or_default().push(token.clone());
         token
     }
 
-    /// The tokens of one app on one shop, oldest first: "These are scoped
-    /// per-application" (schema of `Shop.storefrontAccessTokens`).
+    /// The tokens of one app on one shop that lists show by now, oldest first:
+    /// "These are scoped per-application" (schema of `Shop.storefrontAccessTokens`).
+    pub(crate) fn listed_storefront_tokens(
+        &self,
+        owner: &Owner,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = &StorefrontToken> {
+        self.storefront_tokens(owner).iter().filter(move |token| self.is_listed(token, now))
+    }
+
+    fn is_listed(&self, token: &StorefrontToken, now: DateTime<Utc>) -> bool {
+        is_over(self.switches.sf_listed_after, token.made_at, now)
+    }
+
+    /// All tokens of one app on one shop, oldest first.
     pub(crate) fn storefront_tokens(&self, owner: &Owner) -> &[StorefrontToken] {
         self.storefront_tokens.get(owner).map_or(&[], Vec::as_slice)
     }
 
+    /// Deletes a token as its app asks; whether there was one, as far as the
+    /// switch lets it be found.
+    pub(crate) fn delete_own_storefront_token(&mut self, owner: &Owner, id: u64, now: DateTime<Utc>) -> bool {
+        let is_hidden = match self.switches.sf_delete_unlisted {
+            DeleteUnlisted::Deleted => false,
+            DeleteUnlisted::NotFound => !self.listed_storefront_tokens(owner, now).any(|token| token.id == id),
+        };
+        !is_hidden && self.delete_storefront_token(owner, id)
+    }
+
     /// Whether there was one to delete.
-    pub(crate) fn delete_storefront_token(&mut self, owner: &Owner, id: u64) -> bool {
+    fn delete_storefront_token(&mut self, owner: &Owner, id: u64) -> bool {
         let Some(tokens) = self.storefront_tokens.get_mut(owner) else {
             return false;
         };
@@ -96,8 +124,11 @@ impl State {
         owners.iter().any(|owner| self.delete_storefront_token(owner, id))
     }
 
-    pub(crate) fn is_valid_storefront(&self, shop: &str, value: &str) -> bool {
-        self.on_shop(shop).any(|(_, tokens)| tokens.iter().any(|token| token.value == value))
+    /// Whether the Storefront API of that shop accepts the token by now.
+    pub(crate) fn is_valid_storefront(&self, shop: &str, value: &str, now: DateTime<Utc>) -> bool {
+        let mut tokens = self.on_shop(shop).flat_map(|(_, tokens)| tokens);
+        let token = tokens.find(|token| token.value == value);
+        token.is_some_and(|token| is_over(self.switches.sf_accepted_after, token.made_at, now))
     }
 
     fn on_shop(&self, shop: &str) -> impl Iterator<Item = (&Owner, &Vec<StorefrontToken>)> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, State};
+use super::{Owner, State, is_over};
 use crate::error::Unknown;
 
 /// How an admin access token came to be.
@@ -49,9 +49,19 @@ impl State {
             && pinned_secret_lives
     }
 
-    /// The live token of that value on that shop.
-    pub(crate) fn live_token(&self, shop: &str, value: &str, now: DateTime<Utc>) -> Option<&AccessToken> {
-        self.access_tokens.get(value).filter(|token| token.owner.shop == shop && self.is_live(token, now))
+    /// The token of that value, if the Admin API of that shop accepts it by now.
+    pub(crate) fn accepted_token(&self, shop: &str, value: &str, now: DateTime<Utc>) -> Option<&AccessToken> {
+        self.access_tokens
+            .get(value)
+            .filter(|token| token.owner.shop == shop && self.is_live(token, now) && self.has_spread(token, now))
+    }
+
+    /// Whether all of Shopify knows of a token: of a granted one after a while.
+    fn has_spread(&self, token: &AccessToken, now: DateTime<Utc>) -> bool {
+        match token.kind {
+            TokenKind::ClientCredentials => is_over(self.switches.cc_accepted_after, token.issued_at, now),
+            TokenKind::Custom => true,
+        }
     }
 
     /// Mints a client-credentials token. The caller has checked the secret.

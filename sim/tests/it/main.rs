@@ -10,5 +10,6 @@ mod control;
 mod faults;
 mod limits;
 mod oauth;
+mod propagation;
 mod start;
 mod storefront;
