@@ -140,6 +140,16 @@ impl Shopify {
         self.state().switches = switches;
     }
 
+    /// Changes some switches and leaves the others.
+    pub fn switch(&self, change: impl FnOnce(&mut Switches)) {
+        change(&mut self.state().switches);
+    }
+
+    /// Retires and releases API versions: these are supported from now on, oldest first.
+    pub fn set_api_versions<S: Into<String>>(&self, versions: impl IntoIterator<Item = S>) {
+        self.state().api_versions = versions.into_iter().map(Into::into).collect();
+    }
+
     /// Lets a fault strike from now on. The first that fits a call strikes it.
     #[allow(clippy::must_use_candidate, reason = "most faults are never taken back")]
     pub fn inject(&self, fault: Fault) -> FaultId {

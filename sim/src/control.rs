@@ -27,6 +27,7 @@ pub(crate) fn routes(shopify: Shopify) -> Router {
         .route("/clock", get(clock).put(set_clock))
         .route("/clock/advance", post(advance))
         .route("/switches", get(switches).put(set_switches))
+        .route("/api-versions", put(set_api_versions))
         .route("/faults", get(faults).post(inject).delete(clear_faults))
         .route("/faults/{id}", delete(clear_fault))
         .route("/cut", put(cut))
@@ -111,6 +112,13 @@ async fn switches(State(shopify): State<Shopify>) -> Response {
 async fn set_switches(State(shopify): State<Shopify>, body: Bytes) -> Response {
     with(&body, |switches: Switches| {
         shopify.set_switches(switches);
+        Ok(())
+    })
+}
+
+async fn set_api_versions(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |versions: Vec<String>| {
+        shopify.set_api_versions(versions);
         Ok(())
     })
 }

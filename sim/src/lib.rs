@@ -55,5 +55,6 @@ pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{Plan, ShopState, TokenKind};
 pub use switches::{
-    DeleteUnknown, DeleteUnlisted, LimitMessage, NotInstalled, OauthErrorFormat, Switches, WrongSecret,
+    DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, NotInstalled, OauthErrorFormat, Switches,
+    WrongSecret,
 };

@@ -18,8 +18,12 @@ pub struct Switches {
     /// How long after its grant the Admin API refuses a client-credentials token with 401, in virtual time.
     #[serde(with = "crate::duration")]
     pub cc_accepted_after: Duration,
+    /// What a version later than the newest supported one is answered.
+    pub future_version: FutureVersion,
     /// How the token endpoint words its errors.
     pub oauth_error_format: OauthErrorFormat,
+    /// What happens to a title of more than 255 characters.
+    pub sf_long_title: LongTitle,
     /// The text of the GraphQL user error at the limit of storefront tokens.
     pub sf_limit_message: LimitMessage,
     /// The answer to the deletion of a storefront token that isn't there.
@@ -43,7 +47,9 @@ impl Default for Switches {
             cc_not_installed: NotInstalled::default(),
             cc_invalidates_previous: false,
             cc_accepted_after: Duration::ZERO,
+            future_version: FutureVersion::default(),
             oauth_error_format: OauthErrorFormat::default(),
+            sf_long_title: LongTitle::default(),
             sf_limit_message: LimitMessage::default(),
             sf_delete_unknown: DeleteUnknown::default(),
             sf_accepted_after: Duration::ZERO,
@@ -91,6 +97,28 @@ pub enum OauthErrorFormat {
     Json,
     /// Always an HTML page.
     Html,
+}
+
+/// See [`Switches::future_version`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FutureVersion {
+    /// 404 `{"errors":"Not Found"}`, as for any path that isn't there.
+    #[default]
+    NotFound,
+    /// Served by the oldest supported version, as a retired one is.
+    Oldest,
+}
+
+/// See [`Switches::sf_long_title`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LongTitle {
+    /// The first 255 characters are kept, and nobody is told.
+    #[default]
+    Cut,
+    /// A user error, and REST's 422. The text is invented.
+    Refused,
 }
 
 /// See [`Switches::sf_limit_message`].

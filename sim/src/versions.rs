@@ -8,9 +8,11 @@ use http::HeaderValue;
 
 use crate::answer::not_found;
 use crate::shopify::Shopify;
+use crate::switches::FutureVersion;
 
-/// Answers with the version asked for or, if that isn't supported, the oldest
-/// that is, and says which in `X-Shopify-API-Version`.
+/// Answers with the version asked for or, if that was retired, the oldest
+/// supported one, and says which in `X-Shopify-API-Version`. What a version to
+/// come is answered is a switch.
 pub(crate) async fn fall_forward(
     State(shopify): State<Shopify>,
     parameters: RawPathParams,
@@ -18,7 +20,11 @@ pub(crate) async fn fall_forward(
     next: Next,
 ) -> Response {
     let asked = parameters.iter().find_map(|(name, value)| (name == "version").then_some(value)).unwrap_or_default();
-    let Some(served) = served(&shopify.state().api_versions, asked) else {
+    let served = {
+        let state = shopify.state();
+        served(&state.api_versions, state.switches.future_version, asked)
+    };
+    let Some(served) = served else {
         return not_found();
     };
     let mut response = next.run(request).await;
@@ -28,7 +34,7 @@ pub(crate) async fn fall_forward(
     response
 }
 
-fn served(supported: &[String], asked: &str) -> Option<String> {
+fn served(supported: &[String], future: FutureVersion, asked: &str) -> Option<String> {
     let is_date = asked.len() == 7
         && asked.char_indices().all(|(at, char)| match at {
             4 => char == '-',
@@ -36,9 +42,14 @@ fn served(supported: &[String], asked: &str) -> Option<String> {
         });
     if asked == "unstable" || supported.iter().any(|version| version == asked) {
         Some(asked.to_owned())
-    } else if is_date {
-        supported.first().cloned()
-    } else {
+    } else if !is_date {
         None
+    } else if supported.last().is_some_and(|newest| asked > newest.as_str()) {
+        match future {
+            FutureVersion::NotFound => None,
+            FutureVersion::Oldest => supported.first().cloned(),
+        }
+    } else {
+        supported.first().cloned()
     }
 }

@@ -13,7 +13,7 @@ use super::Caller;
 use crate::answer::{errors, internal_error, json_answer, not_found, too_many_requests};
 use crate::error::Unknown;
 use crate::shopify::Shopify;
-use crate::state::{Api, CreateRefused, STOREFRONT_TOKEN_LIMIT, State as Shops, StorefrontToken};
+use crate::state::{Api, CreateRefused, STOREFRONT_TOKEN_LIMIT, State as Shops, StorefrontToken, TITLE_LIMIT};
 
 /// Shops tell the time of their zone; this one is in New York's winter.
 const UTC_OFFSET_SECONDS: i32 = -5 * 3600;
@@ -51,6 +51,10 @@ pub(crate) async fn create(State(shopify): State<Shopify>, caller: Caller, body:
             }
             Err(CreateRefused::BlankTitle) => {
                 errors(StatusCode::UNPROCESSABLE_ENTITY, json!({ "title": ["can't be blank"] }))
+            }
+            Err(CreateRefused::LongTitle) => {
+                let message = format!("is too long (maximum is {TITLE_LIMIT} characters)");
+                errors(StatusCode::UNPROCESSABLE_ENTITY, json!({ "title": [message] }))
             }
             Err(CreateRefused::LimitReached) => errors(
                 StatusCode::BAD_REQUEST,

@@ -7,7 +7,7 @@ use super::graphql_error::{access_denied, invalid_id};
 use super::shop::Shop;
 use super::token_list::StorefrontAccessToken;
 use super::types::{Request, UserError};
-use crate::state::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken};
+use crate::state::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken, TITLE_LIMIT};
 use crate::switches::{DeleteUnknown, LimitMessage};
 
 #[derive(InputObject)]
@@ -105,6 +105,10 @@ fn refusal(refused: CreateRefused, limit: LimitMessage) -> Result<Vec<UserError>
     match refused {
         CreateRefused::NoUnauthenticatedScope => Err(access_denied("storefrontAccessTokenCreate")),
         CreateRefused::BlankTitle => Ok(UserError::new(&["input", "title"], "Title can't be blank")),
+        CreateRefused::LongTitle => {
+            let message = format!("Title is too long (maximum is {TITLE_LIMIT} characters)");
+            Ok(UserError::new(&["input", "title"], message))
+        }
         CreateRefused::LimitReached => Ok(UserError::new(
             &["input"],
             match limit {

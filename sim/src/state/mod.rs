@@ -20,7 +20,7 @@ pub(crate) use app::App;
 pub(crate) use installation::{Installation, collapse};
 pub(crate) use shop::Shop;
 pub use shop::{Plan, ShopState};
-pub(crate) use storefront::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken};
+pub(crate) use storefront::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken, TITLE_LIMIT};
 use throttle::Buckets;
 pub(crate) use throttle::{Api, MAX_QUERY_COST, ThrottleStatus};
 pub(crate) use token::AccessToken;

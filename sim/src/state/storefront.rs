@@ -4,11 +4,14 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{Owner, State, is_over};
 use crate::error::Unknown;
-use crate::switches::DeleteUnlisted;
+use crate::switches::{DeleteUnlisted, LongTitle};
 
 /// "An app can have a maximum of 100 active storefront access tokens for each shop."
 /// (<https://shopify.dev/docs/api/admin-graphql/2024-07/objects/StorefrontAccessToken>)
 pub(crate) const STOREFRONT_TOKEN_LIMIT: usize = 100;
+
+/// What a title column of Rails holds; undocumented for this one.
+pub(crate) const TITLE_LIMIT: usize = 255;
 
 const GID: &str = "gid://shopify/StorefrontAccessToken/";
 
@@ -40,6 +43,7 @@ impl StorefrontToken {
 pub(crate) enum CreateRefused {
     NoUnauthenticatedScope,
     BlankTitle,
+    LongTitle,
     LimitReached,
 }
 
@@ -56,6 +60,12 @@ impl State {
         if title.trim().is_empty() {
             return Ok(Err(CreateRefused::BlankTitle));
         }
+        let end = title.char_indices().nth(TITLE_LIMIT).map(|(end, _)| end);
+        let title = match (end, self.switches.sf_long_title) {
+            (Some(_), LongTitle::Refused) => return Ok(Err(CreateRefused::LongTitle)),
+            (Some(end), LongTitle::Cut) => &title[..end],
+            (None, LongTitle::Refused | LongTitle::Cut) => title,
+        };
         if self.storefront_tokens(owner).len() >= STOREFRONT_TOKEN_LIMIT {
             return Ok(Err(CreateRefused::LimitReached));
         }

@@ -88,6 +88,9 @@ async fn everything_can_be_steered_over_the_wire() {
     put("/clock", json!({ "now": "2030-01-01T00:00:00Z" })).await;
     assert!(get("/clock").await["now"].as_str().unwrap().starts_with("2030-01-01T00:00"));
 
+    put("/api-versions", json!(["2027-01"])).await;
+    let served = shop.http.post(shop.url("/api/2026-10/graphql.json")).send().await.unwrap();
+    assert_eq!(served.headers()["x-shopify-api-version"], "2027-01");
     let mut switches = get("/switches").await;
     assert_eq!(switches["cc_wrong_secret"], "invalid_request");
     switches["cc_wrong_secret"] = json!("invalid_client_401");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shopify_sim::{AppConfig, Config, ShopConfig};
+use shopify_sim::{AppConfig, Config, FutureVersion, ShopConfig};
 
 use crate::client::{APP, SCOPES, SECRET, SHOP, start, start_with};
 
@@ -65,7 +65,7 @@ async fn a_query_over_1000_points_is_refused() {
 
 #[tokio::test]
 async fn versions_fall_forward() {
-    let (_sim, shop) = start().await;
+    let (sim, shop) = start().await;
     let admin = shop.token().await;
     let version = async |asked: &str| {
         let response = shop
@@ -83,10 +83,46 @@ async fn versions_fall_forward() {
         ("2026-10", Some("2026-10")),
         ("2026-07", Some("2026-07")),
         ("2019-04", Some("2026-01")),
-        ("2031-01", Some("2026-01")),
+        ("2031-01", None),
         ("unstable", Some("unstable")),
         ("latest", None),
     ] {
         assert_eq!(version(asked).await.as_deref(), served, "{asked}");
+    }
+    sim.switch(|switches| switches.future_version = FutureVersion::Oldest);
+    assert_eq!(version("2031-01").await.as_deref(), Some("2026-01"));
+    sim.set_api_versions(["2026-04", "2026-07", "2031-01"]);
+    assert_eq!(version("2031-01").await.as_deref(), Some("2031-01"), "released");
+    assert_eq!(version("2026-01").await.as_deref(), Some("2026-04"), "retired");
+}
+
+#[tokio::test]
+async fn a_future_version_is_not_found_in_shopifys_words() {
+    let (_sim, shop) = start().await;
+    let admin = shop.token().await;
+    let path = "/admin/api/2031-01/storefront_access_tokens.json";
+    let response = shop.http.get(shop.url(path)).header("x-shopify-access-token", &admin).send().await.unwrap();
+    assert_eq!(response.status(), 404);
+    assert_eq!(crate::client::json(response).await, json!({ "errors": "Not Found" }));
+}
+
+#[tokio::test]
+async fn refusals_say_the_version_too() {
+    let (sim, shop) = start().await;
+    let admin = shop.token().await;
+    sim.set_api_versions(["2026-10"]);
+    let rest = "/admin/api/2025-01/storefront_access_tokens";
+    let calls = [
+        (401, shop.graphql("wrong", "{ shop { id } }", &json!({}))),
+        (400, shop.graphql(&admin, "", &json!({}))),
+        (200, shop.graphql(&admin, "{ nonsense }", &json!({}))),
+        (401, shop.probe("wrong")),
+        (404, shop.http.delete(shop.url(&format!("{rest}/1.json"))).header("x-shopify-access-token", &admin)),
+        (200, shop.http.get(shop.url(&format!("{rest}.json"))).header("x-shopify-access-token", &admin)),
+    ];
+    for (status, call) in calls {
+        let response = call.send().await.unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["x-shopify-api-version"], "2026-10");
     }
 }

@@ -13,3 +13,4 @@ mod oauth;
 mod propagation;
 mod start;
 mod storefront;
+mod titles;
