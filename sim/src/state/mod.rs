@@ -79,7 +79,7 @@ impl State {
     }
 }
 
-/// Whether a delay that began then is over.
+/// Whether a delay that began then is over. None at all is, even if the clock was set back meanwhile.
 fn is_over(delay: Duration, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    TimeDelta::from_std(delay).is_ok_and(|delay| now - began >= delay)
+    delay.is_zero() || TimeDelta::from_std(delay).is_ok_and(|delay| now - began >= delay)
 }
