@@ -7,8 +7,8 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::faults::StatusFault;
-use crate::operation::Surface;
+use crate::fault::StatusFault;
+use crate::operation::Dialect;
 use crate::state::ThrottleStatus;
 
 /// A JSON answer.
@@ -67,9 +67,9 @@ pub(crate) fn too_many_requests(calls_per_second: u32) -> Response {
 }
 
 /// What a throttled call is answered: GraphQL says so in a 200.
-pub(crate) fn throttled(surface: Surface) -> Response {
-    match surface {
-        Surface::AdminGraphql => {
+pub(crate) fn throttled(dialect: Dialect) -> Response {
+    match dialect {
+        Dialect::AdminGraphql => {
             let status = ThrottleStatus { maximum_available: 2000.0, currently_available: 0, restore_rate: 100.0 };
             let cost = json!({
                 "requestedQueryCost": 10, "actualQueryCost": null, "throttleStatus": status,
@@ -77,8 +77,8 @@ pub(crate) fn throttled(surface: Surface) -> Response {
             let body = json!({ "errors": [throttled_error()], "extensions": { "cost": cost } });
             json_answer(StatusCode::OK, &body)
         }
-        Surface::Storefront => json_answer(StatusCode::OK, &json!({ "errors": [throttled_error()] })),
-        Surface::Oauth | Surface::AdminRest | Surface::Other => too_many_requests(2),
+        Dialect::Storefront => json_answer(StatusCode::OK, &json!({ "errors": [throttled_error()] })),
+        Dialect::Oauth | Dialect::AdminRest | Dialect::Other => too_many_requests(2),
     }
 }
 

@@ -12,6 +12,10 @@ pub struct LoggedCall {
     pub operation: String,
     /// The `Host` asked.
     pub shop: String,
+    /// The client id of the app that called: whose credentials came to the
+    /// token endpoint, else whose token came. None if Shopify knows no such app.
+    #[serde(default)]
+    pub app: Option<String>,
     /// When it came in, in virtual time.
     pub at: DateTime<Utc>,
     /// The HTTP status answered; none while unanswered and if cut off.
@@ -32,6 +36,7 @@ impl CallLog {
         self.calls.push(LoggedCall {
             operation: call.operation.clone(),
             shop: call.shop.clone(),
+            app: call.app.clone(),
             at,
             status: None,
             fault: fault.map(str::to_owned),
@@ -49,13 +54,8 @@ impl CallLog {
         &self.calls
     }
 
-    pub(crate) fn count(&self, shop: Option<&str>, operation: &str) -> u64 {
-        let count = self
-            .calls
-            .iter()
-            .filter(|call| shop.is_none_or(|shop| shop == call.shop))
-            .filter(|call| matches(operation, &call.operation))
-            .count();
-        count as u64
+    pub(crate) fn count(&self, operation: &str, counts: impl Fn(&LoggedCall) -> bool) -> u64 {
+        let calls = self.calls.iter().filter(|call| matches(operation, &call.operation) && counts(call));
+        calls.count() as u64
     }
 }

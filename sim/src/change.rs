@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::config::{AppConfig, ExpiresIn, ShopConfig};
 use crate::error::Unknown;
-use crate::faults::{CutMode, Fault, FaultId};
+use crate::fault::{CutMode, Fault};
+use crate::faults::FaultId;
 use crate::inspect::LiveStorefrontToken;
 use crate::shopify::Shopify;
 use crate::state::{Owner, ShopState, StorefrontToken};

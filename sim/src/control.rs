@@ -16,7 +16,8 @@ use serde_json::json;
 use crate::answer::{errors, json_answer, not_found};
 use crate::config::{AppConfig, ExpiresIn, ShopConfig};
 use crate::error::Unknown;
-use crate::faults::{CutMode, Fault, FaultId};
+use crate::fault::{CutMode, Fault};
+use crate::faults::FaultId;
 use crate::shopify::Shopify;
 use crate::state::ShopState;
 use crate::switches::Switches;
@@ -39,6 +40,7 @@ pub(crate) fn routes(shopify: Shopify) -> Router {
         .route("/shops/{shop}/apps/{app}/storefront-tokens", get(storefront_tokens).post(create_storefront_token))
         .route("/shops/{shop}/storefront-tokens", delete(delete_storefront_token))
         .route("/apps", post(add_app))
+        .route("/apps/{app}/grants", get(grants))
         .route("/apps/{app}/secrets", post(add_secret).delete(revoke_secret))
         .route("/apps/{app}/expires-in", put(set_expires_in));
     Router::new().nest("/_sim", routes).fallback(async || not_found()).with_state(shopify)
@@ -221,6 +223,10 @@ async fn delete_storefront_token(State(shopify): State<Shopify>, Path(shop): Pat
 
 async fn add_app(State(shopify): State<Shopify>, body: Bytes) -> Response {
     with(&body, |app: AppConfig| shopify.add_app(app))
+}
+
+async fn grants(State(shopify): State<Shopify>, Path(app): Path<String>) -> Response {
+    done(shopify.grant_counts(&app))
 }
 
 async fn add_secret(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {

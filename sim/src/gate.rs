@@ -6,29 +6,25 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use futures::{StreamExt, stream};
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::answer::{answer, status_fault, throttled};
-use crate::faults::FaultKind;
+use crate::cut::{Cut, Ending};
+use crate::fault::FaultKind;
 use crate::operation::Call;
 use crate::shopify::Shopify;
+use crate::{distort, origin, pages};
 
 const REQUEST_LIMIT: usize = 1024 * 1024;
-
-/// The call ends without an answer: hyper closes the connection (HTTP/1) or
-/// resets the stream (HTTP/2).
-#[derive(Debug, thiserror::Error)]
-#[error("cut off")]
-pub(crate) struct Cut;
 
 /// The domain that a request was sent to.
 #[derive(Clone, Debug)]
@@ -43,35 +39,44 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) async fn call(self, request: Request<Incoming>) -> Result<Response, Cut> {
+    /// Answers a call; `end` ends the connection that it came on.
+    pub(crate) async fn call(self, request: Request<Incoming>, end: UnboundedSender<Ending>) -> Result<Response, Cut> {
         let (mut parts, body) = request.into_parts();
-        let body = Limited::new(body, REQUEST_LIMIT).collect().await.map_err(|_| Cut)?.to_bytes();
+        let body = Limited::new(body, REQUEST_LIMIT).collect().await.map_err(|_| Cut::Off)?.to_bytes();
         let domain = domain(&parts);
         parts.extensions.insert(Domain(domain.clone()));
         if domain == "localhost" {
             return Ok(route(self.control, parts, body).await);
         }
 
-        let call = Call::of(&domain, &parts, &body);
+        let mut call = Call::of(&domain, &parts, &body);
+        call.app = origin::app(&self.shopify.state(), &call, &parts.headers, &body);
         let (number, fault) = self.shopify.begin(&call);
         let shopify = self.shopify.clone();
-        let mut response = self.strike(fault, &call, parts, body).await?;
+        let mut response = self.strike(fault, &call, parts, body, &end).await?;
         sign(&mut response, shopify.now().timestamp());
         shopify.answered(number, &call, response.status());
         Ok(response)
     }
 
     /// Carries the call out, or not, as the fault has it.
-    async fn strike(self, fault: Option<FaultKind>, call: &Call, parts: Parts, body: Bytes) -> Result<Response, Cut> {
+    async fn strike(
+        self,
+        fault: Option<FaultKind>,
+        call: &Call,
+        parts: Parts,
+        body: Bytes,
+        end: &UnboundedSender<Ending>,
+    ) -> Result<Response, Cut> {
         let commit = |after| self.commit(after, parts, body);
         let Some(fault) = fault else {
             return commit(Duration::ZERO).await;
         };
         match fault {
-            FaultKind::RefuseBefore => Err(Cut),
+            FaultKind::RefuseBefore => Err(Cut::Off),
             FaultKind::CommitThenDrop => {
                 commit(Duration::ZERO).await?;
-                Err(Cut)
+                Err(Cut::Off)
             }
             FaultKind::Delay(delay) => {
                 let response = commit(Duration::ZERO).await?;
@@ -84,17 +89,26 @@ impl Gate {
                 commit(Duration::ZERO).await?;
                 Ok(status_fault(&status))
             }
-            FaultKind::Throttled => Ok(throttled(call.surface)),
+            FaultKind::Throttled => Ok(throttled(call.dialect)),
             FaultKind::Garbage => {
                 commit(Duration::ZERO).await?;
                 let body = b"\x00\x01{\"data\": oops".to_vec();
                 Ok(answer(StatusCode::OK, "application/json", body))
             }
-            FaultKind::Truncated => truncated(commit(Duration::ZERO).await?).await,
-            FaultKind::Endless => {
-                let mut response = commit(Duration::ZERO).await?;
-                response.headers_mut().remove(CONTENT_LENGTH);
-                Ok(response.map(|_| endless()))
+            FaultKind::Truncated => distort::truncated(commit(Duration::ZERO).await?).await,
+            FaultKind::Endless => Ok(distort::endless(commit(Duration::ZERO).await?)),
+            FaultKind::Edited(edits) => distort::edited(commit(Duration::ZERO).await?, &edits).await,
+            FaultKind::Gzip => distort::gzip(commit(Duration::ZERO).await?).await,
+            FaultKind::Bom => distort::with_bom(commit(Duration::ZERO).await?).await,
+            FaultKind::Page(page) => Ok(pages::page(page)),
+            FaultKind::RefusedStream => Err(Cut::refused()),
+            FaultKind::GoAway => {
+                send(end, Ending::GoAway).await;
+                Err(Cut::refused())
+            }
+            FaultKind::Reset => {
+                send(end, Ending::Reset).await;
+                Err(Cut::Off)
             }
             FaultKind::Hang => std::future::pending().await,
             FaultKind::CommitThenHang => {
@@ -116,12 +130,19 @@ impl Gate {
         };
         let call = self.stopping.clone().run_until_cancelled_owned(call);
         match tokio::spawn(call).await {
-            Ok(response) => response.ok_or(Cut),
+            Ok(response) => response.ok_or(Cut::Off),
             Err(error) => {
                 tracing::error!(%error, "a call failed inside the simulator");
-                Err(Cut)
+                Err(Cut::Off)
             }
         }
+    }
+}
+
+/// Tells the connection, and leaves it a moment to do so before the call ends.
+async fn send(end: &UnboundedSender<Ending>, ending: Ending) {
+    if end.send(ending).is_ok() {
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -148,26 +169,4 @@ fn sign(response: &mut Response, epoch: i64) {
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
-}
-
-async fn truncated(response: Response) -> Result<Response, Cut> {
-    let (mut parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let half = body.slice(..body.len() / 2);
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let cut = stream::iter([Ok(half)]).chain(stream::once(async {
-        // What hyper has not yet sent would be lost with the connection.
-        sleep(Duration::from_millis(50)).await;
-        Err(Cut)
-    }));
-    Ok(Response::from_parts(parts, Body::from_stream(cut)))
-}
-
-fn endless() -> Body {
-    let chunk = Bytes::from_static(&[b' '; 16 * 1024]);
-    Body::from_stream(stream::unfold(chunk, |chunk| async {
-        // Slow enough to leave the machine to others.
-        sleep(Duration::from_millis(5)).await;
-        Some((Ok::<_, Cut>(chunk.clone()), chunk))
-    }))
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::LoggedCall;
+use crate::error::Unknown;
 use crate::shopify::Shopify;
 use crate::state::{Owner, StorefrontToken, TokenKind};
 
@@ -45,6 +46,17 @@ pub struct LiveAccessToken {
     pub issued_at: DateTime<Utc>,
     /// When it expires, if ever.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// How often the token endpoint was asked with an app's client id, on all shops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantCounts {
+    /// Calls, those that a fault struck included.
+    pub asked: u64,
+    /// Tokens granted, the dead included.
+    pub granted: u64,
+    /// Calls refused because the client secret is wrong or revoked.
+    pub secret_rejected: u64,
 }
 
 impl Shopify {
@@ -102,13 +114,31 @@ impl Shopify {
     /// `*`) have come in, those that a fault struck included.
     #[must_use]
     pub fn calls(&self, operation: &str) -> u64 {
-        self.log().count(None, operation)
+        self.log().count(operation, |_| true)
     }
 
     /// The same for one shop.
     #[must_use]
     pub fn calls_to(&self, shop: &str, operation: &str) -> u64 {
-        self.log().count(Some(shop), operation)
+        self.log().count(operation, |call| call.shop == shop)
+    }
+
+    /// The same of one app, by its client id.
+    #[must_use]
+    pub fn calls_of(&self, client_id: &str, operation: &str) -> u64 {
+        self.log().count(operation, |call| call.app.as_deref() == Some(client_id))
+    }
+
+    /// What an app has asked of the token endpoint, and what came of it.
+    pub fn grant_counts(&self, client_id: &str) -> Result<GrantCounts, Unknown> {
+        let asked = self.calls_of(client_id, "oauth.*");
+        let state = self.state();
+        let secret_rejected = state.app(client_id)?.secrets_rejected;
+        let granted = state
+            .access_tokens
+            .values()
+            .filter(|token| token.kind == TokenKind::ClientCredentials && token.owner.client_id == client_id);
+        Ok(GrantCounts { asked, granted: granted.count() as u64, secret_rejected })
     }
 
     /// How many calls have come in.

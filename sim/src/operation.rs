@@ -7,12 +7,25 @@ use async_graphql::parser::types::{
 };
 use http::Method;
 use http::request::Parts;
+use serde::{Deserialize, Serialize};
 
 use crate::grant::Grant;
 
-/// The API a call is for: each has its own way to say no.
+/// A part of Shopify, which may be out of order for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Surface {
+    /// Where tokens are granted.
+    TokenEndpoint,
+    /// The Admin API, GraphQL and REST.
+    Admin,
+    /// The Storefront API.
+    Storefront,
+}
+
+/// The language a call is answered in: each has its own way to say no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Surface {
+pub(crate) enum Dialect {
     Oauth,
     AdminGraphql,
     AdminRest,
@@ -25,31 +38,42 @@ pub(crate) enum Surface {
 pub(crate) struct Call {
     pub(crate) shop: String,
     pub(crate) operation: String,
-    pub(crate) surface: Surface,
+    pub(crate) dialect: Dialect,
+    /// The client id of the app that calls, if it is known.
+    pub(crate) app: Option<String>,
 }
 
 impl Call {
     pub(crate) fn of(shop: &str, parts: &Parts, body: &[u8]) -> Self {
         let segments: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
-        let (surface, operation) = match (&parts.method, segments.as_slice()) {
+        let (dialect, operation) = match (&parts.method, segments.as_slice()) {
             (&Method::POST, ["admin", "oauth", "access_token"]) => {
-                (Surface::Oauth, format!("oauth.{}", Grant::of(&parts.headers, body).operation()))
+                (Dialect::Oauth, format!("oauth.{}", Grant::of(&parts.headers, body).operation()))
             }
-            (_, ["admin", "oauth", "access_scopes.json"]) => (Surface::AdminRest, "rest.accessScopes".to_owned()),
+            (_, ["admin", "oauth", "access_scopes.json"]) => (Dialect::AdminRest, "rest.accessScopes".to_owned()),
             (&Method::POST, ["admin", "api", _, "graphql.json"]) => {
-                (Surface::AdminGraphql, format!("admin.{}", graphql_operation(body)))
+                (Dialect::AdminGraphql, format!("admin.{}", graphql_operation(body)))
             }
             (method, ["admin", "api", _, "storefront_access_tokens.json"]) => {
                 let verb = if method == Method::POST { "create" } else { "list" };
-                (Surface::AdminRest, format!("rest.storefrontTokens.{verb}"))
+                (Dialect::AdminRest, format!("rest.storefrontTokens.{verb}"))
             }
             (&Method::DELETE, ["admin", "api", _, "storefront_access_tokens", _]) => {
-                (Surface::AdminRest, "rest.storefrontTokens.delete".to_owned())
+                (Dialect::AdminRest, "rest.storefrontTokens.delete".to_owned())
             }
-            (&Method::POST, ["api", _, "graphql.json"]) => (Surface::Storefront, "storefront.probe".to_owned()),
-            _ => (Surface::Other, "unknown".to_owned()),
+            (&Method::POST, ["api", _, "graphql.json"]) => (Dialect::Storefront, "storefront.probe".to_owned()),
+            _ => (Dialect::Other, "unknown".to_owned()),
         };
-        Self { shop: shop.to_owned(), operation, surface }
+        Self { shop: shop.to_owned(), operation, dialect, app: None }
+    }
+
+    pub(crate) fn surface(&self) -> Option<Surface> {
+        match self.dialect {
+            Dialect::Oauth => Some(Surface::TokenEndpoint),
+            Dialect::AdminGraphql | Dialect::AdminRest => Some(Surface::Admin),
+            Dialect::Storefront => Some(Surface::Storefront),
+            Dialect::Other => None,
+        }
     }
 
     pub(crate) fn is(&self, pattern: &str) -> bool {

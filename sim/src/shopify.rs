@@ -10,7 +10,8 @@ use crate::calls::CallLog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::faults::{FaultKind, Faults};
+use crate::fault::FaultKind;
+use crate::faults::Faults;
 use crate::operation::Call;
 use crate::state::State;
 

@@ -1,20 +1,18 @@
 //! A running simulation: the platform and its https listener.
 
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsConfig, from_tcp_rustls};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::service_fn;
 
 use crate::config::Config;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::shopify::Shopify;
-use crate::{control, routes, tls};
+use crate::{control, listener, routes, tls};
 
 /// A running simulation. Dropping it stops it. Everything about what is
 /// simulated is at [`Shopify`], to which this dereferences.
@@ -24,8 +22,8 @@ pub struct Sim {
     address: SocketAddr,
     ca_pem: String,
     stopping: CancellationToken,
-    handle: Handle<SocketAddr>,
-    server: JoinHandle<std::io::Result<()>>,
+    connections: Arc<AtomicU64>,
+    server: JoinHandle<()>,
 }
 
 impl Sim {
@@ -44,15 +42,10 @@ impl Sim {
             control: control::routes(shopify.clone()),
             stopping: stopping.clone(),
         };
-        let handle = Handle::new();
-        let server = from_tcp_rustls(listener, RustlsConfig::from_config(identity.server))?
-            .handle(handle.clone())
-            .serve(service_fn(move |_client: SocketAddr| {
-                let gate = gate.clone();
-                let calls = service_fn(move |request| gate.clone().call(request));
-                async move { Ok::<_, Infallible>(calls) }
-            }));
-        Ok(Self { shopify, address, ca_pem: identity.ca_pem, stopping, handle, server: tokio::spawn(server) })
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let connections = Arc::default();
+        let server = listener::serve(listener, identity.server, gate, stopping.clone(), Arc::clone(&connections));
+        Ok(Self { shopify, address, ca_pem: identity.ca_pem, stopping, connections, server: tokio::spawn(server) })
     }
 
     /// Where it listens: what every name must resolve to, port included.
@@ -65,6 +58,12 @@ impl Sim {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// How many connections it has accepted.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// The platform, to keep beyond a borrow of the simulation.
@@ -83,7 +82,6 @@ impl Sim {
 
     fn shut_down(&self) {
         self.stopping.cancel();
-        self.handle.shutdown();
     }
 }
 

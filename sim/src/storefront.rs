@@ -13,6 +13,7 @@ use serde_json::{Map, json};
 
 use crate::answer::{errors, internal_error, json_answer};
 use crate::gate::Domain;
+use crate::origin::{STOREFRONT_TOKEN, header};
 use crate::shopify::Shopify;
 
 static SCHEMA: LazyLock<Schema<QueryRoot, EmptyMutation, EmptySubscription>> =
@@ -45,10 +46,7 @@ pub(crate) async fn answer(
     body: Bytes,
 ) -> Response {
     let now = shopify.now();
-    let valid = headers
-        .get("x-shopify-storefront-access-token")
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| shopify.state().is_valid_storefront(&domain.0, value, now));
+    let valid = shopify.state().is_valid_storefront(&domain.0, header(&headers, STOREFRONT_TOKEN), now);
     if !valid {
         let error = json!({ "message": "", "extensions": { "code": "UNAUTHORIZED" } });
         return errors(StatusCode::UNAUTHORIZED, [error]);

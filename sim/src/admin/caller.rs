@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use crate::answer::{errors, internal_error};
 use crate::gate::Domain;
+use crate::origin::{ADMIN_TOKEN, header};
 use crate::shopify::Shopify;
 use crate::state::Owner;
 
@@ -28,8 +29,7 @@ impl FromRequestParts<Shopify> for Caller {
     async fn from_request_parts(parts: &mut Parts, shopify: &Shopify) -> Result<Self, Response> {
         let Extension(Domain(shop)) =
             Extension::<Domain>::from_request_parts(parts, shopify).await.map_err(|error| internal_error(&error))?;
-        let value =
-            parts.headers.get("x-shopify-access-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let value = header(&parts.headers, ADMIN_TOKEN);
         let now = shopify.now();
         match shopify.state().accepted_token(&shop, value, now) {
             Some(token) => Ok(Self { owner: token.owner.clone() }),

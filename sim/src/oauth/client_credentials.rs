@@ -38,6 +38,9 @@ pub(super) fn grant(shopify: &Shopify, shop: &str, parameters: &Parameters) -> R
         return Err(not_installed(state.switches.cc_not_installed));
     }
     if !app.has_live_secret(secret) {
+        if let Ok(app) = state.app_mut(client_id) {
+            app.secrets_rejected += 1;
+        }
         return Err(wrong_secret(state.switches.cc_wrong_secret));
     }
     let expires_in = expires_in(app);

@@ -17,6 +17,8 @@ pub(crate) struct App {
     pub(crate) organization: String,
     pub(crate) token_lifetime: Duration,
     pub(crate) expires_in: ExpiresIn,
+    /// How often a grant was refused for its client secret.
+    pub(crate) secrets_rejected: u64,
 }
 
 /// A client secret. "Your old secret stays active until you revoke it."
@@ -61,9 +63,9 @@ impl App {
 impl State {
     /// Adds an app with its installations, or changes the one of that client id.
     pub(crate) fn put_app(&mut self, config: AppConfig) -> Result<(), Unknown> {
-        let id = match self.apps.get(&config.client_id) {
-            Some(app) => app.id,
-            None => self.next_id(),
+        let (id, secrets_rejected) = match self.apps.get(&config.client_id) {
+            Some(app) => (app.id, app.secrets_rejected),
+            None => (self.next_id(), 0),
         };
         let client_id = config.client_id;
         let mut app = App {
@@ -74,6 +76,7 @@ impl State {
             organization: config.organization,
             token_lifetime: config.token_lifetime,
             expires_in: config.expires_in,
+            secrets_rejected,
         };
         for secret in config.client_secrets {
             app.add_secret(secret);

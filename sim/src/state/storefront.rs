@@ -134,6 +134,12 @@ impl State {
         owners.iter().any(|owner| self.delete_storefront_token(owner, id))
     }
 
+    /// The app that made a storefront token of that shop.
+    pub(crate) fn storefront_owner(&self, shop: &str, value: &str) -> Option<&Owner> {
+        let mut made = self.on_shop(shop).filter(|(_, tokens)| tokens.iter().any(|token| token.value == value));
+        made.next().map(|(owner, _)| owner)
+    }
+
     /// Whether the Storefront API of that shop accepts the token by now.
     pub(crate) fn is_valid_storefront(&self, shop: &str, value: &str, now: DateTime<Utc>) -> bool {
         let mut tokens = self.on_shop(shop).flat_map(|(_, tokens)| tokens);

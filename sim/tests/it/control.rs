@@ -96,6 +96,16 @@ async fn everything_can_be_steered_over_the_wire() {
     switches["cc_wrong_secret"] = json!("invalid_client_401");
     put("/switches", switches).await;
     assert_eq!(shop.grant(APP, "no").send().await.unwrap().status(), 401);
+    let grants = get(&format!("/apps/{APP}/grants")).await;
+    assert_eq!(grants, json!({ "asked": 3, "granted": 2, "secret_rejected": 1 }));
+    let fault = json!({ "operation": "*", "surface": "admin", "app": APP, "kind":
+        { "edited": [{ "set": { "at": "/data", "to": null } }, { "remove": "/extensions" }] } });
+    post("/faults", fault.clone()).await;
+    assert_eq!(get("/faults").await[0][1]["kind"], fault["kind"]);
+    post("/faults", json!({ "operation": "*", "kind": { "page": { "code": 403, "page": "bot_wall" } }, "times": 1 }))
+        .await;
+    assert_eq!(shop.probe("x").send().await.unwrap().status(), 403);
+    delete("/faults", Value::Null).await;
     put(&format!("/shops/{SHOP}/state"), json!("locked")).await;
     assert_eq!(shop.grant(APP, "no").send().await.unwrap().status(), 423);
     delete(&on_app, Value::Null).await;
