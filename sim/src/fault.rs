@@ -199,7 +199,7 @@ impl StatusFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PageFault {
-    /// The HTTP status; 200, 401, 403 and 404 were all seen.
+    /// The HTTP status: any, 200 too.
     pub code: u16,
     /// Whose page it is.
     pub page: Page,
