@@ -10,6 +10,7 @@ mod counts;
 mod gate;
 mod issue;
 mod namespace;
+mod odd_shopify;
 mod order;
 mod outage;
 mod protection;
