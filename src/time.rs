@@ -1,11 +1,24 @@
 //! Time inside the operator (chrono), and the one place where it meets Kubernetes' (jiff).
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub use kube::core::Duration;
 
 /// Time inside the operator: UTC. Kubernetes' own time types are converted here.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// The whole second at or after a time: for what mustn't happen before it, as what is stored keeps no fraction.
+#[must_use]
+pub fn round_up(at: Timestamp) -> Timestamp {
+    let down = round_down(at);
+    if down < at { down + TimeDelta::seconds(1) } else { at }
+}
+
+/// The whole second at or before a time: for what mustn't be relied on after it.
+#[must_use]
+pub fn round_down(at: Timestamp) -> Timestamp {
+    at.trunc_subsecs(0)
+}
 
 /// A domain time as Kubernetes stores it: whole seconds.
 #[must_use]
@@ -39,4 +52,22 @@ pub fn to_delta(duration: Duration) -> TimeDelta {
         return TimeDelta::zero();
     }
     TimeDelta::from_std(duration.into()).map_or(LONGEST, |d| d.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_rounded_is_a_whole_second_on_its_side(seconds in -4_000_000_000i64..4_000_000_000, nanos in 0u32..1_000_000_000) {
+            let at = Timestamp::from_timestamp(seconds, nanos).unwrap();
+            let (down, up) = (round_down(at), round_up(at));
+            prop_assert!(down <= at && at <= up && up - down <= TimeDelta::seconds(1));
+            prop_assert_eq!((from_kube(&to_kube(up)), parse(&print(up))), (up, Some(up)));
+            prop_assert_eq!((round_up(down), round_down(up)), (down, up));
+        }
+    }
 }

@@ -242,7 +242,8 @@ fn blocked(o: &Observed) -> Option<Failure> {
 /// by more than the renewal comes early: then it expires earlier than written.
 fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
     let (Some(expiry), Some(renewal)) = (record.expires_at, renewal_of(&o.token, o.kind, record)) else { return false };
-    expiry <= now || renewal <= now || record.issued_at - now > expiry - renewal
+    // What lives shorter than a renewal must wait is renewed after its expiry.
+    renewal <= now || record.issued_at - now > (expiry - renewal).max(TimeDelta::zero())
 }
 
 /// When the credential is verified next: by the clock, and soon after somebody was refused with it. Not

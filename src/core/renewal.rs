@@ -1,6 +1,6 @@
 //! When a credential is renewed, and which lifetimes are believed.
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
 use super::{record::Record, source::nature};
@@ -52,14 +52,22 @@ pub fn renew_before(spec: &ShopifyTokenSpec, lifetime: TimeDelta) -> (TimeDelta,
     }
 }
 
-/// When a credential is renewed: `expiresAt - renewBefore`, earlier by a jitter of up to a tenth of
-/// `renewBefore` that depends on the object alone, in whole seconds (status keeps no fraction, and a
-/// gate that differs from it would re-queue for ever).
+/// The least time between an issue and the renewal, however short a credential lives.
+const LEAST_AGE: TimeDelta = TimeDelta::seconds(3);
+
+/// When a credential is renewed: `expiresAt - renewBefore`, earlier by a jitter that depends on the
+/// object alone, of up to a tenth of `renewBefore` and of what is left before it. In whole seconds:
+/// status keeps no fraction, and a gate that differs from it would re-queue for ever.
+///
+/// Never before a tenth of the lifetime and 3 seconds have passed since `issued_at`, so that no spec
+/// and no answer makes an object mint without end. That alone may lie after the expiry.
 #[must_use]
 pub fn renewal_time(spec: &ShopifyTokenSpec, uid: &str, issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
-    let (before, _) = renew_before(spec, expires_at - issued_at);
-    let jitter = spread(uid, before / 10);
-    (expires_at - before - jitter).max(issued_at).trunc_subsecs(0)
+    let lifetime = (expires_at - issued_at).max(TimeDelta::zero());
+    let (before, _) = renew_before(spec, lifetime);
+    let jitter = spread(uid, before.min(lifetime - before) / 10);
+    let earliest = time::round_up(issued_at + (lifetime / 10).max(LEAST_AGE));
+    time::round_down(expires_at - before - jitter).max(earliest)
 }
 
 /// When the credential of a record is renewed, or rotated by the clock; `None` if never.
@@ -152,14 +160,57 @@ mod tests {
         assert_eq!(renew_before(&spec(&json!({"renewBeforePercentage": 50})), day), (TimeDelta::hours(12), false));
     }
 
+    #[test]
+    fn a_renewal_waits_however_early_it_is_wished() {
+        let day = 86_400;
+        for uid in ["a", "b", "c", "d", "e"] {
+            let after = |fields, life| (renewal_time(&spec(&fields), uid, at(0), at(life)) - at(0)).num_seconds();
+            assert!(after(json!({"renewBefore": "23h"}), day) >= 8640);
+            assert_eq!(after(json!({"renewBefore": "23h59m59s"}), day), 8640);
+            assert_eq!(after(json!({}), 1), 3);
+            assert_eq!(after(json!({}), 5), 3);
+            assert_eq!(after(json!({}), -5), 3, "a record that expires before it is issued");
+        }
+    }
+
+    /// `renewBefore`, `renewBeforePercentage` or neither, as the API admits them.
+    fn wishes() -> impl Strategy<Value = serde_json::Value> {
+        prop_oneof![
+            Just(json!({})),
+            (1u8..=90).prop_map(|percent| json!({"renewBeforePercentage": percent})),
+            (1u32..200_000_000).prop_map(|seconds| json!({"renewBefore": format!("{seconds}s")})),
+            (1u32..100_000).prop_map(|seconds| json!({"renewBefore": format!("{seconds}s")})),
+        ]
+    }
+
+    /// Lifetimes of 1 second to 400 days, of each order of magnitude.
+    fn lifetimes() -> impl Strategy<Value = i64> {
+        prop_oneof![1i64..60, 1i64..4000, 1i64..100_000, 1i64..=34_560_000]
+    }
+
     proptest! {
         #[test]
-        fn renewal_lies_between_issue_and_expiry(uid in "[a-f0-9]{8}", life in 1i64..34_560_000, issued in 0i64..4_000_000_000) {
-            let (spec, issued, expires) = (spec(&json!({})), at(issued), at(issued + life));
+        fn renewal_lies_between_its_floor_and_the_expiry(
+            wish in wishes(), uid in "[a-f0-9]{8}", life in lifetimes(), issued in 0i64..4_000_000_000, nanos in 0u32..1_000_000_000,
+        ) {
+            let spec = spec(&wish);
+            let issued = Timestamp::from_timestamp(issued, nanos).unwrap();
+            let expires = issued + TimeDelta::seconds(life);
             let renewal = renewal_time(&spec, &uid, issued, expires);
-            prop_assert!(renewal >= issued && renewal <= expires);
-            prop_assert!(renewal >= (expires - TimeDelta::seconds(life) * 11 / 30 - TimeDelta::seconds(1)).max(issued));
+            let floor = issued + (TimeDelta::seconds(life) / 10).max(TimeDelta::seconds(3));
+            let second = TimeDelta::seconds(1);
+            prop_assert!(renewal >= floor);
+            prop_assert!(renewal <= expires.max(floor + second));
             prop_assert_eq!(renewal.timestamp_subsec_nanos(), 0);
+            // Not earlier than wished by more than the jitter and what rounding takes.
+            let (before, _) = renew_before(&spec, TimeDelta::seconds(life));
+            let left = TimeDelta::seconds(life) - before;
+            prop_assert!(renewal > expires - before - before.min(left) / 10 - second);
+            // What expires later is renewed no earlier, unless the wish is ignored for one of them.
+            let later = expires + TimeDelta::days(1);
+            if renew_before(&spec, later - issued).1 == renew_before(&spec, expires - issued).1 {
+                prop_assert!(renewal_time(&spec, &uid, issued, later) >= renewal);
+            }
         }
     }
 }

@@ -727,3 +727,38 @@ fn a_restart_happens_once_for_each_revision() {
     assert!(overlap(missing).rolling_out(), "nobody knows what runs with the old one");
     assert!(!overlap(replaced(Some(3), None, true)).rolling_out());
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_spec_and_no_lifetime_mints_without_end(
+        life in prop_oneof![1i64..60, 1i64..4000, 1i64..100_000, 1i64..=34_560_000],
+        wish in prop_oneof![
+            Just(json!({})),
+            (1u8..=90).prop_map(|percent| json!({"renewBeforePercentage": percent})),
+            (1u32..200_000).prop_map(|seconds| json!({"renewBefore": format!("{seconds}s")})),
+        ],
+    ) {
+        let life = TimeDelta::seconds(life);
+        let began = now();
+        let issue = |r: &mut Record, at| (r.issued_at, r.expires_at) = (at, Some(at + life));
+        let mut o = healthy(APP, wish).recorded(|r| issue(r, began));
+        let (mut clock, mut issued, mut steps) = (began, 0, 0);
+        // Virtual time goes from one wake-up to the next, as the controller's does.
+        while clock < began + hours(2) && steps < 10_000 {
+            steps += 1;
+            let plan = plan(&o, clock);
+            if matches!(plan.step, Step::Call(Call::Issue(_))) {
+                issued += 1;
+                o = o.recorded(|r| issue(r, clock));
+            } else if plan.step == Step::Call(Call::Verify) {
+                o = o.reported(|s| s.last_verified_time = Some(time::to_kube(clock)));
+            }
+            clock = plan.wake_at.unwrap_or(began + hours(2)).max(clock + TimeDelta::milliseconds(75));
+        }
+        let least = (life / 10).max(TimeDelta::seconds(3));
+        prop_assert!(issued <= hours(2).num_seconds() / least.num_seconds() + 1, "{issued} in two hours");
+        prop_assert!(clock >= began + hours(2), "{steps} steps come no further than {clock}");
+    }
+}
