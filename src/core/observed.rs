@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::TimeDelta;
 use kube::ResourceExt;
 
 use super::{
@@ -292,12 +292,12 @@ impl Observed {
     pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
         let status = self.status()?;
         let at = status.next_attempt_time.as_ref().map(time::from_kube)?;
-        let at = Some(at).filter(|at| *at > now && *at <= now + backoff::LONGEST)?;
+        let at = Some(at).filter(|at| backoff::is_pending(*at, now))?;
         let failed_at = status.last_failure_time.as_ref().map(time::from_kube)?;
         let same = status.failed_inputs.as_deref() == Some(self.dependencies.as_str()) && !self.reconcile_requested();
         let returned = match self.shop {
             // Status keeps whole seconds.
-            ShopState::Up { since } => failed_at < since.trunc_subsecs(0),
+            ShopState::Up { since } => failed_at < time::round_down(since),
             ShopState::Down => true,
         };
         let shop_returned = returned && self.last_failure() == Some(Reason::BackingOff);
