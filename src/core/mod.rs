@@ -1,6 +1,7 @@
 //! The decisions, all of them pure: no async, no client, no clock. `now` is an argument.
 
 pub mod backoff;
+pub mod bounded;
 pub mod credential;
 pub mod failure;
 pub mod finalizer;
@@ -9,6 +10,7 @@ pub mod identity;
 pub mod marker;
 pub mod observed;
 pub mod ours;
+pub mod pace;
 pub mod plan;
 pub mod record;
 pub mod render;

@@ -1,0 +1,184 @@
+//! How often steps that succeed may follow one another: whoever undoes them again and again is outwaited.
+
+use chrono::TimeDelta;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Timestamp,
+    plan::{Step, Why},
+};
+
+/// Steps in a row that wait for nothing.
+const FREE: u32 = 3;
+/// The first pause; each further one is twice as long.
+const FIRST: TimeDelta = TimeDelta::seconds(2);
+/// The longest pause. A row ends when nothing happens for this and twice the pause.
+const LONGEST: TimeDelta = TimeDelta::minutes(5);
+
+/// Steps that others can make necessary again and again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Paced {
+    /// A credential is issued, though not by the clock.
+    Issue,
+    /// The Secret is written anew.
+    Repair,
+    /// The finalizer is put back.
+    Finalizer,
+    /// A workload is restarted.
+    Restart,
+}
+
+impl Paced {
+    const COUNT: usize = 4;
+
+    /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here.
+    #[must_use]
+    pub const fn of(step: Step) -> Option<Self> {
+        match step {
+            Step::Issue(
+                Why::First
+                | Why::Lost
+                | Why::Rejected
+                | Why::InputsChanged
+                | Why::ScopesMissing
+                | Why::Requested
+                | Why::Replaced,
+            ) => Some(Self::Issue),
+            Step::Repair => Some(Self::Repair),
+            Step::Issue(Why::Expiring | Why::Interval)
+            | Step::Keep
+            | Step::Verify
+            | Step::EndOverlap
+            | Step::Delete(_) => None,
+        }
+    }
+}
+
+/// What one object did lately. Of bounded size.
+#[derive(Clone, Debug, Default)]
+pub struct Pace {
+    basis: [u8; 32],
+    rows: [Row; Paced::COUNT],
+}
+
+/// Steps of a kind that followed one another.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    steps: u32,
+    last: Timestamp,
+}
+
+impl Row {
+    fn pause(self) -> TimeDelta {
+        match self.steps.checked_sub(FREE) {
+            None => TimeDelta::zero(),
+            Some(further) => (FIRST * 2i32.pow(further.min(16))).min(LONGEST),
+        }
+    }
+
+    /// Whether it goes on at `now`. One from the future was written before the clock was set back.
+    fn goes_on(self, now: Timestamp) -> bool {
+        self.steps > 0 && self.last <= now && now - self.last < LONGEST + self.pause() * 2
+    }
+}
+
+impl Pace {
+    /// A step was taken. Says whether the next one is the first in its row that has to wait: the moment to
+    /// tell that somebody else undoes what is done.
+    ///
+    /// `basis` is what a person changes to have a step taken at once: generation, inputs, requests.
+    pub fn taken(&mut self, kind: Paced, now: Timestamp, basis: &str) -> bool {
+        let basis = Sha256::digest(basis.as_bytes()).into();
+        if self.basis != basis {
+            *self = Self { basis, ..Self::default() };
+        }
+        let row = &mut self.rows[kind as usize];
+        let steps = if row.goes_on(now) { row.steps.saturating_add(1) } else { 1 };
+        *row = Row { steps, last: now };
+        steps == FREE
+    }
+
+    /// When a step of the kind may be taken, if not yet: at most 5 minutes from now.
+    #[must_use]
+    pub fn not_before(&self, kind: Paced, now: Timestamp, basis: &str) -> Option<Timestamp> {
+        let row = self.rows[kind as usize];
+        let same = self.basis == <[u8; 32]>::from(Sha256::digest(basis.as_bytes()));
+        Some(row.last + row.pause()).filter(|at| same && row.goes_on(now) && *at > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Finalizer, Paced::Restart];
+
+    fn start() -> Timestamp {
+        Timestamp::from_timestamp(1_790_000_000, 0).unwrap()
+    }
+
+    #[test]
+    fn each_of_a_row_waits_longer_and_one_tells_of_it() {
+        let (mut pace, mut now, mut waits, mut told) = (Pace::default(), start(), Vec::new(), Vec::new());
+        for _ in 0..12 {
+            told.push(pace.taken(Paced::Repair, now, "a"));
+            let next = pace.not_before(Paced::Repair, now, "a").unwrap_or(now);
+            waits.push((next - now).num_seconds());
+            now = next;
+        }
+        assert_eq!(waits, [0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert_eq!(told.iter().filter(|t| **t).count(), 1);
+        assert!(told[2]);
+    }
+
+    #[test]
+    fn a_change_quiet_and_a_clock_set_back_end_a_row_of_one_kind() {
+        let (mut pace, now) = (Pace::default(), start());
+        for _ in 0..20 {
+            pace.taken(Paced::Repair, now, "a");
+        }
+        assert!(pace.not_before(Paced::Repair, now, "a").is_some());
+        assert_eq!(pace.not_before(Paced::Issue, now, "a"), None, "another kind");
+        assert_eq!(pace.not_before(Paced::Repair, now, "b"), None, "a change");
+        assert_eq!(pace.not_before(Paced::Repair, now - TimeDelta::hours(1), "a"), None, "a clock set back");
+        let quiet = now + LONGEST * 3;
+        assert_eq!(pace.not_before(Paced::Repair, quiet, "a"), None);
+        assert!(!pace.taken(Paced::Repair, quiet, "a"));
+        assert_eq!(pace.not_before(Paced::Repair, quiet, "a"), None, "a single edit after quiet is repaired at once");
+    }
+
+    #[test]
+    fn what_comes_by_the_clock_is_not_paced() {
+        assert_eq!(Paced::of(Step::Issue(Why::Expiring)), None);
+        assert_eq!(Paced::of(Step::Issue(Why::Lost)), Some(Paced::Issue));
+        assert_eq!(Paced::of(Step::Repair), Some(Paced::Repair));
+    }
+
+    proptest! {
+        #[test]
+        fn no_one_is_held_long_and_none_is_fast(
+            kind in proptest::sample::select(KINDS.to_vec()),
+            // Milliseconds: never a gap, short ones, or now and then one that ends the row.
+            gaps in proptest::collection::vec(
+                prop_oneof![20 => Just(0i64), 10 => 0i64..5_000, 1 => 0i64..400_000, 1 => 300_000i64..1_000_000], 1..600,
+            ),
+        ) {
+            let (mut pace, mut now, mut at) = (Pace::default(), start(), Vec::new());
+            for gap in gaps {
+                now += TimeDelta::milliseconds(gap);
+                if let Some(next) = pace.not_before(kind, now, "a") {
+                    prop_assert!(next - now <= TimeDelta::minutes(5));
+                    now = next;
+                }
+                pace.taken(kind, now, "a");
+                at.push(now);
+            }
+            for (n, begin) in at.iter().enumerate() {
+                let within = at[n..].iter().take_while(|t| **t - *begin < TimeDelta::hours(1)).count();
+                prop_assert!(within <= 90, "{within} steps in an hour");
+            }
+        }
+    }
+}
