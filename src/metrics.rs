@@ -71,6 +71,7 @@ pub struct Metrics {
     reconciles: Counts<KindResult>,
     reconcile_durations: Durations<Kind>,
     kubernetes_requests: Counts<VerbResourceCode>,
+    events_lost: Counter,
     leader: Gauge,
     tokens: Arc<Tokens>,
 }
@@ -89,6 +90,7 @@ impl Metrics {
             reconciles: Family::default(),
             reconcile_durations: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
             kubernetes_requests: Family::default(),
+            events_lost: Counter::default(),
             leader: Gauge::default(),
             tokens: Arc::default(),
         };
@@ -134,6 +136,7 @@ impl Metrics {
             "Requests to the Kubernetes API server, by verb, resource and HTTP status or kind of failure",
             self.kubernetes_requests.clone(),
         );
+        registry.register("kubernetes_events_lost", "Events that couldn't be written", self.events_lost.clone());
         registry.register("leader", "Whether this instance holds the lease", self.leader.clone());
         registry.register_collector(Box::new(self.tokens.clone()));
     }
@@ -173,6 +176,11 @@ impl Metrics {
         self.kubernetes_requests
             .get_or_create(&VerbResourceCode { verb, resource: resource.to_owned(), code: code.to_owned() })
             .inc();
+    }
+
+    /// An event couldn't be written.
+    pub fn event_lost(&self) {
+        self.events_lost.inc();
     }
 
     /// Whether this instance holds the lease.
@@ -242,6 +250,7 @@ mod tests {
         metrics.shopify_throttled(Duration::from_millis(1500));
         metrics.reconciled("ShopifyToken", "success", Duration::from_millis(3));
         metrics.kubernetes_request("update", "shopifytokens/status", "200");
+        metrics.event_lost();
         metrics.leading(true);
         let page = metrics.encode().unwrap();
         for line in [
@@ -253,6 +262,7 @@ mod tests {
             r#"controller_reconciles_total{kind="ShopifyToken",result="success"} 1"#,
             r#"controller_reconcile_duration_seconds_count{kind="ShopifyToken"} 1"#,
             r#"kubernetes_requests_total{verb="update",resource="shopifytokens/status",code="200"} 1"#,
+            "kubernetes_events_lost_total 1",
             "leader 1",
             "# EOF",
         ] {
