@@ -33,7 +33,7 @@ pub fn name(name: &str, limit: usize) -> Cow<'_, str> {
         return name.into();
     }
     let digest = Sha256::digest(name.as_bytes());
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|i| digest[i])));
     let end = name.floor_char_boundary(limit.saturating_sub(DIGITS + 1));
     format!("{}-{}", name[..end].trim_end_matches(['.', '-']), &hash[..DIGITS]).into()
 }
