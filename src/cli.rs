@@ -47,10 +47,10 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct LogOptions {
     /// Form of the log lines; JSON unless stderr is a terminal.
-    #[arg(long, env, global = true, value_enum, display_order = 100)]
+    #[arg(long, env, global = true, value_enum, ignore_case = true, display_order = 100)]
     pub log_format: Option<Format>,
     /// The least important lines that are printed.
-    #[arg(long, env, global = true, value_enum, default_value = "info", display_order = 100)]
+    #[arg(long, env, global = true, value_enum, ignore_case = true, default_value = "info", display_order = 100)]
     pub log_level: Level,
 }
 
@@ -76,6 +76,7 @@ pub struct LeaseOptions {
         action = ArgAction::Set,
         default_value_t = true,
         default_missing_value = "true",
+        value_parser = boolean,
         num_args = 0..=1,
         require_equals = true
     )]
@@ -92,8 +93,8 @@ pub struct LeaseOptions {
 #[derive(Args, Clone, Debug)]
 pub struct RunOptions {
     /// Namespaces to watch, comma-separated. Default: all.
-    #[arg(long, env, value_delimiter = ',', value_name = "NAMESPACES", value_parser = namespace)]
-    pub watch_namespaces: Vec<String>,
+    #[arg(long, env, value_name = "NAMESPACES", value_parser = namespaces, default_value = "", hide_default_value = true)]
+    pub watch_namespaces: Namespaces,
     /// Label selector of the ShopifyTokens and ShopifyApps that this instance serves. Default: all.
     #[arg(long, env, value_name = "SELECTOR", value_parser = label_selector)]
     pub selector: Option<String>,
@@ -124,8 +125,8 @@ pub struct RunOptions {
 #[derive(Args, Clone, Debug)]
 pub struct UninstallOptions {
     /// Namespaces to clear, comma-separated: those that the operator watches. Default: all.
-    #[arg(long, env, value_delimiter = ',', value_name = "NAMESPACES", value_parser = namespace)]
-    pub watch_namespaces: Vec<String>,
+    #[arg(long, env, value_name = "NAMESPACES", value_parser = namespaces, default_value = "", hide_default_value = true)]
+    pub watch_namespaces: Namespaces,
     /// The running operator's: taken from it first, so that it stops.
     #[command(flatten)]
     pub lease: LeaseOptions,
@@ -164,6 +165,25 @@ pub fn crds() -> Result<String, serde_saphyr::ser::Error> {
         documents.push_str(&serde_saphyr::to_string(&crd)?);
     }
     Ok(documents)
+}
+
+/// Namespaces; none stands for all.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Namespaces(pub Vec<String>);
+
+/// Blanks around a comma and commas too many do no harm, as with other operators.
+fn namespaces(text: &str) -> Result<Namespaces, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(namespace).collect::<Result<_, _>>().map(Namespaces)
+}
+
+/// As Go's `strconv.ParseBool` reads it, which other operators' flags go by, in any case.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_lowercase().as_str() {
+        "1" | "t" | "true" => Ok(true),
+        "0" | "f" | "false" => Ok(false),
+        _ => Err("it is true or false".to_owned()),
+    }
 }
 
 fn namespace(text: &str) -> Result<String, String> {
@@ -222,7 +242,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_documentation() {
         let options = run(&[]).unwrap();
-        assert_eq!(options.watch_namespaces, Vec::<String>::new());
+        assert_eq!(options.watch_namespaces.0, Vec::<String>::new());
         assert_eq!(options.selector, None);
         assert_eq!(options.concurrency, 16);
         assert!(options.lease.leader_elect);
@@ -256,7 +276,7 @@ mod tests {
             "--revocation-timeout=90m",
         ])
         .unwrap();
-        assert_eq!(options.watch_namespaces, ["shop", "web"]);
+        assert_eq!(options.watch_namespaces.0, ["shop", "web"]);
         assert_eq!(options.selector.unwrap(), "shard in (a,b),!legacy");
         assert!(!options.lease.leader_elect);
         assert_eq!(options.revocation_timeout, TimeDelta::minutes(90));
@@ -264,10 +284,26 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_as_lenient_as_those_of_other_operators() {
+        for text in ["team-a,team-b", "team-a, team-b", " team-a ,team-b,", "team-a,,team-b"] {
+            let options = run(&[&format!("--watch-namespaces={text}")]).unwrap();
+            assert_eq!(options.watch_namespaces.0, ["team-a", "team-b"], "{text:?}");
+        }
+        assert!(run(&["--watch-namespaces=Team"]).is_err());
+        for (text, on) in [("True", true), ("TRUE", true), ("1", true), ("False", false), ("f", false)] {
+            assert_eq!(run(&[&format!("--leader-elect={text}")]).unwrap().lease.leader_elect, on, "{text}");
+        }
+        assert!(run(&["--leader-elect=perhaps"]).is_err());
+        for text in ["INFO", "Debug", "warn"] {
+            assert!(run(&[&format!("--log-level={text}")]).is_ok(), "{text}");
+        }
+        assert!(run(&["--log-format=JSON"]).is_ok());
+    }
+
+    #[test]
     fn what_is_wrong_is_refused_by_name() {
         for (flag, value, said) in [
             ("--watch-namespaces", "shop,Web", "a namespace is"),
-            ("--watch-namespaces", "shop,", "a namespace is"),
             ("--selector", "team in web", "isn't a label's key"),
             ("--concurrency", "0", "0 is not in 1..=65535"),
             ("--lease-name", "a b", "a name is"),

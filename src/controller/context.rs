@@ -23,7 +23,7 @@ use super::{
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
-    core::{identity::Identity, observed::Doubt, vocabulary::OPERATOR},
+    core::{identity::Identity, observed::Doubt, pace::Pace, vocabulary::OPERATOR},
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Slots},
@@ -111,6 +111,8 @@ pub struct Context {
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
     pub suspects: Shared<TokenKey, Doubt>,
+    /// The pace of each object, by UID.
+    pub paces: Shared<String, Pace>,
     /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
@@ -156,6 +158,7 @@ impl Context {
             unpublished: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
+            paces: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
             going: Shared::default(),

@@ -102,10 +102,11 @@ impl Stop {
     }
 }
 
-/// What the API server says; kube would say it twice.
+/// What kind of failure it is. Never the API server's own words: an admission webhook's may quote a Secret.
 fn told(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        kube::Error::Api(status) if status.reason.is_empty() => format!("the API server answered {}", status.code),
+        kube::Error::Api(status) => format!("the API server answered {} ({})", status.code, status.reason),
         other => other.to_string(),
     }
 }

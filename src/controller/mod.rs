@@ -88,6 +88,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
 
     let mut watches = JoinSet::new();
     watches.spawn(watch::time(Arc::clone(&context)));
+    watches.spawn(watch::waiting(Arc::clone(&context)));
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
         watches.spawn(watch::secrets(Arc::clone(&context), api(context.client(), scope.as_deref())));

@@ -119,11 +119,18 @@ impl Acted {
 #[must_use]
 pub(super) fn refused_write(error: &kube::Error, secret: &str, reason: Reason) -> Option<Failure> {
     let kube::Error::Api(status) = error else { return None };
+    let says = |words: &str| status.message.contains(words);
+    // Its own words are never repeated: an admission webhook's may quote the object.
     let what = match status.code {
-        // The API server's own words name quota and namespace. An admission policy's may quote the object.
-        403 if ["exceeded quota", "being terminated"].iter().any(|own| status.message.contains(own)) => &status.message,
+        401 | 404 | 409 | 410 | 429 => return None,
+        403 if says("exceeded quota") => "exceeded quota: the namespace may hold no further Secret",
+        403 if says("being terminated") => "the namespace is being terminated",
         403 => "an admission policy or RBAC forbids it; its reason is in the API server's audit log",
         413 | 422 => "it is too large, or a key, label or annotation of it isn't valid",
+        400..=499 => "an admission webhook denies it; its reason is in the API server's audit log",
+        500 if says("failed calling webhook") => {
+            "an admission webhook is broken; see the API server's log, and its ValidatingWebhookConfiguration"
+        }
         _ => return None,
     };
     Some(Failure::new(reason, format!("the API server refuses Secret {secret:?}: {what}")))

@@ -21,7 +21,9 @@ use super::{
 use crate::{
     api::ShopifyToken,
     core::{
-        plan::plan,
+        observed::Observed,
+        pace::{self, Paced},
+        plan::{Step, plan},
         renewal,
         vocabulary::{EventReason, FINALIZER},
     },
@@ -103,15 +105,32 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let token = context.caught_up(token);
     let token = token.as_ref();
     let observation = observe(context, token).await?;
-    let plan = plan(&observation.observed, context.now());
+    let (observed, now) = (&observation.observed, context.now());
+    let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
+    let plan = pace::slowed(plan(observed, now), &pace, observed, now);
     let acted = match act(context, &observation, plan.step).await? {
         Acted { outcome: Outcome::Busy, .. } => {
-            let share = renewal::share(&observation.observed.identity.uid);
+            let share = renewal::share(&observed.identity.uid);
             return Ok(Action::requeue(Duration::from_secs_f64(0.2 + share)));
         }
-        acted => acted,
+        acted => paced(context, observed, plan.step, acted),
     };
-    report(context, &observation.observed, &plan, acted).await
+    report(context, observed, &plan, acted).await
+}
+
+/// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.
+fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Acted {
+    let (Some(kind), Outcome::Published { .. }) = (Paced::of(step), &acted.outcome) else { return acted };
+    let (basis, now) = (pace::basis(observed), context.now());
+    let again = context.paces.change(observed.identity.uid.clone(), |pace| pace.taken(kind, now, &basis));
+    if !again {
+        return acted;
+    }
+    let note = format!(
+        "the same step again and again: somebody else writes Secret {:?} or its workloads, and each further step waits longer; kubectl get secret --show-managed-fields tells who",
+        observed.token.secret_name()
+    );
+    acted.with(EventReason::Contended, note)
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ use crate::{
         plan::{Call, Plan, Step},
         record::Record,
         renewal,
-        status::{Attempts, Snapshot, Validity, is_ready, obstacle, project},
-        vocabulary::{EventReason, OPERATOR, Reason},
+        status::{Attempts, Snapshot, Validity, find, is_ready, obstacle, project},
+        vocabulary::{EventReason, OPERATOR, Reason, conditions},
     },
     time::Timestamp,
 };
@@ -62,6 +62,7 @@ pub(super) async fn report(
     }
     let status = project(&attempt.snapshot(observed), now);
     acted.news.extend(transitions(observed, &attempt, &status, &acted));
+    acted.news.extend(remarked(observed));
     if observed.token.status.as_ref() != Some(&status) {
         write(context, &observed.token, &status).await?;
     }
@@ -82,6 +83,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         record: observed.record(),
         intact: observed.value().is_some(),
         hold: Some(&hold),
+        remark: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
     };
@@ -156,6 +158,7 @@ impl<'a> Attempt<'a> {
             record: self.record,
             intact: self.intact,
             hold: self.hold.as_ref(),
+            remark: observed.remark(),
             validity: self.validity,
             attempts: self.attempts.clone(),
         }
@@ -196,6 +199,15 @@ fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyToken
         }
         Some(Hold::Blocked(_) | Hold::BackingOff | Hold::Suspended) => None,
     }
+}
+
+/// The remark of the observation, where the conditions didn't tell it before.
+fn remarked(observed: &Observed) -> Option<News> {
+    let remark = observed.remark()?;
+    let ready = observed.status().and_then(|s| find(&s.conditions, conditions::READY));
+    let told = ready.is_some_and(|ready| ready.message.ends_with(&remark));
+    let note = format!("{remark}; an older credential lives one overlap longer");
+    (!told).then_some(News { reason: EventReason::RolloutNotFinished, failure: None, note })
 }
 
 async fn write(context: &Context, token: &ShopifyToken, status: &ShopifyTokenStatus) -> Result<(), Error> {

@@ -13,12 +13,20 @@ pub struct Marker {
 }
 
 const SIGN: &str = "#stok:";
+/// Longest title. Where Shopify keeps 255 characters it cuts the end, which is the marker; half of that is safe in UTF-16
+/// and for titles of which it keeps less.
+const LONGEST: usize = 128;
 
 impl Marker {
-    /// The title of a storefront token: what the user wants to read, then the marker.
+    /// The title of a storefront token: what the user wants to read, cut where need be, then the marker, whole. At most
+    /// 128 UTF-16 units.
     #[must_use]
     pub fn title(&self, readable: &str) -> String {
-        format!("{readable} {SIGN}{}:{}", self.uid, self.revision)
+        let marker = format!(" {SIGN}{}:{}", self.uid, self.revision);
+        let mut left = LONGEST.saturating_sub(marker.len());
+        let fits = |c: &char| left.checked_sub(c.len_utf16()).map(|rest| left = rest).is_some();
+        let readable: String = readable.chars().take_while(fits).collect();
+        format!("{readable}{marker}")
     }
 
     /// The marker in a title, if it has one.
@@ -33,6 +41,8 @@ impl Marker {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -40,6 +50,16 @@ mod tests {
         let marker = Marker { uid: "0a1b".into(), revision: 12 };
         assert_eq!(marker.title("web #stok: x"), "web #stok: x #stok:0a1b:12");
         assert_eq!(Marker::parse(&marker.title("web #stok: x")), Some(marker));
+    }
+
+    proptest! {
+        #[test]
+        fn a_title_is_short_and_keeps_its_marker(text in ".{0,300}", revision in 1i64..) {
+            let marker = Marker { uid: "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f".into(), revision };
+            let title = marker.title(&text);
+            prop_assert!(title.encode_utf16().count() <= LONGEST, "{title}");
+            prop_assert_eq!(Marker::parse(&title), Some(marker));
+        }
     }
 
     #[test]

@@ -208,6 +208,13 @@ impl Observed {
         self.token.spec.rollout_restart_targets.iter().filter(move |target| reads && !there(target))
     }
 
+    /// What a person should know of the rollout targets: those that aren't there.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let names: Vec<String> = self.missing_targets().map(|t| format!("{:?} {:?}", t.kind, t.name)).collect();
+        (!names.is_empty()).then(|| format!("spec.rolloutRestartTargets names what isn't there: {}", names.join(", ")))
+    }
+
     /// Whether an older credential may still be in use, because a target hasn't finished its rollout, or isn't there
     /// under the name that the spec gives.
     #[must_use]

@@ -3,10 +3,16 @@
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
+use kube::ResourceExt;
+
 use super::{
-    Timestamp,
-    plan::{Step, Why},
+    failure::Failure,
+    hold::Hold,
+    observed::Observed,
+    plan::{Call, Plan, Step, Why},
+    vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
+use crate::time::Timestamp;
 
 /// Steps in a row that wait for nothing.
 const FREE: u32 = 3;
@@ -35,7 +41,7 @@ impl Paced {
     #[must_use]
     pub const fn of(step: Step) -> Option<Self> {
         match step {
-            Step::Issue(
+            Step::Call(Call::Issue(
                 Why::First
                 | Why::Lost
                 | Why::Rejected
@@ -43,13 +49,12 @@ impl Paced {
                 | Why::ScopesMissing
                 | Why::Requested
                 | Why::Replaced,
-            ) => Some(Self::Issue),
+            )) => Some(Self::Issue),
             Step::Repair => Some(Self::Repair),
-            Step::Issue(Why::Expiring | Why::Interval)
+            Step::Restart => Some(Self::Restart),
+            Step::Call(Call::Issue(Why::Expiring | Why::Interval) | Call::Verify | Call::EndOverlap | Call::Revoke)
             | Step::Keep
-            | Step::Verify
-            | Step::EndOverlap
-            | Step::Delete(_) => None,
+            | Step::LetGo(_) => None,
         }
     }
 }
@@ -107,6 +112,31 @@ impl Pace {
     }
 }
 
+/// What a row of steps is about: when it changes, the steps that follow have a reason of their own.
+#[must_use]
+pub fn basis(o: &Observed) -> String {
+    let asked = |name| o.token.annotations().get(name).map_or("", String::as_str);
+    format!("{}/{}/{}", o.dependencies, asked(REQUESTED_AT), asked(ROTATE_AT))
+}
+
+/// The plan, with its step put off if the same one was taken again and again.
+#[must_use]
+pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
+    let Some(kind) = Paced::of(plan.step) else { return plan };
+    let Some(at) = pace.not_before(kind, now, &basis(o)) else { return plan };
+    let hold = match kind {
+        Paced::Issue => {
+            let message = format!(
+                "Secret {:?} has lost its credential again and again; the next is issued after a pause: find who else writes the Secret (kubectl get secret --show-managed-fields)",
+                o.token.secret_name()
+            );
+            plan.hold.or(Some(Hold::Blocked(Failure::new(Reason::BackingOff, message))))
+        }
+        Paced::Repair | Paced::Finalizer | Paced::Restart => plan.hold,
+    };
+    Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -151,8 +181,8 @@ mod tests {
 
     #[test]
     fn what_comes_by_the_clock_is_not_paced() {
-        assert_eq!(Paced::of(Step::Issue(Why::Expiring)), None);
-        assert_eq!(Paced::of(Step::Issue(Why::Lost)), Some(Paced::Issue));
+        assert_eq!(Paced::of(Step::Call(Call::Issue(Why::Expiring))), None);
+        assert_eq!(Paced::of(Step::Call(Call::Issue(Why::Lost))), Some(Paced::Issue));
         assert_eq!(Paced::of(Step::Repair), Some(Paced::Repair));
     }
 

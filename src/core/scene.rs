@@ -215,6 +215,7 @@ pub(crate) fn snapshot<'a>(
         record: o.record(),
         intact: o.value().is_some(),
         hold,
+        remark: o.remark(),
         validity,
         attempts,
     }

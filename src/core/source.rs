@@ -8,6 +8,7 @@ use crate::api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef};
 
 /// What the credentials of a source are like. Whatever the frame does differently for a source is read here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of a table: each is independent of the others")]
 pub struct Nature {
     /// It expires, and is renewed by the clock.
     pub expires: bool,

@@ -27,6 +27,8 @@ pub struct Snapshot<'a> {
     pub intact: bool,
     /// What stands in the way.
     pub hold: Option<&'a Hold>,
+    /// What else a person should know of it, if anything.
+    pub remark: Option<String>,
     /// What Shopify said of the credential just now.
     pub validity: Validity,
     /// What became of the attempts.
@@ -184,7 +186,8 @@ fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason,
             expires_at => {
                 let expiry =
                     expires_at.map_or("never expires".to_owned(), |at| format!("expires at {}", time::print(at)));
-                return (true, Reason::Issued, format!("revision {} {expiry}", record.revision));
+                let remark = s.remark.as_ref().map(|remark| format!("; {remark}")).unwrap_or_default();
+                return (true, Reason::Issued, format!("revision {} {expiry}{remark}", record.revision));
             }
         },
         Some(_) => (Reason::Pending, "the credential in the Secret was edited and is being restored".to_owned()),

@@ -100,6 +100,8 @@ reasons! {
     ShopNotFound: Stalled,
     /// The shop is frozen, locked or flagged.
     ShopUnavailable: Stalled,
+    /// Shopify answers in its own form, but without what is documented.
+    UnexpectedAnswer: Stalled,
     /// The credential lacks a required scope.
     ScopesMissing: Stalled,
     /// Shopify's limit of storefront tokens is reached.
@@ -171,6 +173,8 @@ pub enum EventReason {
     RenewBeforeIgnored,
     /// A rollout didn't finish within the overlap.
     RolloutNotFinished,
+    /// The same step is taken again and again: somebody else undoes it.
+    Contended,
 }
 
 impl EventReason {
@@ -190,6 +194,7 @@ impl EventReason {
         Self::UnusualLifetime,
         Self::RenewBeforeIgnored,
         Self::RolloutNotFinished,
+        Self::Contended,
     ];
 
     /// The reason as events print it.
@@ -210,6 +215,7 @@ impl EventReason {
             Self::UnusualLifetime => "UnusualLifetime",
             Self::RenewBeforeIgnored => "RenewBeforeIgnored",
             Self::RolloutNotFinished => "RolloutNotFinished",
+            Self::Contended => "Contended",
         }
     }
 
@@ -230,7 +236,8 @@ impl EventReason {
             | Self::ReplacedAtShopify
             | Self::UnusualLifetime
             | Self::RenewBeforeIgnored
-            | Self::RolloutNotFinished => true,
+            | Self::RolloutNotFinished
+            | Self::Contended => true,
         }
     }
 }

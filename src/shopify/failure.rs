@@ -67,6 +67,14 @@ pub(super) fn garbled(answer: &Answer, shop: &Shop) -> Failure {
     signed(unreadable(shop, "isn't what Shopify documents"), answer)
 }
 
+/// A well-formed answer that lacks what is documented: odd for this object, and no sign of an outage.
+pub(super) fn unexpected(answer: &Answer, shop: &Shop) -> Failure {
+    let message = format!(
+        "{shop} answers in Shopify's form, but without what is documented, such as the app's installation: the token may belong to no app of this shop; replace it, or ask Shopify's support with the request id"
+    );
+    signed(Failure::new(Reason::UnexpectedAnswer, message), answer)
+}
+
 /// A limit of Shopify's is used up for now.
 pub(super) fn throttled(shop: &Shop, retry_after: Option<TimeDelta>) -> Failure {
     Failure {

@@ -87,7 +87,7 @@ impl Client {
             self.note_throttling(error.failure());
             return Err(error);
         }
-        let data = serde_json::from_value(envelope.data).map_err(|_| garbled())?;
+        let data = serde_json::from_value(envelope.data).map_err(|_| failure::unexpected(&answer, shop))?;
         Ok((data, answer))
     }
 

@@ -91,7 +91,8 @@ async fn create(
     }
     let created = turn.shopify.create_storefront_token(access, &title(turn.observed, revision)).await;
     created.map_err(|error| {
-        if error.failure().unreachable {
+        // It may have been made all the same.
+        if error.failure().unreachable || error.failure().reason == Reason::UnexpectedAnswer {
             turn.memory.unsettled(&turn.observed.identity.uid, turn.now() + LISTED_WITHIN);
         }
         blame(admin, explain_limit(error, listed, turn))

@@ -24,9 +24,8 @@ use crate::{
 type Right = (String, String);
 
 /// Rights that no request shows.
-const NOT_SEEN: [(&str, &str); 2] = [
+const NOT_SEEN: [(&str, &str); 1] = [
     // Asked for by the admission plugin OwnerReferencesPermissionEnforcement (OpenShift), never by a request.
-    ("update", "tokens.shopify-operator.dev/shopifyapps/finalizers"),
     ("update", "tokens.shopify-operator.dev/shopifytokens/finalizers"),
 ];
 

@@ -24,4 +24,5 @@ mod specs;
 mod suspend;
 mod uninstall;
 mod verify;
+mod whose;
 mod world;

@@ -177,3 +177,36 @@ async fn foreign_keys_stay() {
         assert_eq!(secret.data.unwrap()["theirs"].0, b"hers");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_writer_is_named_and_not_raced() {
+    let world = World::with_app("repair-contended").await;
+    world.token("web", client_credentials()).await;
+    world.ready("web").await;
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_secs(6) {
+        edit(&world, "web", json!({"data": {"access_token": null}})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let minted = world.sim.calls("oauth.clientCredentials");
+    assert!(minted <= 7, "{minted} grants in six seconds");
+    world.eventually("told", async || world.events("web").await.contains(&"Contended".to_owned())).await;
+    // Left alone, it comes back.
+    world.ready("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_somebody_else_keeps_writing_is_not_raced() {
+    let world = World::with_app("repair-labels").await;
+    world.token("web", client_credentials()).await;
+    world.ready("web").await;
+    let writes = world.writes().len();
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_secs(6) {
+        edit(&world, "web", json!({"metadata": {"labels": {MANAGED_BY: "another"}}})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let ours = world.writes()[writes..].iter().filter(|w| w.starts_with("update secrets/web/")).count();
+    assert!((1..=6).contains(&ours), "{ours} writes in six seconds");
+    world.eventually("told", async || world.events("web").await.contains(&"Contended".to_owned())).await;
+}

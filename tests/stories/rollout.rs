@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     specs::{client_credentials, storefront, with},
-    world::{World, revision},
+    world::{World, message, revision},
 };
 
 impl World {
@@ -65,6 +65,11 @@ impl World {
 }
 
 fn restarting(spec: serde_json::Value) -> serde_json::Value {
+    let targets = json!([{"kind": "Deployment", "name": "web"}]);
+    with(spec, json!({"rolloutRestartTargets": targets, "verifyInterval": "0s"}))
+}
+
+fn restarting_missing(spec: serde_json::Value) -> serde_json::Value {
     let targets = json!([{"kind": "Deployment", "name": "web"}, {"kind": "DaemonSet", "name": "not-there"}]);
     with(spec, json!({"rolloutRestartTargets": targets, "verifyInterval": "0s"}))
 }
@@ -107,6 +112,24 @@ async fn the_old_token_lives_until_the_rollout_has_finished() {
     world.pass(TimeDelta::seconds(16));
     world.eventually("revoked", async || world.live().len() == 1).await;
     world.told("web", &["Issued", "Rotated", "Revoked"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_not_there_is_said_and_keeps_the_old_token_longer() {
+    let world = World::with_custom_admin("rollout-missing").await;
+    world.workload().await;
+    let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
+    world.token("web", with(restarting_missing(storefront()), rotation)).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.until("web", "says what isn't there", |t| message(t, "Ready").contains("DaemonSet \"not-there\"")).await;
+    world.play_kubelet().await;
+    world.pass(TimeDelta::hours(3));
+    world.a_while().await;
+    assert_eq!(world.live().len(), 2, "nobody knows what runs with the old one");
+    world.pass(TimeDelta::hours(2));
+    world.eventually("revoked", async || world.live().len() == 1).await;
+    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

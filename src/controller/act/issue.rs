@@ -95,8 +95,13 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
 async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: Failure) -> Acted {
     let id = issued.credential.token_id.clone().filter(|_| issued.origin == Origin::New);
     if let Some(id) = id {
-        let (admin, issuer) = (issued.admin.clone(), issued.issuer.clone());
-        let made = Previous { id, revoke_at: context.now(), admin, issuer, revoking: None };
+        let made = Previous {
+            id,
+            revoke_at: context.now(),
+            admin: issued.admin.clone(),
+            issuer: issued.issuer.clone(),
+            revoking: None,
+        };
         if let Err(refusal) = sources::revoke(turn, Target::One(&made)).await {
             return refused(context, turn.observed, refusal, Operation::Issue);
         }

@@ -48,13 +48,13 @@ pub(super) async fn publish(
     let data = context.rendering.render(token, observed.kind, &values).await?;
     let desired = secret::desired(token, live, record, data);
     match write(context, live.is_some(), &desired).await {
-        Ok(secret) => match Record::parse(secret.annotations()) {
-            Some(record) => Ok(Written { record, secret }),
-            None => {
-                let what = format!("Secret {:?} came back from the API server without its record", token.secret_name());
-                Err(Error::Invalid(what).into())
-            }
-        },
+        Ok(secret) => {
+            let record = Record::parse(secret.annotations()).ok_or_else(|| {
+                let name = token.secret_name();
+                Error::Invalid(format!("Secret {name:?} came back from the API server without its record"))
+            })?;
+            Ok(Written { record, secret })
+        }
         Err(error) => match refused_write(&error, token.secret_name(), Reason::Issuing) {
             Some(failure) => Err(failure.into()),
             None => Err(error.into()),

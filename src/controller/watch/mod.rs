@@ -24,6 +24,7 @@ pub use self::{
 use super::{
     act::protect,
     context::{Context, TokenKey},
+    error::{Error, found},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
@@ -89,8 +90,15 @@ async fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
     release(context, &key).await;
 }
 
-async fn release(context: &Context, (namespace, name): &(String, String)) {
-    if let Err(error) = protect::let_secret_go(context, namespace, name).await {
+async fn release(context: &Context, key: &(String, String)) {
+    let (namespace, name) = key;
+    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
+    if matches!(found(secrets.get_metadata(name).await), Ok(None)) {
+        // Gone, perhaps with its namespace: nothing waits any more.
+        context.going.remove(key);
+        return;
+    }
+    if let Err(error) = protect::let_secret_go(context, namespace, name).await.map_err(Error::from) {
         tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
     }
 }
@@ -113,6 +121,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.suspects.remove(&TokenKey::of_object(token));
         context.unpublished.remove(&token.uid().unwrap_or_default());
         context.memory.forget(&token.uid().unwrap_or_default());
+        context.paces.remove(&token.uid().unwrap_or_default());
         context.bare.remove(&token.uid().unwrap_or_default());
         context.rendering.forget(&token.uid().unwrap_or_default());
     }
@@ -160,7 +169,6 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
 pub(super) async fn time(context: Arc<Context>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     let (mut wall, mut monotonic) = (context.now(), tokio::time::Instant::now());
-    let mut released = monotonic;
     loop {
         ticks.tick().await;
         let now = context.now();
@@ -174,11 +182,16 @@ pub(super) async fn time(context: Arc<Context>) {
             wake_all(&context);
         }
         (wall, monotonic) = (now, tokio::time::Instant::now());
-        if released.elapsed() > WAITING {
-            for secret in context.going.keys() {
-                release(&context, &secret).await;
-            }
-            released = tokio::time::Instant::now();
+    }
+}
+
+/// Looks at the Secrets that wait for our finalizer, should no event tell. Apart from all else: each look is a call.
+pub(super) async fn waiting(context: Arc<Context>) {
+    let mut ticks = tokio::time::interval(WAITING);
+    loop {
+        ticks.tick().await;
+        for secret in context.going.keys() {
+            release(&context, &secret).await;
         }
     }
 }

@@ -63,6 +63,7 @@ fn state(state: &SecretState) -> &'static str {
 }
 
 #[test]
+#[allow(clippy::large_stack_arrays, reason = "a table of Secrets, built once")]
 fn whose_secret_is_it() {
     const GROUP: &str = "tokens.shopify-operator.dev/v1alpha1";
     let plain = json!({});

@@ -111,7 +111,8 @@ async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: b
         // A token that was just granted may be refused for a moment.
         Err(ApiError::Unauthorized(_)) if turn.now() < granted_at + GRANT_SETTLES => {
             let message = format!("{} refuses a token that it granted a moment ago; trying again", turn.shop);
-            Err(Failure::new(Reason::AdminTokenNotReady, message).into())
+            // Waiting, not failing: nobody has to hear of it.
+            Err(Failure::new(Reason::Revoking, message).into())
         }
         Err(ApiError::Unauthorized(_)) => {
             let message = format!(

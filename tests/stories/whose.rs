@@ -1,0 +1,87 @@
+//! Whom a record is bound to: its object, and the app that issued it.
+
+use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    specs::{custom, storefront, with},
+    world::{SHOP, World, condition, message, revision},
+};
+
+const TOKEN: &str = "tokens.shopify-operator.dev/token";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_another_namespace_revokes_nothing() {
+    let world = World::with_storefront("whose-copy", json!({})).await;
+    let copy = World::with_custom_admin("whose-copied").await;
+    let mut secret = world.api::<Secret>().get("web").await.unwrap();
+    secret.metadata = kube::api::ObjectMeta {
+        name: Some("web".into()),
+        annotations: secret.metadata.annotations,
+        labels: secret.metadata.labels,
+        ..Default::default()
+    };
+    copy.api::<Secret>().create(&kube::api::PostParams::default(), &secret).await.unwrap();
+    copy.token("web", storefront()).await;
+    copy.because("web", "Stalled", "SecretConflict").await;
+    copy.delete("web").await;
+    copy.gone("web").await;
+    assert_eq!(world.live().len(), 1, "the original's token lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_secret_is_verified_before_ready() {
+    let world = World::with_custom_admin("whose-restored").await;
+    let orphan = json!({"secret": {"creationPolicy": "Orphan"}, "deletionPolicy": "Retain"});
+    for (name, alive) in [("alive", true), ("dead", false)] {
+        world.token(name, with(storefront(), orphan.clone())).await;
+        let before = world.ready(name).await;
+        world.delete(name).await;
+        world.gone(name).await;
+        let held = world.api::<Secret>().get(name).await.unwrap();
+        let id = before.status.unwrap().token_id.unwrap();
+        if !alive {
+            world.sim.delete_storefront_token(SHOP, &id).unwrap();
+            world.pass(TimeDelta::minutes(2));
+        }
+        world.token(name, with(storefront(), orphan.clone())).await;
+        let after = world.ready(name).await;
+        assert_eq!(after.status.as_ref().unwrap().token_id.as_deref() == Some(id.as_str()), alive, "{name}");
+        let now = world.api::<Secret>().get(name).await.unwrap();
+        assert_ne!(now.annotations()[TOKEN], held.annotations()[TOKEN], "{name} belongs to the new object");
+        assert_eq!(condition(&after, "TokenValid"), Some(("True".into(), "Verified".into())));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_beside_the_persons_own_is_refused() {
+    let world = World::with_custom_admin("whose-own").await;
+    let own = world.tokens().get("admin").await.unwrap().credentials_secret().unwrap().to_owned();
+    let before = world.api::<Secret>().get(&own).await.unwrap().data;
+    world.token("beside", with(custom(), json!({"secret": {"name": own, "creationPolicy": "Merge"}}))).await;
+    let token = world.because("beside", "Stalled", "SecretConflict").await;
+    assert!(message(&token, "Stalled").contains("spec.secret.name"));
+    world.delete("beside").await;
+    world.gone("beside").await;
+    assert_eq!(world.api::<Secret>().get(&own).await.unwrap().data, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merge_takes_no_key_that_somebody_else_wrote() {
+    let world = World::with_custom_admin("whose-key").await;
+    world.secret_of("theirs", &[("scopes", "mine")]).await;
+    world.token("web", with(storefront(), json!({"secret": {"name": "theirs", "creationPolicy": "Merge"}}))).await;
+    let token = world.because("web", "Stalled", "SecretConflict").await;
+    assert!(message(&token, "Stalled").contains("\"scopes\""), "{}", message(&token, "Stalled"));
+    assert!(world.live().is_empty(), "nothing is created for a Secret that can't be written");
+    // The person takes the key out.
+    let gone = json!({"data": {"scopes": null}});
+    world.api::<Secret>().patch("theirs", &PatchParams::default(), &Patch::Merge(gone)).await.unwrap();
+    let token = world.ready("web").await;
+    assert_eq!(revision(&token), 1);
+}
