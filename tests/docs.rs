@@ -178,7 +178,7 @@ fn flags_are_what_the_command_line_takes() {
 fn row(flag: &Arg) -> String {
     let text = |value: Option<&std::ffi::OsStr>| value.map(|v| v.to_string_lossy().into_owned());
     let default = text(flag.get_default_values().first().map(std::convert::AsRef::as_ref));
-    let default = default.map(|value| format!("`{value}`")).unwrap_or_default();
+    let default = default.filter(|value| !value.is_empty()).map(|value| format!("`{value}`")).unwrap_or_default();
     let help = flag.get_help().unwrap().to_string().replace('\n', " ");
     format!("| `--{}` | `{}` | {default} | {help} |\n", flag.get_long().unwrap(), text(flag.get_env()).unwrap())
 }
