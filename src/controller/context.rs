@@ -111,6 +111,8 @@ pub struct Context {
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
     pub suspects: Shared<TokenKey, Doubt>,
+    /// How many reconciles of an object have ended in an error, one after the other.
+    pub errors: Shared<String, u32>,
     /// The pace of each object, by UID.
     pub paces: Shared<String, Pace>,
     /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
@@ -158,6 +160,7 @@ impl Context {
             unpublished: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
+            errors: Shared::default(),
             paces: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),

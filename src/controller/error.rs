@@ -41,17 +41,19 @@ impl Error {
         }
     }
 
-    /// When to try again; `None` to wait for a change. Spread by `share` in `0.0..1.0`.
+    /// When to try again after the `count`-th error in a row (1 is the first): twice as long each time, up to 5 minutes,
+    /// 5 seconds where another's write came first; `None` to wait for a change. Spread by `share` in `0.0..1.0`.
     #[must_use]
-    pub fn retry_after(&self, share: f64) -> Option<Duration> {
-        let seconds = match self {
-            Self::Kube(_) if self.is_conflict() => 0.05,
-            Self::Kube(_) => 2.0,
+    pub fn retry_after(&self, count: u32, share: f64) -> Option<Duration> {
+        let (first, longest) = match self {
+            Self::Kube(_) if self.is_conflict() => (0.05, 5.0),
+            Self::Kube(_) => (2.0, 300.0),
             Self::Invalid(_) => return None,
-            Self::TimedOut(_) => 10.0,
-            Self::Panicked => 300.0,
+            Self::TimedOut(_) => (10.0, 300.0),
+            Self::Panicked => (300.0, 300.0),
         };
-        Some(Duration::from_secs_f64(seconds * (1.0 + share)))
+        let doublings = i32::try_from(count.clamp(1, 16)).unwrap_or(1) - 1;
+        Some(Duration::from_secs_f64((first * 2f64.powi(doublings)).min(longest) * (1.0 + share)))
     }
 
     /// Whether somebody else's write came first.
@@ -120,5 +122,39 @@ pub fn found<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error
         Ok(object) => Ok(Some(object)),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(code: u16, reason: &str, message: &str) -> Error {
+        let status = kube::core::Status {
+            code,
+            reason: reason.into(),
+            message: message.into(),
+            ..kube::core::Status::default()
+        };
+        kube::Error::Api(Box::new(status)).into()
+    }
+
+    #[test]
+    fn errors_in_a_row_wait_longer() {
+        let waits = |error: &Error| {
+            let of = |count| error.retry_after(count, 0.0).map(|wait| wait.as_secs_f64());
+            [1, 2, 5, 9, 100].map(|count| of(count).unwrap())
+        };
+        assert_eq!(waits(&api(500, "InternalError", "x")), [2.0, 4.0, 32.0, 300.0, 300.0]);
+        assert_eq!(waits(&api(409, "Conflict", "x")), [0.05, 0.1, 0.8, 5.0, 5.0]);
+        assert_eq!(waits(&Error::Panicked), [300.0; 5]);
+        assert_eq!(Error::Invalid(String::new()).retry_after(1, 0.0), None);
+    }
+
+    #[test]
+    fn what_the_api_server_says_is_never_told() {
+        let error = api(400, "BadRequest", "admission webhook \"x\" denied the request: data.access_token is canary");
+        assert_eq!(error.to_string(), "Kubernetes: the API server answered 400 (BadRequest)");
+        assert!(!format!("{error}").contains("canary"));
     }
 }

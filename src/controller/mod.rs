@@ -149,7 +149,15 @@ async fn control<K, F>(
         .reconcile_on(watch::stream(woken).map(guarded))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, retry, Arc::clone(context))
-        .for_each(|result| async move { log(result) })
+        .for_each(|result| async move {
+            // What ended well, or is gone, begins anew.
+            match &result {
+                Ok((object, _)) => drop(context.errors.remove(&object.to_string())),
+                Err(controller::Error::ObjectNotFound(object)) => drop(context.errors.remove(&object.to_string())),
+                Err(_) => {}
+            }
+            log(result);
+        })
         .await;
 }
 
@@ -173,9 +181,17 @@ fn guarded<K: Resource<DynamicType = ()>>(object: ObjectRef<K>) -> ObjectRef<Des
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature kube asks for")]
-fn retry<K: Resource>(object: Arc<DeserializeGuard<K>>, error: &Error, _: Arc<Context>) -> Action {
+fn retry<K: Resource<DynamicType = ()>>(
+    object: Arc<DeserializeGuard<K>>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
     let uid = object.uid().unwrap_or_default();
-    error.retry_after(renewal::share(&uid)).map_or_else(Action::await_change, Action::requeue)
+    let count = context.errors.change(ObjectRef::from_obj(&*object).to_string(), |count| {
+        *count = count.saturating_add(1);
+        *count
+    });
+    error.retry_after(count, renewal::share(&uid)).map_or_else(Action::await_change, Action::requeue)
 }
 
 type Reconciled<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<Error, watcher::Error>>;

@@ -175,7 +175,7 @@ mod tests {
         let context = context();
         #[allow(clippy::panic, reason = "what is tested")]
         let result = guarded(&context, "ShopifyToken", async { panic!("a literal") }).await;
-        assert!(matches!(&result, Err(error @ Error::Panicked) if error.retry_after(0.0).is_some()), "{result:?}");
+        assert!(matches!(&result, Err(error @ Error::Panicked) if error.retry_after(1, 0.0).is_some()), "{result:?}");
         assert!(counted(&context, "panic"));
 
         let next = guarded(&context, "ShopifyToken", async { Ok(Action::await_change()) }).await;
