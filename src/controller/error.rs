@@ -142,12 +142,12 @@ mod tests {
     #[test]
     fn errors_in_a_row_wait_longer() {
         let waits = |error: &Error| {
-            let of = |count| error.retry_after(count, 0.0).map(|wait| wait.as_secs_f64());
+            let of = |count| error.retry_after(count, 0.0).map(|wait| wait.as_millis());
             [1, 2, 5, 9, 100].map(|count| of(count).unwrap())
         };
-        assert_eq!(waits(&api(500, "InternalError", "x")), [2.0, 4.0, 32.0, 300.0, 300.0]);
-        assert_eq!(waits(&api(409, "Conflict", "x")), [0.05, 0.1, 0.8, 5.0, 5.0]);
-        assert_eq!(waits(&Error::Panicked), [300.0; 5]);
+        assert_eq!(waits(&api(500, "InternalError", "x")), [2_000, 4_000, 32_000, 300_000, 300_000]);
+        assert_eq!(waits(&api(409, "Conflict", "x")), [50, 100, 800, 5_000, 5_000]);
+        assert_eq!(waits(&Error::Panicked), [300_000; 5]);
         assert_eq!(Error::Invalid(String::new()).retry_after(1, 0.0), None);
     }
 
