@@ -6,7 +6,10 @@ use serde_json::json;
 use shopify_sim::{Fault, FaultKind, StatusFault};
 use shopify_token_operator::api::{ShopifyApp, ShopifyToken};
 
-use crate::world::{CLIENT_ID, CLIENT_SECRET, SHOP, World};
+use crate::{
+    specs::storefront,
+    world::{CLIENT_ID, CLIENT_SECRET, SHOP, World},
+};
 
 /// Whether the finalizer is on storefront token, admin token, app and credentials.
 async fn protected(world: &World) -> [bool; 4] {
@@ -152,4 +155,22 @@ async fn another_shards_need_is_respected() {
     world.gone("admin").await;
     world.eventually("the app is gone", async || !world.exists::<ShopifyApp>("acme").await).await;
     world.eventually("its Secret is gone", async || !world.exists::<Secret>("acme-app").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_outside_the_selector_is_released_by_the_instance_that_protected_it() {
+    let mut world = World::with_admin("protection-shard").await;
+    world.stop().await;
+    let setup = shopify_token_operator::controller::Setup { selector: Some("shard=a".into()), ..world.setup().await };
+    world.start_with(setup);
+    world.token("web", storefront()).await;
+    world.change("web", json!({"metadata": {"labels": {"shard": "a"}}})).await;
+    world.ready("web").await;
+    assert!(world.is_protected::<ShopifyToken>("admin").await && world.is_protected::<ShopifyApp>("acme").await);
+    world.delete("web").await;
+    world.gone("web").await;
+    assert!(!world.is_protected::<ShopifyToken>("admin").await, "nobody else would take it off");
+    assert!(!world.is_protected::<ShopifyApp>("acme").await);
+    let secrets = world.api::<Secret>().list(&kube::api::ListParams::default()).await.unwrap();
+    assert!(secrets.iter().all(|s| s.metadata.finalizers.as_ref().is_none_or(Vec::is_empty)));
 }

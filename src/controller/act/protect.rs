@@ -65,6 +65,29 @@ pub(super) async fn let_go(context: &Context, observation: &Observation) -> Resu
     set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
 }
 
+/// Takes the finalizer off what a token was the last to need. With a selector these may be objects that no other
+/// reconcile of this instance looks at.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn let_needed_go(context: &Context, observation: &Observation) -> Result<(), kube::Error> {
+    let me = &observation.observed.identity;
+    let others = observation.protect.iter().filter(|o| o.has && o.uid.as_ref() != Some(&me.uid));
+    if context.setup.selector.is_none() || others.clone().next().is_none() {
+        return Ok(());
+    }
+    let needs = Needs::of(context, &me.namespace).await?.without(&me.name);
+    for object in others.filter(|o| !needs.object(o)) {
+        let Protected { namespace, name, uid, .. } = object;
+        match object.kind {
+            ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), false).await?,
+            ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), false).await?,
+            ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), false).await?,
+        };
+    }
+    Ok(())
+}
+
 /// Takes the finalizer off a ShopifyApp.
 ///
 /// # Errors

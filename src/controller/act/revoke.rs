@@ -127,6 +127,7 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
 
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
     acted.news.extend(leave(context, &observation.observed).await?);
+    protect::let_needed_go(context, observation).await?;
     protect::let_go(context, observation).await?;
     Ok(acted)
 }

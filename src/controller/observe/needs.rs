@@ -11,7 +11,10 @@ use serde::de::DeserializeOwned;
 use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
     controller::context::Context,
-    core::{finalizer::has_finalizer, source::nature},
+    core::{
+        finalizer::{has_finalizer, needs_finalizer},
+        source::nature,
+    },
 };
 
 /// An object that must stay until a token is revoked, as observed.
@@ -25,7 +28,10 @@ pub(in crate::controller) struct Protected {
     pub name: String,
     /// Its UID.
     pub uid: Option<String>,
-    has: bool,
+    /// Whether it has our finalizer.
+    pub has: bool,
+    /// Whether it needs it for itself.
+    pub for_itself: bool,
     deleting: bool,
 }
 
@@ -48,6 +54,7 @@ impl Protected {
             name: object.name_any(),
             uid: object.uid(),
             has: has_finalizer(object),
+            for_itself: false,
             deleting: object.meta().deletion_timestamp.is_some(),
         }
     }
@@ -55,7 +62,9 @@ impl Protected {
     /// A ShopifyToken.
     #[must_use]
     pub(in crate::controller) fn token(token: &ShopifyToken) -> Self {
-        Self::new(ProtectedKind::Token, token)
+        let kind = token.spec.source().map(SourceRef::kind);
+        let for_itself = kind.is_some_and(|kind| needs_finalizer(token, kind));
+        Self { for_itself, ..Self::new(ProtectedKind::Token, token) }
     }
 
     /// A ShopifyApp.
@@ -90,6 +99,22 @@ impl Needs {
     /// Of Kubernetes.
     pub(in crate::controller) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
         Ok(Self { tokens: list(context, namespace).await?, apps: list(context, namespace).await? })
+    }
+
+    /// The same without a token: who needs what once that one is gone.
+    #[must_use]
+    pub(in crate::controller) fn without(mut self, name: &str) -> Self {
+        self.tokens.retain(|token| token.name_any() != name);
+        self
+    }
+
+    /// Whether an object is needed for a revocation.
+    pub(in crate::controller) fn object(&self, object: &Protected) -> bool {
+        match object.kind {
+            ProtectedKind::Token => object.for_itself || !self.token(&object.name).is_empty(),
+            ProtectedKind::App => !self.app(&object.name).is_empty(),
+            ProtectedKind::Secret => self.secret(&object.name),
+        }
     }
 
     /// The tokens that need an admin token for their revocation.
