@@ -160,6 +160,7 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
         SourceKind::Storefront | SourceKind::Delegate => Issuer::Storefront(AdminToken {
             name: "admin".into(),
             token: Some(secret_string("canary-a")),
+            issuer: Some("id".into()),
             app: Some(app),
             api: crate::api::AdminApi::GraphQL,
             version: "2026-10".into(),

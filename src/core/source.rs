@@ -65,20 +65,14 @@ pub struct AdminToken {
     pub name: String,
     /// The token that applications would use too; `None` only where `app` is set and a deletion can do without.
     pub token: Option<SecretString>,
-    /// The app that can issue another one, unless a person supplies it.
+    /// What issued that token, as its own record says; not what would issue the next one.
+    pub issuer: Option<String>,
+    /// The app that can issue another one of the same issuer, unless a person supplies it.
     pub app: Option<App>,
     /// The Admin API to use.
     pub api: AdminApi,
     /// Its version.
     pub version: String,
-}
-
-impl AdminToken {
-    /// The client id of its app, where that is known without asking Shopify.
-    #[must_use]
-    pub fn client_id(&self) -> Option<&str> {
-        self.app.as_ref().map(|app| app.client_id.as_str())
-    }
 }
 
 /// Whether two issuers, as records name them, can't be the same: a client id and a gid can't be compared.
@@ -112,7 +106,7 @@ impl Issuer {
     pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::ClientCredentials(app) => Some(&app.client_id),
-            Self::Storefront(admin) => admin.client_id(),
+            Self::Storefront(admin) => admin.issuer.as_deref(),
             Self::Custom(_) => None,
         }
     }

@@ -101,7 +101,7 @@ async fn create(
 
 /// What issues its tokens: the app's client id, or its installation where only that is known.
 fn issuer(admin: &AdminToken, listed: &ListedTokens) -> Option<String> {
-    admin.client_id().map(str::to_owned).or_else(|| listed.installation.clone())
+    admin.issuer.clone().or_else(|| listed.installation.clone())
 }
 
 /// The scopes that a token created now would have: the app's `unauthenticated_*` ones

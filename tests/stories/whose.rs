@@ -7,10 +7,11 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
+use shopify_sim::AppConfig;
 
 use crate::{
     specs::{custom, storefront, with},
-    world::{SHOP, World, condition, message, revision},
+    world::{CLIENT_ID, CLIENT_SECRET, SCOPES, SHOP, World, condition, message, revision},
 };
 
 const TOKEN: &str = "tokens.shopify-operator.dev/token";
@@ -84,4 +85,49 @@ async fn merge_takes_no_key_that_somebody_else_wrote() {
     world.api::<Secret>().patch("theirs", &PatchParams::default(), &Patch::Merge(gone)).await.unwrap();
     let token = world.ready("web").await;
     assert_eq!(revision(&token), 1);
+}
+
+/// The app's Secret names another app from now on.
+async fn another_app_behind_the_same_reference(world: &World) {
+    let other = AppConfig::new("another-app", "another-secret").installed(SHOP, SCOPES.iter().copied());
+    world.sim.add_app(other).unwrap();
+    let data = json!({"stringData": {"client_id": "another-app", "client_secret": "another-secret"}});
+    world.api::<Secret>().patch("acme-app", &PatchParams::default(), &Patch::Merge(data)).await.unwrap();
+    world.until("web", "made with the other app", |t| revision(t) == 2).await;
+    assert_eq!(world.sim.live_storefront_tokens(SHOP, "another-app").len(), 1, "made with the other app");
+    assert_eq!(world.live().len(), 1, "the old one keeps its overlap");
+    world.pass(TimeDelta::hours(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_app_behind_the_same_reference_revokes_with_the_old_one() {
+    let world = World::with_admin("whose-moved").await;
+    world.token("web", with(storefront(), json!({"rotation": {"overlap": "1h"}}))).await;
+    world.ready("web").await;
+    // The old app is still there under another name.
+    world.secret_of("old-app", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]).await;
+    world
+        .apply(json!({
+            "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp",
+            "metadata": {"name": "old"}, "spec": {"credentialsRef": {"name": "old-app"}},
+        }))
+        .await;
+    another_app_behind_the_same_reference(&world).await;
+    world.eventually("revoked", async || world.live().is_empty()).await;
+    assert_eq!(world.sim.live_storefront_tokens(SHOP, "another-app").len(), 1);
+    world.eventually("told", async || world.events("web").await.contains(&"Revoked".to_owned())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_app_that_is_gone_left_behind_is_named() {
+    let world = World::with_admin("whose-left").await;
+    world.token("web", with(storefront(), json!({"rotation": {"overlap": "1h"}}))).await;
+    let id = world.ready("web").await.status.unwrap().token_id.unwrap();
+    another_app_behind_the_same_reference(&world).await;
+    world.eventually("told", async || world.events("web").await.contains(&"RevocationFailed".to_owned())).await;
+    let news = world.news("web").await;
+    let warned = news.iter().any(|e| e.note.as_deref().is_some_and(|note| note.contains(&id)));
+    assert!(warned, "the id that is left behind: {news:?}");
+    let token = world.until("web", "done with it", |t| t.status.as_ref().unwrap().previous.is_empty()).await;
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())));
 }

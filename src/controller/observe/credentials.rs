@@ -71,7 +71,7 @@ pub(super) async fn find_former(
         && found(tokens.get_metadata(name).await)?.is_some()
     {
         match search.admin_token(name).await {
-            Ok(admin) if different_issuers(issuer, admin.client_id()) => {}
+            Ok(admin) if different_issuers(issuer, admin.issuer.as_deref()) => {}
             Ok(admin) => return Ok(Former::Ready(admin)),
             Err(stop) => return Ok(Former::NotReady(stop.failure()?)),
         }
@@ -83,7 +83,8 @@ pub(super) async fn find_former(
             Ok((app, api)) if Some(app.client_id.as_str()) == issuer => {
                 let version = search.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
                 let name = name.cloned().unwrap_or_default();
-                return Ok(Former::Ready(AdminToken { name, token: None, app: Some(app), api, version }));
+                let issuer = Some(app.client_id.clone());
+                return Ok(Former::Ready(AdminToken { name, token: None, issuer, app: Some(app), api, version }));
             }
             Ok(_) => {}
             // What is wrong with another app is its own affair.
@@ -202,14 +203,16 @@ impl<'a> Search<'a> {
         };
         // To revoke, a token that is issued for it alone will do, or the one the person supplied.
         let deleting = self.token.metadata.deletion_timestamp.is_some();
-        let token = match (published, &origin) {
-            (Ok(value), _) => Some(value),
-            (Err(_), Origin { app: Some(_), .. }) if deleting => None,
-            (Err(_), Origin { supplied: Some(value), .. }) if deleting => Some(value.clone()),
+        let (token, issuer) = match (published, &origin) {
+            (Ok((value, issuer)), _) => (Some(value), issuer),
+            (Err(_), Origin { app: Some(app), .. }) if deleting => (None, Some(app.client_id.clone())),
+            (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None),
             (Err(failure), _) => return Err(failure.into()),
         };
+        // Its Secret may name another app by now, which is about to issue the next one.
+        let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
         let version = self.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
-        Ok(AdminToken { name: name.to_owned(), token, app: origin.app, api: origin.api, version })
+        Ok(AdminToken { name: name.to_owned(), token, issuer, app, api: origin.api, version })
     }
 
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
@@ -234,8 +237,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The credential in another token's Secret, if it is there, whole and alive.
-    async fn published(&mut self, admin: &ShopifyToken) -> Result<SecretString, Stop> {
+    /// The credential in another token's Secret, if it is there, whole and alive, and what issued it.
+    async fn published(&mut self, admin: &ShopifyToken) -> Result<(SecretString, Option<String>), Stop> {
         let live = self.secret("admin", admin.secret_name()).await?;
         let name = admin.name_any();
         let not_ready = |what: &str| {
@@ -256,7 +259,7 @@ impl<'a> Search<'a> {
         if admin.status.as_ref().is_some_and(|s| s.revision == Some(record.revision) && is_rejected(s)) {
             return Err(not_ready("has a token that Shopify refuses"));
         }
-        Ok(value)
+        Ok((value, record.issuer))
     }
 
     /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.

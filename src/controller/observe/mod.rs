@@ -178,13 +178,13 @@ async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTree
     for (id, name, issuer) in ended.chain(current) {
         let elsewhere = name.is_some_and(|name| *name != admin.name);
         // The same app's token does, whatever its name.
-        let same = issuer.is_some() && issuer == admin.client_id();
-        if same || !(elsewhere || different_issuers(issuer, admin.client_id())) {
+        let same = issuer.is_some() && issuer == admin.issuer.as_deref();
+        if same || !(elsewhere || different_issuers(issuer, admin.issuer.as_deref())) {
             continue;
         }
         let found = credentials::find_former(context, &o.token, name.filter(|_| elsewhere), issuer).await?;
         // Gone for good: the current one may belong to the same app.
-        if matches!(found, Former::Gone) && !different_issuers(issuer, admin.client_id()) {
+        if matches!(found, Former::Gone) && !different_issuers(issuer, admin.issuer.as_deref()) {
             continue;
         }
         former.insert(id.clone(), found);
