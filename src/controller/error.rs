@@ -41,13 +41,13 @@ impl Error {
         }
     }
 
-    /// When to try again after the `count`-th error in a row (1 is the first): twice as long each time, up to 5 minutes,
+    /// When to try again after the `count`-th error in a row (1 is the first): twice as long each time, up to 8 seconds (so that what waits goes on soon after),
     /// 5 seconds where another's write came first; `None` to wait for a change. Spread by `share` in `0.0..1.0`.
     #[must_use]
     pub fn retry_after(&self, count: u32, share: f64) -> Option<Duration> {
         let (first, longest) = match self {
             Self::Kube(_) if self.is_conflict() => (0.05, 5.0),
-            Self::Kube(_) => (2.0, 300.0),
+            Self::Kube(_) => (2.0, 8.0),
             Self::Invalid(_) => return None,
             Self::TimedOut(_) => (10.0, 300.0),
             Self::Panicked => (300.0, 300.0),
@@ -145,7 +145,7 @@ mod tests {
             let of = |count| error.retry_after(count, 0.0).map(|wait| wait.as_millis());
             [1, 2, 5, 9, 100].map(|count| of(count).unwrap())
         };
-        assert_eq!(waits(&api(500, "InternalError", "x")), [2_000, 4_000, 32_000, 300_000, 300_000]);
+        assert_eq!(waits(&api(500, "InternalError", "x")), [2_000, 4_000, 8_000, 8_000, 8_000]);
         assert_eq!(waits(&api(409, "Conflict", "x")), [50, 100, 800, 5_000, 5_000]);
         assert_eq!(waits(&Error::Panicked), [300_000; 5]);
         assert_eq!(Error::Invalid(String::new()).retry_after(1, 0.0), None);
