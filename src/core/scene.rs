@@ -1,4 +1,6 @@
-//! What tests of the core start from: a healthy token, and whatever chance makes of one.
+//! What tests of the core start from: a healthy token, and what may have become of it.
+
+mod dice;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +11,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub(crate) use self::dice::dice;
 use super::{
     failure::Failure,
     hold::Hold,
@@ -269,196 +272,6 @@ impl Observed {
             o.token.finalizers_mut().push(FINALIZER.into());
         })
     }
-}
-
-/// Chance, which shrinks towards the healthy token: every byte is a choice, and 0 the harmless one.
-#[derive(Debug)]
-pub(crate) struct Dice(std::vec::IntoIter<u8>);
-
-impl Dice {
-    fn roll(&mut self) -> u8 {
-        self.0.next().unwrap_or_default()
-    }
-
-    /// Seldom: about once in so many.
-    fn once_in(&mut self, n: u8) -> bool {
-        self.roll() % n == n - 1
-    }
-
-    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[usize::from(self.roll()) % choices.len()].clone()
-    }
-
-    /// A moment somewhere around now.
-    fn moment(&mut self) -> Timestamp {
-        let seconds = [0, 1, -1, 5, -5, 60, -60, 3600, -3600, 86_400, -86_400, 400 * 86_400, -400 * 86_400];
-        now() + TimeDelta::seconds(self.of(&seconds)) + TimeDelta::milliseconds(self.of(&[0, 1, -1, 500]))
-    }
-
-    fn reason(&mut self) -> Reason {
-        self.of(Reason::ALL)
-    }
-
-    fn spec(&mut self) -> Value {
-        let mut spec = json!({});
-        let mut maybe = |dice: &mut Self, n: u8, name: &str, choices: &[Value]| {
-            if dice.once_in(n) {
-                spec[name] = dice.of(choices);
-            }
-        };
-        maybe(self, 8, "suspend", &[json!(true), json!(false)]);
-        maybe(self, 3, "verifyInterval", &[json!(0), json!("1s"), json!("15m"), json!("876000h")]);
-        maybe(self, 3, "renewBefore", &[json!("1s"), json!("8h"), json!("876000h")]);
-        maybe(self, 3, "requiredScopes", &[json!(["read_products"]), json!(["write_orders"])]);
-        maybe(self, 3, "deletionPolicy", &[json!("Retain"), json!("Revoke")]);
-        maybe(self, 3, "secret", &[json!({"creationPolicy": "Merge"}), json!({"creationPolicy": "Orphan"})]);
-        maybe(
-            self,
-            2,
-            "rotation",
-            &[
-                json!({"interval": "1s", "overlap": "1s"}),
-                json!({"interval": "720h"}),
-                json!({"trigger": "a", "overlap": "876000h"}),
-                json!({"trigger": "b", "interval": "876000h"}),
-            ],
-        );
-        spec
-    }
-
-    fn record(&mut self, kind: SourceKind) -> Record {
-        let mut record = record(kind);
-        if self.once_in(2) {
-            record.issued_at = self.moment();
-        }
-        if self.once_in(3) {
-            record.expires_at = Some(self.moment());
-        }
-        for n in 0..self.of(&[0, 0, 1, 2, 5, 6]) {
-            let revoking = self.once_in(8).then_some(3);
-            record.previous.push(Previous { revoke_at: self.moment(), revoking, ..previous(100 + n, hours(0)) });
-        }
-        record.handled_trigger = self.of(&[None, Some("a"), Some("b")]).map(str::to_owned);
-        record.inputs = self.of(&["inputs", "inputs", "inputs", "others"]).to_owned();
-        record.scopes =
-            self.of(&[vec!["read_products"], vec!["write_orders"]]).into_iter().map(str::to_owned).collect();
-        record.revision = self.of(&[3, 1, i64::MAX]);
-        record.restarted = self.of(&[Some(3), None]);
-        record.issuer = self.of(&[record.issuer.clone(), Some("another".into()), None]);
-        record
-    }
-
-    pub(crate) fn failure(&mut self) -> Failure {
-        Failure::new(self.reason(), "chance")
-    }
-
-    fn state(&mut self, token: &ShopifyToken, kind: SourceKind) -> SecretState {
-        match self.roll() % 8 {
-            4 => SecretState::Absent,
-            5 => SecretState::Mergeable(Box::default()),
-            6 => SecretState::Collected,
-            7 => SecretState::Refused(self.failure()),
-            _ => {
-                let record = self.record(kind);
-                let mut state = held(token, kind, &record);
-                if let SecretState::Ours(held) = &mut state {
-                    if self.once_in(8) {
-                        held.record = None;
-                    }
-                    if self.once_in(8) {
-                        held.value = None;
-                    }
-                    held.edited = self.once_in(8);
-                }
-                state
-            }
-        }
-    }
-
-    pub(crate) fn validity(&mut self) -> Validity {
-        let at = self.moment();
-        self.of(&[Validity::NotAsked, Validity::Verified(at), Validity::Rejected, Validity::Unreachable])
-    }
-
-    pub(crate) fn attempts(&mut self) -> Attempts {
-        let (count, inputs) = (self.of(&[1, 2, 7, i64::MAX]), self.of(&["dependencies", "others"]).to_owned());
-        let failed = Attempts::Failed { count, at: self.moment(), next: self.moment(), inputs };
-        self.of(&[Attempts::None, Attempts::AsBefore, failed])
-    }
-
-    /// What may stand in the way.
-    pub(crate) fn hold(&mut self) -> Option<Hold> {
-        let failure = self.failure();
-        self.of(&[None, Some(Hold::BackingOff), Some(Hold::Suspended), Some(Hold::Blocked(failure))])
-    }
-
-    /// Anything that could be observed, and much that couldn't.
-    pub(crate) fn observed(&mut self) -> Observed {
-        let kind = self.of(&[
-            SourceKind::ClientCredentials,
-            SourceKind::Storefront,
-            SourceKind::Custom,
-            SourceKind::Offline,
-            SourceKind::Delegate,
-            SourceKind::CustomerAccount,
-        ]);
-        let spec = self.spec();
-        let mut o = healthy(kind, spec);
-        o.secret = self.state(&o.token, kind);
-        if self.once_in(4) {
-            o.issuer = Err(self.failure());
-        } else if matches!(o.issuer, Ok(Issuer::Custom(_))) && self.once_in(3) {
-            o.issuer = Ok(Issuer::Custom(secret_string("another")));
-        }
-        if self.once_in(6) {
-            o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
-        }
-        o.drifted = self.once_in(4);
-        if self.once_in(4) {
-            o.suspect = Some(self.of(&[Doubt::Refused, Doubt::Stray, Doubt::Moved, Doubt::RefusedOnce(now())]));
-        }
-        o.settles_at = self.once_in(6).then(|| self.moment());
-        if self.once_in(6) {
-            o.identity.uid = "restored".into();
-            o.token.metadata.uid = Some("restored".into());
-        }
-        o.dependencies = self.of(&["dependencies", "others"]).to_owned();
-        let since = self.moment();
-        o.shop = self.of(&[ShopState::Up { since: now() - hours(5) }, ShopState::Up { since }, ShopState::Down]);
-        o.rival = self.once_in(6).then(|| "older".to_owned());
-        o.needed_by = if self.once_in(6) { vec!["user".to_owned()] } else { Vec::new() };
-        if self.once_in(3) {
-            o.workloads = vec![workload(self.of(&[Some("3"), None, Some("2")]), self.once_in(2))];
-        }
-        o.revocation_timeout = self.of(&[hours(1), TimeDelta::zero(), TimeDelta::days(36_500)]);
-        for (name, choices) in [(REQUESTED_AT, ["a", "b"]), (ROTATE_AT, ["a", ""])] {
-            if self.once_in(4) {
-                o = o.annotated(name, self.of(&choices));
-            }
-        }
-        match self.roll() % 4 {
-            3 => o.token.status = None,
-            2 => {
-                let hold = self.hold();
-                let reported = status(&o, hold.as_ref(), self.validity(), self.attempts());
-                o.token.status = Some(reported);
-            }
-            _ => {}
-        }
-        if self.once_in(4) {
-            o.token.metadata.deletion_timestamp = Some(time::to_kube(self.moment()));
-            if !self.once_in(4) {
-                o.token.finalizers_mut().push(FINALIZER.into());
-            }
-        }
-        o.token.meta_mut().generation = self.of(&[Some(1), Some(2), None]);
-        o
-    }
-}
-
-/// Chance enough for one of everything.
-pub(crate) fn dice() -> impl Strategy<Value = Dice> {
-    prop::collection::vec(any::<u8>(), 0..100).prop_map(|bytes| Dice(bytes.into_iter()))
 }
 
 /// A Secret that somebody else has made under the name of ours.
