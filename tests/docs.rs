@@ -14,13 +14,13 @@ use shopify_token_operator::{
     cli::Cli,
     clock::Clock,
     core::{
-        Timestamp,
         identity::Identity,
         record::{Fields, Record},
         render::{Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
     metrics::Metrics,
+    time::Timestamp,
 };
 
 fn read(file: &str) -> String {

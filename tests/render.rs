@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 use shopify_token_operator::{
     api::{ShopifyTokenSpec, SourceKind},
     core::{
-        Timestamp,
         failure::Failure,
         render::{Data, Values, check, render},
         vocabulary::Reason,
     },
+    time::Timestamp,
 };
 
 /// Most bytes that a rendering may hold at a time.

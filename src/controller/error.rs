@@ -41,7 +41,7 @@ impl Error {
         }
     }
 
-    /// When to try again after the `count`-th error in a row (1 is the first): twice as long each time, up to 8 seconds (so that what waits goes on soon after),
+    /// When to try again after the `count`-th error in a row (1 is the first): twice as long each time, up to 8 seconds (what waits goes on soon after),
     /// 5 seconds where another's write came first; `None` to wait for a change. Spread by `share` in `0.0..1.0`.
     #[must_use]
     pub fn retry_after(&self, count: u32, share: f64) -> Option<Duration> {

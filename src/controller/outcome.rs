@@ -1,5 +1,6 @@
 //! What acting achieved: the input to the report.
 
+use super::error::{Error, Stop};
 use crate::core::{
     failure::Failure,
     record::Record,
@@ -94,6 +95,20 @@ impl Acted {
         Self { outcome, news: Vec::new(), revocations: Vec::new() }
     }
 
+    /// The Secret was written.
+    #[must_use]
+    pub(super) fn published(record: Record, confirmed: bool) -> Self {
+        Self::quietly(Outcome::Published { record: Box::new(record), confirmed })
+    }
+
+    /// The Secret wasn't written.
+    ///
+    /// # Errors
+    /// If the failure is one of Kubernetes.
+    pub(super) fn unwritten(stop: Stop) -> Result<Self, Error> {
+        stop.failure().map(|failure| Self::failed(failure, Operation::Issue))
+    }
+
     /// A failure. Its event is left to the report, which knows whether it is news.
     #[must_use]
     pub(super) fn failed(failure: impl Into<Failure>, during: Operation) -> Self {
@@ -115,23 +130,40 @@ impl Acted {
     }
 }
 
-/// The reason that stands for a write of the Secret that the API server refuses.
+/// The failure of a write of the Secret that the API server refuses for good.
 #[must_use]
 pub(super) fn refused_write(error: &kube::Error, secret: &str, reason: Reason) -> Option<Failure> {
-    let kube::Error::Api(status) = error else { return None };
-    let says = |words: &str| status.message.contains(words);
-    // Its own words are never repeated: an admission webhook's may quote the object.
-    let what = match status.code {
-        401 | 404 | 409 | 410 | 429 => return None,
-        403 if says("exceeded quota") => "exceeded quota: the namespace may hold no further Secret",
-        403 if says("being terminated") => "the namespace is being terminated",
-        403 => "an admission policy or RBAC forbids it; its reason is in the API server's audit log",
-        413 | 422 => "it is too large, or a key, label or annotation of it isn't valid",
-        400..=499 => "an admission webhook denies it; its reason is in the API server's audit log",
-        500 if says("failed calling webhook") => {
-            "an admission webhook is broken; see the API server's log, and its ValidatingWebhookConfiguration"
-        }
-        _ => return None,
+    let what = match refusal(error)? {
+        Refusal::Unfit => "it is too large, or a key, label or annotation of it isn't valid",
+        Refusal::For(what) => what,
     };
     Some(Failure::new(reason, format!("the API server refuses Secret {secret:?}: {what}")))
+}
+
+/// Why the API server refuses a write.
+pub(super) enum Refusal {
+    /// The object itself isn't valid.
+    Unfit,
+    /// This.
+    For(&'static str),
+}
+
+/// Why the API server refuses a write for good, if it does. Never in its own words: an admission webhook's may quote
+/// the object.
+#[must_use]
+pub(super) fn refusal(error: &kube::Error) -> Option<Refusal> {
+    let kube::Error::Api(status) = error else { return None };
+    let says = |words: &str| status.message.contains(words);
+    Some(match status.code {
+        401 | 404 | 409 | 410 | 429 => return None,
+        403 if says("exceeded quota") => Refusal::For("exceeded quota: the namespace may hold no further Secret"),
+        403 if says("being terminated") => Refusal::For("the namespace is being terminated"),
+        403 => Refusal::For("an admission policy or RBAC forbids it; its reason is in the API server's audit log"),
+        413 | 422 => Refusal::Unfit,
+        400..=499 => Refusal::For("an admission webhook denies it; its reason is in the API server's audit log"),
+        500 if says("failed calling webhook") => Refusal::For(
+            "an admission webhook is broken; see the API server's log, and its ValidatingWebhookConfiguration",
+        ),
+        _ => return None,
+    })
 }

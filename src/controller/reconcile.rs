@@ -120,7 +120,10 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
 
 /// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.
 fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Acted {
-    let (Some(kind), Outcome::Published { .. }) = (Paced::of(step), &acted.outcome) else { return acted };
+    let Some(kind) = Paced::of(step) else { return acted };
+    if !matches!((&acted.outcome, kind), (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart)) {
+        return acted;
+    }
     let (basis, now) = (pace::basis(observed), context.now());
     let again = context.paces.change(observed.identity.uid.clone(), |pace| pace.taken(kind, now, &basis));
     if !again {

@@ -13,11 +13,11 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use crate::{
     api::{ShopifyToken, SourceKind},
     core::{
-        Timestamp,
         failure::Failure,
         render::{self, Data, Values},
         vocabulary::Reason,
     },
+    time::Timestamp,
 };
 
 /// Renderings at a time. Each holds a thread until it ends by itself: nothing can end it.

@@ -62,7 +62,7 @@ pub(super) async fn report(
     }
     let status = project(&attempt.snapshot(observed), now);
     acted.news.extend(transitions(observed, &attempt, &status, &acted));
-    acted.news.extend(remarked(observed));
+    acted.news.extend(remarked(observed, &status));
     if observed.token.status.as_ref() != Some(&status) {
         write(context, &observed.token, &status).await?;
     }
@@ -202,12 +202,14 @@ fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyToken
 }
 
 /// The remark of the observation, where the conditions didn't tell it before.
-fn remarked(observed: &Observed) -> Option<News> {
+fn remarked(observed: &Observed, status: &ShopifyTokenStatus) -> Option<News> {
     let remark = observed.remark()?;
-    let ready = observed.status().and_then(|s| find(&s.conditions, conditions::READY));
-    let told = ready.is_some_and(|ready| ready.message.ends_with(&remark));
+    let tells = |status: &ShopifyTokenStatus| {
+        find(&status.conditions, conditions::READY).is_some_and(|ready| ready.message.ends_with(&remark))
+    };
+    let new = tells(status) && !observed.status().is_some_and(tells);
     let note = format!("{remark}; an older credential lives one overlap longer");
-    (!told).then_some(News { reason: EventReason::RolloutNotFinished, failure: None, note })
+    new.then_some(News { reason: EventReason::RolloutNotFinished, failure: None, note })
 }
 
 async fn write(context: &Context, token: &ShopifyToken, status: &ShopifyTokenStatus) -> Result<(), Error> {

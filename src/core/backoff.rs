@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{Timestamp, failure::Failure};
-use crate::time;
+use super::failure::Failure;
+use crate::time::{self, Timestamp};
 
 /// The shortest back-off, of every failure.
 const FIRST: TimeDelta = TimeDelta::seconds(5);

@@ -2,7 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Timestamp, failure::Failure, vocabulary::Reason};
+use super::{failure::Failure, vocabulary::Reason};
+use crate::time::Timestamp;
 
 /// A credential as Shopify issued it, or as a person supplied it.
 #[derive(Clone, Debug)]

@@ -22,5 +22,3 @@ pub mod secret;
 pub mod source;
 pub mod status;
 pub mod vocabulary;
-
-pub use crate::time::Timestamp;

@@ -37,7 +37,7 @@ pub struct Ours<'a> {
     tokens: Vec<(i64, &'a StorefrontToken)>,
 }
 
-/// What is published: an id, its revision, and why.
+/// What is published.
 #[derive(Clone, Copy, Debug)]
 pub struct Current<'a> {
     /// Shopify's id of the token that is published.
@@ -104,14 +104,7 @@ impl<'a> Ours<'a> {
         let record = self.observed.record();
         let known = record.map_or(&[][..], |r| &r.previous);
         let recorded = record.and_then(|r| r.token_id.as_ref());
-        let (admin, issuer) = record.map(|r| (r.admin.clone(), r.issuer.clone())).unwrap_or_default();
-        let older = |id: &str, revoke_at| Previous {
-            id: id.to_owned(),
-            revoke_at,
-            admin: admin.clone(),
-            issuer: issuer.clone(),
-            revoking: None,
-        };
+        let older = |id: &str, revoke_at| Previous::of(record, id, revoke_at);
         let unlisted = known.iter().filter(|p| p.id != current.id && !self.lists(&p.id));
         let mut all: Vec<Previous> = unlisted.cloned().collect();
         // Not listed: it belongs to another app, or is too young. What has left its own app's list was deleted there.
@@ -134,13 +127,7 @@ impl<'a> Ours<'a> {
             // A later revision than the published one was never published: nobody holds it.
             let overlap =
                 if *revision > record.revision { TimeDelta::zero() } else { self.observed.token.spec.overlap() };
-            Previous {
-                id: token.id.clone(),
-                revoke_at: now + overlap,
-                admin: record.admin.clone(),
-                issuer: record.issuer.clone(),
-                revoking: None,
-            }
+            Previous::of(Some(record), &token.id, now + overlap)
         });
         strays.collect()
     }

@@ -1,9 +1,8 @@
 //! How often steps that succeed may follow one another: whoever undoes them again and again is outwaited.
 
 use chrono::TimeDelta;
-use sha2::{Digest, Sha256};
-
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
 use super::{
     failure::Failure,
@@ -28,14 +27,12 @@ pub enum Paced {
     Issue,
     /// The Secret is written anew.
     Repair,
-    /// The finalizer is put back.
-    Finalizer,
     /// A workload is restarted.
     Restart,
 }
 
 impl Paced {
-    const COUNT: usize = 4;
+    const COUNT: usize = 3;
 
     /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here.
     #[must_use]
@@ -132,7 +129,7 @@ pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
             );
             plan.hold.or(Some(Hold::Blocked(Failure::new(Reason::BackingOff, message))))
         }
-        Paced::Repair | Paced::Finalizer | Paced::Restart => plan.hold,
+        Paced::Repair | Paced::Restart => plan.hold,
     };
     Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
 }
@@ -143,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Finalizer, Paced::Restart];
+    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart];
 
     fn start() -> Timestamp {
         Timestamp::from_timestamp(1_790_000_000, 0).unwrap()

@@ -135,7 +135,9 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
     let step = if repairs && !refused { Step::Repair } else { idle(o) };
-    let wake_at = wake(o, hold.as_ref(), now);
+    // Nobody tells when a workload may be restarted after all.
+    let net = (step == Step::Restart).then(|| now + SAFETY_NET);
+    let wake_at = soonest([wake(o, hold.as_ref(), now), net], now);
     Plan { step, hold, wake_at }
 }
 
@@ -253,14 +255,13 @@ fn verification_time(o: &Observed, now: Timestamp) -> Option<Timestamp> {
     let status = o.status().filter(|s| s.revision == Some(record.revision));
     let verified = status.and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
     let last = verified.unwrap_or(record.issued_at);
-    if o.restored() {
-        return Some(now);
-    }
     let suspected = match o.suspect {
-        Some(Doubt::Stray | Doubt::Moved) => return Some(now),
         Some(Doubt::RefusedOnce(at)) => return Some(at + REFUSALS_APART),
+        Some(Doubt::Stray) => return Some(now),
+        _ if o.restored() => return Some(now),
         Some(Doubt::Refused) => Some(SETTLED),
-        None => None,
+        // Known already: it is issued anew.
+        Some(Doubt::Moved) | None => None,
     };
     let interval = o.token.spec.verify_interval().into_iter().chain(suspected).min()?;
     // What lies further in the future than that was written before the clock was set back.

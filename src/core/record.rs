@@ -65,6 +65,15 @@ pub struct Previous {
     pub revoking: Option<i64>,
 }
 
+impl Previous {
+    /// A credential to be revoked at a time; what issued it is what the record says of the current one.
+    #[must_use]
+    pub fn of(record: Option<&Record>, id: &str, revoke_at: Timestamp) -> Self {
+        let (admin, issuer) = record.map(|r| (r.admin.clone(), r.issuer.clone())).unwrap_or_default();
+        Self { id: id.to_owned(), revoke_at, admin, issuer, revoking: None }
+    }
+}
+
 /// Names of the keys, labels and annotations of a Secret that the operator has set.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Fields {
@@ -126,6 +135,11 @@ impl Record {
         set(HANDLED_ROTATE_AT, self.handled_rotate_at.clone());
         set(FIELDS, Some(json(&serde_json::json!(self.fields))));
         all
+    }
+
+    /// The ids of all that it knows to live, the newest first.
+    pub fn ids(&self) -> impl Iterator<Item = &String> {
+        self.token_id.iter().chain(self.previous.iter().map(|p| &p.id))
     }
 
     /// Whether the rollout targets matter now: they are to be restarted, or an older credential waits for them.

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{
+    bounded,
     hold::Hold,
     record::Record,
     renewal::renewal_of,
@@ -238,7 +239,7 @@ impl Conditions<'_> {
             type_: type_.into(),
             status: status.into(),
             reason: reason.into(),
-            message: message.into(),
+            message: bounded::text(message, bounded::MESSAGE).into_owned(),
             observed_generation: self.generation,
             last_transition_time,
         });

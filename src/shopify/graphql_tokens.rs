@@ -7,13 +7,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    AdminAccess, ApiError, Client, ListedTokens, Shop, StorefrontToken,
+    AdminAccess, ApiError, Client, ListedTokens, Shop,
     admin::{MOST_PAGES, Sent, too_many_pages},
     answer::Answer,
     failure,
     graphql::Operation,
     refusal,
 };
+use crate::core::ours::StorefrontToken;
 
 const LIST: Operation = Operation {
     name: "storefront_token_list",

@@ -18,7 +18,6 @@ mod transport;
 #[cfg(test)]
 mod stub;
 
-pub use crate::core::ours::StorefrontToken;
 pub use admin::{AdminAccess, Deleted, ListedTokens};
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;

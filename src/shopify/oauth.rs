@@ -9,13 +9,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Client, Shop, answer::Answer, failure};
-use crate::core::{
-    Timestamp,
-    credential::{self, Credential},
-    failure::Failure,
-    renewal::{self, Lifetime},
-    scopes,
-    vocabulary::Reason,
+use crate::{
+    core::{
+        credential::{self, Credential},
+        failure::Failure,
+        renewal::{self, Lifetime},
+        scopes,
+        vocabulary::Reason,
+    },
+    time::Timestamp,
 };
 
 /// "Always 86399 (24 hours)", says the grant's page.

@@ -10,7 +10,7 @@ use std::{
 use chrono::TimeDelta;
 
 use super::Shop;
-use crate::core::Timestamp;
+use crate::time::Timestamp;
 
 /// Between two probes, and how long a designated waiter has to begin its own.
 const INTERVAL: TimeDelta = TimeDelta::seconds(10);

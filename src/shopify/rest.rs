@@ -11,7 +11,7 @@ use serde_json::json;
 use url::Url;
 
 use super::{
-    AdminAccess, ApiError, Client, ListedTokens, Shop, StorefrontToken,
+    AdminAccess, ApiError, Client, ListedTokens, Shop,
     admin::{MOST_PAGES, Sent, too_many_pages},
     answer::Answer,
     failure,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::app::AdminApi,
-    core::{failure::Failure, scopes, vocabulary::Reason},
+    core::{failure::Failure, ours::StorefrontToken, scopes, vocabulary::Reason},
 };
 
 const COLLECTION: &str = "storefront_access_tokens.json";

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    core::credential::Credential,
+    core::{credential::Credential, source::App},
     shared::{Locks, Shared},
     shopify::Shop,
     time::Timestamp,
@@ -15,9 +15,9 @@ use crate::{
 #[derive(Default)]
 pub struct Memory {
     turns: Locks,
-    /// By app and shop: the published one is gone or dead.
+    /// By client id and shop: the published one is gone or dead. The name of an app may stand for another one later.
     spare: Shared<(String, Shop), Credential>,
-    /// By UID: a create's answer was lost, and until then a list may not show what it made.
+    /// By UID: a create has no answer, and until then a list may not show what it made.
     unsettled: Shared<String, Timestamp>,
 }
 
@@ -28,8 +28,8 @@ impl Memory {
     }
 
     /// An admin token that was issued to revoke with, and when, if it still has a minute to live.
-    pub(super) fn spare(&self, app: &str, shop: &Shop, now: Timestamp) -> Option<(SecretString, Timestamp)> {
-        let spare = self.spare.get(&(app.to_owned(), shop.clone()))?;
+    pub(super) fn spare(&self, app: &App, shop: &Shop, now: Timestamp) -> Option<(SecretString, Timestamp)> {
+        let spare = self.spare.get(&(app.client_id.clone(), shop.clone()))?;
         (spare.expires_at? > now + TimeDelta::minutes(1)).then_some((spare.value, spare.issued_at))
     }
 
@@ -43,18 +43,18 @@ impl Memory {
         self.unsettled.remove(uid);
     }
 
-    /// A create's answer was lost.
+    /// A create is sent, or its answer was lost.
     pub(super) fn unsettled(&self, uid: &str, until: Timestamp) {
         self.unsettled.put(uid.to_owned(), until);
     }
 
-    /// What was created is in hand.
+    /// A create was answered.
     pub(super) fn settled(&self, uid: &String) {
         self.unsettled.remove(uid);
     }
 
     /// Keeps an admin token that was issued to revoke with.
-    pub(super) fn keep(&self, app: &str, shop: &Shop, spare: Credential) {
-        self.spare.put((app.to_owned(), shop.clone()), spare);
+    pub(super) fn keep(&self, app: &App, shop: &Shop, spare: Credential) {
+        self.spare.put((app.client_id.clone(), shop.clone()), spare);
     }
 }

@@ -96,9 +96,7 @@ pub enum Seen {
         /// Tokens of ours that neither are current nor in overlap.
         strays: Vec<Previous>,
     },
-    /// There is no telling yet: it is too young.
-    TooEarly,
-    /// There is no telling: look again, because of this.
+    /// There is no telling yet: look again, because of this.
     Doubtful(Doubt),
 }
 
@@ -116,8 +114,36 @@ pub enum Target<'a> {
 pub struct Revoked {
     /// How many credentials.
     pub count: usize,
-    /// Why others of them can't be revoked any more, if that is so.
-    pub left: Option<Failure>,
+    /// Those that can't be revoked any more.
+    pub left: Option<Left>,
+}
+
+/// Credentials that can't be revoked any more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Left {
+    /// Their ids at Shopify; none where only their marker is known.
+    pub ids: Vec<String>,
+    /// Why.
+    pub failure: Failure,
+}
+
+impl Revoked {
+    /// Nothing was revoked, and these can't be any more.
+    fn none_of(ids: &[&str], failure: Failure) -> Self {
+        Self { count: 0, left: Some(Left { ids: ids.iter().map(|id| (*id).to_owned()).collect(), failure }) }
+    }
+
+    /// Both together.
+    fn and(self, other: Self) -> Self {
+        let left = match (self.left, other.left) {
+            (Some(mut left), Some(more)) => {
+                left.ids.extend(more.ids);
+                Some(left)
+            }
+            (left, more) => left.or(more),
+        };
+        Self { count: self.count + other.count, left }
+    }
 }
 
 /// Why a call brought nothing.

@@ -26,6 +26,8 @@ use crate::{
     shopify::{AdminAccess, ApiError, ListedTokens},
 };
 
+/// By then a create was sent or given up: the longest a reconcile takes.
+const SENT_WITHIN: TimeDelta = TimeDelta::minutes(1);
 /// A token just created may take a moment to be known everywhere.
 const PROPAGATION: TimeDelta = TimeDelta::minutes(1);
 
@@ -46,7 +48,6 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         let revision = ours.next_revision();
         (revision, create(turn, admin, &access, revision, &listed).await?, Origin::New)
     };
-    turn.memory.settled(&observed.identity.uid);
     let now = turn.now();
     let issuer = issuer(admin, &listed);
     let moved = observed.record().is_some_and(|r| {
@@ -89,14 +90,18 @@ async fn create(
         let message = "a storefront token may have been created a moment ago, and its answer was lost: none is created before Shopify's list can be trusted";
         return Err(Failure { retry_after: Some(at - now), ..Failure::new(Reason::BackingOff, message) }.into());
     }
+    let uid = &turn.observed.identity.uid;
+    // Noted before it is sent: whoever waits for the answer may be stopped.
+    turn.memory.unsettled(uid, now + SENT_WITHIN + LISTED_WITHIN);
     let created = turn.shopify.create_storefront_token(access, &title(turn.observed, revision)).await;
-    created.map_err(|error| {
+    match &created {
         // It may have been made all the same.
-        if error.failure().unreachable || error.failure().reason == Reason::UnexpectedAnswer {
-            turn.memory.unsettled(&turn.observed.identity.uid, turn.now() + LISTED_WITHIN);
+        Err(error) if error.failure().unreachable || error.failure().reason == Reason::UnexpectedAnswer => {
+            turn.memory.unsettled(uid, turn.now() + LISTED_WITHIN);
         }
-        blame(admin, explain_limit(error, listed, turn))
-    })
+        Ok(_) | Err(_) => turn.memory.settled(uid),
+    }
+    created.map_err(|error| blame(admin, explain_limit(error, listed, turn)))
 }
 
 /// What issues its tokens: the app's client id, or its installation where only that is known.
@@ -172,18 +177,19 @@ pub(super) async fn verify(turn: &Turn<'_>, admin: &AdminToken, whole: &Whole<'_
     }
     let now = turn.now();
     let young = record.issued_at + PROPAGATION > now;
+    let again = Ok(Seen::Doubtful(Doubt::RefusedOnce(now)));
     let Some(current) = listed.tokens.iter().find(|t| Some(&t.id) == record.token_id.as_ref()) else {
         let gone = Refused::Dead("has the storefront token no more: it was deleted there");
-        return if young { Ok(Seen::TooEarly) } else { Err(gone) };
+        return if young { again } else { Err(gone) };
     };
     if !turn.shopify.probe_storefront_token(turn.shop, &access.version, &current.value).await? {
         return match turn.observed.suspect {
-            _ if young => Ok(Seen::TooEarly),
+            _ if young => again,
             Some(Doubt::RefusedOnce(at)) if at + REFUSALS_APART <= now => {
                 Err(Refused::Dead("lists the storefront token, and its Storefront API has refused it twice"))
             }
             Some(doubt @ Doubt::RefusedOnce(_)) => Ok(Seen::Doubtful(doubt)),
-            None | Some(Doubt::Refused | Doubt::Stray | Doubt::Moved) => Ok(Seen::Doubtful(Doubt::RefusedOnce(now))),
+            None | Some(Doubt::Refused | Doubt::Stray | Doubt::Moved) => again,
         };
     }
     let strays = Ours::among(&listed.tokens, turn.observed).strays(record, turn.now());

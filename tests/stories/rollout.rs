@@ -1,10 +1,14 @@
 //! `rolloutRestartTargets`: workloads are restarted once, and the old token lives until they have been.
 
 use chrono::TimeDelta;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    apps::v1::Deployment,
+    core::v1::Pod,
+};
 use kube::{
-    ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -74,6 +78,16 @@ fn restarting_missing(spec: serde_json::Value) -> serde_json::Value {
     with(spec, json!({"rolloutRestartTargets": targets, "verifyInterval": "0s"}))
 }
 
+/// A workload, and a Ready token `web` that is being rotated with an overlap of two hours.
+async fn rotated(name: &str, spec: serde_json::Value) -> World {
+    let world = World::with_custom_admin(name).await;
+    world.workload().await;
+    world.token("web", with(spec, json!({"rotation": {"trigger": "1", "overlap": "2h"}}))).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn once_for_each_replacement() {
     let world = World::with_app("rollout-once").await;
@@ -97,12 +111,7 @@ async fn once_for_each_replacement() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_token_lives_until_the_rollout_has_finished() {
-    let world = World::with_custom_admin("rollout-wait").await;
-    world.workload().await;
-    let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
-    world.token("web", with(restarting(storefront()), rotation)).await;
-    world.ready("web").await;
-    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    let world = rotated("rollout-wait", restarting(storefront())).await;
     world.eventually("restarted", async || world.asked_for("web").await.as_deref() == Some("2")).await;
 
     world.pass(TimeDelta::hours(3));
@@ -116,12 +125,7 @@ async fn the_old_token_lives_until_the_rollout_has_finished() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_not_there_is_said_and_keeps_the_old_token_longer() {
-    let world = World::with_custom_admin("rollout-missing").await;
-    world.workload().await;
-    let rotation = json!({"rotation": {"trigger": "1", "overlap": "2h"}});
-    world.token("web", with(restarting_missing(storefront()), rotation)).await;
-    world.ready("web").await;
-    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    let world = rotated("rollout-missing", restarting_missing(storefront())).await;
     world.until("web", "says what isn't there", |t| message(t, "Ready").contains("DaemonSet \"not-there\"")).await;
     world.play_kubelet().await;
     world.pass(TimeDelta::hours(3));
@@ -156,4 +160,46 @@ async fn one_more_overlap_at_most_for_each() {
     world.pass(TimeDelta::hours(1));
     world.eventually("the second is revoked", async || world.live().len() == 1).await;
     world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_freeze_on_a_target_is_said_and_blocks_nothing_else() {
+    let world = World::with_custom_admin("rollout-freeze").await;
+    world.workload().await;
+    freeze(&world).await;
+    world.token("web", with(restarting(storefront()), json!({"rotation": {"trigger": "1", "overlap": "2h"}}))).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+    let token = world.ready("web").await;
+    assert_eq!(revision(&token), 2, "the status isn't held up");
+    let note = world.news("web").await.pop().unwrap().note.unwrap();
+    assert!(note.contains("Deployment \"web\"") && !note.contains("canary"), "{note}");
+    // Nor is what happens next.
+    world.change("web", json!({"spec": {"rotation": {"trigger": "3"}}})).await;
+    world.until("web", "rotated again", |t| revision(t) == 3).await;
+}
+
+/// Nobody may change a Deployment of the story's namespace any more; the policy's words quote what they shouldn't.
+async fn freeze(world: &World) {
+    let name = format!("freeze-{}", world.namespace);
+    let policy = json!({"metadata": {"name": name}, "spec": {
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+            "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}],
+        },
+        "validations": [{"expression": "false", "message": "a freeze: canary"}],
+    }});
+    let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(world.admin.clone());
+    policies.create(&PostParams::default(), &serde_json::from_value(policy).unwrap()).await.unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.admin.clone());
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+    world
+        .eventually("the freeze is in force", async || {
+            let change = json!({"metadata": {"labels": {"tried": "yes"}}});
+            let tried = PatchParams { dry_run: true, ..PatchParams::default() };
+            world.api::<Deployment>().patch("web", &tried, &Patch::Merge(change)).await.is_err()
+        })
+        .await;
 }

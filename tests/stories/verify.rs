@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use kube::ResourceExt;
 use serde_json::json;
-use shopify_sim::{Fault, FaultKind, StatusFault};
+use shopify_sim::{Fault, FaultKind, StatusFault, Surface};
 use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
@@ -194,4 +194,28 @@ async fn strays_with_our_marker_are_revoked() {
     assert_eq!(revision(&token), 1, "{}", message(&token, "Ready"));
     assert!(lives(&foreign) && lives(&plain));
     assert_eq!(world.live().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_probe_of_a_token_that_is_still_listed_revokes_nothing() {
+    let world = World::with_custom_admin("verify-once").await;
+    world.token("web", with(storefront(), json!({"rotation": {"overlap": "2h"}}))).await;
+    world.ready("web").await;
+    let probe = || Fault::on(Surface::Storefront, FaultKind::Status(StatusFault::new(401)));
+    world.sim.inject(probe().times(1));
+    let probes = world.sim.calls("storefront.probe");
+    world.pass(HOUR);
+    world.eventually("asked", async || world.sim.calls("storefront.probe") > probes).await;
+    world.a_while().await;
+    assert_eq!(revision(&world.tokens().get("web").await.unwrap()), 1, "a passing refusal");
+    assert_eq!(world.live().len(), 1);
+
+    // Refused twice, some time apart: replaced, and the old one keeps its overlap as long as it is listed.
+    world.sim.inject(probe());
+    for minutes in [61, 2, 2] {
+        world.pass(TimeDelta::minutes(minutes));
+        world.a_while().await;
+    }
+    world.until("web", "replaced", |t| revision(t) == 2).await;
+    assert_eq!(world.live().len(), 2, "it may work for those who hold it");
 }

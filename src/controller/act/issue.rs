@@ -10,7 +10,7 @@ use crate::{
     controller::{
         context::{Context, TokenKey, Unpublished},
         error::{Error, Stop},
-        outcome::{Acted, News, Operation, Outcome},
+        outcome::{Acted, News, Operation},
     },
     core::{
         credential::Credential,
@@ -62,13 +62,13 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
             context.suspects.remove(&TokenKey::of(me));
             Ok(published(record, why, observed, &issued))
         }
-        Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
-        Err(Stop::Kubernetes(error)) => {
-            if error.is_conflict() && issued.unless_written == UnlessWritten::DoubtStray {
+        Err(stop) => {
+            let conflict = matches!(&stop, Stop::Kubernetes(error) if error.is_conflict());
+            if conflict && issued.unless_written == UnlessWritten::DoubtStray {
                 // Somebody else may have published another one meanwhile: verification finds out.
                 context.suspects.put(TokenKey::of(me), Doubt::Stray);
             }
-            Err(error)
+            Acted::unwritten(stop)
         }
     }
 }
@@ -112,7 +112,7 @@ async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: 
 /// The outcome and the events of a credential that was published.
 fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> Acted {
     let revision = record.revision;
-    let acted = Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: true });
+    let acted = Acted::published(record, true);
     if issued.origin == Origin::Same {
         return acted;
     }

@@ -30,11 +30,15 @@ use crate::{
 /// # Errors
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn put_on(context: &Context, object: &Protected) -> Result<bool, kube::Error> {
+    set_on(context, object, true).await
+}
+
+async fn set_on(context: &Context, object: &Protected, on: bool) -> Result<bool, kube::Error> {
     let Protected { namespace, name, uid, .. } = object;
     match object.kind {
-        ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), true).await,
-        ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), true).await,
-        ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), true).await,
+        ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), on).await,
+        ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), on).await,
+        ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), on).await,
     }
 }
 
@@ -78,12 +82,7 @@ pub(super) async fn let_needed_go(context: &Context, observation: &Observation) 
     }
     let needs = Needs::of(context, &me.namespace).await?.without(&me.name);
     for object in others.filter(|o| !needs.object(o)) {
-        let Protected { namespace, name, uid, .. } = object;
-        match object.kind {
-            ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), false).await?,
-            ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), false).await?,
-            ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), false).await?,
-        };
+        set_on(context, object, false).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     controller::{
         context::Context,
         error::{Error, Stop, found},
-        outcome::{Acted, News, Operation, Outcome, refused_write},
+        outcome::{Acted, News, Outcome, refused_write},
     },
     core::{
         observed::Observed,
@@ -71,7 +71,7 @@ pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Act
     let record = Record { api_version: observed.api_version.clone(), ..whole.record.clone() };
     match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
         Ok(written) => {
-            let acted = Acted::quietly(Outcome::Published { record: Box::new(written.record), confirmed: false });
+            let acted = Acted::published(written.record, false);
             let name = observed.token.secret_name();
             let edited = observed.held().is_some_and(|held| held.edited);
             Ok(if edited {
@@ -80,8 +80,7 @@ pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Act
                 acted
             })
         }
-        Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
-        Err(Stop::Kubernetes(error)) => Err(error),
+        Err(stop) => Acted::unwritten(stop),
     }
 }
 
@@ -112,7 +111,7 @@ async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secr
 pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Option<News>, Error> {
     let Some(held) = observed.held() else { return Ok(None) };
     let spec = &observed.token.spec;
-    if held.frozen.is_some() && spec.creation_policy() == CreationPolicy::Merge {
+    if held.live.immutable == Some(true) && spec.creation_policy() == CreationPolicy::Merge {
         // Nobody can take a key out of an immutable Secret.
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     controller::{
         context::Context,
-        error::{Error, Stop},
+        error::Error,
         observe::Observation,
         outcome::{Acted, GIVEN_UP, Operation, Outcome, SUCCESS},
     },
@@ -21,7 +21,7 @@ use crate::{
         record::{Previous, Record},
         vocabulary::{EventReason, Reason},
     },
-    sources::{self, Revoked, Target, Turn},
+    sources::{self, Left, Revoked, Target, Turn},
 };
 
 const ROLLOUT_NOT_FINISHED: &str = "a rollout of spec.rolloutRestartTargets had not finished one overlap after the overlap; the old token was revoked all the same";
@@ -53,8 +53,7 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
         };
         live = match publish(&live, before.previous.iter().map(fence).collect()).await {
             Ok(written) => written.secret,
-            Err(Stop::Failure(failure)) => return Ok(Acted::failed(failure, Operation::Issue)),
-            Err(Stop::Kubernetes(error)) => return Err(error),
+            Err(stop) => return Acted::unwritten(stop),
         };
     }
     let (mut results, mut ids, mut left) = (Vec::new(), Vec::new(), Vec::new());
@@ -64,7 +63,7 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
                 results.push(SUCCESS);
                 ids.push(old.id.as_str());
             }
-            Ok(Revoked { left: Some(failure), .. }) => {
+            Ok(Revoked { left: Some(Left { failure, .. }), .. }) => {
                 results.push(GIVEN_UP);
                 left.push(not_revoked(&old.id, observed, &failure));
             }
@@ -73,9 +72,8 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
     }
     let remaining = before.previous.iter().filter(|p| !observed.overlap_ended(p, now)).cloned().collect();
     let mut acted = match publish(&live, remaining).await {
-        Ok(written) => Acted::quietly(Outcome::Published { record: Box::new(written.record), confirmed: false }),
-        Err(Stop::Failure(failure)) => Acted::failed(failure, Operation::Issue),
-        Err(Stop::Kubernetes(error)) => return Err(error),
+        Ok(written) => Acted::published(written.record, false),
+        Err(stop) => Acted::unwritten(stop)?,
     };
     if !ids.is_empty() {
         acted = acted.with(EventReason::Revoked, format!("revoked after the overlap: {}", ids.join(", ")));
@@ -99,7 +97,7 @@ pub(super) async fn revoke_and_let_go(
     turn: &Turn<'_>,
 ) -> Result<Acted, Error> {
     let acted = match sources::revoke(turn, Target::All).await {
-        Ok(Revoked { left: Some(failure), .. }) => given_up(&observation.observed, &failure),
+        Ok(Revoked { left: Some(Left { ids, failure }), .. }) => given_up(turn.observed, &ids, &failure),
         Ok(Revoked { count, left: None }) => Acted::quietly(Outcome::LetGo)
             .with(EventReason::Revoked, format!("{count} storefront tokens revoked at {}", turn.shop))
             .counting(vec![SUCCESS]),
@@ -116,10 +114,10 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
     let observed = &observation.observed;
     let acted = match (ending, &observed.issuer) {
         (Ending::NothingToRevoke, _) => Acted::quietly(Outcome::LetGo),
-        (Ending::GivenUp, Err(failure)) => given_up(observed, failure),
+        (Ending::GivenUp, Err(failure)) => given_up(observed, &recorded(observed), failure),
         (Ending::GivenUp, Ok(_)) => {
             let message = format!("{} let nothing be revoked within --revocation-timeout", observed.token.spec.shop);
-            given_up(observed, &Failure::new(Reason::BackingOff, message))
+            given_up(observed, &recorded(observed), &Failure::new(Reason::BackingOff, message))
         }
     };
     finish(context, observation, acted).await
@@ -132,10 +130,15 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
     Ok(acted)
 }
 
+/// Everything that the record knows to live.
+fn recorded(observed: &Observed) -> Vec<String> {
+    observed.record().map_or_else(Vec::new, |r| r.ids().cloned().collect())
+}
+
 /// The object goes and a token may stay: a person should know which.
-fn given_up(observed: &Observed, failure: &Failure) -> Acted {
-    let id = observed.record().and_then(|r| r.token_id.as_deref()).unwrap_or("a token with its marker");
-    let note = not_revoked(id, observed, failure);
+fn given_up(observed: &Observed, ids: &[String], failure: &Failure) -> Acted {
+    let ids = if ids.is_empty() { "a token with its marker".to_owned() } else { ids.join(", ") };
+    let note = not_revoked(&ids, observed, failure);
     Acted::quietly(Outcome::LetGo).with(EventReason::RevocationFailed, note).counting(vec![GIVEN_UP])
 }
 

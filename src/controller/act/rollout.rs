@@ -9,16 +9,21 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::publish::{Written, publish};
+use super::publish::publish;
 use crate::{
     api::token::{RolloutRestartTarget, WorkloadKind},
     controller::{
         context::Context,
-        error::{Error, Stop, found},
+        error::{Error, found},
         observe::annotation,
-        outcome::{Acted, Operation, Outcome},
+        outcome::{Acted, Outcome, Refusal, refusal},
     },
-    core::{identity::Identity, observed::Observed, record::Record, vocabulary::OPERATOR},
+    core::{
+        identity::Identity,
+        observed::Observed,
+        record::Record,
+        vocabulary::{EventReason, OPERATOR},
+    },
 };
 
 /// Restarts every target that doesn't run with the record's revision yet, then records that: once for each revision,
@@ -30,11 +35,17 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
     if let Some(revision) = observed.to_restart_for() {
         for workload in observed.to_restart() {
             let (target, token) = (&workload.target, &observed.identity);
-            match target.kind {
-                WorkloadKind::Deployment => patch::<Deployment>(context, token, target, revision).await?,
-                WorkloadKind::StatefulSet => patch::<StatefulSet>(context, token, target, revision).await?,
-                WorkloadKind::DaemonSet => patch::<DaemonSet>(context, token, target, revision).await?,
+            let patched = match target.kind {
+                WorkloadKind::Deployment => patch::<Deployment>(context, token, target, revision).await,
+                WorkloadKind::StatefulSet => patch::<StatefulSet>(context, token, target, revision).await,
+                WorkloadKind::DaemonSet => patch::<DaemonSet>(context, token, target, revision).await,
+            };
+            // A change freeze, say: the token itself is none the worse for it.
+            if let Some(refusal) = patched.as_ref().err().and_then(refusal) {
+                return Ok(Acted::quietly(Outcome::Unchanged)
+                    .with(EventReason::RolloutNotFinished, not_restarted(target, &refusal)));
             }
+            patched?;
         }
     }
     match observed.whole() {
@@ -42,15 +53,23 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
         Some(whole) if observed.missing_targets().next().is_none() => {
             let record = Record { restarted: whole.record.rollout, ..whole.record.clone() };
             match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
-                Ok(Written { record, .. }) => {
-                    Ok(Acted::quietly(Outcome::Published { record: Box::new(record), confirmed: false }))
-                }
-                Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
-                Err(Stop::Kubernetes(error)) => Err(error),
+                Ok(written) => Ok(Acted::published(written.record, false)),
+                Err(stop) => Acted::unwritten(stop),
             }
         }
         Some(_) | None => Ok(Acted::quietly(Outcome::Unchanged)),
     }
+}
+
+fn not_restarted(target: &RolloutRestartTarget, refusal: &Refusal) -> String {
+    let what = match refusal {
+        Refusal::Unfit => "its pod template isn't valid",
+        Refusal::For(what) => what,
+    };
+    let (kind, name) = (target.kind, &target.name);
+    format!(
+        "the API server refuses to restart {kind:?} {name:?}: {what}; tried again later, and an older credential lives one overlap longer"
+    )
 }
 
 async fn patch<K>(

@@ -4,7 +4,7 @@ use super::{publish::publish, refused};
 use crate::{
     controller::{
         context::{Context, TokenKey},
-        error::{Error, Stop},
+        error::Error,
         outcome::{Acted, Operation, Outcome},
     },
     core::record::Record,
@@ -20,7 +20,6 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
     let (scopes, strays) = match sources::verify(turn, &whole).await {
         Ok(Seen::Working { scopes, strays }) => (scopes, strays),
-        Ok(Seen::TooEarly) => return Ok(Acted::quietly(Outcome::Unchanged)),
         Ok(Seen::Doubtful(doubt)) => {
             context.suspects.put(TokenKey::of(&observed.identity), doubt);
             return Ok(Acted::quietly(Outcome::Unchanged));
@@ -36,8 +35,7 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
         return Ok(Acted::quietly(Outcome::Verified));
     }
     match publish(context, observed, Some(whole.live), seen, whole.value, whole.previous).await {
-        Ok(written) => Ok(Acted::quietly(Outcome::Published { record: Box::new(written.record), confirmed: true })),
-        Err(Stop::Failure(failure)) => Ok(Acted::failed(failure, Operation::Issue)),
-        Err(Stop::Kubernetes(error)) => Err(error),
+        Ok(written) => Ok(Acted::published(written.record, true)),
+        Err(stop) => Acted::unwritten(stop),
     }
 }

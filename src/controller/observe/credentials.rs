@@ -1,10 +1,10 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Protected;
+use super::{Protected, needs::list};
 use crate::{
     api::{
         AdminApi, ShopifyApp, ShopifyToken, SourceRef,
@@ -76,8 +76,7 @@ pub(super) async fn find_former(
             Err(stop) => return Ok(Former::NotReady(stop.failure()?)),
         }
     }
-    let apps: Api<ShopifyApp> = Api::namespaced(context.client(), &search.namespace);
-    for app in apps.list(&ListParams::default()).await?.items {
+    for app in list::<ShopifyApp>(context, &search.namespace).await? {
         let reference = AppRef { name: app.name_any(), namespace: None };
         match search.app(&reference).await {
             Ok((app, api)) if Some(app.client_id.as_str()) == issuer => {

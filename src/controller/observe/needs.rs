@@ -145,7 +145,11 @@ impl Needs {
     }
 }
 
-async fn list<K>(context: &Context, namespace: &str) -> Result<Vec<K>, kube::Error>
+/// Lists a kind of a namespace, what fits no type left out.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn list<K>(context: &Context, namespace: &str) -> Result<Vec<K>, kube::Error>
 where
     K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {

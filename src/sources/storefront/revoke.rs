@@ -39,7 +39,7 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Re
         Some(Former::Ready(admin)) => (admin, true),
         // Another app's token would be told that the old one is gone.
         Some(Former::NotReady(failure)) => return Err(failure.clone().into()),
-        Some(Former::Gone) => return Ok(left_behind([old.id.as_str()])),
+        Some(Former::Gone) => return Ok(left_behind(&old.id)),
         None => (current, false),
     };
     let Some(token) = &admin.token else {
@@ -60,50 +60,45 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Re
 async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Refused> {
     let observed = turn.observed;
     let own: Vec<&str> = observed.record().map_or_else(Vec::new, |record| {
-        let all = record.token_id.iter().chain(record.previous.iter().map(|p| &p.id));
-        all.filter(|id| !observed.former.contains_key(*id)).map(String::as_str).collect()
+        record.ids().filter(|id| !observed.former.contains_key(*id)).map(String::as_str).collect()
     });
     let mut revoked = with_admin(turn, current, &own, true).await?;
     for (id, former) in &observed.former {
-        let also = match former {
+        revoked = revoked.and(match former {
             Former::Ready(admin) => with_admin(turn, admin, &[id], true).await?,
             Former::NotReady(failure) => return Err(failure.clone().into()),
-            Former::Gone => left_behind([id.as_str()]),
-        };
-        revoked = Revoked { count: revoked.count + also.count, left: revoked.left.or(also.left) };
+            Former::Gone => left_behind(id),
+        });
     }
     Ok(revoked)
 }
 
-fn left_behind<const N: usize>(ids: [&str; N]) -> Revoked {
-    let message = format!(
-        "what created {} is gone: neither its admin token nor its app is in this namespace any more",
-        ids.join(", ")
-    );
-    Revoked { count: 0, left: Some(Failure::new(Reason::AdminTokenNotReady, message)) }
+fn left_behind(id: &str) -> Revoked {
+    let message = "what created it is gone: neither its admin token nor its app is in this namespace any more";
+    Revoked::none_of(&[id], Failure::new(Reason::AdminTokenNotReady, message))
 }
 
 /// Revokes with one admin token, or with a fresh one of its app: these ids, and what else its list knows as ours.
 async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: bool) -> Result<Revoked, Refused> {
-    let spare = || Some(turn.memory.spare(&admin.app.as_ref()?.key, turn.shop, turn.now())?.0);
+    let spare = || Some(turn.memory.spare(admin.app.as_ref()?, turn.shop, turn.now())?.0);
     if let Some(token) = admin.token.clone().or_else(spare) {
         match delete(turn, &turn.access(admin, &token), ids, listed).await {
             Err(ApiError::Unauthorized(_)) => {}
-            ended => return conclude(ended),
+            ended => return conclude(ended, ids),
         }
     }
     // The token at hand is dead, or there is none: only a fresh one can tell.
     let Some(app) = &admin.app else {
         let message =
             format!("{} refuses the token of ShopifyToken {:?}, and no other can be had", turn.shop, admin.name);
-        return Ok(Revoked { count: 0, left: Some(Failure::new(Reason::AdminTokenNotReady, message)) });
+        return Ok(Revoked::none_of(ids, Failure::new(Reason::AdminTokenNotReady, message)));
     };
     let (token, granted_at) = match fresh(turn, app).await {
         Ok(fresh) => fresh,
         Err(failure)
             if matches!(failure.reason, Reason::AppNotInstalled | Reason::ShopNotFound | Reason::ShopNotPermitted) =>
         {
-            return Ok(Revoked { count: 0, left: Some(failure) });
+            return Ok(Revoked::none_of(ids, failure));
         }
         Err(failure) => return Err(failure.into()),
     };
@@ -119,29 +114,29 @@ async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: b
                 "{} refuses a token that it granted a minute ago: the app was uninstalled there, and its tokens are dead",
                 turn.shop
             );
-            Ok(Revoked { count: 0, left: Some(Failure::new(Reason::AppNotInstalled, message)) })
+            Ok(Revoked::none_of(ids, Failure::new(Reason::AppNotInstalled, message)))
         }
-        ended => conclude(ended),
+        ended => conclude(ended, ids),
     }
 }
 
 /// An admin token issued to revoke with, and when: the same one until it has had time to settle.
 async fn fresh(turn: &Turn<'_>, app: &App) -> Result<(SecretString, Timestamp), Failure> {
     let _turn = turn.memory.turn(&app.key, turn.shop).await;
-    if let Some(spare) = turn.memory.spare(&app.key, turn.shop, turn.now()) {
+    if let Some(spare) = turn.memory.spare(app, turn.shop, turn.now()) {
         return Ok(spare);
     }
     let fresh = turn.shopify.client_credentials(turn.shop, &app.client_id, &app.client_secret, turn.now()).await?;
     let spare = (fresh.value.clone(), fresh.issued_at);
-    turn.memory.keep(&app.key, turn.shop, fresh);
+    turn.memory.keep(app, turn.shop, fresh);
     Ok(spare)
 }
 
 /// 403: the right to revoke was lost, and waiting won't bring it back.
-fn conclude(ended: Result<usize, ApiError>) -> Result<Revoked, Refused> {
+fn conclude(ended: Result<usize, ApiError>, ids: &[&str]) -> Result<Revoked, Refused> {
     match ended {
         Ok(count) => Ok(Revoked { count, left: None }),
-        Err(ApiError::Forbidden(failure)) => Ok(Revoked { count: 0, left: Some(failure) }),
+        Err(ApiError::Forbidden(failure)) => Ok(Revoked::none_of(ids, failure)),
         Err(error) => Err(error.into()),
     }
 }
