@@ -6,15 +6,16 @@ use k8s_openapi::{
     api::core::v1::Secret,
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
-use kube::{Api, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use kube::{Api, Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     act::protect,
     context::Context,
-    error::{Error, found},
+    error::{Error, Stop, found},
     observe::{Needs, app_credentials},
+    outcome::Acted,
     reconcile::{guarded, readable},
-    report::write_status,
+    report::{publish_all, write_status},
 };
 use crate::{
     api::{
@@ -33,14 +34,21 @@ use crate::{
 /// How often an app that waits for its deletion is looked at, should a watch miss the moment.
 const WAITING: std::time::Duration = std::time::Duration::from_mins(1);
 
+/// How long an app waits for the list of its namespace's tokens at a time.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Reconciles an app, guarded like a token.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
-    // Its status counts them.
-    context.stores.tokens_listed().await;
-    let reconcile = async { once(&context, readable(&app)?).await };
+    let reconcile = async {
+        // Its status counts them.
+        if !context.stores.tokens_listed(&app.namespace().unwrap_or_default(), PATIENCE).await {
+            return Ok(Action::requeue(PATIENCE));
+        }
+        once(&context, readable(&app)?).await
+    };
     guarded(&context, "ShopifyApp", reconcile).await
 }
 
@@ -52,20 +60,26 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     let namespace = app.namespace().unwrap_or_default();
     let secret =
         found(Api::<Secret>::namespaced(context.client(), &namespace).get(&app.spec.credentials_ref.name).await)?;
-    let released = release(context, app, secret.as_ref()).await?;
-    if released && app.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+    let deleting = app.metadata.deletion_timestamp.is_some();
+    let mut waits = false;
+    match release(context, app, secret.as_ref()).await {
+        Ok(true) if deleting => return Ok(Action::await_change()),
+        Ok(_) => {}
+        Err(stop) => {
+            publish_all(context, &app.object_ref(&()), &Acted::warned(&stop.failure()?).news).await;
+            waits = true;
+        }
     }
     let status = project(context, app, secret.as_ref());
-    if app.status.as_ref() != Some(&status) {
-        write_status(context, app, &status).await?;
-    }
-    let waiting = app.metadata.deletion_timestamp.is_some() && has_finalizer(app);
-    Ok(if waiting { Action::requeue(WAITING) } else { Action::await_change() })
+    let refused = write_status(context, app, app.status.as_ref(), &status).await?.refused_until();
+    waits |= deleting && has_finalizer(app);
+    let now = context.now();
+    let next = refused.map(|at| (at - now).to_std().unwrap_or_default()).into_iter().chain(waits.then_some(WAITING));
+    Ok(next.min().map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Takes our finalizer off the app and its Secret once no token needs them for its revocation.
-async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Result<bool, Error> {
+async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Result<bool, Stop> {
     let namespace = app.namespace().unwrap_or_default();
     let protected_secret = secret.filter(|s| has_finalizer(*s));
     if !has_finalizer(app) && protected_secret.is_none() {
@@ -80,7 +94,10 @@ async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -
         return Ok(false);
     }
     if let Some(secret) = protected_secret {
-        protect::let_secret_go(context, &namespace, &secret.name_any()).await?;
+        let what = format!("to take our finalizer off Secret {:?}", secret.name_any());
+        let uid = app.uid().unwrap_or_default();
+        let let_go = protect::let_secret_go(context, &namespace, &secret.name_any()).await;
+        let_go.map_err(|error| context.unwritten(&uid, &what, error))?;
     }
     protect::let_app_go(context, app).await?;
     Ok(true)

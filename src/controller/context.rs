@@ -113,6 +113,10 @@ pub struct Context {
     pub suspects: Shared<TokenKey, Doubt>,
     /// How many reconciles of an object have ended in an error, one after the other.
     pub errors: Shared<String, u32>,
+    /// How many writes of an object, by UID, the API server has refused, one after the other.
+    pub refused: Shared<String, u32>,
+    /// Statuses that the API server refuses, by the object's UID: how often, and when to try again.
+    pub status_refused: Shared<String, (u32, Timestamp)>,
     /// The pace of each object, by UID.
     pub paces: Shared<String, Pace>,
     /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
@@ -161,6 +165,8 @@ impl Context {
             written: Shared::default(),
             suspects: Shared::default(),
             errors: Shared::default(),
+            refused: Shared::default(),
+            status_refused: Shared::default(),
             paces: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),

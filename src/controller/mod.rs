@@ -7,6 +7,7 @@ pub mod error;
 mod observe;
 mod outcome;
 pub mod reconcile;
+mod refusal;
 pub mod rendering;
 mod report;
 mod uninstall;
@@ -69,7 +70,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let (mut stores, mut wakes, mut parts) = (Stores::default(), Wakes::default(), Vec::new());
     for scope in scopes {
         let (tokens, apps) = (Reflected::<ShopifyToken>::new(), Reflected::<ShopifyApp>::new());
-        stores.add(tokens.reader.clone(), apps.reader.clone());
+        stores.add(scope.clone(), tokens.reader.clone(), apps.reader.clone());
         let woken = wakes.route(scope.clone());
         parts.push((scope, tokens, apps, woken));
     }

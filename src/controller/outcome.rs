@@ -115,6 +115,21 @@ impl Acted {
         Self::quietly(Outcome::Failed { failure: failure.into(), during })
     }
 
+    /// A write beside the credential that the API server refuses: a warning, and no failure of the credential.
+    #[must_use]
+    pub(super) fn warned(failure: &Failure) -> Self {
+        let news =
+            News { reason: EventReason::WriteRefused, failure: Some(failure.reason), note: failure.message.clone() };
+        Self { news: vec![news], ..Self::quietly(Outcome::Unchanged) }
+    }
+
+    /// Whether a write was refused.
+    #[must_use]
+    pub(super) fn is_refused(&self) -> bool {
+        let failed = matches!(&self.outcome, Outcome::Failed { failure, .. } if failure.reason == Reason::WriteRefused);
+        failed || self.news.iter().any(|news| news.failure == Some(Reason::WriteRefused))
+    }
+
     /// Adds results of revocations.
     #[must_use]
     pub(super) fn counting(mut self, revocations: Vec<&'static str>) -> Self {
@@ -128,42 +143,4 @@ impl Acted {
         self.news.push(News { reason, failure: None, note: note.into() });
         self
     }
-}
-
-/// The failure of a write of the Secret that the API server refuses for good.
-#[must_use]
-pub(super) fn refused_write(error: &kube::Error, secret: &str, reason: Reason) -> Option<Failure> {
-    let what = match refusal(error)? {
-        Refusal::Unfit => "it is too large, or a key, label or annotation of it isn't valid",
-        Refusal::For(what) => what,
-    };
-    Some(Failure::new(reason, format!("the API server refuses Secret {secret:?}: {what}")))
-}
-
-/// Why the API server refuses a write.
-pub(super) enum Refusal {
-    /// The object itself isn't valid.
-    Unfit,
-    /// This.
-    For(&'static str),
-}
-
-/// Why the API server refuses a write for good, if it does. Never in its own words: an admission webhook's may quote
-/// the object.
-#[must_use]
-pub(super) fn refusal(error: &kube::Error) -> Option<Refusal> {
-    let kube::Error::Api(status) = error else { return None };
-    let says = |words: &str| status.message.contains(words);
-    Some(match status.code {
-        401 | 404 | 409 | 410 | 429 => return None,
-        403 if says("exceeded quota") => Refusal::For("exceeded quota: the namespace may hold no further Secret"),
-        403 if says("being terminated") => Refusal::For("the namespace is being terminated"),
-        403 => Refusal::For("an admission policy or RBAC forbids it; its reason is in the API server's audit log"),
-        413 | 422 => Refusal::Unfit,
-        400..=499 => Refusal::For("an admission webhook denies it; its reason is in the API server's audit log"),
-        500 if says("failed calling webhook") => Refusal::For(
-            "an admission webhook is broken; see the API server's log, and its ValidatingWebhookConfiguration",
-        ),
-        _ => return None,
-    })
 }

@@ -32,6 +32,9 @@ use crate::{
 /// Longest a reconcile may take, waiting for its turn at a shop included.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
+/// Pause of an object beyond reading whose finalizer the API server keeps on.
+const REFUSED: Duration = Duration::from_mins(5);
+
 /// Reconciles a token, guarded: a panic or a hang of one object leaves the others alone.
 ///
 /// # Errors
@@ -67,7 +70,12 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
         Ok(()) => {}
         // Against its own schema the API server takes no change at all: the definition has to change first.
         Err(kube::Error::Api(status)) if status.code == 422 => return Err(Error::Invalid(invalid.error.clone())),
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            let uid = metadata.uid.as_deref().unwrap_or_default();
+            let failure = context.unwritten(uid, "to take our finalizer off", error).failure()?;
+            publish_all(context, regarding, &Acted::warned(&failure).news).await;
+            return Ok(Action::requeue(REFUSED));
+        }
     }
     let note = "let go without revoking anything: the object doesn't fit its type, so nobody knows what it held; \
                 look for its UID in the titles of the shop's storefront tokens";
@@ -115,22 +123,29 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
         }
         acted => paced(context, observed, plan.step, acted),
     };
+    if !acted.is_refused() {
+        context.refused.remove(&observed.identity.uid);
+    }
     report(context, observed, &plan, acted).await
 }
 
 /// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.
 fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Acted {
     let Some(kind) = Paced::of(step) else { return acted };
-    if !matches!((&acted.outcome, kind), (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart)) {
+    if !matches!(
+        (&acted.outcome, kind),
+        (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart | Paced::Protect)
+    ) {
         return acted;
     }
     let (basis, now) = (pace::basis(observed), context.now());
     let again = context.paces.change(observed.identity.uid.clone(), |pace| pace.taken(kind, now, &basis));
-    if !again {
+    // Who refuses a write undoes none.
+    if !again || acted.is_refused() {
         return acted;
     }
     let note = format!(
-        "the same step again and again: somebody else writes Secret {:?} or its workloads, and each further step waits longer; kubectl get secret --show-managed-fields tells who",
+        "the same step again and again: somebody else writes Secret {:?}, its workloads or finalizers, and each further step waits longer; kubectl get secret --show-managed-fields tells who",
         observed.token.secret_name()
     );
     acted.with(EventReason::Contended, note)

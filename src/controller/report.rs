@@ -1,31 +1,24 @@
 //! Writes what happened: status, events, metrics and the log line, in this one place.
 
-use std::{fmt::Debug, time::Duration};
+mod events;
+mod status;
+
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
-    runtime::{
-        controller::Action,
-        events::{Event, EventType},
-    },
-};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use kube::{Resource, runtime::controller::Action};
 
+use self::status::write;
+pub(super) use self::{events::publish_all, status::write_status};
 use super::{
-    context::{Context, TokenKey, Written},
-    error::{Error, found},
+    context::Context,
+    error::Error,
     outcome::{Acted, News, Operation, Outcome, SUCCESS},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::{
         backoff::next_attempt,
-        bounded,
         failure::Failure,
         hold::Hold,
         identity::Identity,
@@ -34,7 +27,7 @@ use crate::{
         record::Record,
         renewal,
         status::{Attempts, Snapshot, Validity, find, is_ready, obstacle, project},
-        vocabulary::{EventReason, OPERATOR, Reason, conditions},
+        vocabulary::{EventReason, Reason, conditions},
     },
     time::Timestamp,
 };
@@ -63,11 +56,9 @@ pub(super) async fn report(
     let status = project(&attempt.snapshot(observed), now);
     acted.news.extend(transitions(observed, &attempt, &status, &acted));
     acted.news.extend(remarked(observed, &status));
-    if observed.token.status.as_ref() != Some(&status) {
-        write(context, &observed.token, &status).await?;
-    }
+    let refused_until = write(context, &observed.token, observed.status(), &status).await?;
     publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
-    Ok(requeue(attempt.wake_at(plan), now))
+    Ok(requeue(attempt.wake_at(plan).into_iter().chain(refused_until).min(), now))
 }
 
 /// Writes that the credential of an object that stays was revoked: an operator that comes back issues a new one at once.
@@ -87,7 +78,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         validity: Validity::Rejected,
         attempts: Attempts::None,
     };
-    write(context, token, &project(&snapshot, context.now())).await
+    write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
 }
 
 /// The facts of this attempt that status, events and wake-up are made of.
@@ -210,66 +201,6 @@ fn remarked(observed: &Observed, status: &ShopifyTokenStatus) -> Option<News> {
     let new = tells(status) && !observed.status().is_some_and(tells);
     let note = format!("{remark}; an older credential lives one overlap longer");
     new.then_some(News { reason: EventReason::RolloutNotFinished, failure: None, note })
-}
-
-async fn write(context: &Context, token: &ShopifyToken, status: &ShopifyTokenStatus) -> Result<(), Error> {
-    if write_status(context, token, status).await? {
-        let written = Written { upon: token.resource_version(), status: status.clone() };
-        context.written.put(TokenKey::of_object(token), written);
-    }
-    Ok(())
-}
-
-/// Applies a status; says whether the object is still there.
-///
-/// # Errors
-/// Of Kubernetes. A conflict when the name belongs to another object by now.
-pub(super) async fn write_status<K, S>(context: &Context, object: &K, status: &S) -> Result<bool, Error>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
-    S: Serialize,
-{
-    let api: Api<K> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": { "name": object.name_any(), "uid": object.uid() },
-        "status": status,
-    });
-    let parameters = PatchParams::apply(OPERATOR).force();
-    Ok(found(api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&body)).await)?.is_some())
-}
-
-/// Writes events. One that can't be written is logged and counted, and no more.
-pub(super) async fn publish_all(context: &Context, regarding: &ObjectReference, news: &[News]) {
-    for News { reason, failure, note } in news {
-        let event = Event {
-            type_: if reason.is_warning() { EventType::Warning } else { EventType::Normal },
-            reason: reason.as_str().to_owned(),
-            note: Some(bounded::text(note, bounded::NOTE).into_owned()),
-            action: failure.map_or(reason.as_str(), Reason::as_str).to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = context.recorder.publish(&event, regarding).await {
-            // A terminating namespace takes no new events, and nothing may hang on one.
-            if is_terminating(&error) {
-                tracing::debug!(
-                    reason = reason.as_str(),
-                    name = regarding.name,
-                    "the namespace ends: event not written"
-                );
-                continue;
-            }
-            context.setup.metrics.event_lost();
-            tracing::warn!(reason = reason.as_str(), namespace = regarding.namespace, name = regarding.name, %error, "event not written");
-        }
-    }
-}
-
-fn is_terminating(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else { return false };
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    status.is_not_found() || causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Action {

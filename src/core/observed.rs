@@ -59,6 +59,8 @@ pub struct Observed {
     pub needed_by: Vec<String>,
     /// The targets of `spec.rolloutRestartTargets` that are there.
     pub workloads: Vec<Workload>,
+    /// Whether our finalizer is missing where a revocation will need it, or on the object although nobody needs it.
+    pub unprotected: bool,
     /// How long a revocation is retried after the deletion timestamp.
     pub revocation_timeout: TimeDelta,
 }

@@ -29,10 +29,12 @@ pub enum Paced {
     Repair,
     /// A workload is restarted.
     Restart,
+    /// A finalizer is put on or taken off.
+    Protect,
 }
 
 impl Paced {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 
     /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here.
     #[must_use]
@@ -49,6 +51,7 @@ impl Paced {
             )) => Some(Self::Issue),
             Step::Repair => Some(Self::Repair),
             Step::Restart => Some(Self::Restart),
+            Step::Protect => Some(Self::Protect),
             Step::Call(Call::Issue(Why::Expiring | Why::Interval) | Call::Verify | Call::EndOverlap | Call::Revoke)
             | Step::Keep
             | Step::LetGo(_) => None,
@@ -129,7 +132,7 @@ pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
             );
             plan.hold.or(Some(Hold::Blocked(Failure::new(Reason::BackingOff, message))))
         }
-        Paced::Repair | Paced::Restart => plan.hold,
+        Paced::Repair | Paced::Restart | Paced::Protect => plan.hold,
     };
     Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
 }
@@ -140,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart];
+    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart, Paced::Protect];
 
     fn start() -> Timestamp {
         Timestamp::from_timestamp(1_790_000_000, 0).unwrap()

@@ -44,6 +44,8 @@ pub struct Plan {
 pub enum Step {
     /// Nothing.
     Keep,
+    /// Put our finalizer on what a revocation will need, and take it off what needs it no more.
+    Protect,
     /// Write the Secret anew from what is at hand.
     Repair,
     /// Restart the workloads that don't run with the newest credential.
@@ -109,7 +111,8 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     if o.token.spec.suspended() {
         // Ready ends with the credential all the same.
         let expiry = o.record().and_then(|r| r.expires_at);
-        return Plan { step: idle(o), hold: Some(Hold::Suspended), wake_at: soonest([expiry], now) };
+        let step = idle(o);
+        return Plan { step, hold: Some(Hold::Suspended), wake_at: soonest([expiry, net(step, now)], now) };
     }
     if let Some(failure) = refusal(o) {
         return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
@@ -135,16 +138,22 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
     let step = if repairs && !refused { Step::Repair } else { idle(o) };
-    // Nobody tells when a workload may be restarted after all.
-    let net = (step == Step::Restart).then(|| now + SAFETY_NET);
-    let wake_at = soonest([wake(o, hold.as_ref(), now), net], now);
+    let wake_at = soonest([wake(o, hold.as_ref(), now), net(step, now)], now);
     Plan { step, hold, wake_at }
 }
 
 /// What there is to do when nothing is wanted of Shopify or the Secret.
 fn idle(o: &Observed) -> Step {
+    if o.unprotected {
+        return Step::Protect;
+    }
     let all_there = o.to_restart_for().is_some() && !o.workloads.is_empty() && o.missing_targets().next().is_none();
     if all_there || o.to_restart().next().is_some() { Step::Restart } else { Step::Keep }
+}
+
+/// Nobody tells when a workload may be restarted, or a finalizer written after all.
+fn net(step: Step, now: Timestamp) -> Option<Timestamp> {
+    matches!(step, Step::Restart | Step::Protect).then(|| now + SAFETY_NET)
 }
 
 /// Why this object may have no Secret at all.
@@ -232,7 +241,7 @@ fn gate(o: &Observed, call: Call, now: Timestamp) -> Option<Hold> {
 
 /// The API server refused to take the Secret a moment ago. A repair waits for nothing else.
 fn write_refused(o: &Observed, now: Timestamp) -> bool {
-    o.last_failure() == Some(Reason::Issuing) && o.next_attempt(now).is_some()
+    o.last_failure() == Some(Reason::WriteRefused) && o.next_attempt(now).is_some()
 }
 
 /// A precondition that isn't met.

@@ -192,6 +192,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         workloads: Vec::new(),
         former: BTreeMap::new(),
         settles_at: None,
+        unprotected: false,
         api_version: "2026-10".into(),
         identity: identity(),
         revocation_timeout: hours(1),

@@ -90,6 +90,8 @@ reasons! {
     AdminTokenNotReady: Reconciling,
     /// Shopify is unreachable, throttles, or answers 5xx.
     BackingOff: Reconciling,
+    /// The API server refuses a write: a quota, an admission policy or webhook, RBAC.
+    WriteRefused: Reconciling,
     /// Shopify refuses the app's client id or secret.
     CredentialsRejected: Stalled,
     /// The app isn't installed on the shop.
@@ -175,6 +177,8 @@ pub enum EventReason {
     RolloutNotFinished,
     /// The same step is taken again and again: somebody else undoes it.
     Contended,
+    /// The API server refuses a write of a status or finalizer.
+    WriteRefused,
 }
 
 impl EventReason {
@@ -195,6 +199,7 @@ impl EventReason {
         Self::RenewBeforeIgnored,
         Self::RolloutNotFinished,
         Self::Contended,
+        Self::WriteRefused,
     ];
 
     /// The reason as events print it.
@@ -216,6 +221,7 @@ impl EventReason {
             Self::RenewBeforeIgnored => "RenewBeforeIgnored",
             Self::RolloutNotFinished => "RolloutNotFinished",
             Self::Contended => "Contended",
+            Self::WriteRefused => "WriteRefused",
         }
     }
 
@@ -237,7 +243,8 @@ impl EventReason {
             | Self::UnusualLifetime
             | Self::RenewBeforeIgnored
             | Self::RolloutNotFinished
-            | Self::Contended => true,
+            | Self::Contended
+            | Self::WriteRefused => true,
         }
     }
 }

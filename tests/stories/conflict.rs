@@ -151,7 +151,7 @@ async fn a_used_up_quota_costs_one_mint() {
     world.token("more", of_app(json!({}))).await;
     world.storefront("web", json!({})).await;
     for name in ["more", "web"] {
-        let token = world.because(name, "Reconciling", "Issuing").await;
+        let token = world.because(name, "Reconciling", "WriteRefused").await;
         assert!(message(&token, "Reconciling").contains("exceeded quota"), "{}", message(&token, "Reconciling"));
     }
     for _ in 0..3 {

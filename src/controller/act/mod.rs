@@ -9,7 +9,7 @@ mod verify;
 
 use super::{
     context::{Context, TokenKey},
-    error::Error,
+    error::{Error, Stop},
     observe::Observation,
     outcome::{Acted, Operation, Outcome},
 };
@@ -30,12 +30,13 @@ use crate::{
 /// Of Kubernetes.
 pub(super) async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
     match step {
-        Step::Keep => keep(context, observation).await.map(|_| Acted::quietly(Outcome::Unchanged)),
+        Step::Keep => Ok(Acted::quietly(Outcome::Unchanged)),
+        Step::Protect => match keep(context, observation).await {
+            Ok(_) => Ok(Acted::quietly(Outcome::Unchanged)),
+            Err(ended) => Ok(Acted::warned(&ended.failure()?)),
+        },
         Step::Repair => publish::repair(context, &observation.observed).await,
-        Step::Restart => {
-            keep(context, observation).await?;
-            rollout::restart(context, &observation.observed).await
-        }
+        Step::Restart => rollout::restart(context, &observation.observed).await,
         Step::LetGo(ending) => revoke::let_go(context, observation, ending).await,
         Step::Call(call) => at_shopify(context, observation, call).await,
     }
@@ -56,9 +57,11 @@ async fn at_shopify(context: &Context, observation: &Observation, call: Call) ->
         Err(failure) => return Ok(Acted::failed(failure.clone(), Operation::Issue)),
     };
     let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
-    if !keep(context, observation).await? {
+    match keep(context, observation).await {
+        Ok(true) => {}
         // It goes, or is gone, and the watch lags behind: what is created now nobody would ever revoke.
-        return Ok(Acted::quietly(Outcome::Unchanged));
+        Ok(false) => return Ok(Acted::quietly(Outcome::Unchanged)),
+        Err(ended) => return Ok(Acted::failed(ended.failure()?, Operation::Issue)),
     }
     let _turn = match (call, issuer.turn(&observed.identity)) {
         (Call::Issue(_), Some(key)) => Some(context.memory.turn(&key, &shop).await),
@@ -118,14 +121,14 @@ fn refused(context: &Context, observed: &Observed, refused: Refused, during: Ope
 
 /// Puts the finalizer where it is needed, and takes it off where nobody needs it any more. Says whether
 /// the object itself has what it needs.
-async fn keep(context: &Context, observation: &Observation) -> Result<bool, Error> {
+async fn keep(context: &Context, observation: &Observation) -> Result<bool, Stop> {
     let observed = &observation.observed;
     if observed.token.metadata.deletion_timestamp.is_some() {
         return Ok(true);
     }
     for object in observation.protect.iter().filter(|o| o.unprotected()) {
         let own = object.uid.as_ref() == Some(&observed.identity.uid);
-        if !protect::put_on(context, object).await? && own {
+        if !protect::put_on(context, &observed.identity, object).await? && own {
             return Ok(false);
         }
     }

@@ -16,11 +16,12 @@ use crate::{
     api::{ShopifyApp, ShopifyToken},
     controller::{
         context::Context,
-        error::found,
+        error::{Stop, found},
         observe::{Needs, Observation, Protected, ProtectedKind},
     },
     core::{
         finalizer::has_finalizer,
+        identity::Identity,
         vocabulary::{FINALIZER, OPERATOR},
     },
 };
@@ -28,18 +29,20 @@ use crate::{
 /// Puts the finalizer on. Says whether it is on: not if the object goes, or another one has its name.
 ///
 /// # Errors
-/// Of Kubernetes, a conflict among them.
-pub(super) async fn put_on(context: &Context, object: &Protected) -> Result<bool, kube::Error> {
-    set_on(context, object, true).await
+/// A failure when the API server refuses it; else of Kubernetes, a conflict among them.
+pub(super) async fn put_on(context: &Context, token: &Identity, object: &Protected) -> Result<bool, Stop> {
+    set_on(context, token, object, true).await
 }
 
-async fn set_on(context: &Context, object: &Protected, on: bool) -> Result<bool, kube::Error> {
+/// On behalf of a token.
+async fn set_on(context: &Context, token: &Identity, object: &Protected, on: bool) -> Result<bool, Stop> {
     let Protected { namespace, name, uid, .. } = object;
-    match object.kind {
+    let set = match object.kind {
         ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), on).await,
         ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), on).await,
         ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), on).await,
-    }
+    };
+    set.map_err(|error| context.unwritten(&token.uid, &format!("our finalizer of {:?} {name:?}", object.kind), error))
 }
 
 /// Takes the finalizer off an object, whichever has the name now.
@@ -60,21 +63,24 @@ where
 /// Takes the finalizer off a token, and off the Secret that a person fills for it alone.
 ///
 /// # Errors
-/// Of Kubernetes, a conflict among them.
-pub(super) async fn let_go(context: &Context, observation: &Observation) -> Result<(), kube::Error> {
+/// A failure when the API server refuses it; else of Kubernetes, a conflict among them.
+pub(super) async fn let_go(context: &Context, observation: &Observation) -> Result<(), Stop> {
     let (token, me) = (&observation.observed.token, &observation.observed.identity);
-    if let Some(secret) = token.credentials_secret().filter(|_| observation.frees_secret) {
-        take_off::<Secret>(context, &me.namespace, secret).await?;
-    }
-    set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
+    let own = async {
+        if let Some(secret) = token.credentials_secret().filter(|_| observation.frees_secret) {
+            take_off::<Secret>(context, &me.namespace, secret).await?;
+        }
+        set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
+    };
+    own.await.map_err(|error| context.unwritten(&me.uid, "to take our finalizer off", error))
 }
 
 /// Takes the finalizer off what a token was the last to need. With a selector these may be objects that no other
 /// reconcile of this instance looks at.
 ///
 /// # Errors
-/// Of Kubernetes, a conflict among them.
-pub(super) async fn let_needed_go(context: &Context, observation: &Observation) -> Result<(), kube::Error> {
+/// A failure when the API server refuses it; else of Kubernetes, a conflict among them.
+pub(super) async fn let_needed_go(context: &Context, observation: &Observation) -> Result<(), Stop> {
     let me = &observation.observed.identity;
     let others = observation.protect.iter().filter(|o| o.has && o.uid.as_ref() != Some(&me.uid));
     if context.setup.selector.is_none() || others.clone().next().is_none() {
@@ -82,7 +88,7 @@ pub(super) async fn let_needed_go(context: &Context, observation: &Observation) 
     }
     let needs = Needs::of(context, &me.namespace).await?.without(&me.name);
     for object in others.filter(|o| !needs.object(o)) {
-        set_on(context, object, false).await?;
+        set_on(context, me, object, false).await?;
     }
     Ok(())
 }
@@ -90,10 +96,11 @@ pub(super) async fn let_needed_go(context: &Context, observation: &Observation) 
 /// Takes the finalizer off a ShopifyApp.
 ///
 /// # Errors
-/// Of Kubernetes, a conflict among them.
-pub(in crate::controller) async fn let_app_go(context: &Context, app: &ShopifyApp) -> Result<(), kube::Error> {
-    let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
-    set::<ShopifyApp>(context, &namespace, &name, app.uid().as_deref(), false).await.map(drop)
+/// A failure when the API server refuses it; else of Kubernetes, a conflict among them.
+pub(in crate::controller) async fn let_app_go(context: &Context, app: &ShopifyApp) -> Result<(), Stop> {
+    let (namespace, name, uid) = (app.namespace().unwrap_or_default(), app.name_any(), app.uid().unwrap_or_default());
+    let taken_off = set::<ShopifyApp>(context, &namespace, &name, Some(&uid), false).await.map(drop);
+    taken_off.map_err(|error| context.unwritten(&uid, "to take our finalizer off", error))
 }
 
 /// Takes the finalizer off a Secret with credentials, if a live list finds nobody who needs it.

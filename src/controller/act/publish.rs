@@ -5,18 +5,21 @@ use kube::{Api, ResourceExt, api::PostParams};
 use secrecy::SecretString;
 
 use crate::{
-    api::token::{CreationPolicy, DeletionPolicy},
+    api::{
+        ShopifyToken,
+        token::{CreationPolicy, DeletionPolicy},
+    },
     controller::{
         context::Context,
         error::{Error, Stop, found},
-        outcome::{Acted, News, Outcome, refused_write},
+        outcome::{Acted, News, Outcome},
     },
     core::{
         observed::Observed,
         record::Record,
         render::Values,
         secret::{self, SecretState},
-        vocabulary::{EventReason, OPERATOR, Reason},
+        vocabulary::{EventReason, OPERATOR},
     },
     time,
 };
@@ -55,10 +58,7 @@ pub(super) async fn publish(
             })?;
             Ok(Written { record, secret })
         }
-        Err(error) => match refused_write(&error, token.secret_name(), Reason::Issuing) {
-            Some(failure) => Err(failure.into()),
-            None => Err(error.into()),
-        },
+        Err(error) => Err(context.unwritten(&observed.identity.uid, &named(token), error)),
     }
 }
 
@@ -107,8 +107,8 @@ async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secr
 /// Leaves the Secret behind as the policies want it when its object goes. Says so if it couldn't.
 ///
 /// # Errors
-/// Of Kubernetes, a conflict among them.
-pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Option<News>, Error> {
+/// A failure when the API server refuses that and there is time left; else of Kubernetes, a conflict among them.
+pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Option<News>, Stop> {
     let Some(held) = observed.held() else { return Ok(None) };
     let spec = &observed.token.spec;
     if held.live.immutable == Some(true) && spec.creation_policy() == CreationPolicy::Merge {
@@ -127,22 +127,23 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Opti
     }
     match found(write(context, true, &left).await) {
         Ok(_) => Ok(None),
-        // A deletion must end, even against an admission policy: as late as a revocation would be given up.
-        Err(error) if overdue(context, observed) => {
-            match refused_write(&error, observed.token.secret_name(), Reason::Revoking) {
-                Some(failure) => {
-                    let note = format!("the Secret is left as it is: {}", failure.message);
-                    Ok(Some(News { reason: EventReason::RevocationFailed, failure: Some(failure.reason), note }))
-                }
-                None => Err(error.into()),
+        Err(error) => match context.unwritten(&observed.identity.uid, &named(&observed.token), error) {
+            // A deletion must end, even against an admission policy: as late as a revocation would be given up.
+            Stop::Failure(failure) if overdue(context, observed) => {
+                let note = format!("the Secret is left as it is: {}", failure.message);
+                Ok(Some(News { reason: EventReason::RevocationFailed, failure: None, note }))
             }
-        }
-        Err(error) => Err(error.into()),
+            stop => Err(stop),
+        },
     }
 }
 
+fn named(token: &ShopifyToken) -> String {
+    format!("Secret {:?}", token.secret_name())
+}
+
 /// Whether a deletion has taken as long as a revocation may.
-fn overdue(context: &Context, observed: &Observed) -> bool {
+pub(super) fn overdue(context: &Context, observed: &Observed) -> bool {
     let deleted_at = observed.token.metadata.deletion_timestamp.as_ref().map(time::from_kube);
     deleted_at.is_some_and(|at| at + observed.revocation_timeout <= context.now())
 }

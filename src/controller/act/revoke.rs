@@ -4,13 +4,13 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::{
     protect,
-    publish::{leave, publish},
+    publish::{leave, overdue, publish},
     refused,
 };
 use crate::{
     controller::{
         context::Context,
-        error::Error,
+        error::{Error, Stop},
         observe::Observation,
         outcome::{Acted, GIVEN_UP, Operation, Outcome, SUCCESS},
     },
@@ -96,14 +96,19 @@ pub(super) async fn revoke_and_let_go(
     observation: &Observation,
     turn: &Turn<'_>,
 ) -> Result<Acted, Error> {
-    let acted = match sources::revoke(turn, Target::All).await {
-        Ok(Revoked { left: Some(Left { ids, failure }), .. }) => given_up(turn.observed, &ids, &failure),
-        Ok(Revoked { count, left: None }) => Acted::quietly(Outcome::LetGo)
-            .with(EventReason::Revoked, format!("{count} storefront tokens revoked at {}", turn.shop))
-            .counting(vec![SUCCESS]),
-        Err(refusal) => return Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
-    };
-    finish(context, observation, acted).await
+    match sources::revoke(turn, Target::All).await {
+        Ok(Revoked { left: Some(Left { ids, failure }), .. }) => {
+            finish(context, observation, given_up(turn.observed, &ids, &failure)).await
+        }
+        Ok(Revoked { count, left: None }) => {
+            let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
+            // An attempt before may have revoked all, and then not have been let clean up.
+            let told = count > 0 || matches!(acted.outcome, Outcome::LetGo);
+            let note = format!("{count} storefront tokens revoked at {}", turn.shop);
+            Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![SUCCESS]) } else { acted })
+        }
+        Err(refusal) => Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
+    }
 }
 
 /// Finishes a deletion without Shopify: nothing to revoke, or no way to.
@@ -124,10 +129,25 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
 }
 
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
-    acted.news.extend(leave(context, &observation.observed).await?);
-    protect::let_needed_go(context, observation).await?;
-    protect::let_go(context, observation).await?;
-    Ok(acted)
+    let ended = async {
+        let left = leave(context, &observation.observed).await?;
+        match protect::let_needed_go(context, observation).await {
+            // Its own deletion ends all the same.
+            Err(Stop::Failure(failure)) if overdue(context, &observation.observed) => {
+                acted.news.extend(Acted::warned(&failure).news);
+            }
+            ended => ended?,
+        }
+        protect::let_go(context, observation).await?;
+        Ok(left)
+    };
+    match ended.await {
+        Ok(left) => {
+            acted.news.extend(left);
+            Ok(acted)
+        }
+        Err(stop) => Ok(Acted::failed(Stop::failure(stop)?, Operation::Revoke)),
+    }
 }
 
 /// Everything that the record knows to live.

@@ -16,13 +16,14 @@ use crate::{
         context::Context,
         error::{Error, found},
         observe::annotation,
-        outcome::{Acted, Outcome, Refusal, refusal},
+        outcome::{Acted, News, Outcome},
+        refusal::Refusal,
     },
     core::{
         identity::Identity,
         observed::Observed,
         record::Record,
-        vocabulary::{EventReason, OPERATOR},
+        vocabulary::{EventReason, OPERATOR, Reason},
     },
 };
 
@@ -41,9 +42,10 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
                 WorkloadKind::DaemonSet => patch::<DaemonSet>(context, token, target, revision).await,
             };
             // A change freeze, say: the token itself is none the worse for it.
-            if let Some(refusal) = patched.as_ref().err().and_then(refusal) {
-                return Ok(Acted::quietly(Outcome::Unchanged)
-                    .with(EventReason::RolloutNotFinished, not_restarted(target, &refusal)));
+            if let Some(refusal) = patched.as_ref().err().and_then(|error| context.refusal(&token.uid, error)) {
+                let note = not_restarted(target, &refusal);
+                let news = News { reason: EventReason::RolloutNotFinished, failure: Some(Reason::WriteRefused), note };
+                return Ok(Acted { news: vec![news], ..Acted::quietly(Outcome::Unchanged) });
             }
             patched?;
         }
@@ -62,13 +64,9 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
 }
 
 fn not_restarted(target: &RolloutRestartTarget, refusal: &Refusal) -> String {
-    let what = match refusal {
-        Refusal::Unfit => "its pod template isn't valid",
-        Refusal::For(what) => what,
-    };
     let (kind, name) = (target.kind, &target.name);
     format!(
-        "the API server refuses to restart {kind:?} {name:?}: {what}; tried again later, and an older credential lives one overlap longer"
+        "the API server refuses to restart {kind:?} {name:?}: {refusal}; tried again later, and an older credential lives one overlap longer"
     )
 }
 

@@ -85,6 +85,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         workloads: Vec::new(),
         former: BTreeMap::new(),
         settles_at: None,
+        unprotected: false,
         revocation_timeout: context.setup.revocation_timeout,
         token: token.clone(),
         identity,
@@ -100,12 +101,9 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     // Only what a revocation needs.
     let needed = found.needed.into_iter().filter(|_| nature(kind).revocable);
     let protect = std::iter::once(Protected::token(token)).chain(needed);
-    Ok(Observation {
-        protect: protect.filter(|_| needs_finalizer(token, kind)).collect(),
-        unneeded: uses.unneeded,
-        frees_secret: uses.frees_secret,
-        observed,
-    })
+    let protect: Vec<Protected> = protect.filter(|_| needs_finalizer(token, kind)).collect();
+    observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);
+    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, observed })
 }
 
 /// Reads the credential out of our Secret. Says whether the Secret differs from what it should be.

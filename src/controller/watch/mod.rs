@@ -118,6 +118,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     if gone {
         context.outages.forget(&TokenKey::of_object(token));
         context.written.remove(&TokenKey::of_object(token));
+        context.forget_refusals(&token.uid().unwrap_or_default());
         context.suspects.remove(&TokenKey::of_object(token));
         context.unpublished.remove(&token.uid().unwrap_or_default());
         context.memory.forget(&token.uid().unwrap_or_default());
@@ -156,6 +157,9 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
     let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
     let meta = app.meta();
     let state = format!("{:?} {:?} {:?} {gone}", meta.uid, meta.generation, meta.finalizers);
+    if gone {
+        context.forget_refusals(meta.uid.as_deref().unwrap_or_default());
+    }
     if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) == Some(state) {
         return;
     }

@@ -1,42 +1,56 @@
 //! What the watches hold, and who depends on whom in it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::reflector::{ObjectRef, Store},
 };
+use tokio::time::timeout;
 
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::finalizer::has_finalizer,
 };
 
-/// What the watches hold: one store a namespace, or one for all.
+/// What the watches hold: one scope a namespace, or one for all.
 #[derive(Clone, Default)]
-pub struct Stores {
-    tokens: Vec<Store<DeserializeGuard<ShopifyToken>>>,
-    apps: Vec<Store<DeserializeGuard<ShopifyApp>>>,
+pub struct Stores(Vec<Scope>);
+
+#[derive(Clone)]
+struct Scope {
+    namespace: Option<String>,
+    tokens: Store<DeserializeGuard<ShopifyToken>>,
+    apps: Store<DeserializeGuard<ShopifyApp>>,
 }
 
 impl Stores {
     /// Adds the stores of a namespace, or of all.
-    pub fn add(&mut self, tokens: Store<DeserializeGuard<ShopifyToken>>, apps: Store<DeserializeGuard<ShopifyApp>>) {
-        self.tokens.push(tokens);
-        self.apps.push(apps);
+    pub fn add(
+        &mut self,
+        namespace: Option<String>,
+        tokens: Store<DeserializeGuard<ShopifyToken>>,
+        apps: Store<DeserializeGuard<ShopifyApp>>,
+    ) {
+        self.0.push(Scope { namespace, tokens, apps });
     }
 
-    /// Waits until every token has been listed once; not for long if the watches end.
-    pub async fn tokens_listed(&self) {
-        for tokens in &self.tokens {
-            drop(tokens.wait_until_ready().await);
-        }
+    /// Waits until the tokens of a namespace have been listed once. Says whether they were within `patience`: what is
+    /// amiss in another namespace delays nobody.
+    pub async fn tokens_listed(&self, namespace: &str, patience: Duration) -> bool {
+        let holds = |scope: &&Scope| scope.namespace.as_deref().is_none_or(|n| n == namespace);
+        let Some(scope) = self.0.iter().find(holds) else { return false };
+        matches!(timeout(patience, scope.tokens.wait_until_ready()).await, Ok(Ok(())))
     }
 
     /// Every token that could be read.
     pub fn tokens(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
-        self.tokens.iter().flat_map(Store::state).filter(|t| t.0.is_ok())
+        self.0.iter().flat_map(|scope| scope.tokens.state()).filter(|t| t.0.is_ok())
+    }
+
+    fn apps(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
+        self.0.iter().flat_map(|scope| scope.apps.state())
     }
 
     fn tokens_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
@@ -121,7 +135,7 @@ impl Stores {
     #[must_use]
     pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
         let object = ObjectRef::new(name).within(namespace);
-        self.tokens.iter().find_map(|store| store.get(&object)).filter(|t| t.0.is_ok())
+        self.0.iter().find_map(|scope| scope.tokens.get(&object)).filter(|t| t.0.is_ok())
     }
 
     /// Every token, for a change that may concern all.
@@ -133,14 +147,13 @@ impl Stores {
     /// Every app.
     #[must_use]
     pub fn all_apps(&self) -> Vec<ObjectRef<ShopifyApp>> {
-        let apps = self.apps.iter().flat_map(Store::state);
-        apps.map(|a| ObjectRef::new(&a.name_any()).within(&a.namespace().unwrap_or_default())).collect()
+        self.apps().map(|a| ObjectRef::new(&a.name_any()).within(&a.namespace().unwrap_or_default())).collect()
     }
 
     /// The apps of a namespace.
     #[must_use]
     pub fn apps_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
-        self.apps.iter().flat_map(Store::state).filter(|a| a.namespace().as_deref() == Some(namespace)).collect()
+        self.apps().filter(|a| a.namespace().as_deref() == Some(namespace)).collect()
     }
 
     /// An older token of this namespace that names the same Secret.

@@ -25,6 +25,19 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
         let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, failure)));
         return Plan { step: Step::Keep, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
     }
+    let deadline = deleted_at + o.revocation_timeout;
+    let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);
+    let write_refused = o.last_failure() == Some(Reason::WriteRefused);
+    // At the end what can't be written is left as it is: that is tried at once.
+    let at_last = write_refused && now >= deadline && failed_at.is_some_and(|at| at < deadline);
+    let next_attempt = o.next_attempt(now).filter(|_| !at_last);
+    if let Some(at) = next_attempt.filter(|_| write_refused) {
+        return Plan {
+            step: Step::Keep,
+            hold: Some(Hold::BackingOff),
+            wake_at: soonest([Some(at), Some(deadline)], now),
+        };
+    }
     if !revocable(&o.token, o.kind) {
         return only(Step::LetGo(Ending::NothingToRevoke));
     }
@@ -33,11 +46,9 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
         let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, what)));
         return Plan { step: Step::Keep, hold, wake_at: Some(at) };
     }
-    let deadline = deleted_at + o.revocation_timeout;
-    // An issue that failed before the deletion was no attempt to revoke.
-    let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);
-    let attempted = failed_at.is_some_and(|at| at >= deleted_at) || o.shop == ShopState::Down;
-    match (&o.issuer, o.next_attempt(now)) {
+    // An issue that failed before the deletion was no attempt to revoke, and Shopify refuses no write.
+    let attempted = (!write_refused && failed_at.is_some_and(|at| at >= deleted_at)) || o.shop == ShopState::Down;
+    match (&o.issuer, next_attempt) {
         (Err(_), _) => only(Step::LetGo(Ending::GivenUp)),
         (Ok(_), _) if now >= deadline && attempted => only(Step::LetGo(Ending::GivenUp)),
         (Ok(_), Some(at)) => {

@@ -447,14 +447,14 @@ fn back_off() {
         ),
         (
             "the API server refused a repair",
-            app().with(|o| o.drifted = true).failed(Reason::Issuing, 1, minutes(1), minutes(1)),
+            app().with(|o| o.drifted = true).failed(Reason::WriteRefused, 1, minutes(1), minutes(1)),
             Step::Keep,
             "BackingOff",
         ),
         (
             "the API server refused a repair, and the app is gone",
             app().with(|o| o.drifted = true).with(failing(Reason::AppNotFound)).failed(
-                Reason::Issuing,
+                Reason::WriteRefused,
                 1,
                 minutes(1),
                 minutes(1),
@@ -464,7 +464,7 @@ fn back_off() {
         ),
         (
             "the API server may take it now",
-            app().with(|o| o.drifted = true).failed(Reason::Issuing, 1, minutes(1), minutes(0)),
+            app().with(|o| o.drifted = true).failed(Reason::WriteRefused, 1, minutes(1), minutes(0)),
             Step::Repair,
             "",
         ),
@@ -481,9 +481,24 @@ fn back_off() {
 }
 
 #[test]
+fn what_a_revocation_will_need_is_protected() {
+    let unprotected = |o: &mut Observed| o.unprotected = true;
+    assert_all(vec![
+        ("a finalizer is missing", app().with(unprotected), Step::Protect, ""),
+        ("and the app is", app().with(failing(Reason::AppNotFound)).with(unprotected), Step::Protect, "AppNotFound"),
+        ("suspended", healthy(APP, json!({"suspend": true})).with(unprotected), Step::Protect, "Suspended"),
+    ]);
+}
+
+#[test]
 fn deletion() {
     let gone = |kind, fields| healthy(kind, fields).deleting(minutes(5));
     let failed = |ago, at, left| storefront(json!({})).deleting(ago).failed(Reason::BackingOff, 1, at, left);
+    let refused = |ago, at, left| storefront(json!({})).deleting(ago).failed(Reason::WriteRefused, 1, at, left);
+    let merged = |ago, at, left| {
+        let spec = json!({"secret": {"creationPolicy": "Merge"}});
+        healthy(APP, spec).deleting(ago).failed(Reason::WriteRefused, 1, at, left)
+    };
     let revoke = Step::Call(Call::Revoke);
     let let_go = Step::LetGo(Ending::NothingToRevoke);
     let give_up = Step::LetGo(Ending::GivenUp);
@@ -507,6 +522,12 @@ fn deletion() {
             "",
         ),
         ("too late, and never tried", gone(LISTED, json!({})).with(|o| o.revocation_timeout = minutes(1)), revoke, ""),
+        ("the Secret's write was refused", refused(minutes(5), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
+        ("of what nothing is revoked, too", merged(minutes(5), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
+        ("it may be taken now", refused(minutes(5), minutes(1), minutes(-1)), revoke, ""),
+        ("too late, and only a write was refused", refused(hours(1), minutes(1), minutes(1)), revoke, ""),
+        ("the same of what nothing is revoked", merged(hours(1), minutes(1), minutes(1)), let_go, ""),
+        ("too late, and refused again since", refused(hours(2), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
         (
             "too late, and the shop is down",
             gone(LISTED, json!({})).with(|o| o.revocation_timeout = minutes(1)).with(|o| o.shop = ShopState::Down),

@@ -145,6 +145,7 @@ impl Dice {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
         }
         o.drifted = self.once_in(4);
+        o.unprotected = self.once_in(6);
         if self.once_in(4) {
             o.suspect = Some(self.of(&[Doubt::Refused, Doubt::Stray, Doubt::Moved, Doubt::RefusedOnce(now())]));
         }

@@ -34,6 +34,7 @@ fn after(o: &Observed, step: Step) -> Observed {
             fact = (Validity::Verified(now()), false);
         }
         Step::Repair => o.drifted = false,
+        Step::Protect => o.unprotected = false,
         Step::Restart => {
             next.restarted = next.rollout;
             let revision = next.rollout.map(|r| r.to_string());
@@ -75,7 +76,7 @@ proptest! {
         prop_assert!(plan.wake_at.is_none_or(|at| at > now()), "{plan:?}");
         let live = o.token.metadata.deletion_timestamp.is_none();
         if live && o.token.spec.suspended() {
-            prop_assert!(matches!(plan.step, Step::Keep | Step::Restart) && hold(&plan) == "Suspended", "{plan:?}");
+            prop_assert!(matches!(plan.step, Step::Keep | Step::Restart | Step::Protect) && hold(&plan) == "Suspended", "{plan:?}");
         }
         prop_assert_eq!(live, !matches!(plan.step, Step::LetGo(_) | Step::Call(Call::Revoke)) && live);
         // Each credential lives 3 seconds before it is renewed, however early it expires.

@@ -1,0 +1,148 @@
+//! An admission webhook of a story's namespace: a real one, asked by the API server over HTTPS.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::post,
+};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::world::World;
+
+/// How it answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Allow,
+    /// As most do: without a code. Its message quotes the whole object.
+    Deny,
+    /// It fails itself.
+    Broken,
+}
+
+/// A webhook that is in force.
+pub(crate) struct Webhook {
+    name: String,
+    verdict: Arc<Mutex<Verdict>>,
+    configurations: Api<ValidatingWebhookConfiguration>,
+}
+
+impl Webhook {
+    /// Asked for what the operator writes of `resources` (such as `secrets` or `shopifytokens/status`).
+    pub(crate) async fn new(world: &World, group: &str, version: &str, resources: &[&str], verdict: Verdict) -> Self {
+        let (ca_pem, tls) = identity();
+        let verdict = Arc::new(Mutex::new(verdict));
+        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&verdict));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tls = TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(tls)) };
+        tokio::spawn(async move { axum::serve(tls, router).await });
+        let name = format!("deny.{}.example.com", world.namespace);
+        let webhook = json!({"metadata": {"name": name}, "webhooks": [{
+            "name": name,
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "timeoutSeconds": 5,
+            "failurePolicy": "Fail",
+            "clientConfig": {"url": format!("https://{address}/"), "caBundle": k8s_openapi::ByteString(ca_pem.into_bytes())},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+            "matchConditions": [{
+                "name": "operator",
+                "expression": "request.userInfo.username == 'system:serviceaccount:shopify-token-operator:shopify-token-operator'",
+            }],
+            "rules": [{"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": resources}],
+        }]});
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
+        configurations.create(&PostParams::default(), &serde_json::from_value(webhook).unwrap()).await.unwrap();
+        // The API server takes notice of its configuration within a second or so.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        Self { name, verdict, configurations }
+    }
+
+    pub(crate) fn answers(&self, verdict: Verdict) {
+        *self.verdict.lock().unwrap() = verdict;
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) async fn remove(self) {
+        self.configurations.delete(&self.name, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+async fn answer(State(verdict): State<Arc<Mutex<Verdict>>>, review: Bytes) -> impl IntoResponse {
+    let verdict = *verdict.lock().unwrap();
+    let review: Value = serde_json::from_slice(&review).unwrap();
+    let mut response = json!({"uid": review["request"]["uid"], "allowed": verdict == Verdict::Allow});
+    if verdict == Verdict::Deny {
+        response["status"] = json!({"message": format!("not like this: {}", review["request"]["object"])});
+    }
+    let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+    let code = if verdict == Verdict::Broken { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+    (code, [(CONTENT_TYPE, "application/json")], answer.to_string())
+}
+
+/// A certificate authority (PEM), and a server for the loopback address signed by it.
+fn identity() -> (String, ServerConfig) {
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let ca_key = KeyPair::generate().unwrap();
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let leaf_key = KeyPair::generate().unwrap();
+    let certificate = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], key)
+        .unwrap();
+    (ca_pem, config)
+}
+
+struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            if let Ok((stream, address)) = self.listener.accept().await
+                && let Ok(stream) = self.acceptor.accept(stream).await
+            {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
