@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use k8s_openapi::{
-    api::core::v1::Secret,
+    api::core::v1::{ObjectReference, Secret},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
-use kube::{Api, Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use kube::{
+    Api, Resource, ResourceExt,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::controller::Action,
+};
 
 use super::{
     act::protect,
@@ -14,7 +18,7 @@ use super::{
     error::{Error, Stop, found},
     observe::{Needs, app_credentials},
     outcome::Acted,
-    reconcile::{guarded, readable},
+    reconcile::{guarded, place, released},
     report::{publish_all, write_status},
 };
 use crate::{
@@ -47,9 +51,22 @@ pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Cont
         if !context.stores.tokens_listed(&app.namespace().unwrap_or_default(), PATIENCE).await {
             return Ok(Action::requeue(PATIENCE));
         }
-        once(&context, readable(&app)?).await
+        match &app.0 {
+            Ok(app) => once(&context, app).await,
+            Err(invalid) => unreadable(&context, &app.object_ref(&()), invalid).await,
+        }
     };
     guarded(&context, "ShopifyApp", reconcile).await
+}
+
+/// An app that doesn't fit its type: when it is deleted it is let go as soon as no token needs it.
+async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
+    let (namespace, name) = place(invalid);
+    if invalid.metadata.deletion_timestamp.is_some() && !Needs::of(context, &namespace).await?.app(&name).is_empty() {
+        return Ok(Action::requeue(WAITING));
+    }
+    let let_go = async || protect::take_off::<ShopifyApp>(context, &namespace, &name).await;
+    Ok(released(context, regarding, invalid, let_go).await?.action())
 }
 
 /// Observes and reports, once.

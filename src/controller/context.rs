@@ -14,7 +14,7 @@ use kube::{
         reflector::ObjectRef,
     },
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     rendering::Rendering,
@@ -123,8 +123,10 @@ pub struct Context {
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
-    /// Secrets (namespace and name) that are being deleted and wait for our finalizer.
-    pub going: Shared<(String, String), ()>,
+    /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and whether that was told.
+    pub going: Shared<(String, String), bool>,
+    /// Something is gone that a Secret may have waited for.
+    pub freed: Notify,
 }
 
 /// An issued credential whose Secret write failed.
@@ -171,6 +173,7 @@ impl Context {
             bare: Shared::default(),
             apps_seen: Shared::default(),
             going: Shared::default(),
+            freed: Notify::new(),
             setup,
         })
     }
@@ -191,6 +194,21 @@ impl Context {
             }
             _ => Cow::Borrowed(token),
         }
+    }
+
+    /// A token is gone: nothing is kept for it.
+    pub fn forget(&self, token: &TokenKey, uid: &str) {
+        let uid = uid.to_owned();
+        self.outages.forget(token);
+        self.written.remove(token);
+        self.suspects.remove(token);
+        self.unpublished.remove(&uid);
+        self.memory.forget(&uid);
+        self.paces.remove(&uid);
+        self.bare.remove(&uid);
+        self.rendering.forget(&uid);
+        self.forget_refusals(&uid);
+        self.freed.notify_one();
     }
 
     /// Client of the API server.

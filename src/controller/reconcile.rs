@@ -25,7 +25,7 @@ use crate::{
         pace::{self, Paced},
         plan::{Step, plan},
         renewal,
-        vocabulary::{EventReason, FINALIZER},
+        vocabulary::{EventReason, FINALIZER, Reason},
     },
 };
 
@@ -50,38 +50,79 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
     guarded(&context, "ShopifyToken", reconcile).await
 }
 
-/// The object, if it fits its type.
-///
-/// # Errors
-/// [`Error::Invalid`].
-pub(super) fn readable<K>(object: &DeserializeGuard<K>) -> Result<&K, Error> {
-    object.0.as_ref().map_err(|invalid| Error::Invalid(invalid.error.clone()))
+/// A token that doesn't fit its type: all that can be done for it is to let it go when it is deleted.
+async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
+    let let_go = async || {
+        let (namespace, name) = place(invalid);
+        protect::take_off::<ShopifyToken>(context, &namespace, &name).await
+    };
+    let note = "let go without revoking anything: the object doesn't fit its type, so nobody knows what it held; \
+                look for its UID in the titles of the shop's storefront tokens";
+    let ended = released(context, regarding, invalid, let_go).await?;
+    if ended == Released::Now {
+        let news = News { reason: EventReason::RevocationFailed, failure: None, note: note.to_owned() };
+        publish_all(context, regarding, &[news]).await;
+    }
+    Ok(ended.action())
 }
 
-/// An object that doesn't fit its type: all that can be done for it is to let it go when it is deleted.
-async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
-    let metadata = &invalid.metadata;
-    let ours = metadata.finalizers.iter().flatten().any(|f| f == FINALIZER);
-    if metadata.deletion_timestamp.is_none() || !ours {
-        return Err(Error::Invalid(invalid.error.clone()));
+/// Namespace and name of an object that doesn't fit its type.
+pub(super) fn place(invalid: &InvalidObject) -> (String, String) {
+    let InvalidObject { metadata, .. } = invalid;
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// What became of our finalizer on an object that doesn't fit its type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Released {
+    /// It was taken off.
+    Now,
+    /// The API server refuses that: it is tried again later.
+    Refused,
+}
+
+impl Released {
+    /// When to look again.
+    pub(super) fn action(self) -> Action {
+        match self {
+            Self::Now => Action::await_change(),
+            Self::Refused => Action::requeue(REFUSED),
+        }
     }
-    let name = |part: &Option<String>| part.clone().unwrap_or_default();
-    match protect::take_off::<ShopifyToken>(context, &name(&metadata.namespace), &name(&metadata.name)).await {
-        Ok(()) => {}
+}
+
+/// Lets an object go by its metadata, where it is being deleted and has our finalizer.
+///
+/// # Errors
+/// [`Error::Invalid`] where there is nothing to be done, after an event; else of Kubernetes.
+pub(super) async fn released(
+    context: &Context,
+    regarding: &ObjectReference,
+    invalid: &InvalidObject,
+    let_go: impl AsyncFnOnce() -> Result<(), kube::Error>,
+) -> Result<Released, Error> {
+    let metadata = &invalid.metadata;
+    let beyond = || Error::Invalid(invalid.error.clone());
+    if metadata.deletion_timestamp.is_none() || !metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) {
+        let note = format!(
+            "the object doesn't fit its type, and nothing is done for it: {}; apply it anew, or install the operator's version that wrote it",
+            invalid.error
+        );
+        let news = News { reason: EventReason::IssueFailed, failure: Some(Reason::DependencyInvalid), note };
+        publish_all(context, regarding, &[news]).await;
+        return Err(beyond());
+    }
+    match let_go().await {
+        Ok(()) => Ok(Released::Now),
         // Against its own schema the API server takes no change at all: the definition has to change first.
-        Err(kube::Error::Api(status)) if status.code == 422 => return Err(Error::Invalid(invalid.error.clone())),
+        Err(kube::Error::Api(status)) if status.code == 422 => Err(beyond()),
         Err(error) => {
             let uid = metadata.uid.as_deref().unwrap_or_default();
             let failure = context.unwritten(uid, "to take our finalizer off", error).failure()?;
             publish_all(context, regarding, &Acted::warned(&failure).news).await;
-            return Ok(Action::requeue(REFUSED));
+            Ok(Released::Refused)
         }
     }
-    let note = "let go without revoking anything: the object doesn't fit its type, so nobody knows what it held; \
-                look for its UID in the titles of the shop's storefront tokens";
-    let news = News { reason: EventReason::RevocationFailed, failure: None, note: note.to_owned() };
-    publish_all(context, regarding, &[news]).await;
-    Ok(Action::await_change())
 }
 
 /// Bounds a reconcile in time, catches its panic, and counts it.

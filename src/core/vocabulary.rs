@@ -114,6 +114,8 @@ reasons! {
     InvalidTemplate: Stalled,
     /// A credential in a Secret is malformed.
     InvalidCredential: Stalled,
+    /// The ShopifyApp or admin token that the object names doesn't fit its type.
+    DependencyInvalid: Stalled,
     /// The app grants nothing to this namespace, shop or source.
     NotGranted: Stalled,
     /// The merchant hasn't approved the app.
@@ -177,6 +179,8 @@ pub enum EventReason {
     RolloutNotFinished,
     /// The same step is taken again and again: somebody else undoes it.
     Contended,
+    /// A Secret with credentials was deleted, and is kept until the tokens that need it are revoked.
+    DeletionWaits,
     /// The API server refuses a write of a status or finalizer.
     WriteRefused,
 }
@@ -199,6 +203,7 @@ impl EventReason {
         Self::RenewBeforeIgnored,
         Self::RolloutNotFinished,
         Self::Contended,
+        Self::DeletionWaits,
         Self::WriteRefused,
     ];
 
@@ -221,6 +226,7 @@ impl EventReason {
             Self::RenewBeforeIgnored => "RenewBeforeIgnored",
             Self::RolloutNotFinished => "RolloutNotFinished",
             Self::Contended => "Contended",
+            Self::DeletionWaits => "DeletionWaits",
             Self::WriteRefused => "WriteRefused",
         }
     }
@@ -244,6 +250,7 @@ impl EventReason {
             | Self::RenewBeforeIgnored
             | Self::RolloutNotFinished
             | Self::Contended
+            | Self::DeletionWaits
             | Self::WriteRefused => true,
         }
     }

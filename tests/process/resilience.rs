@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use dev::{LocalCluster, Manifests, Options};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::core::v1::Secret, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
@@ -14,10 +16,11 @@ use shopify_sim::{Fault, FaultKind};
 
 use crate::{
     operator::{ALONE, Operator},
-    world::{SHOP, World},
+    world::{SHOP, World, condition, message},
 };
 
 const TOKENS: &str = "shopifytokens.tokens.shopify-operator.dev";
+const APPS: &str = "shopifyapps.tokens.shopify-operator.dev";
 
 /// A cluster of its own: what happens to it would disturb other tests.
 async fn cluster(name: &str) -> (LocalCluster, World) {
@@ -79,29 +82,81 @@ async fn an_object_that_cant_be_read_leaves_the_others_alone() {
     let invalid = [r#"kind="ShopifyToken""#, r#"result="invalid_object""#];
     operator.until("counting it", async |it| it.metric("controller_reconciles_total", &invalid).await >= 1.0).await;
     // Against its schema the API server takes no change of it, not even the end of a finalizer.
-    open_schema(&world).await;
+    open_schema(&world, TOKENS).await;
     bad.delete("bad", &DeleteParams::default()).await.unwrap();
     world.eventually("it is let go", async || bad.get_opt("bad").await.unwrap().is_none()).await;
-    world.eventually("and that is told", async || world.events("bad").await == ["RevocationFailed"]).await;
+    let told = async || world.events("bad").await.last().is_some_and(|e| e == "RevocationFailed");
+    world.eventually("and that is told", told).await;
+    assert!(world.events("bad").await.contains(&"IssueFailed".to_owned()), "nor is it passed over in silence");
     operator.stop().await;
 }
 
-/// Lets the API server take anything for a ShopifyToken. Returns the definition as it was.
-async fn open_schema(world: &World) -> CustomResourceDefinition {
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_cant_be_read_stalls_its_tokens_and_ends_after_them() {
+    let (_local, world) = cluster("unreadable-app").await;
+    let operator = Operator::start(&world, &[ALONE, "--revocation-timeout=8s"]).await;
+    world.admin_token("admin").await;
+    world.ready("admin").await;
+    for name in ["web", "late"] {
+        world.storefront(name, json!({})).await;
+        world.ready(name).await;
+    }
+    open_schema(&world, APPS).await;
+    let apps: Api<DynamicObject> = Api::namespaced_with(
+        world.admin.clone(),
+        &world.namespace,
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("tokens.shopify-operator.dev", "v1alpha1", "ShopifyApp")),
+    );
+    let admin_api = async |api: &str| {
+        let patch = Patch::Merge(json!({"spec": {"adminApi": api}}));
+        apps.patch("acme", &PatchParams::default(), &patch).await
+    };
+    world.eventually("the open schema counts", async || admin_api("Future").await.is_ok()).await;
+    let token = world.because("admin", "Stalled", "DependencyInvalid").await;
+    assert!(message(&token, "Stalled").contains("ShopifyApp \"acme\""), "{}", message(&token, "Stalled"));
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())));
+    world.ready("web").await;
+    // Without an admin token a deletion waits for somebody to mend the app.
+    world.remove::<Secret>("admin").await;
+    world.delete("web").await;
+    world.because("web", "Stalled", "DependencyInvalid").await;
+    world.eventually("told", async || world.events("acme").await.contains(&"IssueFailed".to_owned())).await;
+    assert_eq!(world.live().len(), 2);
+    admin_api("GraphQL").await.unwrap();
+    world.gone("web").await;
+    assert_eq!(world.live().len(), 1);
+    // And no longer than a revocation may take; the app and its Secret stay as long.
+    world.ready("admin").await;
+    admin_api("Future").await.unwrap();
+    world.because("admin", "Stalled", "DependencyInvalid").await;
+    world.remove::<Secret>("admin").await;
+    apps.delete("acme", &DeleteParams::default()).await.unwrap();
+    world.remove::<Secret>("acme-app").await;
+    world.a_while().await;
+    assert!(world.exists::<Secret>("acme-app").await && apps.get_opt("acme").await.unwrap().is_some());
+    world.delete("late").await;
+    world.gone("late").await;
+    world.eventually("the app is let go", async || apps.get_opt("acme").await.unwrap().is_none()).await;
+    world.eventually("the Secret is let go", async || !world.exists::<Secret>("acme-app").await).await;
+    operator.stop().await;
+}
+
+/// Lets the API server take anything for a kind. Returns the definition as it was.
+async fn open_schema(world: &World, name: &str) -> CustomResourceDefinition {
     let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
-    let crd = crds.get(TOKENS).await.unwrap();
+    let crd = crds.get(name).await.unwrap();
     let mut open = crd.clone();
     let version = &mut open.spec.versions[0];
     version.selectable_fields = None;
     version.schema.as_mut().unwrap().open_api_v3_schema =
         Some(serde_json::from_value(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})).unwrap());
-    crds.replace(TOKENS, &PostParams::default(), &open).await.unwrap();
+    crds.replace(name, &PostParams::default(), &open).await.unwrap();
     crd
 }
 
 /// Stores a token as no release of ours would have let it in.
 async fn unreadable(world: &World) -> Api<DynamicObject> {
-    let crd = open_schema(world).await;
+    let crd = open_schema(world, TOKENS).await;
     let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
 
     let kind = GroupVersionKind::gvk("tokens.shopify-operator.dev", "v1alpha1", "ShopifyToken");

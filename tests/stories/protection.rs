@@ -1,7 +1,10 @@
 //! The finalizer: what a revocation needs stays until it is done, and no longer.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use kube::api::ListParams;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, StatusFault};
 use shopify_token_operator::api::{ShopifyApp, ShopifyToken};
@@ -49,6 +52,14 @@ async fn what_is_deleted_first_waits_for_the_last_revocation() {
     world.storefront("other", json!({})).await;
     world.ready("other").await;
     world.remove::<Secret>("acme-app").await;
+    world
+        .eventually("its wait is told, of it and of those that need it", async || {
+            let events = world.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+            let waits = events.iter().filter(|e| e.reason.as_deref() == Some("DeletionWaits"));
+            let names: BTreeSet<_> = waits.filter_map(|e| e.regarding.as_ref()?.name.as_deref()).collect();
+            names == BTreeSet::from(["acme-app", "other", "web"])
+        })
+        .await;
     world.remove::<ShopifyApp>("acme").await;
     world.delete("admin").await;
     world.delete("other").await;

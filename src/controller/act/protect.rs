@@ -103,7 +103,7 @@ pub(in crate::controller) async fn let_app_go(context: &Context, app: &ShopifyAp
     taken_off.map_err(|error| context.unwritten(&uid, "to take our finalizer off", error))
 }
 
-/// Takes the finalizer off a Secret with credentials, if a live list finds nobody who needs it.
+/// Takes the finalizer off a Secret with credentials, if a live list finds nobody who needs it. The tokens that do.
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
@@ -111,11 +111,12 @@ pub(in crate::controller) async fn let_secret_go(
     context: &Context,
     namespace: &str,
     name: &str,
-) -> Result<(), kube::Error> {
-    if Needs::of(context, namespace).await?.secret(name) {
-        return Ok(());
+) -> Result<Vec<String>, kube::Error> {
+    let needed_by = Needs::of(context, namespace).await?.secret(name);
+    if needed_by.is_empty() {
+        take_off::<Secret>(context, namespace, name).await?;
     }
-    take_off::<Secret>(context, namespace, name).await
+    Ok(needed_by)
 }
 
 /// Puts the finalizer on, or takes it off, on top of the version just read. Says whether that is how it is.

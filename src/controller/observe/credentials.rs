@@ -1,8 +1,12 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::{
+    Api, Resource, ResourceExt,
+    core::{DeserializeGuard, NamespaceResourceScope},
+};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 
 use super::{Protected, needs::list};
 use crate::{
@@ -76,7 +80,7 @@ pub(super) async fn find_former(
             Err(stop) => return Ok(Former::NotReady(stop.failure()?)),
         }
     }
-    for app in list::<ShopifyApp>(context, &search.namespace).await? {
+    for app in list::<ShopifyApp>(context, &search.namespace).await?.0 {
         let reference = AppRef { name: app.name_any(), namespace: None };
         match search.app(&reference).await {
             Ok((app, api)) if Some(app.client_id.as_str()) == issuer => {
@@ -147,8 +151,7 @@ impl<'a> Search<'a> {
             );
             return Err(Failure::new(Reason::NotGranted, message).into());
         }
-        let apps: Api<ShopifyApp> = Api::namespaced(self.context.client(), namespace);
-        let app = found(apps.get(&reference.name).await)?.ok_or_else(|| {
+        let app: ShopifyApp = self.object(&reference.name).await?.ok_or_else(|| {
             let message = format!("ShopifyApp {:?} isn't there yet; it goes on as soon as it is", reference.name);
             Failure::new(Reason::AppNotFound, message)
         })?;
@@ -182,8 +185,7 @@ impl<'a> Search<'a> {
 
     async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
         let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
-        let tokens: Api<ShopifyToken> = Api::namespaced(self.context.client(), &self.namespace);
-        let admin = found(tokens.get(name).await)?.ok_or_else(|| {
+        let admin: ShopifyToken = self.object(name).await?.ok_or_else(|| {
             not_ready(format!("ShopifyToken {name:?} (adminTokenRef) isn't there yet; it goes on as soon as it is"))
         })?;
         self.saw("token", &admin);
@@ -206,7 +208,8 @@ impl<'a> Search<'a> {
             (Ok((value, issuer)), _) => (Some(value), issuer),
             (Err(_), Origin { app: Some(app), .. }) if deleting => (None, Some(app.client_id.clone())),
             (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None),
-            (Err(failure), _) => return Err(failure.into()),
+            // What can't be read may be mended: the admin token itself isn't what is missing.
+            (Err(failure), Origin { unreadable, .. }) => return Err(unreadable.clone().unwrap_or(failure).into()),
         };
         // Its Secret may name another app by now, which is about to issue the next one.
         let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
@@ -218,8 +221,12 @@ impl<'a> Search<'a> {
     async fn origin(&mut self, admin: &ShopifyToken) -> Result<Origin, Stop> {
         match admin.spec.source() {
             Some(SourceRef::ClientCredentials(source)) => match self.app(&source.app_ref).await {
-                Ok((app, api)) => Ok(Origin { app: Some(app), api, supplied: None }),
-                Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
+                Ok((app, api)) => Ok(Origin { app: Some(app), api, ..Origin::default() }),
+                Err(stop) => {
+                    let failure = stop.failure()?;
+                    let unreadable = Some(failure).filter(|f| f.reason == Reason::DependencyInvalid);
+                    Ok(Origin { unreadable, ..Origin::default() })
+                }
             },
             Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {
                 Ok(value) => Ok(Origin { supplied: Some(value), ..Origin::default() }),
@@ -261,6 +268,26 @@ impl<'a> Search<'a> {
         Ok((value, record.issuer))
     }
 
+    /// Reads an object of ours. One that doesn't fit its type is a failure of those that name it.
+    async fn object<K>(&self, name: &str) -> Result<Option<K>, Stop>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let objects: Api<DeserializeGuard<K>> = Api::namespaced(self.context.client(), &self.namespace);
+        match found(objects.get(name).await)?.map(|guard| guard.0) {
+            None => Ok(None),
+            Some(Ok(object)) => Ok(Some(object)),
+            Some(Err(invalid)) => {
+                let message = format!(
+                    "{} {name:?} doesn't fit its type ({}); apply it anew, or install the operator's version that wrote it",
+                    K::kind(&()),
+                    invalid.error
+                );
+                Err(Failure::new(Reason::DependencyInvalid, message).into())
+            }
+        }
+    }
+
     /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.
     async fn secret(&mut self, role: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
         let secrets: Api<Secret> = Api::namespaced(self.context.client(), &self.namespace);
@@ -284,4 +311,6 @@ struct Origin {
     app: Option<App>,
     api: AdminApi,
     supplied: Option<SecretString>,
+    /// Its app doesn't fit its type.
+    unreadable: Option<Failure>,
 }

@@ -143,7 +143,8 @@ async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity) -> R
     let needed_by = needs.token(&identity.name);
     Ok(Uses {
         unneeded: !needed && !deleting && needed_by.is_empty(),
-        frees_secret: needed_by.is_empty() && token.credentials_secret().is_some_and(|name| !needs.secret(name)),
+        frees_secret: needed_by.is_empty()
+            && token.credentials_secret().is_some_and(|name| needs.secret(name).is_empty()),
         needed_by: if deleting { needed_by } else { Vec::new() },
     })
 }

@@ -1,5 +1,7 @@
 //! Who needs what for its revocation: live lists of a namespace, without the instance's selector.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
@@ -90,6 +92,8 @@ impl Protected {
 pub(in crate::controller) struct Needs {
     tokens: Vec<ShopifyToken>,
     apps: Vec<ShopifyApp>,
+    /// Names of apps that don't fit their type: nobody knows which Secret they read.
+    unreadable_apps: Vec<String>,
 }
 
 impl Needs {
@@ -98,7 +102,9 @@ impl Needs {
     /// # Errors
     /// Of Kubernetes.
     pub(in crate::controller) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
-        Ok(Self { tokens: list(context, namespace).await?, apps: list(context, namespace).await? })
+        let (tokens, _) = list(context, namespace).await?;
+        let (apps, unreadable_apps) = list(context, namespace).await?;
+        Ok(Self { tokens, apps, unreadable_apps })
     }
 
     /// The same without a token: who needs what once that one is gone.
@@ -113,7 +119,7 @@ impl Needs {
         match object.kind {
             ProtectedKind::Token => object.for_itself || !self.token(&object.name).is_empty(),
             ProtectedKind::App => !self.app(&object.name).is_empty(),
-            ProtectedKind::Secret => self.secret(&object.name),
+            ProtectedKind::Secret => !self.secret(&object.name).is_empty(),
         }
     }
 
@@ -135,25 +141,34 @@ impl Needs {
         admins.flat_map(|t| self.token(&t.name_any())).collect()
     }
 
-    /// Whether a token needs a Secret: as credentials of its app, or because its admin token is read from there.
-    pub(in crate::controller) fn secret(&self, name: &str) -> bool {
+    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read from there.
+    pub(in crate::controller) fn secret(&self, name: &str) -> Vec<String> {
         let reads =
             |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == name);
-        let mut apps = self.apps.iter().filter(|a| a.spec.credentials_ref.name == name);
-        apps.any(|a| !self.app(&a.name_any()).is_empty())
-            || self.tokens.iter().filter(reads).any(|t| !self.token(&t.name_any()).is_empty())
+        let apps = self.apps.iter().filter(|a| a.spec.credentials_ref.name == name).map(ResourceExt::name_any);
+        let apps = apps.chain(self.unreadable_apps.iter().cloned()).flat_map(|app| self.app(&app));
+        let tokens = self.tokens.iter().filter(reads).flat_map(|t| self.token(&t.name_any()));
+        let all: BTreeSet<String> = apps.chain(tokens).collect();
+        all.into_iter().collect()
     }
 }
 
-/// Lists a kind of a namespace, what fits no type left out.
+/// Lists a kind of a namespace, and the names of what doesn't fit its type.
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(super) async fn list<K>(context: &Context, namespace: &str) -> Result<Vec<K>, kube::Error>
+pub(super) async fn list<K>(context: &Context, namespace: &str) -> Result<(Vec<K>, Vec<String>), kube::Error>
 where
     K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let api: Api<DeserializeGuard<K>> = Api::namespaced(context.client(), namespace);
     let list = api.list(&ListParams::default()).await?;
-    Ok(list.items.into_iter().filter_map(|object| object.0.ok()).collect())
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    for object in list.items {
+        match object.0 {
+            Ok(object) => readable.push(object),
+            Err(invalid) => unreadable.push(invalid.metadata.name.unwrap_or_default()),
+        }
+    }
+    Ok((readable, unreadable))
 }

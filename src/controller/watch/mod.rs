@@ -25,13 +25,15 @@ use super::{
     act::protect,
     context::{Context, TokenKey},
     error::{Error, found},
+    outcome::News,
+    report::publish_all,
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
         finalizer::has_finalizer,
         status::{find, obstacle},
-        vocabulary::{Reason, conditions},
+        vocabulary::{EventReason, Reason, conditions},
     },
 };
 
@@ -40,6 +42,9 @@ const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 
 /// How often a Secret that waits for our finalizer is looked at, should no event tell.
 const WAITING: Duration = Duration::from_mins(1);
+
+/// How long those that go at the same time are waited for.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// An object the API server holds twice as much of as the operator needs.
 pub(super) fn prune<K: Resource>(object: &mut K) {
@@ -86,20 +91,50 @@ async fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
         context.going.remove(&key);
         return;
     }
-    context.going.put(key.clone(), ());
+    context.going.change(key.clone(), |_| ());
     release(context, &key).await;
 }
 
 async fn release(context: &Context, key: &(String, String)) {
     let (namespace, name) = key;
     let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
-    if matches!(found(secrets.get_metadata(name).await), Ok(None)) {
+    let secret = match found(secrets.get_metadata(name).await) {
         // Gone, perhaps with its namespace: nothing waits any more.
-        context.going.remove(key);
-        return;
+        Ok(None) => {
+            context.going.remove(key);
+            return;
+        }
+        Ok(Some(secret)) => secret,
+        Err(error) => return cannot_let_go(key, &error.into()),
+    };
+    match protect::let_secret_go(context, namespace, name).await {
+        Ok(needed_by) if needed_by.is_empty() => {}
+        Ok(needed_by) => {
+            if !context.going.change(key.clone(), |told| std::mem::replace(told, true)) {
+                waits(context, &secret, &needed_by).await;
+            }
+        }
+        Err(error) => cannot_let_go(key, &error.into()),
     }
-    if let Err(error) = protect::let_secret_go(context, namespace, name).await.map_err(Error::from) {
-        tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
+}
+
+fn cannot_let_go((namespace, name): &(String, String), error: &Error) {
+    tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
+}
+
+/// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
+async fn waits(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String]) {
+    let note = format!(
+        "Secret {:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, or let them name other credentials, and make the Secret anew when it is gone",
+        secret.name_any(),
+        needed_by.join(", ")
+    );
+    let news = [News { reason: EventReason::DeletionWaits, failure: None, note }];
+    let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
+    publish_all(context, &regarding, &news).await;
+    let namespace = secret.namespace().unwrap_or_default();
+    for token in needed_by.iter().filter_map(|name| context.stores.token(&namespace, name)) {
+        publish_all(context, &token.object_ref(&()), &news).await;
     }
 }
 
@@ -110,22 +145,14 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         Event::Delete(token) => (token, true),
         Event::Init | Event::InitApply(_) | Event::InitDone => return,
     };
-    let Ok(token) = &token.0 else { return };
-    let namespace = token.namespace().unwrap_or_default();
-    for dependent in context.stores.dependents_of_token(&namespace, &token.name_any()) {
+    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
+    for dependent in context.stores.dependents_of_token(&namespace, &name) {
         context.wakes.token(dependent);
     }
     if gone {
-        context.outages.forget(&TokenKey::of_object(token));
-        context.written.remove(&TokenKey::of_object(token));
-        context.forget_refusals(&token.uid().unwrap_or_default());
-        context.suspects.remove(&TokenKey::of_object(token));
-        context.unpublished.remove(&token.uid().unwrap_or_default());
-        context.memory.forget(&token.uid().unwrap_or_default());
-        context.paces.remove(&token.uid().unwrap_or_default());
-        context.bare.remove(&token.uid().unwrap_or_default());
-        context.rendering.forget(&token.uid().unwrap_or_default());
+        context.forget(&TokenKey { namespace: namespace.clone(), name }, &token.uid().unwrap_or_default());
     }
+    let Ok(token) = &token.0 else { return };
     // It needs nothing any more: what was kept for it may go.
     let free = gone || !has_finalizer(token);
     if let Some(admin) = token.admin_token().filter(|_| free)
@@ -137,10 +164,10 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     // The app counts its tokens, and this one may be new to it.
     let changed = token.status.as_ref().map(|s| s.observed_generation) != token.metadata.generation;
     for app in context.stores.apps_of(&namespace) {
-        let Ok(app) = &app.0 else { continue };
         let name = app.name_any();
-        let blamed = app.status.as_ref().and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
-        let freed = free && has_finalizer(app);
+        let status = app.0.as_ref().ok().and_then(|app| app.status.as_ref());
+        let blamed = status.and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
+        let freed = free && has_finalizer(&*app);
         if gone || changed || (token.app() == Some(&name) && (blamed || rejected || freed)) {
             context.wakes.app(ObjectRef::new(&name).within(&namespace));
         }
@@ -158,6 +185,7 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
     let meta = app.meta();
     let state = format!("{:?} {:?} {:?} {gone}", meta.uid, meta.generation, meta.finalizers);
     if gone {
+        context.freed.notify_one();
         context.forget_refusals(meta.uid.as_deref().unwrap_or_default());
     }
     if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) == Some(state) {
@@ -193,7 +221,11 @@ pub(super) async fn time(context: Arc<Context>) {
 pub(super) async fn waiting(context: Arc<Context>) {
     let mut ticks = tokio::time::interval(WAITING);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // What goes together is looked at together.
+            () = context.freed.notified() => tokio::time::sleep(TOGETHER).await,
+        }
         for secret in context.going.keys() {
             release(&context, &secret).await;
         }

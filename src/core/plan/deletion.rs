@@ -49,6 +49,10 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
     // An issue that failed before the deletion was no attempt to revoke, and Shopify refuses no write.
     let attempted = (!write_refused && failed_at.is_some_and(|at| at >= deleted_at)) || o.shop == ShopState::Down;
     match (&o.issuer, next_attempt) {
+        // A newer operator, or a person, may yet make it readable.
+        (Err(failure), _) if failure.reason == Reason::DependencyInvalid && now < deadline => {
+            Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure.clone())), wake_at: Some(deadline) }
+        }
         (Err(_), _) => only(Step::LetGo(Ending::GivenUp)),
         (Ok(_), _) if now >= deadline && attempted => only(Step::LetGo(Ending::GivenUp)),
         (Ok(_), Some(at)) => {

@@ -512,6 +512,20 @@ fn deletion() {
         ("nothing to revoke, and no app", gone(APP, json!({})).with(failing(Reason::AppNotFound)), let_go, ""),
         ("needed", gone(APP, json!({})).with(|o| o.needed_by = vec!["web".into()]), Step::Keep, "Revoking"),
         ("no way to revoke", gone(LISTED, json!({})).with(failing(Reason::AdminTokenNotReady)), give_up, ""),
+        (
+            "its app can't be read",
+            gone(LISTED, json!({})).with(failing(Reason::DependencyInvalid)),
+            Step::Keep,
+            "DependencyInvalid",
+        ),
+        (
+            "its app can't be read, too late",
+            gone(LISTED, json!({}))
+                .with(failing(Reason::DependencyInvalid))
+                .with(|o| o.revocation_timeout = minutes(5)),
+            give_up,
+            "",
+        ),
         ("backing off", failed(minutes(5), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
         ("trying again", failed(minutes(5), minutes(1), minutes(-1)), revoke, ""),
         ("too late, and tried", failed(hours(1), minutes(1), minutes(1)), give_up, ""),
