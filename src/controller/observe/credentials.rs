@@ -274,10 +274,10 @@ impl<'a> Search<'a> {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
         let objects: Api<DeserializeGuard<K>> = Api::namespaced(self.context.client(), &self.namespace);
-        match found(objects.get(name).await)?.map(|guard| guard.0) {
+        match found(objects.get(name).await)? {
             None => Ok(None),
-            Some(Ok(object)) => Ok(Some(object)),
-            Some(Err(invalid)) => {
+            Some(DeserializeGuard(Ok(object))) => Ok(Some(object)),
+            Some(DeserializeGuard(Err(invalid))) => {
                 let message = format!(
                     "{} {name:?} doesn't fit its type ({}); apply it anew, or install the operator's version that wrote it",
                     K::kind(&()),
