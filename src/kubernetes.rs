@@ -1,5 +1,7 @@
 //! The client of the Kubernetes API server, every call of which is counted and bounded in time.
 
+mod config;
+
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -16,6 +18,7 @@ use kube::{
 use tokio::time::timeout;
 use tower::{BoxError, Layer, Service, layer::util::Identity, util::BoxService};
 
+pub use self::config::config;
 use crate::metrics::Metrics;
 
 /// What calls the API server, under whatever a test puts around it.

@@ -8,6 +8,7 @@ pub mod core;
 pub mod kubernetes;
 pub mod lease;
 pub mod metrics;
+pub mod proxy;
 pub mod run;
 pub mod selector;
 pub mod server;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
-use kube::{Client, Config, Resource};
+use kube::{Client, Resource};
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
@@ -17,6 +17,7 @@ use crate::{
     controller, kubernetes,
     lease::{Candidate, Lost},
     metrics::Metrics,
+    proxy::Proxies,
     server::{self, Readiness},
     shopify,
 };
@@ -45,7 +46,8 @@ pub struct Ground {
 impl Ground {
     /// The cluster that kubectl would talk to, the system's clock, and the admin port of `options`.
     pub async fn of(options: &RunOptions) -> anyhow::Result<Self> {
-        let config = Config::infer().await.context("no cluster to work with")?;
+        let proxies = Proxies::from_env()?;
+        let config = kubernetes::config(&proxies).context("no cluster to work with")?;
         let namespace = config.default_namespace.clone();
         let metrics = Arc::new(Metrics::new());
         let address = options.admin_addr;
@@ -53,7 +55,7 @@ impl Ground {
         tracing::info!(address = %admin.local_addr()?, "serves livez, readyz and metrics");
         Ok(Self {
             client: kubernetes::client(config, metrics.clone())?,
-            shopify: Arc::new(shopify_client(&options.shopify, &metrics)?),
+            shopify: Arc::new(shopify_client(&options.shopify, proxies, &metrics)?),
             namespace,
             clock: Clock::system(),
             metrics,
@@ -62,11 +64,15 @@ impl Ground {
     }
 }
 
-/// A client of Shopify that reports to `metrics`.
+/// A client of Shopify that takes the proxy of `proxies` and reports to `metrics`.
 ///
 /// # Errors
 /// The CA file can't be read, or isn't PEM.
-pub fn shopify_client(options: &ShopifyOptions, metrics: &Arc<Metrics>) -> anyhow::Result<shopify::Client> {
+pub fn shopify_client(
+    options: &ShopifyOptions,
+    proxies: Proxies,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<shopify::Client> {
     let ca_pem = match &options.shopify_ca_file {
         None => None,
         Some(path) => {
@@ -78,8 +84,12 @@ pub fn shopify_client(options: &ShopifyOptions, metrics: &Arc<Metrics>) -> anyho
         on_call: Box::new(move |call| calls.shopify_call(call.operation, &call.code, call.took)),
         on_throttled: Box::new(move |wait| waits.shopify_throttled(wait)),
     };
-    let transport =
-        shopify::Options { connect_to: options.shopify_connect_to.clone(), ca_pem, ..shopify::Options::default() };
+    let transport = shopify::Options {
+        connect_to: options.shopify_connect_to.clone(),
+        proxies,
+        ca_pem,
+        ..shopify::Options::default()
+    };
     shopify::Client::new(transport, Arc::new(observer)).context("no client of Shopify can be made")
 }
 
@@ -145,13 +155,14 @@ const AFTERWARDS: Duration = Duration::from_mins(5);
 /// # Errors
 /// Of Kubernetes, and when an operator runs that can't be stopped.
 pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller::Uninstalled> {
-    let config = Config::infer().await.context("no cluster to work with")?;
+    let proxies = Proxies::from_env()?;
+    let config = kubernetes::config(&proxies).context("no cluster to work with")?;
     let namespace = options.lease.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let metrics = Arc::new(Metrics::new());
     let client = kubernetes::client(config, metrics.clone())?;
     let setup = controller::Setup {
         client: client.clone(),
-        shopify: Arc::new(shopify_client(&options.shopify, &metrics)?),
+        shopify: Arc::new(shopify_client(&options.shopify, proxies, &metrics)?),
         clock: Clock::system(),
         metrics,
         namespaces: options.watch_namespaces.0.clone(),

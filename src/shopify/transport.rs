@@ -22,7 +22,10 @@ use super::{
     failure,
     limits::Budgets,
 };
-use crate::core::{failure::Failure, vocabulary::Reason};
+use crate::{
+    core::{failure::Failure, vocabulary::Reason},
+    proxy::Proxies,
+};
 
 /// The largest answer that is read; the largest real one, 100 tokens, is about 60 KiB.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -32,6 +35,8 @@ const LARGEST_BODY: usize = 1024 * 1024;
 pub struct Options {
     /// Where connections go instead of to the name in their URL.
     pub connect_to: Option<ConnectTo>,
+    /// The environment's proxy; not taken with `connect_to`.
+    pub proxies: Proxies,
     /// PEM certificates that are trusted in addition to the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// For one call, from connecting to the last byte of the answer.
@@ -44,6 +49,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connect_to: None,
+            proxies: Proxies::default(),
             ca_pem: None,
             timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
@@ -95,7 +101,7 @@ impl Client {
     /// A client.
     ///
     /// # Errors
-    /// `ca_pem` isn't PEM or has no certificate, or the TLS stack can't be set up.
+    /// `ca_pem` isn't PEM or has no certificate, or proxy or TLS can't be set up.
     pub fn new(options: Options, observer: Arc<Observer>) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("shopify-token-operator/", env!("CARGO_PKG_VERSION")))
@@ -125,6 +131,8 @@ impl Client {
         }
         if let Some(target) = options.connect_to {
             builder = builder.dns_resolver(target);
+        } else if let Some(proxy) = options.proxies.rule().context("the proxy can't be used")? {
+            builder = builder.proxy(proxy);
         }
         Ok(Self {
             http: builder.build().context("TLS can't be set up")?,
@@ -202,12 +210,12 @@ impl Client {
     fn silence(&self, shop: &Shop, error: reqwest::Error) -> Failure {
         let error = error.without_url();
         let message = if error.is_timeout() && error.is_connect() {
-            format!("no connection to {shop} in time: check the network, DNS and egress rules")
+            format!("no connection to {shop} in time: check the network, DNS, proxy and egress rules")
         } else if error.is_timeout() {
             format!("no whole answer from {shop} within {} s", self.timeout.as_secs_f64())
         } else if error.is_connect() {
             format!(
-                "can't connect to {shop} ({}): check the network, DNS, egress rules and trusted CAs",
+                "can't connect to {shop} ({}): check the network, DNS, proxy, egress rules and trusted CAs",
                 root_cause(&error)
             )
         } else {

@@ -7,11 +7,13 @@ mod canary;
 mod crash;
 mod leaders;
 mod operator;
+mod proxy;
 mod rbac;
 mod resilience;
 mod restart;
 mod scale;
 mod stop;
+mod tunnel;
 #[allow(dead_code, reason = "shared with the stories")]
 #[path = "../stories/world.rs"]
 mod world;

@@ -41,26 +41,18 @@ impl Operator {
 
     /// The same for all namespaces.
     pub(crate) async fn cluster_wide(world: &World, flags: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let file = |name: &str| dir.path().join(name);
         let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
-        fs::write(file("kubeconfig"), kubeconfig).unwrap();
-        fs::write(file("ca.pem"), world.sim.ca_pem()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_shopify-token-operator"))
-            .args(["run", "--admin-addr=127.0.0.1:0", "--log-format=json"])
-            .arg(format!("--lease-name={}", world.namespace))
-            .arg(format!("--shopify-connect-to={}", world.sim.address()))
-            .arg(format!("--shopify-ca-file={}", file("ca.pem").display()))
-            .args(flags)
-            .env_clear()
-            .env("KUBECONFIG", file("kubeconfig"))
-            .stdin(Stdio::null())
-            .stdout(File::create(file("stdout")).unwrap())
-            .stderr(File::create(file("stderr")).unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut operator = Self { child, dir, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let to = world.sim.address().to_string();
+        Self::launch(world, &kubeconfig, flags, &[("SHOPIFY_CONNECT_TO", &to)]).await
+    }
+
+    /// One that reaches Kubernetes by `kubeconfig`, and Shopify as `variables` say.
+    pub(crate) async fn launch(world: &World, kubeconfig: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = command(world, &dir, kubeconfig);
+        command.args(["run", "--admin-addr=127.0.0.1:0"]).args(flags).envs(variables.iter().copied());
+        let mut operator =
+            Self { child: command.spawn().unwrap(), dir, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         operator.address = operator.listening().await;
         operator.until("ready", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
         operator
@@ -158,6 +150,25 @@ impl Drop for Operator {
             eprintln!("the operator's last lines:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
         }
     }
+}
+
+/// The binary with nothing but `kubeconfig`, the simulator's authority and a lease of the world's; it prints into `dir`.
+pub(crate) fn command(world: &World, dir: &TempDir, kubeconfig: &str) -> Command {
+    let file = |name: &str| dir.path().join(name);
+    fs::write(file("kubeconfig"), kubeconfig).unwrap();
+    fs::write(file("ca.pem"), world.sim.ca_pem()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shopify-token-operator"));
+    command
+        .env_clear()
+        .env("KUBECONFIG", file("kubeconfig"))
+        .env("LEASE_NAME", &world.namespace)
+        .env("LOG_FORMAT", "json")
+        .env("SHOPIFY_CA_FILE", file("ca.pem"))
+        .stdin(Stdio::null())
+        .stdout(File::create(file("stdout")).unwrap())
+        .stderr(File::create(file("stderr")).unwrap())
+        .kill_on_drop(true);
+    command
 }
 
 /// Who holds the world's lease; empty for nobody.
