@@ -1,6 +1,7 @@
 //! The client of the Kubernetes API server, every call of which is counted and bounded in time.
 
 mod config;
+mod token_file;
 
 use std::{
     sync::Arc,
@@ -16,9 +17,14 @@ use kube::{
     client::{Body, ClientBuilder, DynBody},
 };
 use tokio::time::timeout;
-use tower::{BoxError, Layer, Service, layer::util::Identity, util::BoxService};
+use tower::{
+    BoxError, Layer, Service,
+    layer::util::Identity,
+    util::{BoxService, MapRequestLayer, option_layer},
+};
 
 pub use self::config::config;
+use self::token_file::TokenFile;
 use crate::metrics::Metrics;
 
 /// What calls the API server, under whatever a test puts around it.
@@ -48,9 +54,11 @@ where
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
+    let authorized = TokenFile::take_from(&mut config.auth_info)?
+        .map(|token| MapRequestLayer::new(move |request: Request<Body>| token.authorize(request)));
     let builder = ClientBuilder::try_from(config).context("the Kubernetes client can't be built")?;
     let measured = tower::layer::layer_fn(move |inner| Measured { inner, metrics: metrics.clone() });
-    Ok(builder.with_layer(layer).with_layer(&measured).build())
+    Ok(builder.with_layer(layer).with_layer(&option_layer(authorized)).with_layer(&measured).build())
 }
 
 /// Counts calls and bounds their time.
@@ -143,7 +151,6 @@ mod tests {
     use kube::Api;
     use tokio::net::TcpListener;
     use tokio_util::sync::CancellationToken;
-    use tower::util::MapRequestLayer;
 
     use super::*;
 

@@ -1,5 +1,7 @@
 //! Which cluster, as whom, and by which way: as kubectl finds it.
 
+use std::{env, io};
+
 use anyhow::{Context, Result, bail, ensure};
 use http::Uri;
 use kube::{
@@ -36,19 +38,40 @@ fn through(mut config: Config, proxies: &Proxies) -> Result<Config> {
     Ok(config)
 }
 
-/// `None` if there is none, or none that chooses a context.
+/// The files of `KUBECONFIG` merged, or else `~/.kube/config`. `None` if none is there, or none chooses a context.
 fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
-    match Kubeconfig::read() {
-        Ok(kubeconfig) => Ok(Some(kubeconfig).filter(|k| k.current_context.as_ref().is_some_and(|c| !c.is_empty()))),
-        Err(error) if is_absence(&error) => Ok(None),
-        Err(error) => Err(error),
+    let list = env::var_os("KUBECONFIG").unwrap_or_default();
+    let mut files = env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).peekable();
+    if files.peek().is_none() {
+        return merged([Kubeconfig::read()]);
     }
+    merged(files.map(Kubeconfig::read_from))
+}
+
+/// What a file says first holds. A file that isn't there says nothing, as with kubectl.
+fn merged(
+    files: impl IntoIterator<Item = Result<Kubeconfig, KubeconfigError>>,
+) -> Result<Option<Kubeconfig>, KubeconfigError> {
+    let mut merged = Kubeconfig::default();
+    for file in files {
+        let mut next = match file {
+            Ok(kubeconfig) => kubeconfig,
+            Err(error) if is_absence(&error) => {
+                tracing::debug!(%error, "a kubeconfig isn't there");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        next.current_context.take_if(|name| name.is_empty());
+        merged = merged.merge(next)?;
+    }
+    Ok(Some(merged).filter(|kubeconfig| kubeconfig.current_context.is_some()))
 }
 
 fn is_absence(error: &KubeconfigError) -> bool {
     match error {
         KubeconfigError::FindPath => true,
-        KubeconfigError::ReadConfig(error, _) => error.kind() == std::io::ErrorKind::NotFound,
+        KubeconfigError::ReadConfig(error, _) => error.kind() == io::ErrorKind::NotFound,
         _ => false,
     }
 }
@@ -168,6 +191,26 @@ mod tests {
         let pem = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, key.cert.pem());
         let config = read(&json!({"server": "https://10.96.0.1", "certificate-authority-data": pem})).unwrap();
         assert_eq!(config.root_cert.unwrap(), [key.cert.der().to_vec()]);
+    }
+
+    #[test]
+    fn files_that_arent_there_say_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str, context: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, json!({"current-context": context}).to_string()).unwrap();
+            Kubeconfig::read_from(path)
+        };
+        let absent = || Kubeconfig::read_from(dir.path().join("absent"));
+        let chosen = |files: Vec<_>| merged(files).unwrap().map(|kubeconfig| kubeconfig.current_context.unwrap());
+        assert_eq!(chosen(vec![absent(), read("b", ""), read("a", "x"), read("c", "y"), absent()]).unwrap(), "x");
+        assert_eq!(chosen(vec![absent()]), None);
+        assert_eq!(chosen(vec![read("b", "")]), None);
+
+        let path = dir.path().join("broken");
+        std::fs::write(&path, "clusters: [").unwrap();
+        assert!(merged([absent(), Kubeconfig::read_from(path), read("a", "x")]).is_err());
+        assert!(merged([Kubeconfig::read_from(dir.path())]).is_err(), "a directory is there");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod audit;
 mod canary;
 mod crash;
+mod kubeconfig;
 mod leaders;
 mod operator;
 mod proxy;
