@@ -104,14 +104,15 @@ pub struct RunOptions {
     /// Whose turn it is among several replicas.
     #[command(flatten)]
     pub lease: LeaseOptions,
-    /// Where livez, readyz and metrics are served.
-    #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    /// Where livez, readyz and metrics are served. `[::]` is every address, IPv4 ones included, and serves IPv4 alone
+    /// where there is no IPv6.
+    #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "[::]:8080")]
     pub admin_addr: SocketAddr,
     /// URL under which merchants reach the install pages. Not part of this release.
     #[arg(long, env, value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
     /// Where the install pages are served, once there is a public URL.
-    #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8081")]
+    #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "[::]:8081")]
     pub oauth_addr: SocketAddr,
     /// How long a revocation is tried before the deleted object is let go, such as `1h` or `30m`.
     #[arg(long, env, value_name = "DURATION", default_value = "1h", value_parser = time_delta)]
@@ -248,8 +249,8 @@ mod tests {
         assert!(options.lease.leader_elect);
         assert_eq!(options.lease.lease_namespace, None);
         assert_eq!(options.lease.lease_name, "shopify-token-operator");
-        assert_eq!(options.admin_addr.to_string(), "0.0.0.0:8080");
-        assert_eq!(options.oauth_addr.to_string(), "0.0.0.0:8081");
+        assert_eq!(options.admin_addr.to_string(), "[::]:8080");
+        assert_eq!(options.oauth_addr.to_string(), "[::]:8081");
         assert_eq!(options.revocation_timeout, TimeDelta::hours(1));
         assert_eq!(options.shopify.shopify_connect_to, None);
         assert_eq!(options.shopify.shopify_ca_file, None);

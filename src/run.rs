@@ -51,7 +51,7 @@ impl Ground {
         let namespace = config.default_namespace.clone();
         let metrics = Arc::new(Metrics::new());
         let address = options.admin_addr;
-        let admin = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+        let admin = server::listen(address).with_context(|| format!("can't listen on {address}"))?;
         tracing::info!(address = %admin.local_addr()?, "serves livez, readyz and metrics");
         Ok(Self {
             client: kubernetes::client(config, metrics.clone())?,

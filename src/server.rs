@@ -1,5 +1,7 @@
 //! The admin port: liveness, readiness, metrics. Also how any router of the operator is served.
 
+mod listen;
+
 use std::{
     io,
     pin::pin,
@@ -26,6 +28,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::listen::listen;
 use crate::metrics::{self, Metrics};
 
 /// Connections at a time; more of them wait in the listener's backlog.

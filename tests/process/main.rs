@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that goes wrong should end there")]
 
+mod admin_port;
 mod audit;
 mod canary;
 mod crash;

@@ -50,7 +50,7 @@ impl Operator {
     pub(crate) async fn launch(world: &World, kubeconfig: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut command = command(world, &dir, kubeconfig);
-        command.args(["run", "--admin-addr=127.0.0.1:0"]).args(flags).envs(variables.iter().copied());
+        command.arg("run").args(flags).env("ADMIN_ADDR", "127.0.0.1:0").envs(variables.iter().copied());
         let mut operator =
             Self { child: command.spawn().unwrap(), dir, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         operator.address = operator.listening().await;
@@ -81,9 +81,19 @@ impl Operator {
         }
     }
 
+    /// Where the admin port is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Status and body of a page of the admin port, `None` if nobody answers.
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let answer = reqwest::get(format!("http://{}{path}", self.address)).await.ok()?;
+        self.get_at(self.address, path).await
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) async fn get_at(&self, address: SocketAddr, path: &str) -> Option<(u16, String)> {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
