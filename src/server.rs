@@ -5,33 +5,37 @@ mod listen;
 use std::{
     io,
     pin::pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{Request, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper::server::conn::http1;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::util::MapRequest;
 
 pub use self::listen::listen;
 use crate::metrics::{self, Metrics};
 
-/// Connections at a time; more of them wait in the listener's backlog.
+/// Connections at a time.
 const CONNECTIONS: usize = 256;
 /// Time for a request's head, and for the next request on a kept connection.
 const HEAD: Duration = Duration::from_secs(30);
@@ -120,23 +124,17 @@ async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
 
 /// Serves until `stop` is cancelled, then lets requests that are under way finish.
 ///
-/// Clients that are slow or silent are cut off: at most 256 at a time, each bounded in time.
+/// No client can keep others out: of 256 connections, each bounded in time, the one that was quiet longest gives way to
+/// the next.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = Open::default();
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
-            let Ok(place) = room.clone().acquire_owned().await else {
-                return; // Never: nobody closes the semaphore.
-            };
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = connection(stream, router.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
+                Ok((stream, _)) => open.admit(|used| {
+                    connections.spawn(connection(stream, router.clone(), used, stop.clone())).abort_handle()
+                }),
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "a connection can't be accepted");
@@ -151,6 +149,46 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     connections.wait().await;
 }
 
+/// The connections there are, and when each was last used.
+#[derive(Default)]
+struct Open {
+    connections: Vec<(Used, AbortHandle)>,
+    /// Counts connections and requests, as a clock would.
+    turn: Arc<AtomicU64>,
+}
+
+impl Open {
+    /// Makes room for a connection that `start` starts.
+    fn admit(&mut self, start: impl FnOnce(Used) -> AbortHandle) {
+        self.connections.retain(|(_, task)| !task.is_finished());
+        let quietest = (0..self.connections.len()).min_by_key(|&at| self.connections[at].0.last());
+        if let Some(at) = quietest.filter(|_| self.connections.len() >= CONNECTIONS) {
+            let (_, task) = self.connections.swap_remove(at);
+            task.abort();
+        }
+        let used = Used { turn: self.turn.clone(), last: Arc::default() };
+        used.now();
+        self.connections.push((used.clone(), start(used)));
+    }
+}
+
+/// When a connection was last used.
+#[derive(Clone)]
+struct Used {
+    turn: Arc<AtomicU64>,
+    last: Arc<AtomicU64>,
+}
+
+impl Used {
+    fn now(&self) {
+        self.last.store(self.turn.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+}
+
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -158,7 +196,11 @@ fn is_of_the_client(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, used: Used, stop: CancellationToken) {
+    let router = MapRequest::new(router, move |request: Request<Incoming>| {
+        used.now();
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
@@ -235,6 +277,32 @@ mod tests {
         let answer = served().await.get("/metrics").await;
         assert_eq!(answer.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
         assert!(answer.text().await.unwrap().ends_with("# EOF\n"));
+    }
+
+    const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    async fn asks(stream: &mut TcpStream) -> Option<String> {
+        let mut answer = [0; 512];
+        stream.write_all(LIVEZ).await.ok()?;
+        let length = stream.read(&mut answer).await.ok().filter(|length| *length > 0)?;
+        Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_quietest_connection_gives_way() {
+        let served = served().await;
+        let mut used = TcpStream::connect(served.address).await.unwrap();
+        let mut crowd = Vec::new();
+        for number in 0..CONNECTIONS * 2 {
+            crowd.push(TcpStream::connect(served.address).await.unwrap());
+            if number % 100 == 0 {
+                let answer = timeout(Duration::from_secs(2), asks(&mut used)).await.unwrap();
+                assert!(answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")), "after {number}");
+            }
+        }
+        assert!(asks(&mut used).await.is_some());
+        assert_eq!(crowd[0].read(&mut [0; 1]).await.unwrap_or(0), 0, "the quietest is cut off");
+        assert!(asks(crowd.last_mut().unwrap()).await.is_some());
     }
 
     #[tokio::test]

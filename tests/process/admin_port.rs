@@ -1,9 +1,13 @@
 //! The admin port: it answers whoever asks, in either family of addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use clap::CommandFactory;
 use shopify_token_operator::cli::Cli;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use crate::{
     operator::{ALONE, OPERATOR, Operator},
@@ -39,6 +43,29 @@ async fn the_default_address_answers_in_both_families() {
         assert_eq!(status, 200);
     } else {
         eprintln!("NOT TESTED: this machine has no IPv6, so nothing is said about [::1]");
+    }
+    operator.stop().await;
+}
+
+/// Clients that say nothing, half of something, or never read what they asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_crowd_keeps_the_probes_out() {
+    const AT_ONCE: Duration = Duration::from_secs(1);
+    let world = World::new("admin-port-crowd").await;
+    let operator = operator(&world, "127.0.0.1:0").await;
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut crowd = Vec::new();
+    for said in ["", &request[..20], &request.repeat(100)] {
+        for _ in 0..320 {
+            let mut stream = TcpStream::connect(operator.address()).await.unwrap();
+            // Who is cut off while it still speaks is none of this.
+            let _ = timeout(AT_ONCE, stream.write_all(said.as_bytes())).await;
+            crowd.push(stream);
+        }
+        for path in ["/livez", "/readyz"] {
+            let (status, _) = timeout(AT_ONCE, operator.get(path)).await.expect("at once").expect("an answer");
+            assert_eq!(status, 200, "{path} among those that say {said:?}");
+        }
     }
     operator.stop().await;
 }
