@@ -7,6 +7,8 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::Shop;
+
 /// The longest wait that is believed of a `Retry-After`.
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
 
@@ -15,6 +17,10 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// `x-request-id`, which Shopify's support asks for.
     pub(super) request_id: Option<String>,
+    /// Type and subtype of `Content-Type`, such as `text/html`.
+    pub(super) media: Option<String>,
+    /// The shop that a `Location` points to, if that is what it points to.
+    pub(super) moved_to: Option<Shop>,
     /// `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3).
     pub(super) retry_after: Option<TimeDelta>,
     /// `page_info` of the `Link` to the next page
@@ -30,6 +36,8 @@ impl Answer {
         Self {
             status,
             request_id: request_id(headers),
+            media: media(headers),
+            moved_to: moved_to(headers),
             retry_after: retry_after(headers),
             next_page: next_page(headers),
             call_limit: call_limit(headers),
@@ -64,6 +72,16 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Without parameters, and only if it is one: it is shown.
+fn media(headers: &HeaderMap) -> Option<String> {
+    let essence = text(headers, header::CONTENT_TYPE)?.split(';').next()?.trim();
+    let is_token = |part: &str| {
+        (1..=32).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c))
+    };
+    let (kind, subkind) = essence.split_once('/')?;
+    (is_token(kind) && is_token(subkind)).then(|| essence.to_ascii_lowercase())
+}
+
 /// A date is compared with the answer's own `Date`, so that no clock of ours matters.
 fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
     let value = text(headers, header::RETRY_AFTER)?;
@@ -80,6 +98,10 @@ fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
         }
     };
     Some(wait.clamp(TimeDelta::zero(), LONGEST_WAIT))
+}
+
+fn moved_to(headers: &HeaderMap) -> Option<Shop> {
+    Url::parse(text(headers, header::LOCATION)?).ok()?.host_str()?.parse().ok()
 }
 
 fn call_limit(headers: &HeaderMap) -> Option<(u32, u32)> {
@@ -157,6 +179,16 @@ pub(super) mod tests {
         assert_eq!(next_page(&headers(&[("link", &link)])).as_deref(), Some("after"));
         let link = format!("<{page}=before>; rel=\"previous\"");
         assert_eq!(next_page(&headers(&[("link", &link)])), None);
+    }
+
+    #[test]
+    fn the_media_type_is_shown_only_if_it_is_one() {
+        let media = |value| media(&headers(&[("content-type", value)]));
+        assert_eq!(media("text/HTML; charset=utf-8").as_deref(), Some("text/html"));
+        assert_eq!(media("application/vnd.api+json").as_deref(), Some("application/vnd.api+json"));
+        for odd in ["", "text", "/", "text/", "a b/c", "shpat_1/x", &format!("text/{}", "a".repeat(33))] {
+            assert_eq!(media(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! and never quoted.
 
 use chrono::TimeDelta;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Shop, answer::Answer};
+use super::{Shop, answer::Answer, form::Refusal};
 use crate::core::{failure::Failure, vocabulary::Reason};
 
 /// Why a call with an admin token failed.
@@ -64,7 +65,35 @@ pub(super) fn unreadable(shop: &Shop, what: &str) -> Failure {
 
 /// A success whose body isn't what is documented.
 pub(super) fn garbled(answer: &Answer, shop: &Shop) -> Failure {
-    signed(unreadable(shop, "isn't what Shopify documents"), answer)
+    let failure = match answer.json::<IgnoredAny>() {
+        Some(_) => unreadable(shop, "isn't what Shopify documents"),
+        None => foreign(answer, shop),
+    };
+    signed(failure, answer)
+}
+
+/// An answer in none of Shopify's forms. It says nothing of shop, app or token, whatever its status.
+pub(super) fn foreign(answer: &Answer, shop: &Shop) -> Failure {
+    let what = match &answer.media {
+        _ if answer.body.trim_ascii().is_empty() => "an empty body".to_owned(),
+        Some(media) if media == "application/json" => "JSON of another form".to_owned(),
+        Some(media) => format!("a page of {media}"),
+        None => "something without a content type".to_owned(),
+    };
+    let status = answer.status.as_u16();
+    let known = if status == 430 { ", or Shopify's security rejects our calls: ask Shopify's support" } else { "" };
+    unreachable(format!(
+        "{shop} answered {status} with {what}, which isn't how Shopify answers: a proxy, a bot wall or a captive portal \
+         may stand between{known}; it is asked again, but check egress and proxies, and https://www.shopifystatus.com"
+    ))
+}
+
+/// 408 and 5xx, in Shopify's own form.
+pub(super) fn broken(answer: &Answer, shop: &Shop) -> Failure {
+    let status = answer.status.as_u16();
+    unreachable(format!(
+        "{shop} answers {status}: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
+    ))
 }
 
 /// A well-formed answer that lacks what is documented: odd for this object, and no sign of an outage.
@@ -98,18 +127,19 @@ pub(super) fn signed(mut failure: Failure, answer: &Answer) -> Failure {
 /// Redirects are never followed: a credential must not go where an answer points.
 pub(super) fn redirect(answer: &Answer, shop: &Shop) -> Option<Failure> {
     let failure = match answer.status.as_u16() {
-        301 | 308 => Failure::new(
+        301 | 308 if answer.moved_to.as_ref().is_some_and(|to| to != shop) => Failure::new(
             Reason::ShopNotFound,
             format!(
-                "{shop} answers with a redirect to another address, which is never followed: \
-                 the shop may have been renamed; use its permanent myshopify.com name"
+                "{shop} answers with a redirect to another shop, which is never followed: \
+                 it may have been renamed; use its permanent myshopify.com name"
             ),
         ),
         300..400 => Failure::new(
             Reason::BackingOff,
             format!(
                 "{shop} answers with a redirect, which is never followed: open the shop's admin in a \
-                 browser and see whether it is closed, paused or being moved"
+                 browser and see whether it is closed, paused or being moved; if it isn't, a proxy or a \
+                 captive portal may stand between"
             ),
         ),
         _ => return None,
@@ -117,24 +147,19 @@ pub(super) fn redirect(answer: &Answer, shop: &Shop) -> Option<Failure> {
     Some(signed(failure, answer))
 }
 
-/// What every endpoint of a shop says in the same way: that it isn't there, frozen, locked, busy or broken.
-pub(super) fn shop_state(answer: &Answer, shop: &Shop) -> Option<Failure> {
+/// What every endpoint of a shop says in the same way: that it isn't there, frozen or locked.
+pub(super) fn shop_state(refusal: &Refusal<'_>, shop: &Shop) -> Option<Failure> {
     let unavailable = |what: &str| Failure::new(Reason::ShopUnavailable, format!("{shop} is unavailable: {what}"));
-    let failure = match answer.status.as_u16() {
+    Some(match refusal.status() {
         402 => unavailable("it is frozen; its owner must settle the bill in Shopify's admin (402)"),
         // 420 until August 2018.
         420 | 423 => {
             unavailable("it is locked, for exceeding rate limits or for a breach of terms; ask Shopify's support (423)")
         }
         430 => unavailable("Shopify's security rejects our calls; ask Shopify's support (430)"),
-        429 => throttled(shop, answer.retry_after),
         404 => shop_not_found(shop),
-        status @ (408 | 500..) => unreachable(format!(
-            "{shop} answers {status}: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
-        )),
         _ => return None,
-    };
-    Some(signed(failure, answer))
+    })
 }
 
 pub(super) fn shop_not_found(shop: &Shop) -> Failure {

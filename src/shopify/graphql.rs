@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    AdminAccess, ApiError, Client, answer::Answer, failure, limits::ThrottleStatus, refusal, transport::secret_header,
+    AdminAccess, ApiError, Client, Shop, answer::Answer, failure, limits::ThrottleStatus, refusal,
+    transport::secret_header,
 };
 use crate::{
     api::app::AdminApi,
@@ -23,17 +24,30 @@ pub(super) struct Operation {
     pub(super) text: &'static str,
 }
 
-#[derive(Deserialize)]
+/// The form of every answer of a GraphQL API: it has `data`, `errors`, or both.
 pub(super) struct Envelope {
-    #[serde(default)]
     pub(super) data: Value,
-    #[serde(default)]
     pub(super) errors: Value,
-    #[serde(default)]
     extensions: Value,
 }
 
 impl Envelope {
+    /// Reads a success.
+    ///
+    /// # Errors
+    /// If it has another form.
+    pub(super) fn read(answer: &Answer, shop: &Shop) -> Result<Self, Failure> {
+        let garbled = || failure::garbled(answer, shop);
+        let mut body: Map<String, Value> = answer.json().ok_or_else(garbled)?;
+        let mut take = |key| body.remove(key);
+        let (data, errors) = (take("data"), take("errors"));
+        let extensions = take("extensions").unwrap_or_default();
+        if data.is_none() && errors.is_none() {
+            return Err(garbled());
+        }
+        Ok(Self { data: data.unwrap_or_default(), errors: errors.unwrap_or_default(), extensions })
+    }
+
     /// Whether there are top-level errors.
     pub(super) fn has_errors(&self) -> bool {
         match &self.errors {
@@ -74,8 +88,7 @@ impl Client {
         if !answer.status.is_success() {
             return Err(refusal::of_status(&answer, shop));
         }
-        let garbled = || failure::garbled(&answer, shop);
-        let envelope: Envelope = answer.json().ok_or_else(garbled)?;
+        let envelope = Envelope::read(&answer, shop)?;
         let status = envelope.throttle_status();
         if let Some(status) = status {
             self.budgets.learn(budget, status, Instant::now());

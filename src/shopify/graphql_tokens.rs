@@ -369,6 +369,9 @@ mod tests {
             (200, payload(None, json!([]))),
             (200, r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Mutation'","extensions":{"code":"undefinedField"}}]}"#.to_owned()),
             (404, "<html>Store unavailable</html>".to_owned()),
+            (404, "<html>Not Found</html>".to_owned()),
+            (401, "<html>Sign in</html>".to_owned()),
+            (403, "<html>Sign in</html>".to_owned()),
             (402, String::new()),
             (500, String::new()),
         ] {

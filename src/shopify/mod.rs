@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod connect_to;
 mod failure;
+mod form;
 mod graphql;
 mod graphql_tokens;
 mod limits;

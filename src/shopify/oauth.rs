@@ -8,7 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Client, Shop, answer::Answer, failure};
+use super::{
+    Client, Shop,
+    answer::Answer,
+    failure,
+    form::{Refusal, Said},
+};
 use crate::{
     core::{
         credential::{self, Credential},
@@ -87,22 +92,26 @@ fn granted(answer: &Answer, shop: &Shop, now: Timestamp) -> Result<Credential, F
 
 /// What a refusal of the token endpoint means.
 fn refusal(answer: &Answer, shop: &Shop) -> Failure {
-    let code = error_code(&answer.body);
-    if let Some(failure) = code.as_deref().and_then(|code| known_code(code, shop)) {
-        return failure::signed(failure, answer);
-    }
-    if let Some(failure) = failure::shop_state(answer, shop) {
-        return failure;
-    }
-    let failure = match answer.status.as_u16() {
+    let refusal = match Refusal::read(answer, shop) {
+        Ok(refusal) => refusal,
+        // Signed already.
+        Err(failure) => return failure,
+    };
+    let known = match &refusal.said {
+        Said::NoShop => Some(failure::shop_not_found(shop)),
+        Said::Code(code) => known_code(code, shop),
+        Said::Errors(_) => None,
+    };
+    let failure = known.or_else(|| failure::shop_state(&refusal, shop));
+    let failure = failure.unwrap_or_else(|| match (&refusal.said, refusal.status()) {
         // "Unavailable Shop", "User does not have access": a flagged shop.
-        403 => failure::shop_inactive(shop),
-        401 => rejected("Shopify refuses the app's client id or secret (401)"),
-        400 if code.is_some() => {
+        (Said::Errors(_), 403) => failure::shop_inactive(shop),
+        (_, 401) => rejected("Shopify refuses the app's client id or secret (401)"),
+        (Said::Code(_), 400) => {
             rejected("Shopify refuses the app's credentials with an error this release doesn't know (400)")
         }
-        status => failure::unknown_refusal(shop, &format!("the token request ({status})")),
-    };
+        (_, status) => failure::unknown_refusal(shop, &format!("the token request ({status})")),
+    });
     failure::signed(failure, answer)
 }
 
@@ -141,23 +150,6 @@ fn rejected(what: &str) -> Failure {
         Reason::CredentialsRejected,
         format!("{what}: compare client_id and client_secret in the app's credentials Secret with the Dev Dashboard"),
     )
-}
-
-/// The error code of JSON, or of the HTML page whose title reads `400 - Oauth error <code>`.
-fn error_code(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    if let Ok(refusal) = serde_json::from_slice::<Refusal>(body) {
-        return Some(refusal.error);
-    }
-    let page = String::from_utf8_lossy(body).to_ascii_lowercase();
-    let (_, title) = page.split_once("<title>")?;
-    let (title, _) = title.split_once("</title>")?;
-    let (_, code) = title.split_once("oauth error ")?;
-    let end = code.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    Some(code[..end.unwrap_or(code.len())].to_owned())
 }
 
 #[cfg(test)]
@@ -284,14 +276,14 @@ mod tests {
             (401, page("unauthorized - Oauth error invalid_request"), CredentialsRejected, "isn't installed"),
             (400, page("400 - Oauth error shop_not_permitted"), ShopNotPermitted, "organisation"),
             (400, page("400 - Oauth error app_not_installed: canary"), AppNotInstalled, "install it"),
-            (401, "canary".to_owned(), CredentialsRejected, "(401)"),
-            (400, "canary".to_owned(), BackingOff, "request id"),
-            (418, "canary".to_owned(), BackingOff, "(418)"),
+            (401, r#"{"errors":"canary"}"#.to_owned(), CredentialsRejected, "(401)"),
+            (403, json("canary"), BackingOff, "request id"),
+            (418, r#"{"errors":"canary"}"#.to_owned(), BackingOff, "(418)"),
             (402, r#"{"errors":"canary"}"#.to_owned(), ShopUnavailable, "bill"),
             (403, r#"{"errors":"Unavailable Shop"}"#.to_owned(), ShopUnavailable, "unavailable"),
-            (420, String::new(), ShopUnavailable, "locked"),
+            (420, r#"{"errors":"canary"}"#.to_owned(), ShopUnavailable, "locked"),
             (423, r#"{"errors":"canary"}"#.to_owned(), ShopUnavailable, "locked"),
-            (430, String::new(), ShopUnavailable, "security"),
+            (430, r#"{"errors":"canary"}"#.to_owned(), ShopUnavailable, "security"),
             (404, page("Store unavailable"), ShopNotFound, "check its"),
             (404, r#"{"errors":"Not Found"}"#.to_owned(), ShopNotFound, "check its"),
             (429, String::new(), BackingOff, "rate"),
@@ -306,11 +298,14 @@ mod tests {
             assert_eq!(failure.may_settle, body.contains("application_cannot_be_found"));
             assert!(!failure.unreachable, "{status} {body}");
         }
-        for status in [500, 502, 503, 504, 520, 524, 408] {
-            let failure = refusal(&answer(status, &[], "<title>canary</title>"), &shop());
-            assert_eq!(failure.reason, BackingOff, "{status}");
-            assert!(failure.unreachable, "{status}");
-            assert!(!failure.message.contains("canary"), "{}", failure.message);
+        // Faults of Shopify's, and pages that aren't.
+        for status in [500, 502, 503, 504, 520, 524, 408, 400, 401, 402, 403, 404, 418, 420, 423, 430] {
+            for page in ["<title>canary</title>", "canary", "", r#"{"error":"Canary"}"#] {
+                let failure = refusal(&answer(status, &[], page), &shop());
+                assert_eq!(failure.reason, BackingOff, "{status}");
+                assert!(failure.unreachable, "{status}");
+                assert!(!failure.message.to_lowercase().contains("canary"), "{}", failure.message);
+            }
         }
     }
 }

@@ -5,19 +5,29 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{ApiError, Shop, answer::Answer, failure};
+use super::{
+    ApiError, Shop,
+    answer::Answer,
+    failure,
+    form::{Refusal, Said},
+};
 use crate::core::{failure::Failure, vocabulary::Reason};
 
 /// An answer whose status isn't a success (<https://shopify.dev/docs/api/usage/response-codes>).
 pub(super) fn of_status(answer: &Answer, shop: &Shop) -> ApiError {
-    let page = answer.body.trim_ascii_start().starts_with(b"<");
-    let words = answer.json().map(|body: Value| failure::words(&body)).unwrap_or_default();
-    let error = match answer.status.as_u16() {
-        401 => ApiError::Unauthorized(dead_token(shop)),
-        404 if !page => ApiError::NotFound(failure::shop_not_found(shop)),
-        status => match (failure::shop_state(answer, shop), of_words(&words, shop)) {
-            // Signed already.
-            (Some(state), _) => return ApiError::Failed(state),
+    let refusal = match Refusal::read(answer, shop) {
+        Ok(refusal) => refusal,
+        // Signed already.
+        Err(failure) => return ApiError::Failed(failure),
+    };
+    let error = match (&refusal.said, refusal.status()) {
+        (Said::NoShop, _) => ApiError::Failed(failure::shop_not_found(shop)),
+        // Only the token endpoint speaks like this.
+        (Said::Code(_), _) => ApiError::Failed(failure::foreign(answer, shop)),
+        (Said::Errors(_), 401) => ApiError::Unauthorized(dead_token(shop)),
+        (Said::Errors(_), 404) => ApiError::NotFound(failure::shop_not_found(shop)),
+        (Said::Errors(words), status) => match (failure::shop_state(&refusal, shop), of_words(words, shop)) {
+            (Some(state), _) => ApiError::Failed(state),
             (None, Some(error)) => error,
             (None, None) if status == 403 => ApiError::Forbidden(failure::shop_inactive(shop)),
             (None, None) => ApiError::Failed(failure::unknown_refusal(shop, &format!("the call ({status})"))),
@@ -192,7 +202,9 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             (401, r#"{"errors":"[API] Invalid API key or access token (unrecognized login or wrong password)"}"#, "unauthorized", TokenRejected),
-            (401, "canary", "unauthorized", TokenRejected),
+            (401, "canary", "failed", BackingOff),
+            (401, r#"{"error":"invalid_client"}"#, "failed", BackingOff),
+            (402, "<html>canary</html>", "failed", BackingOff),
             (402, r#"{"errors":"This shop's plan does not have access to this feature"}"#, "failed", ShopUnavailable),
             (402, r#"{"errors":"Unavailable Shop"}"#, "failed", ShopUnavailable),
             (403, r#"{"errors":"User does not have access"}"#, "forbidden", ShopUnavailable),
@@ -200,16 +212,19 @@ mod tests {
             (403, r#"{"errors":"[API] This action requires merchant approval for read_themes scope."}"#, "forbidden", ScopesMissing),
             (403, r#"{"errors":"Token must be eligible to manage storefront tokens."}"#, "forbidden", ScopesMissing),
             (403, r#"{"errors":"[API] Non-expiring access tokens are no longer accepted for the Admin API. Start using expiring offline tokens: https://shopify.dev/"}"#, "forbidden", MigrationRequired),
-            (403, "<html>canary</html>", "forbidden", ShopUnavailable),
+            (403, "<html>canary</html>", "failed", BackingOff),
             (404, r#"{"errors":"Not Found"}"#, "not found", ShopNotFound),
-            (404, "", "not found", ShopNotFound),
+            (404, "", "failed", BackingOff),
+            (404, "<html>canary</html>", "failed", BackingOff),
             (404, "\n<!DOCTYPE html>Store unavailable", "failed", ShopNotFound),
             (400, r#"{"errors":["Api permission exceeds public access token limit of: 100"]}"#, "failed", LimitReached),
             (422, r#"{"errors":{"base":["limit of canary"]}}"#, "failed", LimitReached),
             (400, r#"{"errors":{"query":"Required parameter missing or invalid"}}"#, "failed", BackingOff),
             (406, "canary", "failed", BackingOff),
             (423, r#"{"errors":"This shop is unavailable"}"#, "failed", ShopUnavailable),
-            (430, "", "failed", ShopUnavailable),
+            (423, "<html>canary</html>", "failed", BackingOff),
+            (430, r#"{"errors":"canary"}"#, "failed", ShopUnavailable),
+            (430, "", "failed", BackingOff),
             (429, r#"{"errors":"Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service."}"#, "failed", BackingOff),
             (500, r#"{"errors":"An unexpected error occurred"}"#, "failed", BackingOff),
             (520, "canary", "failed", BackingOff),
@@ -218,7 +233,8 @@ mod tests {
             let headers = [("x-request-id", "ab-1"), ("retry-after", "2.0")];
             let error = of_status(&answer(status, &headers, body), &shop());
             assert_eq!((kind(&error), error.failure().reason), (expected, reason), "{status} {body}");
-            assert_eq!(error.failure().unreachable, status >= 500, "{status} {body}");
+            let foreign = !body.contains("errors") && reason == BackingOff;
+            assert_eq!(error.failure().unreachable, foreign || status >= 500, "{status} {body}");
             assert_eq!(error.failure().retry_after, Some(TimeDelta::seconds(2)));
             assert!(!error.failure().may_settle);
             assert_discreet(&error);

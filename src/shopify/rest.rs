@@ -7,7 +7,7 @@ use std::time::Instant;
 use reqwest::{Method, RequestBuilder};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
@@ -106,8 +106,10 @@ impl Client {
         let document = format!("{}.json", number(id)?);
         let url = rest_url(access, &["storefront_access_tokens", &document]);
         let request = self.request(Method::DELETE, url);
-        self.rest("storefront_token_delete", access, request).await?;
-        Ok(())
+        let answer = self.rest("storefront_token_delete", access, request).await?;
+        // `{}`, or nothing at all; any page may come with a success.
+        let done = answer.body.is_empty() || answer.json::<Map<String, Value>>().is_some_and(|body| body.is_empty());
+        done.then_some(()).ok_or_else(|| failure::garbled(&answer, &access.shop).into())
     }
 
     async fn rest(
@@ -212,7 +214,6 @@ mod tests {
             (200, "", Deleted::Gone),
             (204, "", Deleted::Gone),
             (404, r#"{"errors":"Not Found"}"#, Deleted::AlreadyGone),
-            (404, "", Deleted::AlreadyGone),
         ] {
             let stub = Stub::always(status, "", body).await;
             let id = "gid://shopify/StorefrontAccessToken/7";
@@ -221,9 +222,18 @@ mod tests {
             let line = "DELETE /admin/api/2026-10/storefront_access_tokens/7.json HTTP/1.1\r\n";
             assert!(stub.request(0).starts_with(line), "{}", stub.request(0));
         }
-        let stub = Stub::always(404, "", "<html>Store unavailable</html>").await;
-        let outcome = stub.client().delete_storefront_token(&here(), "7").await;
-        assert!(matches!(outcome, Err(ApiError::Failed(_))), "{outcome:?}");
+        for (status, body) in [
+            (404, "<html>Store unavailable</html>"),
+            (404, ""),
+            (404, "<html>Not Found</html>"),
+            (200, "<html>Sign in</html>"),
+            (200, "OK"),
+            (200, r#"{"message":"blocked"}"#),
+        ] {
+            let stub = Stub::always(status, "", body).await;
+            let outcome = stub.client().delete_storefront_token(&here(), "7").await;
+            assert!(matches!(outcome, Err(ApiError::Failed(_))), "{status} {body}: {outcome:?}");
+        }
     }
 
     #[tokio::test]

@@ -30,11 +30,10 @@ impl Client {
             .json(&json!({"query": "{ shop { name } }"}));
         let answer = self.send("storefront_probe", shop, request).await?;
         let error = if answer.status.is_success() {
-            let garbled = || failure::garbled(&answer, shop);
-            let envelope: Envelope = answer.json().ok_or_else(garbled)?;
+            let envelope = Envelope::read(&answer, shop)?;
             if !envelope.has_errors() {
                 let named = envelope.data.pointer("/shop/name").is_some();
-                return named.then_some(true).ok_or_else(garbled);
+                return named.then_some(true).ok_or_else(|| failure::garbled(&answer, shop));
             }
             refusal::of_errors(&envelope.errors, None, &answer, shop)
         } else {
@@ -68,7 +67,6 @@ mod tests {
         for (status, body, expected) in [
             (200, r#"{"data":{"shop":{"name":"Acme"}},"extensions":{"cost":{"requestedQueryCost":1}}}"#, true),
             (401, r#"{"errors":[{"message":"","extensions":{"code":"UNAUTHORIZED"}}]}"#, false),
-            (401, "", false),
             (200, r#"{"errors":[{"message":"","extensions":{"code":"UNAUTHORIZED"}}]}"#, false),
             (200, r#"{"errors":[{"message":"x","extensions":{"code":"ACCESS_DENIED"}}]}"#, false),
         ] {
@@ -87,10 +85,13 @@ mod tests {
         use Reason::{BackingOff, ShopNotFound, ShopUnavailable};
         for (status, body, reason, unreachable) in [
             (403, r#"{"errors":"Unavailable Shop"}"#, ShopUnavailable, false),
-            (403, "", ShopUnavailable, false),
+            (401, "", BackingOff, true),
+            (401, "<html>", BackingOff, true),
+            (403, "", BackingOff, true),
             (402, r#"{"errors":"Unavailable Shop"}"#, ShopUnavailable, false),
-            (430, "", ShopUnavailable, false),
-            (404, "", ShopNotFound, false),
+            (430, r#"{"errors":"x"}"#, ShopUnavailable, false),
+            (404, r#"{"errors":"Not Found"}"#, ShopNotFound, false),
+            (404, "", BackingOff, true),
             (429, "", BackingOff, false),
             (503, "", BackingOff, true),
             (200, "", BackingOff, true),

@@ -302,14 +302,19 @@ mod tests {
 
     #[tokio::test]
     async fn redirects_are_never_followed() {
-        for (status, reason) in [
-            (301, Reason::ShopNotFound),
-            (302, Reason::BackingOff),
-            (303, Reason::BackingOff),
-            (307, Reason::BackingOff),
-            (308, Reason::ShopNotFound),
+        for (status, to, reason) in [
+            (301, "https://evil.myshopify.com/", Reason::ShopNotFound),
+            (308, "https://evil.myshopify.com/", Reason::ShopNotFound),
+            (302, "https://evil.myshopify.com/", Reason::BackingOff),
+            (303, "https://evil.myshopify.com/", Reason::BackingOff),
+            (307, "https://evil.myshopify.com/", Reason::BackingOff),
+            // Not a renamed shop's.
+            (301, "https://acme.myshopify.com/", Reason::BackingOff),
+            (301, "http://portal.example.com/?acme.myshopify.com", Reason::BackingOff),
+            (308, "/login", Reason::BackingOff),
+            (301, "", Reason::BackingOff),
         ] {
-            let stub = Stub::always(status, "location: https://evil.myshopify.com/\r\n", "").await;
+            let stub = Stub::always(status, &format!("location: {to}\r\n"), "").await;
             let failure = call(&stub.client()).await.unwrap_err();
             assert_eq!(failure.reason, reason, "{status}");
             assert!(failure.message.contains("redirect"), "{failure:?}");

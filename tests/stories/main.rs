@@ -11,6 +11,7 @@ mod gate;
 mod issue;
 mod namespace;
 mod odd_shopify;
+mod odd_shopify_pages;
 mod order;
 mod outage;
 mod protection;
