@@ -3,6 +3,7 @@
 mod admin;
 mod answer;
 mod connect_to;
+mod encoding;
 mod failure;
 mod form;
 mod graphql;

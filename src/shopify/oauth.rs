@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::shopify::{
         answer::tests::answer,
-        stub::{Reply, Stub, shop},
+        stub::{Stub, shop},
     };
 
     fn now() -> Timestamp {
@@ -234,18 +234,6 @@ mod tests {
             assert!(failure.unreachable, "{body}");
             assert!(!failure.message.contains("canary"), "{}", failure.message);
         }
-    }
-
-    #[tokio::test]
-    async fn compressed_answers_are_not_unpacked() {
-        let stub = Stub::start(|_, _| {
-            let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 20\r\n\r\n".to_vec();
-            bytes.extend([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            Reply::Raw(bytes)
-        })
-        .await;
-        let failure = ask(&stub).await.unwrap_err();
-        assert!(failure.unreachable, "{failure:?}");
     }
 
     /// Every documented refusal, in JSON and as a page.

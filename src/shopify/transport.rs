@@ -19,7 +19,7 @@ use url::Url;
 use super::{
     ConnectTo, Shop,
     answer::{self, Answer},
-    failure,
+    encoding, failure,
     limits::Budgets,
 };
 use crate::{
@@ -110,8 +110,9 @@ impl Client {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
-            // A create isn't idempotent: who calls decides whether to call again.
-            .retry(reqwest::retry::never())
+            // A create isn't idempotent: who calls decides whether to call again. What the server says it hasn't begun
+            // (GOAWAY, REFUSED_STREAM: RFC 9113, section 8.7) is repeated by reqwest, twice at most.
+            // Gzip is read all the same: see `encoding`.
             .no_gzip()
             .no_brotli()
             .no_deflate()
@@ -203,6 +204,8 @@ impl Client {
                 Err(error) => return Err((code_of(&error), self.silence(shop, error))),
             }
         }
+        let body = encoding::plain(response.headers(), body, LARGEST_BODY)
+            .map_err(|what| ("error", failure::unreadable(shop, what)))?;
         Ok(Answer::new(response.status(), response.headers(), body))
     }
 

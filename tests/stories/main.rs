@@ -12,6 +12,7 @@ mod issue;
 mod namespace;
 mod odd_shopify;
 mod odd_shopify_pages;
+mod odd_shopify_transport;
 mod order;
 mod outage;
 mod protection;
