@@ -19,8 +19,8 @@ pub(super) enum Outcome {
     Unchanged,
     /// Too many calls to this shop are under way: come back shortly.
     Busy,
-    /// The shop doesn't answer, and somebody else is asking it.
-    ShopDown,
+    /// Something is out of order for many, and somebody else is asking.
+    Waits(Failure),
     /// The Secret was written: a credential, or the record of one, is new.
     Published {
         /// What the Secret says now.

@@ -12,7 +12,7 @@ use kube::{
 
 use super::{
     act::{act, protect},
-    context::Context,
+    context::{Context, TokenKey},
     error::Error,
     observe::observe,
     outcome::{Acted, News, Outcome},
@@ -157,6 +157,9 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let (observed, now) = (&observation.observed, context.now());
     let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
     let plan = pace::slowed(plan(observed, now), &pace, observed, now);
+    if !matches!(plan.step, Step::Call(_)) {
+        context.pass_on(context.outages.pass(&TokenKey::of(&observed.identity), now));
+    }
     let acted = match act(context, &observation, plan.step).await? {
         Acted { outcome: Outcome::Busy, .. } => {
             let share = renewal::share(&observed.identity.uid);

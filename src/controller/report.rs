@@ -106,9 +106,9 @@ impl<'a> Attempt<'a> {
         };
         match outcome {
             Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
-            Outcome::ShopDown => {
+            Outcome::Waits(failure) => {
                 attempt.attempts = Attempts::AsBefore;
-                attempt.hold = Some(Hold::Blocked(shop_down(observed)));
+                attempt.hold = Some(Hold::Blocked(failure.clone()));
             }
             Outcome::Published { record, confirmed } => {
                 (attempt.record, attempt.intact) = (Some(record.as_ref()), true);
@@ -162,14 +162,6 @@ impl<'a> Attempt<'a> {
         };
         next.into_iter().chain(plan.wake_at).min()
     }
-}
-
-fn shop_down(observed: &Observed) -> Failure {
-    let message = format!(
-        "{} doesn't answer; it is asked every 10 s, and everything goes on as soon as it does",
-        observed.token.spec.shop
-    );
-    Failure { unreachable: true, ..Failure::new(Reason::BackingOff, message) }
 }
 
 /// Events for what changed: a new obstacle, or the end of one.
@@ -233,7 +225,7 @@ fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
         Outcome::Failed { failure, during } => {
             tracing::warn!(namespace, name, source, step = ?plan.step, ?during, reason = failure.reason.as_str(), message = failure.message, "failed");
         }
-        Outcome::Unchanged | Outcome::Busy | Outcome::ShopDown => {
+        Outcome::Unchanged | Outcome::Busy | Outcome::Waits(_) => {
             tracing::debug!(namespace, name, source, step = ?plan.step, hold = ?plan.hold, outcome = ?acted.outcome, "reconciled");
         }
         Outcome::Published { record, .. } => {

@@ -103,12 +103,13 @@ pub enum Doubt {
 /// How a shop is doing, as far as this process knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ShopState {
-    /// It answers, or nobody has asked. Failures before `since` say nothing of it any more.
+    /// It answers this token, or nobody has asked. Failures before `since` say nothing of it any more.
     Up {
-        /// When it came back, or when this process started.
+        /// When what this token waited for came back, or when this process started.
         since: Timestamp,
     },
-    /// It doesn't answer. Who may ask it is decided at the call: one at a time.
+    /// This token waits for one of its surfaces, or until Shopify takes its app's credentials again. Who may ask is
+    /// decided at the call: one at a time.
     Down,
 }
 
@@ -309,7 +310,8 @@ impl Observed {
             ShopState::Up { since } => failed_at < time::round_down(since),
             ShopState::Down => true,
         };
-        let shop_returned = returned && self.last_failure() == Some(Reason::BackingOff);
-        (same && !shop_returned).then_some(at)
+        // What is asked for all that wait is decided at the call.
+        let shared = matches!(self.last_failure(), Some(Reason::BackingOff | Reason::CredentialsRejected));
+        (same && !(returned && shared)).then_some(at)
     }
 }

@@ -1,6 +1,6 @@
 //! What a source is: one row of traits for each, what it is issued with, and which fields of the spec decide that.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::identity::Identity;
@@ -56,6 +56,14 @@ pub struct App {
     pub client_id: String,
     /// Client secret.
     pub client_secret: SecretString,
+}
+
+impl App {
+    /// Hash of client id and secret. `salt` keeps others from guessing the secret by it.
+    #[must_use]
+    pub fn fingerprint(&self, salt: &str) -> String {
+        digest(&[salt, &self.client_id, self.client_secret.expose_secret()])
+    }
 }
 
 /// Another ShopifyToken's Admin API token, and what a fresh one could be issued with.

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AdminAccess, ApiError, Client, Shop, answer::Answer, failure, limits::ThrottleStatus, refusal,
+    AdminAccess, ApiError, Client, Shop, Surface, answer::Answer, failure, limits::ThrottleStatus, refusal,
     transport::secret_header,
 };
 use crate::{
@@ -84,7 +84,7 @@ impl Client {
             .request(Method::POST, url)
             .header("X-Shopify-Access-Token", token)
             .json(&json!({"query": operation.text, "variables": variables}));
-        let answer = self.send(operation.name, shop, request).await?;
+        let answer = self.send(Surface::AdminApi, operation.name, shop, request).await?;
         if !answer.status.is_success() {
             return Err(refusal::of_status(&answer, shop));
         }

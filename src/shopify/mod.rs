@@ -15,6 +15,7 @@ mod refusal;
 mod rest;
 mod shop;
 mod storefront;
+mod surface;
 mod transport;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use admin::{AdminAccess, Deleted, ListedTokens};
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;
 pub use limits::{Slot, Slots};
-pub use outage::{Admission, Outages};
+pub use outage::{Admission, Outages, Place};
 pub use shop::{InvalidShop, Shop};
+pub use surface::{Heard, Surface};
 pub use transport::{ApiCall, Client, Observer, Options};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Client, Shop,
+    Client, Shop, Surface,
     answer::Answer,
     failure,
     form::{Refusal, Said},
@@ -59,7 +59,7 @@ impl Client {
         ];
         let url = shop.url(&["admin", "oauth", "access_token"]);
         let request = self.request(Method::POST, url).form(&form);
-        let answer = self.send("client_credentials", shop, request).await?;
+        let answer = self.send(Surface::TokenEndpoint, "client_credentials", shop, request).await?;
         if !answer.status.is_success() {
             return Err(refusal(&answer, shop));
         }

@@ -1,4 +1,4 @@
-//! Who may ask a shop that doesn't answer: one at a time, every 10 seconds at most, for all that wait.
+//! Who may ask where nobody gets an answer: one at a time, at growing or fixed pauses, for all that wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,34 +9,58 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::Shop;
+use super::{Shop, Surface};
 use crate::time::Timestamp;
 
-/// Between two probes, and how long a designated waiter has to begin its own.
+/// Between two probes of a surface, and how long a designated waiter has to begin its own.
 const INTERVAL: TimeDelta = TimeDelta::seconds(10);
+/// The longest pause between two probes with rejected credentials: a person must mend them.
+const REJECTED: TimeDelta = TimeDelta::minutes(10);
 /// After this a probe that nobody reports on is given up: longer than a call may take.
 const LOST: TimeDelta = TimeDelta::seconds(30);
 
+/// What can be out of order for many callers at once.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Place {
+    /// An API surface of a shop, which doesn't answer.
+    Surface(Shop, Surface),
+    /// The credentials of an app, which Shopify rejects: a salted hash of client id and secret.
+    Credentials(String),
+}
+
+impl Place {
+    /// Pause after the `failures`-th probe in a row (1 is the first).
+    fn pause(&self, failures: u32) -> TimeDelta {
+        match self {
+            Self::Surface(..) => INTERVAL,
+            Self::Credentials(_) => (INTERVAL * 2i32.pow(failures.clamp(1, 16) - 1)).min(REJECTED),
+        }
+    }
+}
+
 /// Whether a call may be made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Admission {
-    /// Make it, and report with [`Outages::silent`] or [`Outages::answered`].
+    /// Make it, and report with [`Outages::silent`], [`Outages::answered`] or [`Outages::unused`] for each place.
     Go,
     /// Don't; [`Outages::answered`] or [`Outages::due`] names the caller when it is time.
     Wait {
+        /// For what.
+        place: Place,
         /// When somebody may ask again, if nothing is heard before.
         until: Timestamp,
     },
 }
 
-/// The shops that don't answer, and who (`K`) waits for which. Pure: `now` is an argument.
+/// The places that are out of order, and who (`K`) waits for which. Pure: `now` is an argument.
 #[derive(Debug)]
 pub struct Outages<K>(Mutex<State<K>>);
 
 #[derive(Debug)]
 struct State<K> {
-    outages: BTreeMap<Shop, Outage<K>>,
-    up_since: BTreeMap<Shop, Timestamp>,
+    outages: BTreeMap<Place, Outage<K>>,
+    /// When the place that somebody waited for was in order again.
+    released: BTreeMap<K, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -45,6 +69,8 @@ struct Outage<K> {
     /// Who had the last turn: the next one is who comes after, round robin.
     last_turn: Option<K>,
     probe: Probe<K>,
+    failures: u32,
+    pause: TimeDelta,
 }
 
 #[derive(Debug)]
@@ -53,13 +79,13 @@ enum Probe<K> {
     Due(Timestamp),
     /// It is this waiter's turn.
     Designated(K, Timestamp),
-    /// This caller is asking the shop now.
+    /// This caller is asking now.
     InFlight(K, Timestamp),
 }
 
 impl<K> Default for Outages<K> {
     fn default() -> Self {
-        Self(Mutex::new(State { outages: BTreeMap::new(), up_since: BTreeMap::new() }))
+        Self(Mutex::new(State { outages: BTreeMap::new(), released: BTreeMap::new() }))
     }
 }
 
@@ -68,38 +94,64 @@ impl<K: Clone + Ord> Outages<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `who` may call the shop now. Who must wait is remembered.
+    /// Whether `who` may make a call that needs these places now. Who must wait is remembered.
     #[must_use]
-    pub fn admit(&self, shop: &Shop, who: &K, now: Timestamp) -> Admission {
-        match self.state().outages.get_mut(shop) {
-            None => Admission::Go,
-            Some(outage) => outage.admit(who, now),
+    pub fn admit(&self, places: &[Place], who: &K, now: Timestamp) -> Admission {
+        let mut state = self.state();
+        for place in places {
+            if let Some(until) = state.outages.get_mut(place).and_then(|outage| outage.wait(who, now)) {
+                return Admission::Wait { place: place.clone(), until };
+            }
         }
+        for place in places {
+            if let Some(outage) = state.outages.get_mut(place) {
+                outage.go(who, now);
+            }
+        }
+        Admission::Go
     }
 
-    /// A call of `who` got no answer: the outage begins or goes on.
-    pub fn silent(&self, shop: &Shop, who: &K, now: Timestamp) {
+    /// `who` got no answer: the outage begins or goes on.
+    pub fn silent(&self, place: &Place, who: &K, now: Timestamp) {
         let mut state = self.state();
-        state.up_since.remove(shop);
-        state
-            .outages
-            .entry(shop.clone())
-            .or_insert_with(|| Outage { waiting: BTreeSet::new(), last_turn: None, probe: Probe::Due(now) })
-            .silent(who, now);
+        state.released.remove(who);
+        let outage = state.outages.entry(place.clone()).or_insert_with(|| Outage {
+            waiting: BTreeSet::new(),
+            last_turn: None,
+            probe: Probe::Due(now),
+            failures: 0,
+            pause: place.pause(1),
+        });
+        outage.silent(place, who, now);
     }
 
-    /// The shop has answered somebody, whatever it said: the outage is over. Wake these.
+    /// Somebody was answered, whatever was said: the outage is over. Wake these.
     #[must_use]
-    pub fn answered(&self, shop: &Shop, now: Timestamp) -> Vec<K> {
+    pub fn answered(&self, place: &Place, now: Timestamp) -> Vec<K> {
         let mut state = self.state();
-        let Some(outage) = state.outages.remove(shop) else {
+        let Some(outage) = state.outages.remove(place) else {
             return Vec::new();
         };
-        state.up_since.insert(shop.clone(), now);
-        outage.waiting.into_iter().collect()
+        let waited: Vec<K> = outage.waiting.into_iter().collect();
+        state.released.extend(waited.iter().map(|who| (who.clone(), now)));
+        waited
     }
 
-    /// For each shop whose probe is due: the waiter whose turn it is. Wake these.
+    /// `who` was let in and didn't ask: the turn passes on at once. Wake this one.
+    #[must_use]
+    pub fn unused(&self, place: &Place, who: &K, now: Timestamp) -> Option<K> {
+        self.state().outages.get_mut(place)?.unused(who, now)
+    }
+
+    /// `who` wants nothing at present: its turns pass on at once. Wake these.
+    #[must_use]
+    pub fn pass(&self, who: &K, now: Timestamp) -> Vec<K> {
+        let mut state = self.state();
+        let outages = state.outages.values_mut();
+        outages.filter_map(|outage| outage.pass(who, now)).collect()
+    }
+
+    /// For each place whose probe is due: the waiter whose turn it is. Wake these.
     ///
     /// Each has 10 seconds to ask; then it is the next one's turn.
     #[must_use]
@@ -109,59 +161,92 @@ impl<K: Clone + Ord> Outages<K> {
         turns.filter_map(|outage| outage.next_turn(now)).collect()
     }
 
-    /// Since when a shop answers again. `None` if it doesn't, or never failed to.
+    /// Since when the last place that `who` waited for is in order again. `None` if it never waited for one.
     #[must_use]
-    pub fn up_since(&self, shop: &Shop) -> Option<Timestamp> {
-        self.state().up_since.get(shop).copied()
+    pub fn released(&self, who: &K) -> Option<Timestamp> {
+        self.state().released.get(who).copied()
     }
 
-    /// Whether nobody gets an answer of the shop just now.
+    /// Whether `who` waits for a place, or is the one who asks.
     #[must_use]
-    pub fn is_down(&self, shop: &Shop) -> bool {
-        self.state().outages.contains_key(shop)
+    pub fn waits(&self, who: &K) -> bool {
+        let concerns = |outage: &Outage<K>| {
+            let asks =
+                matches!(&outage.probe, Probe::Designated(holder, _) | Probe::InFlight(holder, _) if holder == who);
+            asks || outage.waiting.contains(who)
+        };
+        self.state().outages.values().any(concerns)
     }
 
-    /// `who` doesn't exist any more.
-    pub fn forget(&self, who: &K) {
-        for outage in self.state().outages.values_mut() {
-            outage.waiting.remove(who);
-            let free_from = match &outage.probe {
-                Probe::Designated(holder, until) if holder == who => *until - INTERVAL,
-                Probe::InFlight(holder, until) if holder == who => *until - LOST + INTERVAL,
-                _ => continue,
-            };
-            outage.probe = Probe::Due(free_from);
-        }
+    /// `who` doesn't exist any more. Wake these.
+    #[must_use]
+    pub fn forget(&self, who: &K, now: Timestamp) -> Vec<K> {
+        self.state().released.remove(who);
+        self.pass(who, now)
     }
 }
 
 impl<K: Clone + Ord> Outage<K> {
-    fn admit(&mut self, who: &K, now: Timestamp) -> Admission {
+    /// Until when `who` waits, if it isn't its turn.
+    fn wait(&mut self, who: &K, now: Timestamp) -> Option<Timestamp> {
         self.expire(now);
         let until = match &self.probe {
-            Probe::Due(at) if *at <= now => return self.go(who, now),
-            Probe::Designated(holder, _) if holder == who => return self.go(who, now),
+            Probe::Due(at) if *at <= now => return None,
+            Probe::Designated(holder, _) if holder == who => return None,
             Probe::Due(until) | Probe::Designated(_, until) | Probe::InFlight(_, until) => *until,
         };
         self.waiting.insert(who.clone());
-        Admission::Wait { until }
+        Some(until)
     }
 
-    fn go(&mut self, who: &K, now: Timestamp) -> Admission {
+    fn go(&mut self, who: &K, now: Timestamp) {
         self.waiting.remove(who);
         self.probe = Probe::InFlight(who.clone(), now + LOST);
-        Admission::Go
     }
 
-    fn silent(&mut self, who: &K, now: Timestamp) {
+    fn silent(&mut self, place: &Place, who: &K, now: Timestamp) {
         self.expire(now);
         self.waiting.insert(who.clone());
         match &self.probe {
             // A call from before the outage says nothing of the probe under way.
             Probe::InFlight(holder, _) if holder != who => {}
             Probe::Designated(..) => {}
-            Probe::InFlight(..) | Probe::Due(_) => self.probe = Probe::Due(now + INTERVAL),
+            Probe::InFlight(..) => self.failed(place, now),
+            // Calls that were under way when it began are one failure.
+            Probe::Due(_) if self.failures == 0 => self.failed(place, now),
+            Probe::Due(_) => self.probe = Probe::Due(now + self.pause),
         }
+    }
+
+    fn failed(&mut self, place: &Place, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.pause = place.pause(self.failures);
+        self.probe = Probe::Due(now + self.pause);
+    }
+
+    /// `who` waits no more, and gives back its turn. Whose it is then.
+    fn pass(&mut self, who: &K, now: Timestamp) -> Option<K> {
+        self.waiting.remove(who);
+        match &self.probe {
+            Probe::Designated(holder, _) if holder == who => {
+                self.probe = Probe::Due(now);
+                self.next_turn(now)
+            }
+            Probe::InFlight(holder, until) if holder == who => {
+                // It may have asked.
+                self.probe = Probe::Due(*until - LOST + self.pause);
+                None
+            }
+            Probe::Due(_) | Probe::Designated(..) | Probe::InFlight(..) => None,
+        }
+    }
+
+    /// `who` was let in, and is known not to have asked.
+    fn unused(&mut self, who: &K, now: Timestamp) -> Option<K> {
+        if matches!(&self.probe, Probe::InFlight(holder, _) if holder == who) {
+            self.probe = Probe::Designated(who.clone(), now + INTERVAL);
+        }
+        self.pass(who, now)
     }
 
     fn next_turn(&mut self, now: Timestamp) -> Option<K> {
@@ -173,7 +258,7 @@ impl<K: Clone + Ord> Outage<K> {
                 self.probe = Probe::Designated(next.clone(), now + INTERVAL);
                 Some(next)
             }
-            _ => None,
+            Probe::Due(_) | Probe::Designated(..) | Probe::InFlight(..) => None,
         }
     }
 
@@ -189,7 +274,7 @@ impl<K: Clone + Ord> Outage<K> {
     fn expire(&mut self, now: Timestamp) {
         let probe = mem::replace(&mut self.probe, Probe::Due(now));
         self.probe = match probe {
-            Probe::Due(at) => Probe::Due(at.min(now + INTERVAL)),
+            Probe::Due(at) => Probe::Due(at.min(now + self.pause)),
             Probe::Designated(_, until) | Probe::InFlight(_, until) if until <= now => {
                 if let Probe::InFlight(who, _) = probe {
                     self.waiting.insert(who.clone());
@@ -214,36 +299,41 @@ mod tests {
         Timestamp::from_timestamp(seconds, 0).unwrap()
     }
 
-    fn shop(name: &str) -> Shop {
-        format!("{name}.myshopify.com").parse().unwrap()
+    fn shop(name: &str) -> Place {
+        Place::Surface(format!("{name}.myshopify.com").parse().unwrap(), Surface::AdminApi)
+    }
+
+    fn one(place: &Place) -> &[Place] {
+        std::slice::from_ref(place)
     }
 
     fn wait(seconds: i64) -> Admission {
-        Admission::Wait { until: at(seconds) }
+        Admission::Wait { place: shop("a"), until: at(seconds) }
     }
 
     #[test]
     fn one_probe_at_a_time_every_ten_seconds() {
         let (outages, a) = (Outages::default(), shop("a"));
-        assert_eq!(outages.admit(&a, &1, at(0)), Admission::Go);
-        assert_eq!(outages.admit(&a, &2, at(0)), Admission::Go, "no outage yet");
+        assert_eq!(outages.admit(one(&a), &1, at(0)), Admission::Go);
+        assert_eq!(outages.admit(one(&a), &2, at(0)), Admission::Go, "no outage yet");
         outages.silent(&a, &1, at(5));
         outages.silent(&a, &2, at(6));
-        assert_eq!(outages.admit(&a, &3, at(7)), wait(16));
-        assert_eq!(outages.admit(&shop("b"), &3, at(7)), Admission::Go, "other shops go on");
-        assert_eq!(outages.admit(&a, &4, at(16)), Admission::Go, "who asks first");
-        assert_eq!(outages.admit(&a, &1, at(17)), wait(46), "one is in flight");
+        assert_eq!(outages.admit(one(&a), &3, at(7)), wait(16));
+        assert_eq!(outages.admit(&[shop("b")], &3, at(7)), Admission::Go, "other shops go on");
+        assert_eq!(outages.admit(one(&a), &4, at(16)), Admission::Go, "who asks first");
+        assert_eq!(outages.admit(one(&a), &1, at(17)), wait(46), "one is in flight");
         outages.silent(&a, &4, at(20));
-        assert_eq!(outages.admit(&a, &1, at(29)), wait(30));
-        assert_eq!(outages.admit(&a, &1, at(30)), Admission::Go);
-        assert_eq!(outages.up_since(&a), None);
+        assert_eq!(outages.admit(one(&a), &1, at(29)), wait(30));
+        assert_eq!(outages.admit(one(&a), &1, at(30)), Admission::Go);
+        assert!(outages.waits(&1) && outages.waits(&2) && !outages.waits(&9));
+        assert_eq!(outages.released(&2), None);
         assert_eq!(outages.answered(&a, at(31)), [2, 3, 4], "all that wait, each once");
-        assert_eq!(outages.up_since(&a), Some(at(31)));
-        assert_eq!(outages.admit(&a, &3, at(31)), Admission::Go);
+        assert_eq!((outages.released(&2), outages.waits(&2)), (Some(at(31)), false));
+        assert_eq!(outages.released(&1), None, "it asked for itself");
+        assert_eq!(outages.admit(one(&a), &3, at(31)), Admission::Go);
         assert!(outages.answered(&a, at(32)).is_empty());
-        assert_eq!(outages.up_since(&a), Some(at(31)));
         outages.silent(&a, &3, at(40));
-        assert_eq!(outages.up_since(&a), None);
+        assert_eq!(outages.released(&3), None);
     }
 
     #[test]
@@ -255,14 +345,14 @@ mod tests {
         assert!(outages.due(at(9)).is_empty());
         assert_eq!(outages.due(at(10)), [1]);
         assert!(outages.due(at(15)).is_empty(), "it is 1's turn");
-        assert_eq!(outages.admit(&a, &2, at(15)), wait(20));
-        assert_eq!(outages.admit(&a, &1, at(16)), Admission::Go);
+        assert_eq!(outages.admit(one(&a), &2, at(15)), wait(20));
+        assert_eq!(outages.admit(one(&a), &1, at(16)), Admission::Go);
         assert!(outages.due(at(25)).is_empty(), "1 is asking");
         outages.silent(&a, &1, at(26));
         assert_eq!(outages.due(at(36)), [2]);
         assert_eq!(outages.due(at(46)), [3], "2 never came");
         assert_eq!(outages.due(at(56)), [1]);
-        assert_eq!(outages.admit(&a, &9, at(66)), Admission::Go, "1 never came, and 9 is first");
+        assert_eq!(outages.admit(one(&a), &9, at(66)), Admission::Go, "1 never came, and 9 is first");
         assert_eq!(outages.due(at(66)), Vec::<i32>::new());
     }
 
@@ -270,8 +360,8 @@ mod tests {
     fn a_probe_that_nobody_reports_on_is_given_up() {
         let (outages, a) = (Outages::default(), shop("a"));
         outages.silent(&a, &1, at(0));
-        assert_eq!(outages.admit(&a, &1, at(10)), Admission::Go);
-        assert_eq!(outages.admit(&a, &1, at(11)), wait(40), "even by the same caller");
+        assert_eq!(outages.admit(one(&a), &1, at(10)), Admission::Go);
+        assert_eq!(outages.admit(one(&a), &1, at(11)), wait(40), "even by the same caller");
         assert_eq!(outages.due(at(39)), Vec::<i32>::new());
         assert_eq!(outages.due(at(40)), [1]);
         assert_eq!(outages.answered(&a, at(41)), [1]);
@@ -283,9 +373,9 @@ mod tests {
         outages.silent(&a, &1, at(0));
         assert_eq!(outages.due(at(10)), [1]);
         outages.silent(&a, &2, at(11));
-        assert_eq!(outages.admit(&a, &1, at(12)), Admission::Go, "still 1's turn");
+        assert_eq!(outages.admit(one(&a), &1, at(12)), Admission::Go, "still 1's turn");
         outages.silent(&a, &3, at(13));
-        assert_eq!(outages.admit(&a, &4, at(24)), wait(42), "1 is asking");
+        assert_eq!(outages.admit(one(&a), &4, at(24)), wait(42), "1 is asking");
         assert_eq!(outages.answered(&a, at(25)), [2, 3, 4]);
     }
 
@@ -295,20 +385,69 @@ mod tests {
         outages.silent(&a, &1, at(0));
         outages.silent(&a, &2, at(0));
         assert_eq!(outages.due(at(10)), [1]);
-        outages.forget(&1);
-        assert_eq!(outages.due(at(10)), [2], "the turn passes on at once");
-        outages.forget(&2);
-        assert_eq!(outages.admit(&a, &3, at(11)), Admission::Go);
+        assert_eq!(outages.forget(&1, at(10)), [2], "the turn passes on at once");
+        assert!(outages.forget(&2, at(10)).is_empty());
+        assert_eq!(outages.admit(one(&a), &3, at(11)), Admission::Go);
         assert!(outages.answered(&a, at(12)).is_empty());
+    }
+
+    #[test]
+    fn who_wants_nothing_delays_nobody() {
+        let (outages, a) = (Outages::default(), shop("a"));
+        for who in 1..=15 {
+            outages.silent(&a, &who, at(0));
+        }
+        let mut turn = outages.due(at(10));
+        for who in 1..15 {
+            assert_eq!(turn, [who]);
+            turn = outages.pass(&who, at(10));
+        }
+        assert_eq!(turn, [15]);
+        assert_eq!(outages.admit(one(&a), &15, at(10)), Admission::Go);
+        assert_eq!(outages.unused(&a, &15, at(11)), None, "nobody else waits");
+        assert_eq!(outages.admit(one(&a), &3, at(11)), Admission::Go, "and no call was made");
+    }
+
+    #[test]
+    fn each_place_is_out_of_order_by_itself() {
+        let outages = Outages::default();
+        let (admin, credentials) = (shop("a"), Place::Credentials("hash".into()));
+        let both = [credentials.clone(), admin.clone()];
+        outages.silent(&credentials, &1, at(0));
+        assert_eq!(outages.admit(one(&admin), &2, at(1)), Admission::Go);
+        let waits = |until| Admission::Wait { place: credentials.clone(), until: at(until) };
+        assert_eq!(outages.admit(&both, &2, at(1)), waits(10));
+        assert!(outages.answered(&admin, at(2)).is_empty(), "one's answer is none of the other");
+        assert_eq!(outages.admit(&both, &2, at(10)), Admission::Go);
+        outages.silent(&admin, &2, at(11));
+        assert_eq!(outages.unused(&credentials, &2, at(11)), Some(1), "the turn that wasn't used is the next one's");
+    }
+
+    #[test]
+    fn rejected_credentials_are_tried_at_growing_pauses() {
+        let (outages, place) = (Outages::default(), Place::Credentials("hash".into()));
+        let (mut now, mut pauses) = (0, Vec::new());
+        for who in 1..=3 {
+            outages.silent(&place, &who, at(0));
+        }
+        for _ in 0..9 {
+            let Admission::Wait { until, .. } = outages.admit(one(&place), &9, at(now)) else { panic!("no pause") };
+            pauses.push(until.timestamp() - now);
+            now = until.timestamp();
+            assert_eq!(outages.admit(one(&place), &9, at(now)), Admission::Go);
+            outages.silent(&place, &9, at(now));
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(outages.answered(&place, at(now)).len(), 4);
     }
 
     #[test]
     fn a_clock_set_back_makes_nobody_wait_longer() {
         let (outages, a) = (Outages::default(), shop("a"));
         outages.silent(&a, &1, at(10_000));
-        assert_eq!(outages.admit(&a, &2, at(1000)), wait(1010));
-        assert_eq!(outages.admit(&a, &2, at(1010)), Admission::Go);
-        assert_eq!(outages.admit(&a, &1, at(0)), wait(30));
+        assert_eq!(outages.admit(one(&a), &2, at(1000)), wait(1010));
+        assert_eq!(outages.admit(one(&a), &2, at(1010)), Admission::Go);
+        assert_eq!(outages.admit(one(&a), &1, at(0)), wait(30));
     }
 
     /// What a shop's outage is known to be: the time of the last Go, who waits, and who was let in.
@@ -346,7 +485,7 @@ mod tests {
                 now += pause;
                 match event {
                     Event::Admit(s, who) => {
-                        let admission = outages.admit(&shops[usize::from(s)], &who, at(now));
+                        let admission = outages.admit(one(&shops[usize::from(s)]), &who, at(now));
                         match (model.get_mut(&s), admission) {
                             (None, admission) => prop_assert_eq!(admission, Admission::Go),
                             (Some((last, waiting, asking)), Admission::Go) => {
@@ -355,7 +494,7 @@ mod tests {
                                 waiting.remove(&who);
                                 asking.insert(who);
                             }
-                            (Some((_, waiting, _)), Admission::Wait { until }) => {
+                            (Some((_, waiting, _)), Admission::Wait { until, .. }) => {
                                 prop_assert!(until > at(now) && until <= at(now + 30));
                                 waiting.insert(who);
                             }
@@ -377,7 +516,7 @@ mod tests {
                         }
                     }
                     Event::Forget(who) => {
-                        outages.forget(&who);
+                        drop(outages.forget(&who, at(now)));
                         for (_, waiting, asking) in model.values_mut() {
                             waiting.remove(&who);
                             asking.remove(&who);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    AdminAccess, ApiError, Client, ListedTokens, Shop,
+    AdminAccess, ApiError, Client, ListedTokens, Shop, Surface,
     admin::{MOST_PAGES, Sent, too_many_pages},
     answer::Answer,
     failure,
@@ -121,7 +121,7 @@ impl Client {
         let request = request.header("X-Shopify-Access-Token", secret_header(&access.token)?);
         let budget = self.budgets.key(access, AdminApi::REST);
         self.wait_for_points(&budget, 1.0).await?;
-        let answer = self.send(operation, &access.shop, request).await?;
+        let answer = self.send(Surface::AdminApi, operation, &access.shop, request).await?;
         if let Some(limit) = answer.call_limit {
             let status = ThrottleStatus::of_calls(limit);
             self.budgets.learn(budget, status, Instant::now());

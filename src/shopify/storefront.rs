@@ -6,7 +6,7 @@ use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{ApiError, Client, Shop, failure, graphql::Envelope, refusal, transport::secret_header};
+use super::{ApiError, Client, Shop, Surface, failure, graphql::Envelope, refusal, transport::secret_header};
 use crate::core::failure::Failure;
 
 impl Client {
@@ -28,7 +28,7 @@ impl Client {
             .request(Method::POST, url)
             .header("X-Shopify-Storefront-Access-Token", secret_header(token)?)
             .json(&json!({"query": "{ shop { name } }"}));
-        let answer = self.send("storefront_probe", shop, request).await?;
+        let answer = self.send(Surface::StorefrontApi, "storefront_probe", shop, request).await?;
         let error = if answer.status.is_success() {
             let envelope = Envelope::read(&answer, shop)?;
             if !envelope.has_errors() {

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    ConnectTo, Shop,
+    ConnectTo, Heard, Shop, Surface,
     answer::{self, Answer},
     encoding, failure,
     limits::Budgets,
@@ -95,6 +95,7 @@ pub struct Client {
     timeout: Duration,
     pub(super) budgets: Arc<Budgets>,
     pub(super) observer: Arc<Observer>,
+    heard: Heard,
 }
 
 impl Client {
@@ -140,7 +141,15 @@ impl Client {
             timeout: options.timeout,
             budgets: Arc::default(),
             observer,
+            heard: Heard::default(),
         })
+    }
+
+    /// A clone that notes for itself what it hears of each surface.
+    #[must_use]
+    pub fn listening(&self) -> (Self, Heard) {
+        let heard = Heard::default();
+        (Self { heard: heard.clone(), ..self.clone() }, heard)
     }
 
     /// A request to a URL of [`Shop::url`].
@@ -155,6 +164,7 @@ impl Client {
     /// size allowed; a redirect is a failure too and never followed.
     pub(super) async fn send(
         &self,
+        surface: Surface,
         operation: &'static str,
         shop: &Shop,
         request: RequestBuilder,
@@ -181,6 +191,8 @@ impl Client {
             "called Shopify"
         );
         (self.observer.on_call)(ApiCall { operation, code, took });
+        let broken = |answer: &Answer| matches!(answer.status.as_u16(), 408 | 500..);
+        self.heard.note(surface, outcome.as_ref().is_ok_and(|answer| !broken(answer)));
         let answer = outcome?;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             let wait = answer.retry_after.and_then(|wait| wait.to_std().ok());
@@ -267,7 +279,7 @@ mod tests {
 
     async fn call(client: &Client) -> Result<Answer, Failure> {
         let request = client.request(Method::GET, shop().url(&["x"]));
-        client.send("test", &shop(), request).await
+        client.send(Surface::AdminApi, "test", &shop(), request).await
     }
 
     fn assert_silent(outcome: Result<Answer, Failure>, message: &str) {
@@ -406,7 +418,7 @@ mod tests {
         let mut url = shop().url(&["x"]);
         url.set_scheme("http").unwrap();
         let request = client.request(Method::GET, url);
-        assert!(client.send("test", &shop(), request).await.is_err());
+        assert!(client.send(Surface::AdminApi, "test", &shop(), request).await.is_err());
         assert_eq!(stub.count(), 0);
     }
 

@@ -15,13 +15,13 @@ use crate::{
         credential::Credential,
         failure::Failure,
         observed::{Doubt, Observed},
-        plan::Why,
+        plan::{Call, Why},
         record::Previous,
         secret::Whole,
-        source::{AdminToken, Issuer},
+        source::{AdminToken, App, Issuer},
         vocabulary::Reason,
     },
-    shopify::{AdminAccess, ApiError, Client, Shop},
+    shopify::{AdminAccess, ApiError, Client, Place, Shop, Surface},
     time::Timestamp,
 };
 
@@ -171,6 +171,25 @@ impl From<Failure> for Refused {
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
         Self::Failure(error.into())
+    }
+}
+
+/// What has to be in order for a call.
+#[must_use]
+pub fn places(issuer: &Issuer, call: Call, shop: &Shop, salt: &str) -> Vec<Place> {
+    let on = |surface| Place::Surface(shop.clone(), surface);
+    let grant = |app: &App| vec![on(Surface::TokenEndpoint), Place::Credentials(app.fingerprint(salt))];
+    match (issuer, call) {
+        (Issuer::ClientCredentials(app), Call::Issue(_)) => grant(app),
+        (Issuer::Storefront(_), Call::Verify) => vec![on(Surface::AdminApi), on(Surface::StorefrontApi)],
+        // Without a token to revoke with, one is issued.
+        (Issuer::Storefront(AdminToken { token: None, app: Some(app), .. }), Call::EndOverlap | Call::Revoke) => {
+            [grant(app), vec![on(Surface::AdminApi)]].concat()
+        }
+        (Issuer::Storefront(_), Call::Issue(_) | Call::EndOverlap | Call::Revoke)
+        | (Issuer::ClientCredentials(_), Call::Verify)
+        | (Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
+        (Issuer::ClientCredentials(_) | Issuer::Custom(_), Call::EndOverlap | Call::Revoke) => Vec::new(),
     }
 }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use shopify_sim::{Fault, FaultKind, StatusFault};
+use shopify_sim::{Fault, FaultKind, StatusFault, Surface};
 use shopify_token_operator::time::from_kube;
 use tokio::time::Instant;
 
 use crate::{
     specs::{client_credentials, storefront, with},
-    world::{SHOP, World, condition, revision},
+    world::{CLIENT_ID, CLIENT_SECRET, SHOP, World, condition, revision},
 };
 
 fn unverified() -> serde_json::Value {
@@ -139,4 +139,83 @@ async fn a_throttled_create_is_made_once() {
     world.pass(TimeDelta::seconds(30));
     world.ready("web").await;
     assert_eq!(world.live().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_api_surface_is_down_and_the_others_go_on() {
+    let world = World::with_custom_admin("outage-surface").await;
+    let names: Vec<String> = (0..8).map(|n| format!("web-{n}")).collect();
+    for name in &names {
+        world.token(name, storefront()).await;
+    }
+    for name in &names {
+        world.ready(name).await;
+    }
+    world.sim.inject(Fault::on(Surface::Storefront, FaultKind::Status(StatusFault::new(503))));
+    world.pass(TimeDelta::minutes(65));
+    for name in &names {
+        world.because(name, "Reconciling", "BackingOff").await;
+    }
+    // Its answers are no sign of life of the Storefront API, nor is that one's silence a sign of death of the shop.
+    let probes = world.sim.calls("storefront.probe");
+    for n in 0..4 {
+        let name = format!("new-{n}");
+        world.token(&name, with(storefront(), json!({"verifyInterval": "0s"}))).await;
+        world.ready(&name).await;
+        world.token(&format!("app-{n}"), unverified()).await;
+        world.ready(&format!("app-{n}")).await;
+    }
+    let asked = world.sim.calls("storefront.probe") - probes;
+    assert!(asked <= 2, "{asked} probes in a few seconds");
+    world.sim.clear_faults();
+    world.pass(TimeDelta::seconds(11));
+    for name in &names {
+        world.ready(name).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_want_nothing_any_more_hold_nobody_up() {
+    let world = World::with_app("outage-passed").await;
+    let names: Vec<String> = (0..15).map(|n| format!("web-{n:02}")).collect();
+    world.sim.inject(Fault::new("*", FaultKind::Status(StatusFault::new(503))));
+    for name in &names {
+        world.token(name, unverified()).await;
+    }
+    for name in &names {
+        world.because(name, "Reconciling", "BackingOff").await;
+    }
+    for name in &names[..14] {
+        world.change(name, json!({"spec": {"suspend": true}})).await;
+    }
+    world.because(&names[13], "Suspended", "Suspended").await;
+    world.sim.clear_faults();
+    let back = Instant::now();
+    world.ready(&names[14]).await;
+    assert!(back.elapsed() < Duration::from_secs(13), "{:?}", back.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_asks_for_all_tokens_of_an_app_while_its_secret_is_rejected() {
+    let world = World::with_app("outage-secret").await;
+    world.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", "shpss_mistyped")]).await;
+    let names: Vec<String> = (0..30).map(|n| format!("web-{n:02}")).collect();
+    for name in &names {
+        world.token(name, unverified()).await;
+    }
+    for name in &names {
+        world.because(name, "Stalled", "CredentialsRejected").await;
+    }
+    let calls = world.sim.total_calls();
+    assert!(calls <= 8, "{calls} calls before it was known");
+    for _ in 0..6 {
+        world.pass(TimeDelta::minutes(11));
+        world.a_while().await;
+    }
+    let asked = world.sim.total_calls() - calls;
+    assert!((1..=8).contains(&asked), "{asked} calls in 66 minutes");
+    world.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]).await;
+    for name in &names {
+        world.ready(name).await;
+    }
 }

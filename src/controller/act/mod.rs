@@ -20,8 +20,8 @@ use crate::{
         plan::{Call, Step},
         vocabulary::{EventReason, Reason},
     },
-    shopify::{Admission, Shop},
-    sources::{Refused, Turn},
+    shopify::{Admission, Heard, Place, Shop, Surface},
+    sources::{self, Refused, Turn},
 };
 
 /// Does one step.
@@ -69,35 +69,71 @@ async fn at_shopify(context: &Context, observation: &Observation, call: Call) ->
     };
     // Asked after the wait: the shop may have fallen silent for the one before.
     let key = TokenKey::of(&observed.identity);
-    if let Admission::Wait { .. } = context.outages.admit(&shop, &key, context.now()) {
-        return Ok(Acted::quietly(Outcome::ShopDown));
+    let places = sources::places(issuer, call, &shop, &context.salt);
+    if let Admission::Wait { place, .. } = context.outages.admit(&places, &key, context.now()) {
+        return Ok(Acted::quietly(Outcome::Waits(waits_for(&place))));
     }
-    let turn = Turn {
-        shopify: context.shopify(),
-        shop: &shop,
-        observed,
-        issuer,
-        memory: &context.memory,
-        clock: &context.setup.clock,
-    };
+    let (shopify, heard) = context.shopify().listening();
+    let turn =
+        Turn { shopify: &shopify, shop: &shop, observed, issuer, memory: &context.memory, clock: &context.setup.clock };
     let acted = match call {
         Call::Issue(why) => issue::issue(context, &turn, why).await,
         Call::Verify => verify::verify(context, &turn).await,
         Call::EndOverlap => revoke::end_overlap(context, &turn).await,
         Call::Revoke => revoke::revoke_and_let_go(context, observation, &turn).await,
     };
-    match &acted {
-        Ok(Acted { outcome: Outcome::Failed { failure, .. }, .. }) if failure.unreachable => {
-            context.outages.silent(&shop, &key, context.now());
-        }
-        // An error here is one of Kubernetes, after Shopify has answered.
-        Ok(_) | Err(_) => {
-            for waiting in context.outages.answered(&shop, context.now()) {
-                context.wakes.token(waiting.object());
-            }
+    let failure = match &acted {
+        Ok(Acted { outcome: Outcome::Failed { failure, .. }, .. }) => Some(failure),
+        Ok(_) | Err(_) => None,
+    };
+    told(context, &key, &shop, &places, &heard, failure);
+    acted
+}
+
+/// Passes on what was heard on the wire: who waits for a place that is in order again is woken, and a turn that wasn't
+/// used goes to the next.
+fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard: &Heard, failure: Option<&Failure>) {
+    let (outages, now) = (&context.outages, context.now());
+    let heard = heard.surfaces(failure.is_some_and(|failure| failure.unreachable));
+    let mut woken = Vec::new();
+    for (surface, answered) in &heard {
+        let place = Place::Surface(shop.clone(), *surface);
+        if *answered {
+            woken.extend(outages.answered(&place, now));
+        } else {
+            outages.silent(&place, key, now);
         }
     }
-    acted
+    for place in places {
+        match (place, failure) {
+            (Place::Surface(_, surface), _) if heard.iter().any(|(called, _)| called == surface) => {}
+            (Place::Credentials(_), Some(failure)) if failure.reason == Reason::CredentialsRejected => {
+                outages.silent(place, key, now);
+            }
+            (Place::Credentials(_), None) if heard.contains(&(Surface::TokenEndpoint, true)) => {
+                woken.extend(outages.answered(place, now));
+            }
+            (Place::Surface(..) | Place::Credentials(_), _) => woken.extend(outages.unused(place, key, now)),
+        }
+    }
+    context.pass_on(woken);
+}
+
+/// What an object that waits for others to ask says.
+fn waits_for(place: &Place) -> Failure {
+    match place {
+        Place::Surface(shop, surface) => {
+            let message = format!(
+                "the {} of {shop} doesn't answer; it is asked every 10 s, and everything goes on as soon as it does",
+                surface.as_str()
+            );
+            Failure { unreachable: true, ..Failure::new(Reason::BackingOff, message) }
+        }
+        Place::Credentials(_) => {
+            let message = "Shopify rejects this app's client id and secret; one token at a time asks again, at most every 10 minutes: correct the app's Secret, and all go on at once";
+            Failure::new(Reason::CredentialsRejected, message)
+        }
+    }
 }
 
 /// What a source's refusal is to the object, and to the admin token it was made with.

@@ -79,7 +79,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         inputs: inputs(token, source),
         dependencies: dependencies(token, &context.salt, &found.versions),
         suspect: context.suspects.get(&TokenKey::of(&identity)),
-        shop: shop_state(context, token),
+        shop: shop_state(context, &TokenKey::of(&identity)),
         rival: context.stores.rival(token),
         needed_by: uses.needed_by,
         workloads: Vec::new(),
@@ -191,10 +191,10 @@ async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTree
     Ok(former)
 }
 
-fn shop_state(context: &Context, token: &ShopifyToken) -> ShopState {
-    match token.spec.shop.parse() {
-        Ok(shop) if context.outages.is_down(&shop) => ShopState::Down,
-        Ok(shop) => ShopState::Up { since: context.outages.up_since(&shop).unwrap_or(context.started_at) },
-        Err(_) => ShopState::Up { since: context.started_at },
+fn shop_state(context: &Context, token: &TokenKey) -> ShopState {
+    if context.outages.waits(token) {
+        ShopState::Down
+    } else {
+        ShopState::Up { since: context.outages.released(token).unwrap_or(context.started_at) }
     }
 }
