@@ -199,7 +199,7 @@ impl Context {
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &TokenKey, uid: &str) {
         let uid = uid.to_owned();
-        self.pass_on(self.outages.forget(token, self.now()));
+        self.pass_on(&self.outages.forget(token, self.now()));
         self.written.remove(token);
         self.suspects.remove(token);
         self.unpublished.remove(&uid);
@@ -212,8 +212,10 @@ impl Context {
     }
 
     /// Wakes those whose turn it is now to ask where nobody gets an answer.
-    pub fn pass_on(&self, next: Vec<TokenKey>) {
-        next.iter().for_each(|token| self.wakes.token(token.object()));
+    pub fn pass_on(&self, next: &[TokenKey]) {
+        for token in next {
+            self.wakes.token(token.object());
+        }
     }
 
     /// Client of the API server.

@@ -158,7 +158,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
     let plan = pace::slowed(plan(observed, now), &pace, observed, now);
     if !matches!(plan.step, Step::Call(_)) {
-        context.pass_on(context.outages.pass(&TokenKey::of(&observed.identity), now));
+        context.pass_on(&context.outages.pass(&TokenKey::of(&observed.identity), now));
     }
     let acted = match act(context, &observation, plan.step).await? {
         Acted { outcome: Outcome::Busy, .. } => {

@@ -116,7 +116,7 @@ fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard:
             (Place::Surface(..) | Place::Credentials(_), _) => woken.extend(outages.unused(place, key, now)),
         }
     }
-    context.pass_on(woken);
+    context.pass_on(&woken);
 }
 
 /// What an object that waits for others to ask says.

@@ -204,7 +204,7 @@ pub(super) async fn time(context: Arc<Context>) {
     loop {
         ticks.tick().await;
         let now = context.now();
-        context.pass_on(context.outages.due(now));
+        context.pass_on(&context.outages.due(now));
         let passed = chrono::TimeDelta::from_std(monotonic.elapsed()).unwrap_or_default();
         if (now - wall - passed).abs() > JUMP {
             tracing::info!(
