@@ -1,6 +1,6 @@
 //! `run`: what starts in which order, and what stops in which.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use kube::{Client, Resource};
@@ -67,18 +67,13 @@ impl Ground {
 /// A client of Shopify that takes the proxy of `proxies` and reports to `metrics`.
 ///
 /// # Errors
-/// The CA file can't be read, or isn't PEM.
+/// Those of [`shopify::authorities`], and when the file of `--shopify-ca-file` can't be read.
 pub fn shopify_client(
     options: &ShopifyOptions,
     proxies: Proxies,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<shopify::Client> {
-    let ca_pem = match &options.shopify_ca_file {
-        None => None,
-        Some(path) => {
-            Some(std::fs::read(path).with_context(|| format!("--shopify-ca-file {} can't be read", path.display()))?)
-        }
-    };
+    let ca_pem = options.shopify_ca_file.as_deref().map(ca_file).transpose()?;
     let (calls, waits) = (Arc::clone(metrics), Arc::clone(metrics));
     let observer = shopify::Observer {
         on_call: Box::new(move |call| calls.shopify_call(call.operation, &call.code, call.took)),
@@ -91,6 +86,14 @@ pub fn shopify_client(
         ..shopify::Options::default()
     };
     shopify::Client::new(transport, Arc::new(observer)).context("no client of Shopify can be made")
+}
+
+/// The content of the file, once it is sure that there are certificates in it.
+fn ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let named = || format!("--shopify-ca-file {}", path.display());
+    let pem = std::fs::read(path).with_context(named)?;
+    shopify::authorities(&pem).with_context(named)?;
+    Ok(pem)
 }
 
 /// Runs the operator until `shutdown` is cancelled. `Ok` is a clean stop; all else ends the process with an error.
@@ -362,6 +365,29 @@ mod tests {
     async fn obedient(_: controller::Setup, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancelled().await;
         Ok(())
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_ca_file_is_said_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        for (path, said) in [
+            (dir.path().join("absent"), "No such file"),
+            (dir.path().to_owned(), "directory"),
+            (file("empty.pem", ""), "there is no certificate in it"),
+            (file("text.pem", "hello"), "there is no certificate in it"),
+            (file("half.pem", "-----BEGIN CERTIFICATE-----\naGk="), "certificate 1 isn't PEM"),
+        ] {
+            let options = options(&[&format!("--shopify-ca-file={}", path.display())]);
+            let error = shopify_client(&options.shopify, Proxies::default(), &Arc::new(Metrics::new())).unwrap_err();
+            let told = format!("{error:#}");
+            assert!(told.starts_with(&format!("--shopify-ca-file {}: ", path.display())), "{told}");
+            assert!(told.contains(said), "{told}");
+        }
     }
 
     #[tokio::test]

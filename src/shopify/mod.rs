@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod authorities;
 mod connect_to;
 mod encoding;
 mod failure;
@@ -22,6 +23,7 @@ mod transport;
 mod stub;
 
 pub use admin::{AdminAccess, Deleted, ListedTokens};
+pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;
 pub use limits::{Slot, Slots};
