@@ -58,7 +58,7 @@ async fn operate(options: RunOptions) -> anyhow::Result<()> {
         shutdown.cancel();
         either(&mut interrupt, &mut terminate).await;
     };
-    let ground = run::Ground::of(&options).await?;
+    let ground = run::Ground::of(&options)?;
     tokio::select! {
         ended = run::run(&options, ground, controller::run, shutdown.clone()) => ended,
         () = signals => bail!("a second signal: what was under way is cut off"),

@@ -47,8 +47,8 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// The cluster that kubectl would talk to, the system's clock, and the admin port of `options`.
-    pub async fn of(options: &RunOptions) -> anyhow::Result<Self> {
+    /// The cluster that kubectl would talk to, the system's clock, and the admin port of `options`. Needs a runtime.
+    pub fn of(options: &RunOptions) -> anyhow::Result<Self> {
         let proxies = Proxies::from_env()?;
         let config = kubernetes::config(&proxies).context("no cluster to work with")?;
         let namespace = config.default_namespace.clone();

@@ -168,7 +168,7 @@ mod tests {
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "shop"}}],
             "current-context": "x",
         });
-        through(of(Kubeconfig::from_yaml(&text.to_string()).unwrap())?, &proxies())
+        through(of(Kubeconfig::from_yaml(&text.to_string())?)?, &proxies())
     }
 
     #[test]

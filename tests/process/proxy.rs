@@ -113,7 +113,7 @@ async fn a_kubeconfigs_proxy_is_always_taken() {
         let variables = [("SHOPIFY_CONNECT_TO", to.as_str()), ("NO_PROXY", "127.0.0.1")];
         let operator = Operator::launch(&world, &kubeconfig, &[ALONE, &only(&world.namespace)], &variables).await;
         issues(&world).await;
-        assert_eq!(tunnel.asked(), [api.clone()]);
+        assert_eq!(tunnel.asked(), [api.as_str()]);
         operator.stop().await;
     }
 }

@@ -44,7 +44,7 @@ impl Tunnel {
     }
 
     pub(crate) fn http(&self) -> String {
-        format!("http://{}@{}", USER.replace("@", "%40"), self.address)
+        format!("http://{}@{}", USER.replace('@', "%40"), self.address)
     }
 
     pub(crate) fn socks(&self) -> String {
