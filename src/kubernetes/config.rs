@@ -22,6 +22,8 @@ pub fn config(proxies: &Proxies) -> Result<Config> {
         Some(kubeconfig) => of(kubeconfig)?,
         None => Config::incluster().context("there is no kubeconfig, and no cluster around this process")?,
     };
+    // A pod's comes from a file.
+    config.default_namespace = config.default_namespace.trim().to_owned();
     config.apply_debug_overrides();
     let config = through(config, proxies)?;
     if let Some(proxy) = &config.proxy_url {

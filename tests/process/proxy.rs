@@ -43,8 +43,12 @@ fn only(namespace: &str) -> String {
 
 async fn issues(world: &World) {
     world.make_app().await;
-    world.token("admin", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
-    world.ready("admin").await;
+    issue(world, "admin").await;
+}
+
+async fn issue(world: &World, name: &str) {
+    world.token(name, json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    world.ready(name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +66,26 @@ async fn the_environments_proxy_leads_to_shopify_and_to_the_api_server() {
     assert!(log.contains("reaches the API server through a proxy"), "{log}");
     assert!(!log.contains("p%40ss") && !log.contains("p@ss"), "{log}");
     operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_any_kind_leads_to_shopify() {
+    let world = World::new("proxy-kinds").await;
+    world.make_app().await;
+    let kubeconfig = kubeconfig(&world, &json!({})).await;
+    let servers = [(&*shopify(), world.sim.address())];
+    let (over_tls, certificate) = Tunnel::over_tls(&servers).await;
+    let plain = Tunnel::to(&servers).await;
+    let dir = tempfile::tempdir().unwrap();
+    let authorities = dir.path().join("ca.pem");
+    std::fs::write(&authorities, format!("{}{certificate}", world.sim.ca_pem())).unwrap();
+    for (kind, tunnel, url) in [("https", &over_tls, over_tls.https()), ("socks", &plain, plain.socks())] {
+        let variables = [("HTTPS_PROXY", url.as_str()), ("SHOPIFY_CA_FILE", authorities.to_str().unwrap())];
+        let operator = Operator::launch(&world, &kubeconfig, &[ALONE, &only(&world.namespace)], &variables).await;
+        issue(&world, kind).await;
+        assert_eq!(tunnel.asked(), [shopify()], "{kind}");
+        operator.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

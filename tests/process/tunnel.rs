@@ -1,4 +1,5 @@
-//! A proxy on loopback: HTTP's CONNECT with a password, SOCKS5 without one. It knows names that no DNS knows.
+//! A proxy on loopback: HTTP's CONNECT with a password, SOCKS5 without one, and either over TLS. It knows names that no
+//! DNS knows.
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +8,17 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
 use tokio::{
-    io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
+    io::{self, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream},
     net::{TcpListener, TcpStream},
     task::AbortHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 const USER: &str = "user:p@ss";
 
@@ -25,6 +32,23 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// Knows servers by `host:port`.
     pub(crate) async fn to(servers: &[(&str, SocketAddr)]) -> Self {
+        Self::start(servers, None).await
+    }
+
+    /// The same over TLS as `localhost`, with its certificate in PEM.
+    pub(crate) async fn over_tls(servers: &[(&str, SocketAddr)]) -> (Self, String) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        (Self::start(servers, Some(TlsAcceptor::from(Arc::new(config)))).await, own.cert.pem())
+    }
+
+    async fn start(servers: &[(&str, SocketAddr)], tls: Option<TlsAcceptor>) -> Self {
         let servers: Arc<BTreeMap<String, SocketAddr>> =
             Arc::new(servers.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -33,10 +57,14 @@ impl Tunnel {
         let seen = asked.clone();
         let accepting = async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (servers, seen) = (servers.clone(), seen.clone());
+                let (servers, seen, tls) = (servers.clone(), seen.clone(), tls.clone());
                 tokio::spawn(async move {
                     // Either side may break off.
-                    let _ = serve(BufStream::new(stream), &servers, &seen).await;
+                    let _ = match tls {
+                        None => serve(BufStream::new(stream), &servers, &seen).await,
+                        Some(tls) => serve(BufStream::new(tls.accept(stream).await?), &servers, &seen).await,
+                    };
+                    Ok::<_, io::Error>(())
                 });
             }
         };
@@ -45,6 +73,10 @@ impl Tunnel {
 
     pub(crate) fn http(&self) -> String {
         format!("http://{}@{}", USER.replace('@', "%40"), self.address)
+    }
+
+    pub(crate) fn https(&self) -> String {
+        format!("https://{}@localhost:{}", USER.replace('@', "%40"), self.address.port())
     }
 
     pub(crate) fn socks(&self) -> String {
@@ -68,8 +100,8 @@ impl Drop for Tunnel {
     }
 }
 
-async fn serve(
-    mut client: BufStream<TcpStream>,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: BufStream<S>,
     servers: &BTreeMap<String, SocketAddr>,
     seen: &Mutex<BTreeMap<String, usize>>,
 ) -> io::Result<()> {
@@ -93,7 +125,7 @@ async fn serve(
 }
 
 /// RFC 9110, section 9.3.6.
-async fn connect_target(client: &mut BufStream<TcpStream>) -> io::Result<String> {
+async fn connect_target<S: AsyncRead + AsyncWrite + Unpin>(client: &mut BufStream<S>) -> io::Result<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if client.read_line(&mut head).await? == 0 {
@@ -114,7 +146,7 @@ async fn connect_target(client: &mut BufStream<TcpStream>) -> io::Result<String>
 }
 
 /// RFC 1928: no authentication; addresses and names.
-async fn socks_target(client: &mut BufStream<TcpStream>) -> io::Result<String> {
+async fn socks_target<S: AsyncRead + AsyncWrite + Unpin>(client: &mut BufStream<S>) -> io::Result<String> {
     let [_, methods] = bytes(client).await?;
     for _ in 0..methods {
         client.read_u8().await?;
@@ -134,7 +166,7 @@ async fn socks_target(client: &mut BufStream<TcpStream>) -> io::Result<String> {
     Ok(format!("{host}:{}", client.read_u16().await?))
 }
 
-async fn bytes<const N: usize>(client: &mut BufStream<TcpStream>) -> io::Result<[u8; N]> {
+async fn bytes<const N: usize>(client: &mut (impl AsyncRead + Unpin)) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     client.read_exact(&mut bytes).await?;
     Ok(bytes)
