@@ -23,7 +23,8 @@ pub fn config(proxies: &Proxies) -> Result<Config> {
         None => Config::incluster().context("there is no kubeconfig, and no cluster around this process")?,
     };
     // A pod's comes from a file.
-    config.default_namespace = config.default_namespace.trim().to_owned();
+    let namespace = config.default_namespace.trim().to_owned();
+    config.default_namespace = namespace;
     config.apply_debug_overrides();
     let config = through(config, proxies)?;
     if let Some(proxy) = &config.proxy_url {
