@@ -138,6 +138,7 @@ fn every_annotation_is_named() {
         inputs: "i".into(),
         content: "c".into(),
         api_version: "2026-10".into(),
+        asked_version: Some("2025-10".into()),
         issuer: Some("id".into()),
         admin: Some("admin".into()),
         previous: vec![],

@@ -39,7 +39,7 @@ pub struct Observed {
     pub former: BTreeMap<String, Former>,
     /// Until when what was created may not be listed yet, if a create's answer may have been lost.
     pub settles_at: Option<Timestamp>,
-    /// The API version to name in the Secret.
+    /// The API version that is asked for, and that the Secret names unless Shopify serves another in its place.
     pub api_version: String,
     /// Whether the template renders.
     pub template: Result<(), Failure>,
@@ -255,6 +255,7 @@ impl Observed {
     #[must_use]
     pub fn next_record(&self, credential: &Credential, revision: i64) -> Record {
         let before = self.record();
+        let known = before.map(|r| r.clone().asking(&self.api_version));
         let replaces = revision > 1 && before.is_none_or(|r| r.revision != revision);
         Record {
             token: self.identity.clone(),
@@ -265,7 +266,8 @@ impl Observed {
             scopes: credential.scopes.clone(),
             inputs: self.inputs.clone(),
             content: String::new(),
-            api_version: self.api_version.clone(),
+            api_version: known.as_ref().map_or_else(|| self.api_version.clone(), |r| r.api_version.clone()),
+            asked_version: known.and_then(|r| r.asked_version),
             issuer: self.issuer.as_ref().ok().and_then(Issuer::client_id).map(str::to_owned),
             admin: None,
             previous: Vec::new(),

@@ -26,8 +26,10 @@ pub struct Record {
     pub inputs: String,
     /// Hash of the data.
     pub content: String,
-    /// The API version to use it with.
+    /// The API version to use it with: the one that answers.
     pub api_version: String,
+    /// The one that the app asks for, where Shopify serves `api_version` in its place.
+    pub asked_version: Option<String>,
     /// What issued it: the client id of the app, or the gid of its installation where only that is known.
     pub issuer: Option<String>,
     /// The admin token it was created with, for a storefront token.
@@ -97,6 +99,7 @@ const SCOPES: &str = "scopes";
 const INPUTS: &str = "inputs";
 const CONTENT: &str = "content";
 const API_VERSION: &str = "api-version";
+const ASKED_VERSION: &str = "asked-api-version";
 const ISSUER: &str = "issuer";
 const ADMIN: &str = "admin-token";
 const PREVIOUS: &str = "previous";
@@ -126,6 +129,7 @@ impl Record {
         set(INPUTS, Some(self.inputs.clone()));
         set(CONTENT, Some(self.content.clone()));
         set(API_VERSION, Some(self.api_version.clone()));
+        set(ASKED_VERSION, self.asked_version.clone());
         set(ISSUER, self.issuer.clone());
         set(ADMIN, self.admin.clone());
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
@@ -140,6 +144,34 @@ impl Record {
     /// The ids of all that it knows to live, the newest first.
     pub fn ids(&self) -> impl Iterator<Item = &String> {
         self.token_id.iter().chain(self.previous.iter().map(|p| &p.id))
+    }
+
+    /// The API version that the app asked for when this was written.
+    #[must_use]
+    pub fn asked(&self) -> &str {
+        self.asked_version.as_deref().unwrap_or(&self.api_version)
+    }
+
+    /// The record for an app that asks for this API version. What Shopify serves in its place is known for as long as
+    /// the app asks for the same one.
+    #[must_use]
+    pub fn asking(self, asked: &str) -> Self {
+        if self.asked() == asked { self } else { self.answered(asked, Some(asked)) }
+    }
+
+    /// The record once Shopify has answered a call of this API version with that of `served`, as far as it said so.
+    #[must_use]
+    pub fn answered(self, asked: &str, served: Option<&str>) -> Self {
+        let Some(served) = served else { return self.asking(asked) };
+        Self { api_version: served.to_owned(), asked_version: (served != asked).then(|| asked.to_owned()), ..self }
+    }
+
+    /// What Shopify serves in place of what is asked for, if that is news to who knew the record before.
+    #[must_use]
+    pub fn replaced_version(&self, before: Option<&Self>) -> Option<(&str, &str)> {
+        let of = |record: &'_ Self| (record.asked_version.clone(), record.api_version.clone());
+        let asked = self.asked_version.as_deref()?;
+        (before.map(of) != Some(of(self))).then_some((asked, &self.api_version))
     }
 
     /// Whether the rollout targets matter now: they are to be restarted, or an older credential waits for them.
@@ -170,6 +202,7 @@ impl Record {
             inputs: get(INPUTS)?.to_owned(),
             content: get(CONTENT)?.to_owned(),
             api_version: get(API_VERSION)?.to_owned(),
+            asked_version: get(ASKED_VERSION).map(str::to_owned),
             issuer: get(ISSUER).map(str::to_owned),
             admin: get(ADMIN).map(str::to_owned),
             previous: match get(PREVIOUS) {
@@ -209,6 +242,31 @@ pub fn is_ours(annotation: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_is_served_holds_as_long_as_the_same_is_asked_for() {
+        let names = |record: &Record| (record.api_version.clone(), record.asked_version.clone());
+        let plain = Record { api_version: "2024-01".into(), asked_version: None, ..record() };
+        assert_eq!(plain.clone().asking("2024-01"), plain);
+        assert_eq!(plain.clone().answered("2024-01", None), plain);
+        assert_eq!(plain.clone().answered("2024-01", Some("2024-01")), plain);
+        assert_eq!(plain.replaced_version(None), None);
+
+        let served = plain.clone().answered("2024-01", Some("2026-01"));
+        assert_eq!(names(&served), ("2026-01".into(), Some("2024-01".into())));
+        assert_eq!(served.asked(), "2024-01");
+        assert_eq!(served.clone().asking("2024-01"), served);
+        assert_eq!(served.clone().answered("2024-01", None), served);
+        assert_eq!(served.replaced_version(Some(&plain)), Some(("2024-01", "2026-01")));
+        assert_eq!(served.replaced_version(Some(&served)), None, "no news");
+
+        let later = served.clone().answered("2024-01", Some("2026-04"));
+        assert_eq!(later.replaced_version(Some(&served)), Some(("2024-01", "2026-04")));
+        // The app asks for another one; it may be the one that was served.
+        for asked in ["2026-01", "2026-10"] {
+            assert_eq!(names(&served.clone().asking(asked)), (asked.into(), None));
+        }
+    }
+
     pub(crate) fn record() -> Record {
         let at = |s| Timestamp::from_timestamp(s, 0).unwrap();
         Record {
@@ -221,6 +279,7 @@ mod tests {
             inputs: "i".into(),
             content: "c".into(),
             api_version: "2026-10".into(),
+            asked_version: Some("2024-01".into()),
             issuer: Some("id".into()),
             admin: Some("admin".into()),
             previous: vec![Previous {

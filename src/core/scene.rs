@@ -85,6 +85,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         inputs: "inputs".into(),
         content: String::new(),
         api_version: "2026-10".into(),
+        asked_version: None,
         issuer: matches!(kind, SourceKind::ClientCredentials | SourceKind::Storefront).then(|| "id".into()),
         admin: listed.then(|| "admin".into()),
         previous: Vec::new(),

@@ -104,6 +104,8 @@ reasons! {
     ShopUnavailable: Stalled,
     /// Shopify answers in its own form, but without what is documented.
     UnexpectedAnswer: Stalled,
+    /// The shop has no API of the version that is asked for.
+    UnknownApiVersion: Stalled,
     /// The credential lacks a required scope.
     ScopesMissing: Stalled,
     /// Shopify's limit of storefront tokens is reached.
@@ -175,6 +177,8 @@ pub enum EventReason {
     UnusualLifetime,
     /// `renewBefore` isn't shorter than the lifetime.
     RenewBeforeIgnored,
+    /// Shopify serves another API version than the app asks for.
+    ApiVersionReplaced,
     /// A rollout didn't finish within the overlap.
     RolloutNotFinished,
     /// The same step is taken again and again: somebody else undoes it.
@@ -201,6 +205,7 @@ impl EventReason {
         Self::ReplacedAtShopify,
         Self::UnusualLifetime,
         Self::RenewBeforeIgnored,
+        Self::ApiVersionReplaced,
         Self::RolloutNotFinished,
         Self::Contended,
         Self::DeletionWaits,
@@ -224,6 +229,7 @@ impl EventReason {
             Self::ReplacedAtShopify => "ReplacedAtShopify",
             Self::UnusualLifetime => "UnusualLifetime",
             Self::RenewBeforeIgnored => "RenewBeforeIgnored",
+            Self::ApiVersionReplaced => "ApiVersionReplaced",
             Self::RolloutNotFinished => "RolloutNotFinished",
             Self::Contended => "Contended",
             Self::DeletionWaits => "DeletionWaits",
@@ -248,6 +254,7 @@ impl EventReason {
             | Self::ReplacedAtShopify
             | Self::UnusualLifetime
             | Self::RenewBeforeIgnored
+            | Self::ApiVersionReplaced
             | Self::RolloutNotFinished
             | Self::Contended
             | Self::DeletionWaits

@@ -33,6 +33,17 @@ pub struct ListedTokens {
     pub granted_scopes: Option<Vec<String>>,
     /// Gid of the app's installation on the shop; GraphQL tells it in the same call, REST doesn't.
     pub installation: Option<String>,
+    /// The API version that answered, as far as Shopify says so; not the one asked for, if that was retired.
+    pub served: Option<String>,
+}
+
+/// What a shop grants to the app that an admin token belongs to.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// Its scopes, sorted.
+    pub scopes: Vec<String>,
+    /// The API version that answered, as in [`ListedTokens`].
+    pub served: Option<String>,
 }
 
 /// How a deletion ended.

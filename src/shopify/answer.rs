@@ -21,6 +21,9 @@ pub(super) struct Answer {
     pub(super) media: Option<String>,
     /// The shop that a `Location` points to, if that is what it points to.
     pub(super) moved_to: Option<Shop>,
+    /// `X-Shopify-API-Version`: the version that answered, which may be another than the one asked for
+    /// (<https://shopify.dev/docs/api/usage/versioning>).
+    pub(super) served: Option<String>,
     /// `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3).
     pub(super) retry_after: Option<TimeDelta>,
     /// `page_info` of the `Link` to the next page
@@ -38,6 +41,7 @@ impl Answer {
             request_id: request_id(headers),
             media: media(headers),
             moved_to: moved_to(headers),
+            served: served(headers),
             retry_after: retry_after(headers),
             next_page: next_page(headers),
             call_limit: call_limit(headers),
@@ -98,6 +102,14 @@ fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
         }
     };
     Some(wait.clamp(TimeDelta::zero(), LONGEST_WAIT))
+}
+
+/// The version, if it looks like one: `2026-10`, `unstable`.
+fn served(headers: &HeaderMap) -> Option<String> {
+    text(headers, "x-shopify-api-version")
+        .filter(|version| (1..=16).contains(&version.len()))
+        .filter(|version| version.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-'))
+        .map(str::to_owned)
 }
 
 fn moved_to(headers: &HeaderMap) -> Option<Shop> {
@@ -188,6 +200,17 @@ pub(super) mod tests {
         assert_eq!(media("application/vnd.api+json").as_deref(), Some("application/vnd.api+json"));
         for odd in ["", "text", "/", "text/", "a b/c", "shpat_1/x", &format!("text/{}", "a".repeat(33))] {
             assert_eq!(media(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_taken_only_if_it_looks_like_one() {
+        let served = |value| served(&headers(&[("x-shopify-api-version", value)]));
+        for version in ["2026-10", "unstable"] {
+            assert_eq!(served(version).as_deref(), Some(version));
+        }
+        for odd in ["", "2026-10, 2026-07", "\"2026-10\"", &"1".repeat(17)] {
+            assert_eq!(served(odd), None, "{odd}");
         }
     }
 

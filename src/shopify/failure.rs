@@ -8,7 +8,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Shop, answer::Answer, form::Refusal};
-use crate::core::{failure::Failure, vocabulary::Reason};
+use crate::{
+    api::app::NEWEST_API_VERSION,
+    core::{failure::Failure, vocabulary::Reason},
+};
 
 /// Why a call with an admin token failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -19,7 +22,8 @@ pub enum ApiError {
     /// 403 or `ACCESS_DENIED`: the token lives, but may not do this.
     #[error("{}", .0.message)]
     Forbidden(Failure),
-    /// The API is there and says that what the call is about isn't (404, `RESOURCE_NOT_FOUND`).
+    /// The API is there and says that what the call is about isn't (`RESOURCE_NOT_FOUND`, a user error, REST's 404 of
+    /// a document).
     #[error("{}", .0.message)]
     NotFound(Failure),
     /// Anything else.
@@ -33,6 +37,14 @@ impl ApiError {
     pub fn failure(&self) -> &Failure {
         match self {
             Self::Unauthorized(f) | Self::Forbidden(f) | Self::NotFound(f) | Self::Failed(f) => f,
+        }
+    }
+
+    /// The error of a call that isn't about one thing: what isn't there is the API itself.
+    pub(super) fn of_api(self) -> Self {
+        match self {
+            Self::NotFound(failure) => Self::Failed(failure),
+            Self::Unauthorized(_) | Self::Forbidden(_) | Self::Failed(_) => self,
         }
     }
 }
@@ -166,6 +178,19 @@ pub(super) fn shop_not_found(shop: &Shop) -> Failure {
     Failure::new(
         Reason::ShopNotFound,
         format!("there is no shop {shop}, or it is closed: check its permanent myshopify.com name (404)"),
+    )
+}
+
+/// A versioned path that isn't there. A version that was retired is answered by another one, so this one was never
+/// there, or is to come (<https://shopify.dev/docs/api/usage/versioning>).
+pub(super) fn no_version(shop: &Shop, version: &str) -> Failure {
+    Failure::new(
+        Reason::UnknownApiVersion,
+        format!(
+            "{shop} has no API of version {version:?} (404): set spec.apiVersion of the ShopifyApp to a version that \
+             Shopify supports by now (https://shopify.dev/docs/api/usage/versioning), or leave it out for \
+             {NEWEST_API_VERSION}; if it is one, the shop is closed"
+        ),
     )
 }
 

@@ -86,7 +86,7 @@ impl Client {
             .json(&json!({"query": operation.text, "variables": variables}));
         let answer = self.send(Surface::AdminApi, operation.name, shop, request).await?;
         if !answer.status.is_success() {
-            return Err(refusal::of_status(&answer, shop));
+            return Err(refusal::of_status(&answer, shop, &access.version).of_api());
         }
         let envelope = Envelope::read(&answer, shop)?;
         let status = envelope.throttle_status();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    AdminAccess, ApiError, Client, ListedTokens, Shop,
+    AdminAccess, ApiError, Client, Granted, ListedTokens, Shop,
     admin::{MOST_PAGES, Sent, too_many_pages},
     answer::Answer,
     failure,
@@ -124,13 +124,13 @@ struct ScopesData {
 }
 
 impl Client {
-    /// The app's scopes on the shop, sorted. Also the cheapest proof that an admin token works.
+    /// The app's scopes on the shop. Also the cheapest proof that an admin token works.
     ///
     /// # Errors
     /// [`ApiError::Unauthorized`] for a token that doesn't, or another [`ApiError`].
-    pub async fn installation_scopes(&self, access: &AdminAccess) -> Result<Vec<String>, ApiError> {
-        let (data, _): (ScopesData, _) = self.graphql(access, &SCOPES, json!({})).await?;
-        Ok(handles(data.current_app_installation.access_scopes))
+    pub async fn installation_scopes(&self, access: &AdminAccess) -> Result<Granted, ApiError> {
+        let (data, answer): (ScopesData, _) = self.graphql(access, &SCOPES, json!({})).await?;
+        Ok(Granted { scopes: handles(data.current_app_installation.access_scopes), served: answer.served })
     }
 
     pub(super) async fn graphql_list(&self, access: &AdminAccess) -> Result<ListedTokens, ApiError> {
@@ -147,7 +147,7 @@ impl Client {
                 let installation = data.current_app_installation;
                 let id = installation.as_ref().and_then(|i| i.id.clone());
                 let granted_scopes = installation.map(|i| handles(i.access_scopes));
-                return Ok(ListedTokens { tokens, granted_scopes, installation: id });
+                return Ok(ListedTokens { tokens, granted_scopes, installation: id, served: answer.served });
             }
             after = page.page_info.end_cursor;
         }
@@ -357,7 +357,6 @@ mod tests {
             (200, payload(Some(id), json!([])), Deleted::Gone),
             (200, payload(None, user_error("Storefront access token does not exist")), Deleted::AlreadyGone),
             (200, top_level.to_owned(), Deleted::AlreadyGone),
-            (404, r#"{"errors":"Not Found"}"#.to_owned(), Deleted::AlreadyGone),
         ] {
             let stub = Stub::always(status, "", &body).await;
             let deleted = stub.client().delete_storefront_token(&here(), id).await.unwrap();
@@ -368,6 +367,8 @@ mod tests {
             (200, payload(None, user_error("Something else"))),
             (200, payload(None, json!([]))),
             (200, r#"{"errors":[{"message":"Field 'x' doesn't exist on type 'Mutation'","extensions":{"code":"undefinedField"}}]}"#.to_owned()),
+            // The API version isn't there; of the token it says nothing.
+            (404, r#"{"errors":"Not Found"}"#.to_owned()),
             (404, "<html>Store unavailable</html>".to_owned()),
             (404, "<html>Not Found</html>".to_owned()),
             (401, "<html>Sign in</html>".to_owned()),

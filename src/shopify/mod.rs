@@ -22,7 +22,7 @@ mod transport;
 #[cfg(test)]
 mod stub;
 
-pub use admin::{AdminAccess, Deleted, ListedTokens};
+pub use admin::{AdminAccess, Deleted, Granted, ListedTokens};
 pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;

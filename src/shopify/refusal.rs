@@ -13,8 +13,9 @@ use super::{
 };
 use crate::core::{failure::Failure, vocabulary::Reason};
 
-/// An answer whose status isn't a success (<https://shopify.dev/docs/api/usage/response-codes>).
-pub(super) fn of_status(answer: &Answer, shop: &Shop) -> ApiError {
+/// An answer whose status isn't a success (<https://shopify.dev/docs/api/usage/response-codes>), to a call of this
+/// version.
+pub(super) fn of_status(answer: &Answer, shop: &Shop, version: &str) -> ApiError {
     let refusal = match Refusal::read(answer, shop) {
         Ok(refusal) => refusal,
         // Signed already.
@@ -25,7 +26,7 @@ pub(super) fn of_status(answer: &Answer, shop: &Shop) -> ApiError {
         // Only the token endpoint speaks like this.
         (Said::Code(_), _) => ApiError::Failed(failure::foreign(answer, shop)),
         (Said::Errors(_), 401) => ApiError::Unauthorized(dead_token(shop)),
-        (Said::Errors(_), 404) => ApiError::NotFound(failure::shop_not_found(shop)),
+        (Said::Errors(_), 404) => ApiError::NotFound(failure::no_version(shop, version)),
         (Said::Errors(words), status) => match (failure::shop_state(&refusal, shop), of_words(words, shop)) {
             (Some(state), _) => ApiError::Failed(state),
             (None, Some(error)) => error,
@@ -198,6 +199,7 @@ mod tests {
     fn statuses() {
         use Reason::{
             BackingOff, LimitReached, MigrationRequired, ScopesMissing, ShopNotFound, ShopUnavailable, TokenRejected,
+            UnknownApiVersion,
         };
         #[rustfmt::skip]
         let rows = [
@@ -213,7 +215,7 @@ mod tests {
             (403, r#"{"errors":"Token must be eligible to manage storefront tokens."}"#, "forbidden", ScopesMissing),
             (403, r#"{"errors":"[API] Non-expiring access tokens are no longer accepted for the Admin API. Start using expiring offline tokens: https://shopify.dev/"}"#, "forbidden", MigrationRequired),
             (403, "<html>canary</html>", "failed", BackingOff),
-            (404, r#"{"errors":"Not Found"}"#, "not found", ShopNotFound),
+            (404, r#"{"errors":"Not Found"}"#, "not found", UnknownApiVersion),
             (404, "", "failed", BackingOff),
             (404, "<html>canary</html>", "failed", BackingOff),
             (404, "\n<!DOCTYPE html>Store unavailable", "failed", ShopNotFound),
@@ -231,7 +233,7 @@ mod tests {
         ];
         for (status, body, expected, reason) in rows {
             let headers = [("x-request-id", "ab-1"), ("retry-after", "2.0")];
-            let error = of_status(&answer(status, &headers, body), &shop());
+            let error = of_status(&answer(status, &headers, body), &shop(), "2030-01");
             assert_eq!((kind(&error), error.failure().reason), (expected, reason), "{status} {body}");
             let foreign = !body.contains("errors") && reason == BackingOff;
             assert_eq!(error.failure().unreachable, foreign || status >= 500, "{status} {body}");

@@ -62,12 +62,16 @@ impl Resource {
 
 /// REST's number of a gid, or of a bare number.
 fn number(id: &str) -> Result<u64, Failure> {
-    id.strip_prefix(GID).unwrap_or(id).parse().map_err(|_| {
+    number_of(id).ok_or_else(|| {
         Failure::new(
             Reason::InvalidCredential,
             "the token's recorded id isn't one of a storefront token: restore the annotation token-id of its Secret",
         )
     })
+}
+
+fn number_of(id: &str) -> Option<u64> {
+    id.strip_prefix(GID).unwrap_or(id).parse().ok()
 }
 
 impl Client {
@@ -80,14 +84,14 @@ impl Client {
                 url.query_pairs_mut().append_pair("page_info", cursor);
             }
             let request = self.request(Method::GET, url);
-            let answer = self.rest("storefront_token_list", access, request).await?;
+            let answer = self.rest("storefront_token_list", access, request).await.map_err(ApiError::of_api)?;
             let listed: Many = answer.json().ok_or_else(|| failure::garbled(&answer, &access.shop))?;
             for resource in listed.storefront_access_tokens {
                 tokens.push(resource.accept(&answer, &access.shop)?);
             }
             page = answer.next_page;
             if page.is_none() {
-                return Ok(ListedTokens { tokens, granted_scopes: None, installation: None });
+                return Ok(ListedTokens { tokens, granted_scopes: None, installation: None, served: answer.served });
             }
         }
         Err(too_many_pages(&access.shop))
@@ -97,16 +101,27 @@ impl Client {
         let request = self
             .request(Method::POST, rest_url(access, &[COLLECTION]))
             .json(&json!({"storefront_access_token": {"title": title}}));
-        let answer = self.rest("storefront_token_create", access, request).await?;
+        let answer = self.rest("storefront_token_create", access, request).await.map_err(ApiError::of_api)?;
         let created: One = answer.json().ok_or_else(|| failure::garbled(&answer, &access.shop))?;
         created.storefront_access_token.accept(&answer, &access.shop)
     }
 
     pub(super) async fn rest_delete(&self, access: &AdminAccess, id: &str) -> Result<(), ApiError> {
-        let document = format!("{}.json", number(id)?);
+        let number = number(id)?;
+        let document = format!("{number}.json");
         let url = rest_url(access, &["storefront_access_tokens", &document]);
         let request = self.request(Method::DELETE, url);
-        let answer = self.rest("storefront_token_delete", access, request).await?;
+        let answer = match self.rest("storefront_token_delete", access, request).await {
+            Ok(answer) => answer,
+            // A version that isn't there is answered in the same way: the list tells.
+            Err(ApiError::NotFound(failure)) => {
+                let listed = self.rest_list(access).await?.tokens;
+                let there = listed.iter().any(|token| number_of(&token.id) == Some(number));
+                let refused = || failure::unknown_refusal(&access.shop, "the deletion of a token that it lists");
+                return Err(if there { refused().into() } else { ApiError::NotFound(failure) });
+            }
+            Err(error) => return Err(error),
+        };
         // `{}`, or nothing at all; any page may come with a success.
         let done = answer.body.is_empty() || answer.json::<Map<String, Value>>().is_some_and(|body| body.is_empty());
         done.then_some(()).ok_or_else(|| failure::garbled(&answer, &access.shop).into())
@@ -126,7 +141,11 @@ impl Client {
             let status = ThrottleStatus::of_calls(limit);
             self.budgets.learn(budget, status, Instant::now());
         }
-        if answer.status.is_success() { Ok(answer) } else { Err(refusal::of_status(&answer, &access.shop)) }
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(refusal::of_status(&answer, &access.shop, &access.version))
+        }
     }
 }
 
@@ -215,7 +234,11 @@ mod tests {
             (204, "", Deleted::Gone),
             (404, r#"{"errors":"Not Found"}"#, Deleted::AlreadyGone),
         ] {
-            let stub = Stub::always(status, "", body).await;
+            let stub = Stub::start(move |n, _| match n {
+                0 => reply(status, "", body),
+                _ => reply(200, "", r#"{"storefront_access_tokens":[]}"#),
+            })
+            .await;
             let id = "gid://shopify/StorefrontAccessToken/7";
             let deleted = stub.client().delete_storefront_token(&here(), id).await.unwrap();
             assert_eq!(deleted, expected, "{status} {body}");
@@ -234,6 +257,27 @@ mod tests {
             let outcome = stub.client().delete_storefront_token(&here(), "7").await;
             assert!(matches!(outcome, Err(ApiError::Failed(_))), "{status} {body}: {outcome:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_api_version_that_is_not_there_deletes_nothing() {
+        let not_found = r#"{"errors":"Not Found"}"#;
+        let stub = Stub::always(404, "", not_found).await;
+        let error = stub.client().delete_storefront_token(&here(), "7").await.unwrap_err();
+        assert_eq!(error.failure().reason, Reason::UnknownApiVersion);
+        assert!(error.failure().message.contains("\"2026-10\""), "{error}");
+        for error in [
+            stub.client().list_storefront_tokens(&here()).await.unwrap_err(),
+            stub.client().create_storefront_token(&here(), "t").await.unwrap_err(),
+        ] {
+            assert!(matches!(&error, ApiError::Failed(f) if f.reason == Reason::UnknownApiVersion), "{error:?}");
+        }
+
+        let listed = format!(r#"{{"storefront_access_tokens":[{TOKEN}]}}"#);
+        let stub =
+            Stub::start(move |n, _| if n == 0 { reply(404, "", not_found) } else { reply(200, "", &listed) }).await;
+        let error = stub.client().delete_storefront_token(&here(), "1003304090").await.unwrap_err();
+        assert_eq!(error.failure().reason, Reason::BackingOff, "it is listed");
     }
 
     #[tokio::test]

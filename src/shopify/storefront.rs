@@ -37,7 +37,7 @@ impl Client {
             }
             refusal::of_errors(&envelope.errors, None, &answer, shop)
         } else {
-            refusal::of_status(&answer, shop)
+            refusal::of_status(&answer, shop, version)
         };
         match error {
             ApiError::Unauthorized(_) => Ok(false),
@@ -82,7 +82,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_that_say_nothing_of_the_token() {
-        use Reason::{BackingOff, ShopNotFound, ShopUnavailable};
+        use Reason::{BackingOff, ShopUnavailable, UnknownApiVersion};
         for (status, body, reason, unreachable) in [
             (403, r#"{"errors":"Unavailable Shop"}"#, ShopUnavailable, false),
             (401, "", BackingOff, true),
@@ -90,7 +90,7 @@ mod tests {
             (403, "", BackingOff, true),
             (402, r#"{"errors":"Unavailable Shop"}"#, ShopUnavailable, false),
             (430, r#"{"errors":"x"}"#, ShopUnavailable, false),
-            (404, r#"{"errors":"Not Found"}"#, ShopNotFound, false),
+            (404, r#"{"errors":"Not Found"}"#, UnknownApiVersion, false),
             (404, "", BackingOff, true),
             (429, "", BackingOff, false),
             (503, "", BackingOff, true),

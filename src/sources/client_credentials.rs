@@ -12,6 +12,7 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         origin: Origin::New,
         admin: None,
         issuer: None,
+        served: None,
         previous: Vec::new(),
         previous_value: None,
         unless_written: UnlessWritten::Remember,

@@ -10,15 +10,15 @@ use crate::{
         plan::Why,
         vocabulary::Reason,
     },
-    shopify::ApiError,
+    shopify::{ApiError, Granted},
 };
 
 /// Verifies the person's token.
 pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Result<Issued, Refused> {
     let observed = turn.observed;
     let held = observed.whole().filter(|whole| same(whole.value, value));
-    let scopes = match probe::granted_scopes(turn, value).await {
-        Ok(scopes) => scopes,
+    let Granted { scopes, served } = match probe::granted_scopes(turn, value).await {
+        Ok(granted) => granted,
         // News of the credential that applications hold; the next look finds it rejected, and stalls.
         Err(ApiError::Unauthorized(_)) if held.is_some() && why != Why::Rejected => {
             return Err(Refused::Dead(probe::REFUSED));
@@ -44,6 +44,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         origin,
         admin: None,
         issuer: None,
+        served,
         previous: Vec::new(),
         previous_value: None,
         unless_written: UnlessWritten::Nothing,

@@ -56,6 +56,8 @@ pub struct Issued {
     pub admin: Option<String>,
     /// What issued it, where the source learnt that on the way; else the record goes by the issuer's client id.
     pub issuer: Option<String>,
+    /// The version that answered where the API version of the app was asked, as far as Shopify said so.
+    pub served: Option<String>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// The value of the newest of them.
@@ -95,6 +97,8 @@ pub enum Seen {
         scopes: Vec<String>,
         /// Tokens of ours that neither are current nor in overlap.
         strays: Vec<Previous>,
+        /// The API version that answered, as in [`Issued`].
+        served: Option<String>,
     },
     /// There is no telling yet: look again, because of this.
     Doubtful(Doubt),
@@ -231,6 +235,11 @@ pub async fn revoke(turn: &Turn<'_>, target: Target<'_>) -> Result<Revoked, Refu
 impl Turn<'_> {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The version that answered a call, if the call was of the version that the object's Secret is to name.
+    fn served(&self, access: &AdminAccess, served: Option<String>) -> Option<String> {
+        served.filter(|_| access.version == self.observed.api_version)
     }
 
     /// Access to the Admin API with an admin token.

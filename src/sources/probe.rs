@@ -6,14 +6,14 @@ use super::{Refused, Seen, Turn};
 use crate::{
     api::AdminApi,
     core::{scopes, secret::Whole},
-    shopify::{AdminAccess, ApiError},
+    shopify::{AdminAccess, ApiError, Granted},
 };
 
 /// How a shop refuses a credential, after its name.
 pub(super) const REFUSED: &str = "refuses the credential (401)";
 
 /// Asks with the token itself: it works if there is an answer.
-pub(super) async fn granted_scopes(turn: &Turn<'_>, token: &SecretString) -> Result<Vec<String>, ApiError> {
+pub(super) async fn granted_scopes(turn: &Turn<'_>, token: &SecretString) -> Result<Granted, ApiError> {
     let access = AdminAccess {
         shop: turn.shop.clone(),
         token: token.clone(),
@@ -29,10 +29,10 @@ pub(super) async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, R
     let recorded = &whole.record.scopes;
     match granted_scopes(turn, whole.value).await {
         // The grant's list is collapsed, the installation's may be whole: the same scopes are no news.
-        Ok(granted) if scopes::equivalent(&granted, recorded) => {
-            Ok(Seen::Working { scopes: recorded.clone(), strays: Vec::new() })
+        Ok(Granted { scopes, served }) => {
+            let scopes = if scopes::equivalent(&scopes, recorded) { recorded.clone() } else { scopes };
+            Ok(Seen::Working { scopes, strays: Vec::new(), served })
         }
-        Ok(granted) => Ok(Seen::Working { scopes: granted, strays: Vec::new() }),
         Err(ApiError::Unauthorized(_)) => Err(Refused::Dead(REFUSED)),
         Err(error) => Err(error.into()),
     }

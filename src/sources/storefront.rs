@@ -60,6 +60,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         origin,
         admin: Some(admin.name.clone()),
         issuer,
+        served: turn.served(&access, listed.served),
         previous_value: previous.last().and_then(value_of),
         previous,
         unless_written: match origin {
@@ -122,7 +123,7 @@ async fn inherited_scopes(
     }
     let mut scopes = match &listed.granted_scopes {
         Some(granted) => granted.clone(),
-        None => turn.shopify.installation_scopes(access).await?,
+        None => turn.shopify.installation_scopes(access).await?.scopes,
     };
     scopes.retain(|scope| scope.starts_with("unauthenticated_"));
     Ok(Some(scopes))
@@ -193,5 +194,5 @@ pub(super) async fn verify(turn: &Turn<'_>, admin: &AdminToken, whole: &Whole<'_
         };
     }
     let strays = Ours::among(&listed.tokens, turn.observed).strays(record, turn.now());
-    Ok(Seen::Working { scopes: current.scopes.clone(), strays })
+    Ok(Seen::Working { scopes: current.scopes.clone(), strays, served: turn.served(&access, listed.served.clone()) })
 }

@@ -13,6 +13,7 @@ mod namespace;
 mod odd_shopify;
 mod odd_shopify_pages;
 mod odd_shopify_transport;
+mod odd_shopify_versions;
 mod order;
 mod outage;
 mod protection;

@@ -3,7 +3,7 @@
 use chrono::SubsecRound;
 
 use super::{
-    publish::{Written, live, publish},
+    publish::{Written, live, publish, replaced_version},
     refused,
 };
 use crate::{
@@ -54,7 +54,8 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         issuer: issued.issuer.clone().or(next.issuer),
         previous: issued.previous.clone(),
         ..next
-    };
+    }
+    .answered(&observed.api_version, issued.served.as_deref());
     let value = &issued.credential.value;
     match publish(context, observed, live(observed), record, value, issued.previous_value.as_ref()).await {
         Ok(Written { record, .. }) => {
@@ -112,7 +113,9 @@ async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: 
 /// The outcome and the events of a credential that was published.
 fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> Acted {
     let revision = record.revision;
-    let acted = Acted::published(record, true);
+    let replaced = replaced_version(&record, observed.record());
+    let mut acted = Acted::published(record, true);
+    acted.news.extend(replaced);
     if issued.origin == Origin::Same {
         return acted;
     }

@@ -68,7 +68,7 @@ pub(super) async fn publish(
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Acted, Error> {
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let record = Record { api_version: observed.api_version.clone(), ..whole.record.clone() };
+    let record = whole.record.clone().asking(&observed.api_version);
     match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
         Ok(written) => {
             let acted = Acted::published(written.record, false);
@@ -82,6 +82,15 @@ pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Act
         }
         Err(stop) => Acted::unwritten(stop),
     }
+}
+
+/// The event that Shopify serves another API version than the app asks for, if that is news.
+pub(super) fn replaced_version(record: &Record, before: Option<&Record>) -> Option<News> {
+    let (asked, served) = record.replaced_version(before)?;
+    let note = format!(
+        "Shopify serves API version {served} in place of {asked}, which it doesn't support: the Secret names {served} now; set spec.apiVersion of the ShopifyApp to a supported one (https://shopify.dev/docs/api/usage/versioning)"
+    );
+    Some(News { reason: EventReason::ApiVersionReplaced, failure: None, note })
 }
 
 /// What a new credential is written on top of.

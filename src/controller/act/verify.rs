@@ -1,6 +1,9 @@
 //! Asks Shopify whether the credential is what we think it is, and corrects the record.
 
-use super::{publish::publish, refused};
+use super::{
+    publish::{publish, replaced_version},
+    refused,
+};
 use crate::{
     controller::{
         context::{Context, TokenKey},
@@ -18,8 +21,8 @@ use crate::{
 pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, Error> {
     let observed = turn.observed;
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let (scopes, strays) = match sources::verify(turn, &whole).await {
-        Ok(Seen::Working { scopes, strays }) => (scopes, strays),
+    let (scopes, strays, served) = match sources::verify(turn, &whole).await {
+        Ok(Seen::Working { scopes, strays, served }) => (scopes, strays, served),
         Ok(Seen::Doubtful(doubt)) => {
             context.suspects.put(TokenKey::of(&observed.identity), doubt);
             return Ok(Acted::quietly(Outcome::Unchanged));
@@ -31,11 +34,20 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
     // What was there before the object is its own from here on.
     let token = observed.identity.clone();
     let seen = Record { token, scopes, previous, ..whole.record.clone() };
+    let seen = match &served {
+        Some(served) => seen.answered(&observed.api_version, Some(served)),
+        None => seen,
+    };
     if seen == *whole.record {
         return Ok(Acted::quietly(Outcome::Verified));
     }
     match publish(context, observed, Some(whole.live), seen, whole.value, whole.previous).await {
-        Ok(written) => Ok(Acted::published(written.record, true)),
+        Ok(written) => {
+            let replaced = replaced_version(&written.record, Some(whole.record));
+            let mut acted = Acted::published(written.record, true);
+            acted.news.extend(replaced);
+            Ok(acted)
+        }
         Err(stop) => Acted::unwritten(stop),
     }
 }

@@ -65,8 +65,8 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         SecretState::Ours(held) => held.record.as_ref(),
         SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => None,
     };
-    let published = recorded.map(|r| r.api_version.clone());
-    let api_version = found.api_version.or(published).unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
+    let before = recorded.map(|r| r.asked().to_owned());
+    let api_version = found.api_version.or(before).unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
     let drifted = match &mut secret {
         SecretState::Ours(held) => read(context, token, kind, held, &api_version).await,
         SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => false,
@@ -116,7 +116,7 @@ async fn read(context: &Context, token: &ShopifyToken, kind: SourceKind, held: &
         let values = Values::of(&token.spec.shop, record, &value, previous.as_ref());
         context.rendering.render(token, kind, &values).await.ok()
     };
-    let wanted = Record { api_version: api_version.to_owned(), ..record.clone() };
+    let wanted = record.clone().asking(api_version);
     held.read(rendered(&record).await.as_ref());
     let Some(data) = rendered(&wanted).await else { return false };
     held.whole().is_some_and(|whole| whole.differs(token, wanted, data))
