@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Shop, answer::Answer, form::Refusal};
+use super::{Shop, answer::Answer};
 use crate::{
     api::app::NEWEST_API_VERSION,
     core::{failure::Failure, vocabulary::Reason},
@@ -157,21 +157,6 @@ pub(super) fn redirect(answer: &Answer, shop: &Shop) -> Option<Failure> {
         _ => return None,
     };
     Some(signed(failure, answer))
-}
-
-/// What every endpoint of a shop says in the same way: that it isn't there, frozen or locked.
-pub(super) fn shop_state(refusal: &Refusal<'_>, shop: &Shop) -> Option<Failure> {
-    let unavailable = |what: &str| Failure::new(Reason::ShopUnavailable, format!("{shop} is unavailable: {what}"));
-    Some(match refusal.status() {
-        402 => unavailable("it is frozen; its owner must settle the bill in Shopify's admin (402)"),
-        // 420 until August 2018.
-        420 | 423 => {
-            unavailable("it is locked, for exceeding rate limits or for a breach of terms; ask Shopify's support (423)")
-        }
-        430 => unavailable("Shopify's security rejects our calls; ask Shopify's support (430)"),
-        404 => shop_not_found(shop),
-        _ => return None,
-    })
 }
 
 pub(super) fn shop_not_found(shop: &Shop) -> Failure {

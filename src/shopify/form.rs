@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{Shop, answer::Answer, failure};
-use crate::core::failure::Failure;
+use crate::core::{failure::Failure, vocabulary::Reason};
 
 /// A refusal in one of Shopify's forms. Verdicts are made of these alone.
 pub(super) struct Refusal<'a> {
@@ -45,6 +45,21 @@ impl<'a> Refusal<'a> {
 
     pub(super) fn status(&self) -> u16 {
         self.answer.status.as_u16()
+    }
+
+    /// What every endpoint of a shop says in the same way: that it isn't there, frozen or locked.
+    pub(super) fn shop_state(&self, shop: &Shop) -> Option<Failure> {
+        let unavailable = |what: &str| Failure::new(Reason::ShopUnavailable, format!("{shop} is unavailable: {what}"));
+        Some(match self.status() {
+            402 => unavailable("it is frozen; its owner must settle the bill in Shopify's admin (402)"),
+            // 420 until August 2018.
+            420 | 423 => unavailable(
+                "it is locked, for exceeding rate limits or for a breach of terms; ask Shopify's support (423)",
+            ),
+            430 => unavailable("Shopify's security rejects our calls; ask Shopify's support (430)"),
+            404 => failure::shop_not_found(shop),
+            _ => return None,
+        })
     }
 }
 
@@ -94,10 +109,7 @@ fn is_of_code(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        core::vocabulary::Reason,
-        shopify::{answer::tests::answer, stub::shop},
-    };
+    use crate::shopify::{answer::tests::answer, stub::shop};
 
     const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
 

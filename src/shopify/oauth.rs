@@ -102,7 +102,7 @@ fn refusal(answer: &Answer, shop: &Shop) -> Failure {
         Said::Code(code) => known_code(code, shop),
         Said::Errors(_) => None,
     };
-    let failure = known.or_else(|| failure::shop_state(&refusal, shop));
+    let failure = known.or_else(|| refusal.shop_state(shop));
     let failure = failure.unwrap_or_else(|| match (&refusal.said, refusal.status()) {
         // "Unavailable Shop", "User does not have access": a flagged shop.
         (Said::Errors(_), 403) => failure::shop_inactive(shop),

@@ -27,7 +27,7 @@ pub(super) fn of_status(answer: &Answer, shop: &Shop, version: &str) -> ApiError
         (Said::Code(_), _) => ApiError::Failed(failure::foreign(answer, shop)),
         (Said::Errors(_), 401) => ApiError::Unauthorized(dead_token(shop)),
         (Said::Errors(_), 404) => ApiError::NotFound(failure::no_version(shop, version)),
-        (Said::Errors(words), status) => match (failure::shop_state(&refusal, shop), of_words(words, shop)) {
+        (Said::Errors(words), status) => match (refusal.shop_state(shop), of_words(words, shop)) {
             (Some(state), _) => ApiError::Failed(state),
             (None, Some(error)) => error,
             (None, None) if status == 403 => ApiError::Forbidden(failure::shop_inactive(shop)),

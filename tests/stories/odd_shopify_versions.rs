@@ -26,14 +26,14 @@ fn named(served: &str, asked: Option<&str>) -> [Option<String>; 3] {
     [Some(served.to_owned()), Some(served.to_owned()), asked.map(str::to_owned)]
 }
 
-fn verified_now() -> Value {
-    let now = chrono::Utc::now().to_rfc3339();
+fn verified_now(world: &World) -> Value {
+    let now = world.clock.now().to_rfc3339();
     json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}})
 }
 
 /// A request to look now, and that it was acted upon.
 async fn verify(world: &World, name: &str) {
-    let wish = verified_now();
+    let wish = verified_now(world);
     world.change(name, wish.clone()).await;
     let wish = wish["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"].as_str().unwrap();
     let seen = |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.as_deref() == Some(wish);
