@@ -1,7 +1,7 @@
 //! API versions that Shopify doesn't serve yet, and such as it has retired.
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use serde_json::json;
 use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
@@ -26,17 +26,11 @@ fn named(served: &str, asked: Option<&str>) -> [Option<String>; 3] {
     [Some(served.to_owned()), Some(served.to_owned()), asked.map(str::to_owned)]
 }
 
-fn verified_now(world: &World) -> Value {
-    let now = world.clock.now().to_rfc3339();
-    json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}})
-}
-
 /// A request to look now, and that it was acted upon.
 async fn verify(world: &World, name: &str) {
-    let wish = verified_now(world);
-    world.change(name, wish.clone()).await;
-    let wish = wish["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"].as_str().unwrap();
-    let seen = |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.as_deref() == Some(wish);
+    let wish = world.clock.now().to_rfc3339();
+    world.change(name, json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": &wish}}})).await;
+    let seen = |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.as_ref() == Some(&wish);
     world.until(name, "looked at", seen).await;
 }
 
