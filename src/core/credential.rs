@@ -1,5 +1,9 @@
 //! A credential's value: how it is held, checked and compared.
 
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{failure::Failure, vocabulary::Reason};
@@ -59,6 +63,39 @@ pub fn check(bytes: &[u8], place: &str) -> Result<SecretString, Failure> {
     Ok(SecretString::from(text))
 }
 
+const QUOTES: [char; 3] = ['"', '\'', '`'];
+
+/// What its shape says went wrong when a person wrote a value that Shopify refuses, and what to do: to be said after
+/// what the value is, and never with it.
+#[must_use]
+pub fn mishap(value: &SecretString) -> Option<&'static str> {
+    let text = value.expose_secret();
+    if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+        Some("stands in quotes: write it without them")
+    } else if decoded(text).is_some_and(|text| is_shopify_s(text.trim().trim_matches(QUOTES))) {
+        Some(
+            "looks like base64 of a credential, encoded twice: in `data` of a Secret encode it once, in `stringData` never",
+        )
+    } else {
+        None
+    }
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let bytes = GeneralPurpose::new(&alphabet::STANDARD, padding).decode(text).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// Whether a value has the form of one of Shopify's: `shpss_…` and the like, or 32 hexadecimal digits. Shopify
+/// documents neither as a rule, so nothing but a hint may go by it.
+fn is_shopify_s(text: &str) -> bool {
+    let prefixed = text.strip_prefix("shp").and_then(|rest| rest.split_once('_')).is_some_and(|(kind, rest)| {
+        kind.len() == 2 && rest.len() >= 16 && rest.bytes().all(|c| c.is_ascii_alphanumeric())
+    });
+    prefixed || (text.len() == 32 && text.bytes().all(|c| c.is_ascii_hexdigit()))
+}
+
 /// Whether two values are the same.
 #[must_use]
 pub fn same(a: &SecretString, b: &SecretString) -> bool {
@@ -80,6 +117,29 @@ mod tests {
             assert!(!failure.message.contains("canary"), "{}", failure.message);
         }
         assert_eq!(check(b"shpat_1", "x").unwrap().expose_secret(), "shpat_1");
+    }
+
+    #[test]
+    fn a_mishap_is_told_by_the_shape() {
+        let mishap = |value: &str| mishap(&SecretString::from(value));
+        let secret = "shpss_canaryc0ffee0123456789abcdef012345";
+        let id = "0123456789abcdef0123456789abcdef";
+        for quoted in [format!("\"{secret}\""), format!("'{id}'"), format!("{secret}\""), format!("`{id}`")] {
+            assert!(mishap(&quoted).unwrap().contains("quotes"), "{quoted}");
+        }
+        let encode = |text: &str| base64::prelude::BASE64_STANDARD.encode(text);
+        for twice in [secret, id, &format!("{secret}\n"), &format!("{id}\r\n"), &format!("\"{secret}\"")].map(encode) {
+            for text in [twice.as_str(), twice.trim_end_matches('=')] {
+                let told = mishap(text).unwrap();
+                assert!(told.contains("base64") && !told.contains(text), "{text}: {told}");
+            }
+        }
+        // Opaque values of any other kind, these among them that happen to be base64.
+        let others =
+            [id, secret, "shpat_1", "", "deadbeef", "not base64!", &encode("canary"), &encode(&encode(secret))];
+        for value in others {
+            assert_eq!(mishap(value), None, "{value}");
+        }
     }
 
     #[test]

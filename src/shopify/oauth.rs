@@ -61,7 +61,7 @@ impl Client {
         let request = self.request(Method::POST, url).form(&form);
         let answer = self.send(Surface::TokenEndpoint, "client_credentials", shop, request).await?;
         if !answer.status.is_success() {
-            return Err(refusal(&answer, shop));
+            return Err(with_hint(refusal(&answer, shop), client_id, client_secret));
         }
         granted(&answer, shop, now)
     }
@@ -152,6 +152,18 @@ fn rejected(what: &str) -> Failure {
     )
 }
 
+/// Where the shape of what was refused says what a person did to it, the message does.
+fn with_hint(mut failure: Failure, client_id: &str, client_secret: &SecretString) -> Failure {
+    if failure.reason == Reason::CredentialsRejected {
+        for (key, value) in [("client_id", &SecretString::from(client_id)), ("client_secret", client_secret)] {
+            if let Some(mishap) = credential::mishap(value) {
+                failure.message = format!("{}; the value of {key} {mishap}", failure.message);
+            }
+        }
+    }
+    failure
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +199,20 @@ mod tests {
         assert!(request.contains("accept: application/json\r\n"));
         assert!(request.ends_with("\r\n\r\ngrant_type=client_credentials&client_id=id%26x&client_secret=shpss_canary"));
         assert_eq!(stub.codes(), ["client_credentials 200"]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_secret_in_quotes_is_told_by_its_shape() {
+        let refuse = |body: &'static str| async move {
+            let stub = Stub::always(400, "", body).await;
+            let secret = SecretString::from("\"shpss_canary\"");
+            stub.client().client_credentials(&shop(), "id", &secret, now()).await.unwrap_err().message
+        };
+        let told = refuse(r#"{"error":"invalid_request"}"#).await;
+        assert!(told.ends_with("; the value of client_secret stands in quotes: write it without them"), "{told}");
+        assert!(!told.contains("canary"), "{told}");
+        let told = refuse(r#"{"error":"app_not_installed"}"#).await;
+        assert!(!told.contains("quotes"), "{told}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Issued, Origin, Refused, Turn, UnlessWritten, probe};
 use crate::{
     core::{
-        credential::{Credential, same},
+        credential::{Credential, mishap, same},
         failure::Failure,
         plan::Why,
         vocabulary::Reason,
@@ -24,8 +24,9 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
             return Err(Refused::Dead(probe::REFUSED));
         }
         Err(ApiError::Unauthorized(_)) => {
+            let hint = mishap(value).map(|mishap| format!("; the value {mishap}")).unwrap_or_default();
             let message = format!(
-                "{} refuses the token in the source Secret (401): it was revoked, or belongs to another shop; put a working one there",
+                "{} refuses the token in the source Secret (401): it was revoked, or belongs to another shop; put a working one there{hint}",
                 turn.shop
             );
             return Err(Failure::new(Reason::TokenRejected, message).into());

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shopify_sim::{ShopConfig, Switches, WrongSecret};
 
-use crate::world::{CANARY, CLIENT_ID, SCOPES, SHOP, World, condition, message};
+use crate::world::{CANARY, CLIENT_ID, CLIENT_SECRET, SCOPES, SHOP, World, condition, message};
 
 const TOKEN_ENDPOINT: &str = "oauth.clientCredentials";
 
@@ -141,6 +142,41 @@ async fn a_wrong_client_secret_is_told_however_shopify_words_it() {
         heals(&world, "web").await;
         world.ready_app("acme").await;
         assert_eq!(world.events("web").await, ["IssueFailed", "Issued"]);
+    }
+}
+
+/// Shopify refuses all of these; only their shape says what became of the value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_quotes_or_encoded_twice_is_told_by_its_shape() {
+    let world = World::with_app("bad-shape").await;
+    let quoted = |value: &str| format!("{value:?}");
+    let encoded = |value: &str| BASE64_STANDARD.encode(format!("{value}\n"));
+    for (secret, says) in [
+        (quoted(CLIENT_SECRET), "the value of client_secret stands in quotes"),
+        (encoded(CLIENT_SECRET), "the value of client_secret looks like base64"),
+    ] {
+        world.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", &secret)]).await;
+        world.token("web", of_app("acme")).await;
+        refused(&world, "web", "Stalled", "CredentialsRejected", says).await;
+        let told = message(&world.tokens().get("web").await.unwrap(), "Stalled");
+        assert!(!told.contains(secret.trim_matches(['"', '='])), "{told}");
+        world.make_app().await;
+        heals(&world, "web").await;
+        world.delete("web").await;
+        world.gone("web").await;
+    }
+    for (encode, says) in [
+        (&quoted as &dyn Fn(&str) -> String, "the value stands in quotes"),
+        (&encoded, "the value looks like base64 of a credential, encoded twice"),
+    ] {
+        let value = world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
+        world.secret_of("theirs", &[("token", &encode(&value))]).await;
+        world.token("custom", json!({"source": {"custom": {"tokenRef": {"name": "theirs", "key": "token"}}}})).await;
+        refused(&world, "custom", "Stalled", "TokenRejected", says).await;
+        world.secret_of("theirs", &[("token", &value)]).await;
+        heals(&world, "custom").await;
+        world.delete("custom").await;
+        world.gone("custom").await;
     }
 }
 
