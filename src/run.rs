@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use kube::{Client, Resource};
 use tokio::{
     net::TcpListener,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -21,7 +21,7 @@ use crate::{
     lease::{Candidate, Lost},
     metrics::Metrics,
     proxy::Proxies,
-    server::{self, Readiness},
+    server::{self, Probes, Readiness},
     shopify,
 };
 
@@ -99,6 +99,15 @@ fn ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(pem)
 }
 
+/// What the watches add to readiness and liveness.
+fn probes(watches: &Arc<controller::Watches>) -> Probes {
+    let (unready, stuck) = (Arc::clone(watches), Arc::clone(watches));
+    Probes {
+        unready: Arc::new(move || unready.missing(Instant::now())),
+        stuck: Arc::new(move || stuck.stuck(Instant::now())),
+    }
+}
+
 /// Runs the operator until `shutdown` is cancelled. `Ok` is a clean stop; all else ends the process with an error.
 ///
 /// `controller` is started once the custom resources are served and the lease is held. It has to return soon after
@@ -116,7 +125,8 @@ where
     let Ground { client, shopify, namespace, clock, metrics, admin } = ground;
     let readiness = Readiness::waiting_for("the API server hasn't been asked yet for the custom resources");
     let stop_server = CancellationToken::new();
-    let router = server::admin(readiness.clone(), metrics.clone());
+    let watches = Arc::new(controller::Watches::default());
+    let router = server::admin(readiness.clone(), probes(&watches), metrics.clone());
     let mut server = AbortOnDropHandle::new(tokio::spawn(server::serve(admin, router, stop_server.clone())));
 
     let setup = controller::Setup {
@@ -124,6 +134,7 @@ where
         shopify,
         clock: clock.clone(),
         metrics: metrics.clone(),
+        watches,
         namespaces: options.watch_namespaces.0.clone(),
         selector: options.selector.clone(),
         concurrency: options.concurrency,

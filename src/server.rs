@@ -97,18 +97,39 @@ impl Readiness {
     }
 }
 
+/// What probes ask of the work besides: what is wrong, if anything.
+#[derive(Clone)]
+pub struct Probes {
+    /// What keeps an instance from being ready, once it works.
+    pub unready: Probe,
+    /// What only a new start mends.
+    pub stuck: Probe,
+}
+
+/// Says what is wrong, if anything.
+pub type Probe = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { unready: Arc::new(|| None), stuck: Arc::new(|| None) }
+    }
+}
+
 /// `/livez`, `/readyz` and `/metrics`.
-pub fn admin(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+pub fn admin(readiness: Readiness, probes: Probes, metrics: Arc<Metrics>) -> Router {
+    let Probes { unready, stuck } = probes;
+    let ready = move || readiness.check().and_then(|()| unready().map_or(Ok(()), Err));
+    let alive = move || stuck().map_or(Ok(()), Err);
     Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/livez", get(async move || answer(alive())))
+        .route("/readyz", get(async move || answer(ready())))
         .route("/metrics", get(scrape).with_state(metrics))
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.check() {
+fn answer(probed: Result<(), String>) -> (StatusCode, String) {
+    match probed {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+        Err(wrong) => (StatusCode::SERVICE_UNAVAILABLE, format!("{wrong}\n")),
     }
 }
 
@@ -243,7 +264,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let readiness = Readiness::waiting_for("the CustomResourceDefinitions");
         let stop = CancellationToken::new();
-        let router = admin(readiness.clone(), Arc::new(Metrics::new()));
+        let router = admin(readiness.clone(), Probes::default(), Arc::new(Metrics::new()));
         let task = tokio::spawn(serve(listener, router, stop.clone()));
         Served { address, readiness, stop, task }
     }

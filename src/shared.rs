@@ -47,6 +47,11 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
         self.lock().keys().cloned().collect()
     }
 
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// Takes the entry out.
     pub fn remove(&self, key: &K) -> Option<V> {
         self.lock().remove(key)

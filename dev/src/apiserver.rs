@@ -49,9 +49,13 @@ impl Apiserver {
         Ok(Self { process: spawn(&binary, &flags, &port, cluster)?, binary, flags, port })
     }
 
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.process.kill().context("cannot end kube-apiserver")
+    }
+
     /// Kills it and starts it again, on the same port.
     pub(crate) fn restart(&mut self, cluster: &Cluster) -> Result<()> {
-        self.process.kill().context("cannot end kube-apiserver")?;
+        self.kill()?;
         self.process = spawn(&self.binary, &self.flags, &self.port, cluster)?;
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! Starts and ends a control plane on loopback.
 
+use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::Api;
@@ -39,6 +40,7 @@ pub struct LocalCluster {
     controller_manager: Option<Process>,
     apiserver: Apiserver,
     etcd: Process,
+    etcd_binary: PathBuf,
     cluster: Cluster,
     dir: DataDir,
 }
@@ -64,6 +66,7 @@ impl LocalCluster {
         let mut started = Self {
             controller_manager: None,
             etcd: etcd::start(&binaries.etcd, &cluster)?,
+            etcd_binary: binaries.etcd,
             apiserver: Apiserver::start(binaries.apiserver, options.apiserver_flags, &cluster)?,
             cluster,
             dir,
@@ -90,6 +93,29 @@ impl LocalCluster {
         self.wait_until_ready().await
     }
 
+    /// Keeps a copy of everything that the API server holds, with the control plane stopped for a moment.
+    pub async fn back_up(&mut self) -> Result<()> {
+        self.without_etcd(copy_dir).await
+    }
+
+    /// Puts the copy of [`LocalCluster::back_up`] back, as a restore of etcd does: resource versions go back.
+    pub async fn restore(&mut self) -> Result<()> {
+        self.without_etcd(|data, copy| {
+            fs::remove_dir_all(data)?;
+            copy_dir(copy, data)
+        })
+        .await
+    }
+
+    async fn without_etcd(&mut self, change: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<()> {
+        self.apiserver.kill()?;
+        self.etcd.kill().context("cannot end etcd")?;
+        change(&etcd::data_dir(&self.cluster), &self.cluster.dir().join("etcd-copy"))?;
+        self.etcd = etcd::start(&self.etcd_binary, &self.cluster)?;
+        self.apiserver.restart(&self.cluster)?;
+        self.wait_until_ready().await
+    }
+
     /// Ends the control plane and removes its files; unlike drop, says when it can't.
     pub fn stop(self) -> Result<()> {
         let Self { controller_manager, apiserver, etcd, dir, .. } = self;
@@ -101,6 +127,12 @@ impl LocalCluster {
         let client = self.cluster.client().await?;
         self.apiserver.wait_until_ready(&client, &mut self.etcd).await
     }
+}
+
+fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().context("cannot run cp")?;
+    ensure!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
+    Ok(())
 }
 
 fn start_controller_manager(binary: &Path, cluster: &Cluster) -> Result<Process> {

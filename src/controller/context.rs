@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{
     rendering::Rendering,
-    watch::{stores::Stores, wake::Wakes},
+    watch::{health::Watches, stores::Stores, wake::Wakes},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
@@ -42,6 +42,8 @@ pub struct Setup {
     pub clock: Clock,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// How the watches are doing.
+    pub watches: Arc<Watches>,
     /// Namespaces to watch; empty for all.
     pub namespaces: Vec<String>,
     /// Label selector of the objects to serve.

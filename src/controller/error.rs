@@ -105,7 +105,7 @@ impl Stop {
 }
 
 /// What kind of failure it is. Never the API server's own words: an admission webhook's may quote a Secret.
-fn told(error: &kube::Error) -> String {
+pub(super) fn told(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.reason.is_empty() => format!("the API server answered {}", status.code),
         kube::Error::Api(status) => format!("the API server answered {} ({})", status.code, status.reason),

@@ -15,9 +15,12 @@ pub mod watch;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{StreamExt, TryStreamExt, future::join_all};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{join_all, pending, ready},
+};
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{
         Controller, WatchStreamExt,
@@ -27,24 +30,29 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{
     context::Context,
     error::Error,
-    watch::{Stores, Wakes, Woken},
+    watch::{
+        Queue, Stores, Wakes,
+        health::reason,
+        streams::{debounced, restarting},
+    },
 };
 pub use self::{
     context::Setup,
     uninstall::{Uninstalled, uninstall},
+    watch::Watches,
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::renewal,
 };
 
-/// Secret and status events of one write arrive apart: one look is enough for both.
+/// Secret and status events of one write arrive apart: one look is enough for both. Never longer, whatever arrives.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// The store and writer of a kind, for one namespace or all.
@@ -90,23 +98,24 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let mut watches = JoinSet::new();
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::waiting(Arc::clone(&context)));
+    watches.spawn(watch::history(Arc::clone(&context)));
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
-        watches.spawn(watch::secrets(Arc::clone(&context), api(context.client(), scope.as_deref())));
+        watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));
         let (context, shutdown) = (&context, &shutdown);
-        let Woken { tokens: woken_tokens, apps: woken_apps } = woken;
         controllers.push(async move {
             futures::join!(
                 control(
                     context,
+                    "ShopifyToken",
                     scope.clone(),
                     tokens,
-                    woken_tokens,
+                    woken.tokens,
                     watch::token_event,
                     reconcile::reconcile,
                     shutdown
                 ),
-                control(context, scope, apps, woken_apps, watch::app_event, app::reconcile, shutdown),
+                control(context, "ShopifyApp", scope, apps, woken.apps, watch::app_event, app::reconcile, shutdown),
             )
         });
     }
@@ -120,9 +129,10 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
 /// Runs the controller of one kind in one namespace, or in all.
 async fn control<K, F>(
     context: &Arc<Context>,
+    kind: &'static str,
     scope: Option<String>,
     reflected: Reflected<K>,
-    woken: UnboundedReceiver<ObjectRef<K>>,
+    queue: Queue<K>,
     on_event: fn(&Context, &Event<DeserializeGuard<K>>),
     reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
     shutdown: &CancellationToken,
@@ -137,17 +147,32 @@ async fn control<K, F>(
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     // The bound over all kinds and namespaces is the context's.
-    let config = controller::Config::default().concurrency(context.setup.concurrency.max(1)).debounce(DEBOUNCE);
-    let observer = Arc::clone(context);
-    let objects = watcher(api(context.client(), scope.as_deref()), watch_config(context.setup.selector.as_deref()))
-        .default_backoff()
+    let config = controller::Config::default().concurrency(context.setup.concurrency.max(1));
+    let (observer, watches) = (Arc::clone(context), &context.setup.watches);
+    let health = watches.begin(kind, scope.clone());
+    let api: Api<DeserializeGuard<K>> = watch::api(context.client(), scope.as_deref());
+    let selected = watch_config(context.setup.selector.as_deref());
+    let make = move || watcher(api.clone(), selected.clone()).default_backoff().boxed();
+    let (Queue { sender, receiver }, store) = (queue, reflected.reader.clone());
+    let errors = restarting(make, watches.restarts())
+        .inspect(move |event| health.brought(event, Instant::now()))
         .modify(watch::prune)
         .reflect(reflected.writer)
-        .inspect_ok(move |event| on_event(&observer, event))
-        .applied_objects();
-    Controller::for_stream(objects, reflected.reader)
+        .inspect_ok(move |event| {
+            on_event(&observer, event);
+            // What changes goes the way of all that is woken. A list counts once the store has taken it over.
+            let wake = |object: &DeserializeGuard<K>| drop(sender.send(reference(object)));
+            match event {
+                Event::Apply(object) => wake(object),
+                Event::InitDone => store.state().iter().for_each(|object| wake(object)),
+                Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
+            }
+        })
+        .filter_map(|event| ready(event.err().map(Err)));
+    let store = reflected.reader.clone();
+    let working = Controller::for_stream(errors, reflected.reader)
         .with_config(config)
-        .reconcile_on(watch::stream(woken).map(guarded))
+        .reconcile_on(debounced(watch::stream(receiver).map(guarded), DEBOUNCE))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, retry, Arc::clone(context))
         .for_each(|result| async move {
@@ -158,23 +183,31 @@ async fn control<K, F>(
                 Err(_) => {}
             }
             log(result);
-        })
-        .await;
-}
-
-fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(client: Client, scope: Option<&str>) -> Api<K> {
-    match scope {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
+        });
+    // What was never listed has nothing under way, and would wait for its list for ever.
+    let idle = async {
+        shutdown.cancelled().await;
+        if store.wait_until_ready().now_or_never().is_none() {
+            return;
+        }
+        pending().await
+    };
+    tokio::select! {
+        () = working => {}
+        () = idle => {}
     }
 }
 
 fn watch_config(selector: Option<&str>) -> watcher::Config {
-    let config = watcher::Config::default().page_size(100);
+    let config = watch::config();
     match selector {
         Some(selector) => config.labels(selector),
         None => config,
     }
+}
+
+fn reference<K: Resource<DynamicType = ()>>(object: &DeserializeGuard<K>) -> ObjectRef<K> {
+    ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
 }
 
 fn guarded<K: Resource<DynamicType = ()>>(object: ObjectRef<K>) -> ObjectRef<DeserializeGuard<K>> {
@@ -207,6 +240,11 @@ fn log<K: Resource<DynamicType = ()>>(result: Reconciled<K>) {
         }
         // The latter went before its turn came.
         Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
-        Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "the watch is interrupted"),
+        Err(controller::Error::QueueError(error)) => {
+            tracing::warn!(kind = %K::kind(&()), error = reason(&error), "the watch is interrupted");
+        }
+        Err(error @ controller::Error::RunnerError(_)) => {
+            tracing::warn!(kind = %K::kind(&()), %error, "the queue failed")
+        }
     }
 }

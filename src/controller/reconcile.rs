@@ -218,6 +218,7 @@ mod tests {
             shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
             clock: Clock::system(),
             metrics: Arc::new(Metrics::new()),
+            watches: Arc::default(),
             namespaces: Vec::new(),
             selector: None,
             concurrency: 1,

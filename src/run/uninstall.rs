@@ -28,6 +28,7 @@ pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller:
         shopify: Arc::new(shopify_client(&options.shopify, proxies, &metrics)?),
         clock: Clock::system(),
         metrics,
+        watches: Arc::default(),
         namespaces: options.watch_namespaces.0.clone(),
         selector: None,
         concurrency: 16,

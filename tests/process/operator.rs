@@ -48,13 +48,19 @@ impl Operator {
 
     /// One that reaches Kubernetes by `kubeconfig`, and Shopify as `variables` say.
     pub(crate) async fn launch(world: &World, kubeconfig: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let operator = Self::begin(world, kubeconfig, flags, variables).await;
+        operator.until("ready", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
+        operator
+    }
+
+    /// The same, which isn't ready yet, and may never be.
+    pub(crate) async fn begin(world: &World, kubeconfig: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut command = command(world, &dir, kubeconfig);
         command.arg("run").args(flags).env("ADMIN_ADDR", "127.0.0.1:0").envs(variables.iter().copied());
         let mut operator =
             Self { child: command.spawn().unwrap(), dir, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         operator.address = operator.listening().await;
-        operator.until("ready", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
         operator
     }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use dev::{LocalCluster, Manifests, Options};
 use k8s_openapi::{
-    api::core::v1::Secret, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::{
+        core::v1::Secret,
+        rbac::v1::{ClusterRoleBinding, RoleBinding},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api,
@@ -15,7 +19,7 @@ use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
 
 use crate::{
-    operator::{ALONE, Operator},
+    operator::{ALONE, OPERATOR, Operator},
     world::{SHOP, World, condition, message},
 };
 
@@ -62,6 +66,61 @@ async fn an_api_server_that_restarts_costs_no_second_issue() {
     world.eventually("repaired", async || world.secret("sf-0").await.unwrap().data["shop_domain"] == SHOP).await;
     world.token("late", grant).await;
     world.ready("late").await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_goes_back_is_noticed() {
+    let (mut local, world) = cluster("restored").await;
+    let operator = Operator::start(&world, &[ALONE]).await;
+    let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
+    world.token("before", grant.clone()).await;
+    world.ready("before").await;
+    local.back_up().await.unwrap();
+    // What is written from here on is forgotten, and its versions are given again.
+    for n in 0..60 {
+        world.secret_of("noise", &[("n", &n.to_string())]).await;
+    }
+    world.token("forgotten", grant.clone()).await;
+    world.ready("forgotten").await;
+    local.restore().await.unwrap();
+    world.token("after", grant).await;
+    world.ready("after").await;
+    world.secret_of("before", &[("shop_domain", "edited")]).await;
+    world.eventually("repaired", async || world.secret("before").await.unwrap().data["shop_domain"] == SHOP).await;
+    let log = operator.log();
+    assert!(log.contains("history went back"), "{log}");
+    operator.until("ready", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 200)).await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_without_rights_is_named_and_stops_no_other() {
+    let (_local, world) = cluster("rights").await;
+    // Its rights are bound in one of two namespaces only.
+    Api::<ClusterRoleBinding>::all(world.admin.clone()).delete(OPERATOR, &DeleteParams::default()).await.unwrap();
+    let binding = json!({
+        "metadata": {"name": OPERATOR},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OPERATOR},
+        "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": OPERATOR}],
+    });
+    let binding: RoleBinding = serde_json::from_value(binding).unwrap();
+    world.api::<RoleBinding>().create(&PostParams::default(), &binding).await.unwrap();
+    let other = world.cluster.create_namespace("no-rights").await.unwrap();
+    let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let to = world.sim.address().to_string();
+    let namespaces = format!("--watch-namespaces={other},{}", world.namespace);
+    let operator = Operator::begin(&world, &kubeconfig, &[&namespaces, ALONE], &[("SHOPIFY_CONNECT_TO", &to)]).await;
+    world.token("web", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    world.ready("web").await;
+    world.ready_app("acme").await;
+    let named = format!("namespace \"{other}\": the API server answered 403 (Forbidden)");
+    operator
+        .until("saying what is missing", async |it| {
+            it.get("/readyz").await.is_some_and(|(code, text)| code == 503 && text.contains(&named))
+        })
+        .await;
+    // Nor does it hold the end up.
     operator.stop().await;
 }
 

@@ -144,6 +144,7 @@ impl World {
             shopify: Arc::new(self.shopify()),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
+            watches: Arc::default(),
             namespaces: vec![self.namespace.clone()],
             selector: None,
             concurrency: 16,

@@ -1,15 +1,18 @@
 //! Whom an event wakes: every dependency that appears, changes or goes is noticed by a watch.
 
+pub(super) mod health;
 pub(super) mod stores;
+pub(super) mod streams;
 pub(super) mod wake;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta},
+    Api, Client, Resource, ResourceExt,
+    api::ListParams,
+    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
         reflector::ObjectRef,
@@ -17,10 +20,15 @@ use kube::{
     },
 };
 
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
 pub use self::{
+    health::Watches,
     stores::Stores,
-    wake::{Wakes, Woken, stream},
+    wake::{Queue, Wakes, stream},
 };
+use self::{health::reason, streams::restarting};
 use super::{
     act::protect,
     context::{Context, TokenKey},
@@ -43,6 +51,9 @@ const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 /// How often a Secret that waits for our finalizer is looked at, should no event tell.
 const WAITING: Duration = Duration::from_mins(1);
 
+/// How often the end of the API server's history is looked at.
+const HISTORY: Duration = Duration::from_secs(15);
+
 /// How long those that go at the same time are waited for.
 const TOGETHER: Duration = Duration::from_secs(1);
 
@@ -55,24 +66,77 @@ pub(super) fn prune<K: Resource>(object: &mut K) {
 }
 
 /// Watches the metadata of Secrets, without keeping any, and wakes whoever reads or writes them.
-pub(super) async fn secrets(context: Arc<Context>, api: Api<PartialObjectMeta<Secret>>) {
+pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
+    let watch = context.setup.watches.begin("Secret", scope.clone());
+    let api: Api<PartialObjectMeta<Secret>> = api(context.client(), scope.as_deref());
+    let make = move || watcher(api.clone(), config()).default_backoff().boxed();
+    let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
     let mut listed_before = false;
-    let mut events = watcher(api, watcher::Config::default().page_size(100)).default_backoff().boxed();
-    loop {
-        match events.try_next().await {
-            Ok(Some(Event::Apply(secret) | Event::Delete(secret))) => secret_event(&context, &secret).await,
+    while let Some(event) = events.next().await {
+        watch.brought(&event, Instant::now());
+        match event {
+            Ok(Event::Apply(secret) | Event::Delete(secret)) => secret_event(&context, &secret),
             // The first list finds everything being reconciled anyway; a later one may hide a deletion.
-            Ok(Some(Event::InitDone)) if listed_before => wake_all(&context),
-            Ok(Some(Event::InitDone)) => listed_before = true,
-            Ok(Some(Event::InitApply(secret))) => going(&context, &secret).await,
-            Ok(Some(Event::Init)) => {}
-            Ok(None) => return,
-            Err(error) => tracing::warn!(%error, "the watch of Secrets is interrupted"),
+            Ok(Event::InitDone) if listed_before => wake_all(&context),
+            Ok(Event::InitDone) => listed_before = true,
+            Ok(Event::InitApply(secret)) => going(&context, &secret),
+            Ok(Event::Init) => {}
+            Err(error) => tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted"),
         }
     }
 }
 
-async fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
+/// Every watch's: it ends and goes on each minute, so that one that has fallen silent is found out.
+pub(super) fn config() -> watcher::Config {
+    watcher::Config::default().page_size(100).timeout(60)
+}
+
+/// Objects of a namespace, or of all.
+pub(super) fn api<K>(client: Client, scope: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
+/// Notices when the API server's history goes back, as after etcd was restored: watches then wait for versions that may
+/// come in weeks. A list tells how far the history goes.
+pub(super) async fn history(context: Arc<Context>) {
+    let mut ticks = tokio::time::interval(HISTORY);
+    let (mut tokens, mut secrets) = (0, 0);
+    loop {
+        ticks.tick().await;
+        let went_back = [
+            goes_back::<ShopifyToken>(&context, "ShopifyToken", &mut tokens).await,
+            goes_back::<Secret>(&context, "Secret", &mut secrets).await,
+        ];
+        if went_back.contains(&true) {
+            tracing::warn!("the API server's history went back (was etcd restored?): every watch starts over");
+            context.written.clear();
+            context.apps_seen.clear();
+            context.setup.watches.start_over(Instant::now());
+        }
+    }
+}
+
+/// Whether the history of a kind ends before what was seen of it.
+async fn goes_back<K>(context: &Context, kind: &str, newest: &mut u64) -> bool
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    // Before the list: what is seen meanwhile may be newer than it.
+    let seen = context.setup.watches.newest(kind).max(*newest);
+    let api: Api<K> = api(context.client(), context.setup.namespaces.first().map(String::as_str));
+    // Where it can't be listed, the watch says so.
+    let Ok(list) = api.list_metadata(&ListParams::default().limit(1)).await else { return false };
+    *newest = health::version(list.metadata.resource_version.as_deref());
+    0 < *newest && *newest < seen
+}
+
+fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
     let (apps, tokens) =
         context.stores.dependents_of_secret(&secret.namespace().unwrap_or_default(), &secret.name_any());
     for app in apps {
@@ -81,18 +145,18 @@ async fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
     for token in tokens {
         context.wakes.token(token);
     }
-    going(context, secret).await;
+    going(context, secret);
 }
 
 /// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
-async fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
+fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
     let key = (secret.namespace().unwrap_or_default(), secret.name_any());
     if secret.metadata.deletion_timestamp.is_none() || !has_finalizer(secret) {
         context.going.remove(&key);
         return;
     }
-    context.going.change(key.clone(), |_| ());
-    release(context, &key).await;
+    context.going.change(key, |_| ());
+    context.freed.notify_one();
 }
 
 async fn release(context: &Context, key: &(String, String)) {

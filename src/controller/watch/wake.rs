@@ -1,7 +1,7 @@
 //! Requests to reconcile an object now, from wherever they come.
 
 use futures::Stream;
-use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, runtime::reflector::ObjectRef};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::api::{ShopifyApp, ShopifyToken};
@@ -19,21 +19,35 @@ struct Route {
     apps: UnboundedSender<ObjectRef<ShopifyApp>>,
 }
 
-/// The other end of a route.
+/// Both ends of a route.
 pub struct Woken {
     /// Tokens to reconcile.
-    pub tokens: UnboundedReceiver<ObjectRef<ShopifyToken>>,
+    pub tokens: Queue<ShopifyToken>,
     /// Apps to reconcile.
-    pub apps: UnboundedReceiver<ObjectRef<ShopifyApp>>,
+    pub apps: Queue<ShopifyApp>,
+}
+
+/// Requests to reconcile objects of a kind.
+pub struct Queue<K: Resource<DynamicType = ()>> {
+    /// Where they come from.
+    pub sender: UnboundedSender<ObjectRef<K>>,
+    /// Where they go.
+    pub receiver: UnboundedReceiver<ObjectRef<K>>,
+}
+
+impl<K: Resource<DynamicType = ()>> Queue<K> {
+    fn new() -> Self {
+        let (sender, receiver) = unbounded_channel();
+        Self { sender, receiver }
+    }
 }
 
 impl Wakes {
     /// Adds the route of a namespace, or of all.
     pub fn route(&mut self, namespace: Option<String>) -> Woken {
-        let (tokens, woken_tokens) = unbounded_channel();
-        let (apps, woken_apps) = unbounded_channel();
-        self.routes.push(Route { namespace, tokens, apps });
-        Woken { tokens: woken_tokens, apps: woken_apps }
+        let woken = Woken { tokens: Queue::new(), apps: Queue::new() };
+        self.routes.push(Route { namespace, tokens: woken.tokens.sender.clone(), apps: woken.apps.sender.clone() });
+        woken
     }
 
     fn to(&self, namespace: Option<&str>) -> Option<&Route> {

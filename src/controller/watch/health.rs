@@ -1,0 +1,245 @@
+//! How the watches are doing: which have listed, which fail, and whether the API server's history went back.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::{Resource, ResourceExt, runtime::watcher};
+use tokio::{
+    sync::watch::{Receiver, Sender},
+    time::Instant,
+};
+
+use crate::controller::error::told;
+
+/// A watch that fails for this long is one that people should know of: an API server that restarts is back by then.
+const LASTING: Duration = Duration::from_secs(10);
+/// A watch that fails says so again within this time, however long its pauses are by then.
+const SAID_AGAIN: Duration = Duration::from_secs(90);
+/// By then watches that started over have listed: if they haven't, the process should.
+const OVER: Duration = Duration::from_mins(5);
+
+/// All watches of this process.
+#[derive(Debug)]
+pub struct Watches {
+    state: Mutex<State>,
+    restarts: Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sights: BTreeMap<(&'static str, Option<String>), Sight>,
+    started_over: Option<Instant>,
+}
+
+/// What one watch sees.
+#[derive(Debug, Default)]
+struct Sight {
+    listed: bool,
+    /// The highest `resourceVersion` among its objects.
+    newest: u64,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Debug)]
+struct Trouble {
+    since: Instant,
+    last: Instant,
+    what: String,
+}
+
+/// One watch: a kind in a namespace, or in all.
+#[derive(Clone, Debug)]
+pub(in crate::controller) struct Watch {
+    watches: Arc<Watches>,
+    key: (&'static str, Option<String>),
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self { state: Mutex::default(), restarts: Sender::new(0) }
+    }
+}
+
+impl Watches {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to follow a watch.
+    pub(in crate::controller) fn begin(self: &Arc<Self>, kind: &'static str, namespace: Option<String>) -> Watch {
+        let key = (kind, namespace);
+        self.state().sights.insert(key.clone(), Sight::default());
+        Watch { watches: Arc::clone(self), key }
+    }
+
+    /// What isn't seen, if anything: the first that is missing, and how many more there are. An instance without
+    /// watches, as a standby is, misses nothing.
+    #[must_use]
+    pub fn missing(&self, now: Instant) -> Option<String> {
+        let state = self.state();
+        let mut missing = state.sights.iter().filter_map(|(key, sight)| sight.missing(key, now));
+        let first = missing.next()?;
+        let more = match missing.count() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        Some(format!("{first}{more}"))
+    }
+
+    /// Whether watches that had to start over have still not listed, minutes later.
+    #[must_use]
+    pub fn stuck(&self, now: Instant) -> Option<String> {
+        let over = self.state().started_over.is_some_and(|at| at + OVER <= now);
+        self.missing(now).filter(|_| over)
+    }
+
+    /// The highest `resourceVersion` that a kind was seen with.
+    pub(in crate::controller) fn newest(&self, kind: &str) -> u64 {
+        let state = self.state();
+        let of_kind = state.sights.iter().filter(|((k, _), _)| *k == kind);
+        of_kind.map(|(_, sight)| sight.newest).max().unwrap_or_default()
+    }
+
+    /// Tells when the watches have to start over.
+    pub(in crate::controller) fn restarts(&self) -> Receiver<u64> {
+        self.restarts.subscribe()
+    }
+
+    /// Makes all watches start over, from a new list.
+    pub(in crate::controller) fn start_over(&self, now: Instant) {
+        let mut state = self.state();
+        state.started_over = Some(now);
+        for sight in state.sights.values_mut() {
+            *sight = Sight::default();
+        }
+        self.restarts.send_modify(|count| *count += 1);
+    }
+}
+
+impl Sight {
+    fn missing(&self, (kind, namespace): &(&'static str, Option<String>), now: Instant) -> Option<String> {
+        let lasting = |t: &&Trouble| t.last - t.since >= LASTING && now - t.last < SAID_AGAIN;
+        let trouble = self.trouble.as_ref().filter(|t| !self.listed || lasting(t));
+        let place = match namespace {
+            Some(namespace) => format!("{kind}s of namespace {namespace:?}"),
+            None => format!("{kind}s of all namespaces"),
+        };
+        match trouble {
+            Some(trouble) => Some(format!("can't watch the {place}: {}", trouble.what)),
+            None if self.listed => None,
+            None => Some(format!("the {place} aren't listed yet")),
+        }
+    }
+}
+
+impl Watch {
+    /// Notes what a watch brought.
+    pub(in crate::controller) fn brought<K: Resource>(
+        &self,
+        event: &Result<watcher::Event<K>, watcher::Error>,
+        now: Instant,
+    ) {
+        let mut state = self.watches.state();
+        let sight = state.sights.entry(self.key.clone()).or_default();
+        match event {
+            Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object) | watcher::Event::InitApply(object)) => {
+                sight.newest = sight.newest.max(version(object.resource_version().as_deref()));
+                sight.trouble = None;
+            }
+            Ok(watcher::Event::InitDone) => {
+                (sight.listed, sight.trouble) = (true, None);
+                if state.sights.values().all(|sight| sight.listed) {
+                    state.started_over = None;
+                }
+            }
+            Ok(watcher::Event::Init) => {}
+            Err(error) => {
+                let since = sight.trouble.as_ref().filter(|t| now - t.last < SAID_AGAIN).map_or(now, |t| t.since);
+                sight.trouble = Some(Trouble { since, last: now, what: reason(error) });
+            }
+        }
+    }
+}
+
+/// A `resourceVersion` as a number; 0 if it is none, which is older than all.
+pub(in crate::controller) fn version(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// What is wrong with a watch, without the API server's own words.
+pub(in crate::controller) fn reason(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => told(error),
+        watcher::Error::WatchError(status) => format!("the API server answered {} ({})", status.code, status.reason),
+        watcher::Error::NoResourceVersion => "an object has no resourceVersion".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::runtime::watcher::{Error, Event};
+
+    use super::*;
+
+    fn forbidden() -> Result<Event<Secret>, Error> {
+        let status = kube::core::Status { code: 403, reason: "Forbidden".into(), ..kube::core::Status::default() };
+        Err(Error::InitialListFailed(kube::Error::Api(Box::new(status))))
+    }
+
+    fn secret(version: &str) -> Result<Event<Secret>, Error> {
+        let mut secret = Secret::default();
+        secret.metadata.resource_version = Some(version.into());
+        Ok(Event::Apply(secret))
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (watches, now) = (Arc::new(Watches::default()), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(watches.missing(now), None, "a standby");
+        let secrets = watches.begin("Secret", None);
+        let apps = watches.begin("ShopifyApp", Some("shop".into()));
+        assert_eq!(watches.missing(now).unwrap(), "the Secrets of all namespaces aren't listed yet; and 1 more");
+        secrets.brought(&Ok(Event::<Secret>::InitDone), now);
+        apps.brought(&forbidden(), now);
+        let missing = "can't watch the ShopifyApps of namespace \"shop\": the API server answered 403 (Forbidden)";
+        assert_eq!(watches.missing(now).unwrap(), missing);
+        apps.brought(&Ok(Event::<Secret>::InitDone), now);
+        assert_eq!(watches.missing(now), None);
+
+        apps.brought(&forbidden(), after(1));
+        assert_eq!(watches.missing(after(1)), None, "an API server that restarts");
+        apps.brought(&forbidden(), after(12));
+        assert_eq!(watches.missing(after(20)).unwrap(), missing);
+        assert_eq!(watches.missing(after(110)), None, "nothing was heard since: the watch is quiet");
+        apps.brought(&forbidden(), after(120));
+        apps.brought(&secret("7"), after(121));
+        assert_eq!(watches.missing(after(121)), None);
+    }
+
+    #[test]
+    fn watches_that_start_over_are_waited_for() {
+        let (watches, now) = (Arc::new(Watches::default()), Instant::now());
+        let secrets = watches.begin("Secret", None);
+        let mut restarts = watches.restarts();
+        secrets.brought(&Ok(Event::<Secret>::InitDone), now);
+        secrets.brought(&secret("41"), now);
+        secrets.brought(&secret("7"), now);
+        secrets.brought(&secret("opaque"), now);
+        assert_eq!((watches.newest("Secret"), watches.newest("ShopifyApp")), (41, 0));
+        watches.start_over(now);
+        assert!(restarts.has_changed().unwrap());
+        restarts.mark_unchanged();
+        assert_eq!(watches.newest("Secret"), 0);
+        assert!(watches.missing(now).is_some() && watches.stuck(now).is_none());
+        assert!(watches.stuck(now + OVER).is_some());
+        secrets.brought(&Ok(Event::<Secret>::InitDone), now);
+        assert_eq!((watches.missing(now), watches.stuck(now + OVER)), (None, None));
+    }
+}
