@@ -57,14 +57,15 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// The store and writer of a kind, for one namespace or all.
 struct Reflected<K: Resource<DynamicType = ()> + Clone + 'static> {
+    kind: &'static str,
     reader: Store<DeserializeGuard<K>>,
     writer: reflector::store::Writer<DeserializeGuard<K>>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Reflected<K> {
-    fn new() -> Self {
+    fn new(kind: &'static str) -> Self {
         let (reader, writer) = reflector::store();
-        Self { reader, writer }
+        Self { kind, reader, writer }
     }
 }
 
@@ -77,7 +78,8 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         if setup.namespaces.is_empty() { vec![None] } else { setup.namespaces.iter().cloned().map(Some).collect() };
     let (mut stores, mut wakes, mut parts) = (Stores::default(), Wakes::default(), Vec::new());
     for scope in scopes {
-        let (tokens, apps) = (Reflected::<ShopifyToken>::new(), Reflected::<ShopifyApp>::new());
+        let (tokens, apps) =
+            (Reflected::<ShopifyToken>::new("ShopifyToken"), Reflected::<ShopifyApp>::new("ShopifyApp"));
         stores.add(scope.clone(), tokens.reader.clone(), apps.reader.clone());
         let woken = wakes.route(scope.clone());
         parts.push((scope, tokens, apps, woken));
@@ -107,7 +109,6 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
             futures::join!(
                 control(
                     context,
-                    "ShopifyToken",
                     scope.clone(),
                     tokens,
                     woken.tokens,
@@ -115,7 +116,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
                     reconcile::reconcile,
                     shutdown
                 ),
-                control(context, "ShopifyApp", scope, apps, woken.apps, watch::app_event, app::reconcile, shutdown),
+                control(context, scope, apps, woken.apps, watch::app_event, app::reconcile, shutdown),
             )
         });
     }
@@ -129,7 +130,6 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
 /// Runs the controller of one kind in one namespace, or in all.
 async fn control<K, F>(
     context: &Arc<Context>,
-    kind: &'static str,
     scope: Option<String>,
     reflected: Reflected<K>,
     queue: Queue<K>,
@@ -149,7 +149,7 @@ async fn control<K, F>(
     // The bound over all kinds and namespaces is the context's.
     let config = controller::Config::default().concurrency(context.setup.concurrency.max(1));
     let (observer, watches) = (Arc::clone(context), &context.setup.watches);
-    let health = watches.begin(kind, scope.clone());
+    let health = watches.begin(reflected.kind, scope.clone());
     let api: Api<DeserializeGuard<K>> = watch::api(context.client(), scope.as_deref());
     let selected = watch_config(context.setup.selector.as_deref());
     let make = move || watcher(api.clone(), selected.clone()).default_backoff().boxed();
@@ -190,7 +190,7 @@ async fn control<K, F>(
         if store.wait_until_ready().now_or_never().is_none() {
             return;
         }
-        pending().await
+        pending::<()>().await;
     };
     tokio::select! {
         () = working => {}
@@ -244,7 +244,7 @@ fn log<K: Resource<DynamicType = ()>>(result: Reconciled<K>) {
             tracing::warn!(kind = %K::kind(&()), error = reason(&error), "the watch is interrupted");
         }
         Err(error @ controller::Error::RunnerError(_)) => {
-            tracing::warn!(kind = %K::kind(&()), %error, "the queue failed")
+            tracing::warn!(kind = %K::kind(&()), %error, "the queue failed");
         }
     }
 }

@@ -192,10 +192,10 @@ mod tests {
         Err(Error::InitialListFailed(kube::Error::Api(Box::new(status))))
     }
 
-    fn secret(version: &str) -> Result<Event<Secret>, Error> {
+    fn secret(version: &str) -> Event<Secret> {
         let mut secret = Secret::default();
         secret.metadata.resource_version = Some(version.into());
-        Ok(Event::Apply(secret))
+        Event::Apply(secret)
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(watches.missing(after(20)).unwrap(), missing);
         assert_eq!(watches.missing(after(110)), None, "nothing was heard since: the watch is quiet");
         apps.brought(&forbidden(), after(120));
-        apps.brought(&secret("7"), after(121));
+        apps.brought(&Ok(secret("7")), after(121));
         assert_eq!(watches.missing(after(121)), None);
     }
 
@@ -229,9 +229,9 @@ mod tests {
         let secrets = watches.begin("Secret", None);
         let mut restarts = watches.restarts();
         secrets.brought(&Ok(Event::<Secret>::InitDone), now);
-        secrets.brought(&secret("41"), now);
-        secrets.brought(&secret("7"), now);
-        secrets.brought(&secret("opaque"), now);
+        secrets.brought(&Ok(secret("41")), now);
+        secrets.brought(&Ok(secret("7")), now);
+        secrets.brought(&Ok(secret("opaque")), now);
         assert_eq!((watches.newest("Secret"), watches.newest("ShopifyApp")), (41, 0));
         watches.start_over(now);
         assert!(restarts.has_changed().unwrap());
