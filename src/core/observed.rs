@@ -110,7 +110,10 @@ pub enum ShopState {
     },
     /// This token waits for one of its surfaces, or until Shopify takes its app's credentials again. Who may ask is
     /// decided at the call: one at a time.
-    Down,
+    Down {
+        /// Its own last call is what fell silent: the back-off of that failure is the outage's.
+        own: bool,
+    },
 }
 
 impl Observed {
@@ -310,7 +313,7 @@ impl Observed {
         let returned = match self.shop {
             // Status keeps whole seconds.
             ShopState::Up { since } => failed_at < time::round_down(since),
-            ShopState::Down => true,
+            ShopState::Down { own } => own,
         };
         // What is asked for all that wait is decided at the call.
         let shared = matches!(self.last_failure(), Some(Reason::BackingOff | Reason::CredentialsRejected));

@@ -59,7 +59,9 @@ pub struct Outages<K>(Mutex<State<K>>);
 #[derive(Debug)]
 struct State<K> {
     outages: BTreeMap<Place, Outage<K>>,
-    /// When the place that somebody waited for was in order again.
+    /// Where somebody's last call fell silent, as long as that lasts.
+    fell_silent: BTreeMap<K, Place>,
+    /// When the place where somebody's last call fell silent was in order again.
     released: BTreeMap<K, Timestamp>,
 }
 
@@ -85,7 +87,7 @@ enum Probe<K> {
 
 impl<K> Default for Outages<K> {
     fn default() -> Self {
-        Self(Mutex::new(State { outages: BTreeMap::new(), released: BTreeMap::new() }))
+        Self(Mutex::new(State { outages: BTreeMap::new(), fell_silent: BTreeMap::new(), released: BTreeMap::new() }))
     }
 }
 
@@ -115,6 +117,7 @@ impl<K: Clone + Ord> Outages<K> {
     pub fn silent(&self, place: &Place, who: &K, now: Timestamp) {
         let mut state = self.state();
         state.released.remove(who);
+        state.fell_silent.insert(who.clone(), place.clone());
         let outage = state.outages.entry(place.clone()).or_insert_with(|| Outage {
             waiting: BTreeSet::new(),
             last_turn: None,
@@ -132,9 +135,20 @@ impl<K: Clone + Ord> Outages<K> {
         let Some(outage) = state.outages.remove(place) else {
             return Vec::new();
         };
-        let waited: Vec<K> = outage.waiting.into_iter().collect();
-        state.released.extend(waited.iter().map(|who| (who.clone(), now)));
-        waited
+        let State { fell_silent, released, .. } = &mut *state;
+        fell_silent.retain(|who, silent| {
+            let over = silent == place;
+            if over {
+                released.insert(who.clone(), now);
+            }
+            !over
+        });
+        outage.waiting.into_iter().collect()
+    }
+
+    /// `who` has called, and was answered by all it asked.
+    pub fn heard(&self, who: &K) {
+        self.state().fell_silent.remove(who);
     }
 
     /// `who` was let in and didn't ask: the turn passes on at once. Wake this one.
@@ -161,7 +175,7 @@ impl<K: Clone + Ord> Outages<K> {
         turns.filter_map(|outage| outage.next_turn(now)).collect()
     }
 
-    /// Since when the last place that `who` waited for is in order again. `None` if it never waited for one.
+    /// Since when the place where the last call of `who` fell silent is in order again. `None` if none ever did.
     #[must_use]
     pub fn released(&self, who: &K) -> Option<Timestamp> {
         self.state().released.get(who).copied()
@@ -178,9 +192,16 @@ impl<K: Clone + Ord> Outages<K> {
         self.state().outages.values().any(concerns)
     }
 
+    /// Whether the last call of `who` fell silent, where it still is: when to try again isn't up to its own back-off.
+    #[must_use]
+    pub fn fell_silent(&self, who: &K) -> bool {
+        self.state().fell_silent.contains_key(who)
+    }
+
     /// `who` doesn't exist any more. Wake these.
     #[must_use]
     pub fn forget(&self, who: &K, now: Timestamp) -> Vec<K> {
+        self.heard(who);
         self.state().released.remove(who);
         self.pass(who, now)
     }
@@ -329,7 +350,7 @@ mod tests {
         assert_eq!(outages.released(&2), None);
         assert_eq!(outages.answered(&a, at(31)), [2, 3, 4], "all that wait, each once");
         assert_eq!((outages.released(&2), outages.waits(&2)), (Some(at(31)), false));
-        assert_eq!(outages.released(&1), None, "it asked for itself");
+        assert_eq!(outages.released(&3), None, "it never asked: nothing of its own failed");
         assert_eq!(outages.admit(one(&a), &3, at(31)), Admission::Go);
         assert!(outages.answered(&a, at(32)).is_empty());
         outages.silent(&a, &3, at(40));
@@ -421,6 +442,12 @@ mod tests {
         assert_eq!(outages.admit(&both, &2, at(10)), Admission::Go);
         outages.silent(&admin, &2, at(11));
         assert_eq!(outages.unused(&credentials, &2, at(11)), Some(1), "the turn that wasn't used is the next one's");
+        // Each one's own failure is known.
+        assert!(outages.fell_silent(&1) && outages.fell_silent(&2) && !outages.fell_silent(&3));
+        outages.heard(&2);
+        assert!(!outages.fell_silent(&2) && outages.waits(&2));
+        assert_eq!(outages.answered(&credentials, at(12)), [1]);
+        assert_eq!((outages.fell_silent(&1), outages.released(&1)), (false, Some(at(12))));
     }
 
     #[test]

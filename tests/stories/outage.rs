@@ -219,3 +219,28 @@ async fn one_asks_for_all_tokens_of_an_app_while_its_secret_is_rejected() {
         world.ready(name).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_surface_refuses_is_not_tried_again_because_another_is_down() {
+    let world = World::with_custom_admin("outage-both").await;
+    world.token("web", storefront()).await;
+    world.ready("web").await;
+    world.sim.inject(Fault::on(Surface::Storefront, FaultKind::Status(StatusFault::new(503))));
+    world.pass(TimeDelta::minutes(65));
+    world.because("web", "Reconciling", "BackingOff").await;
+    let create = "admin.storefrontAccessTokenCreate";
+    let throttled = StatusFault { retry_after: Some(120), ..StatusFault::new(429) };
+    world.sim.inject(Fault::new(create, FaultKind::Status(throttled)));
+    let before = world.sim.calls(create);
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.eventually("refused", async || world.sim.calls(create) > before).await;
+    for _ in 0..3 {
+        world.nudge("web").await;
+        world.a_while().await;
+    }
+    let calls = world.sim.calls(create) - before;
+    assert_eq!(calls, 1, "Shopify asked for two minutes");
+    world.sim.clear_faults();
+    world.pass(TimeDelta::minutes(3));
+    world.until("web", "rotated", |t| revision(t) == 2).await;
+}

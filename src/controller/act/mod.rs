@@ -104,6 +104,9 @@ fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard:
             outages.silent(&place, key, now);
         }
     }
+    if !heard.is_empty() && heard.iter().all(|(_, answered)| *answered) {
+        outages.heard(key);
+    }
     for place in places {
         match (place, failure) {
             (Place::Surface(_, surface), _) if heard.iter().any(|(called, _)| called == surface) => {}

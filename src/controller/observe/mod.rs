@@ -193,7 +193,7 @@ async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTree
 
 fn shop_state(context: &Context, token: &TokenKey) -> ShopState {
     if context.outages.waits(token) {
-        ShopState::Down
+        ShopState::Down { own: context.outages.fell_silent(token) }
     } else {
         ShopState::Up { since: context.outages.released(token).unwrap_or(context.started_at) }
     }

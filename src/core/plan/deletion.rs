@@ -47,7 +47,8 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
         return Plan { step: Step::Keep, hold, wake_at: Some(at) };
     }
     // An issue that failed before the deletion was no attempt to revoke, and Shopify refuses no write.
-    let attempted = (!write_refused && failed_at.is_some_and(|at| at >= deleted_at)) || o.shop == ShopState::Down;
+    let attempted =
+        (!write_refused && failed_at.is_some_and(|at| at >= deleted_at)) || matches!(o.shop, ShopState::Down { .. });
     match (&o.issuer, next_attempt) {
         // A newer operator, or a person, may yet make it readable.
         (Err(failure), _) if failure.reason == Reason::DependencyInvalid && now < deadline => {

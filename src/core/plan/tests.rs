@@ -435,9 +435,15 @@ fn back_off() {
         ),
         (
             "the shop is down: who asks is decided at the call",
-            failed(Reason::BackingOff).with(|o| o.shop = ShopState::Down),
+            failed(Reason::BackingOff).with(|o| o.shop = ShopState::Down { own: true }),
             Step::Call(Call::Issue(Why::Requested)),
             "",
+        ),
+        (
+            "something else of the shop is down: its own failure is its own",
+            failed(Reason::BackingOff).with(|o| o.shop = ShopState::Down { own: false }),
+            Step::Keep,
+            "BackingOff",
         ),
         (
             "verification waits too",
@@ -544,7 +550,9 @@ fn deletion() {
         ("too late, and refused again since", refused(hours(2), minutes(1), minutes(1)), Step::Keep, "BackingOff"),
         (
             "too late, and the shop is down",
-            gone(LISTED, json!({})).with(|o| o.revocation_timeout = minutes(1)).with(|o| o.shop = ShopState::Down),
+            gone(LISTED, json!({}))
+                .with(|o| o.revocation_timeout = minutes(1))
+                .with(|o| o.shop = ShopState::Down { own: false }),
             give_up,
             "",
         ),

@@ -156,7 +156,9 @@ impl Dice {
         }
         o.dependencies = self.of(&["dependencies", "others"]).to_owned();
         let since = self.moment();
-        o.shop = self.of(&[ShopState::Up { since: now() - hours(5) }, ShopState::Up { since }, ShopState::Down]);
+        let up = [ShopState::Up { since: now() - hours(5) }, ShopState::Up { since }];
+        let down = [ShopState::Down { own: true }, ShopState::Down { own: false }];
+        o.shop = self.of(&[up, down].concat());
         o.rival = self.once_in(6).then(|| "older".to_owned());
         o.needed_by = if self.once_in(6) { vec!["user".to_owned()] } else { Vec::new() };
         if self.once_in(3) {
