@@ -52,6 +52,11 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
         self.lock().clear();
     }
 
+    /// Keeps the entries that are as wished.
+    pub fn retain(&self, wished: impl Fn(&V) -> bool) {
+        self.lock().retain(|_, value| wished(value));
+    }
+
     /// Takes the entry out.
     pub fn remove(&self, key: &K) -> Option<V> {
         self.lock().remove(key)

@@ -1,7 +1,7 @@
 //! Time inside the operator (chrono), and the one place where it meets Kubernetes' (jiff).
 
 use chrono::{SubsecRound, TimeDelta};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 pub use kube::core::Duration;
 
 /// Time inside the operator: UTC. Kubernetes' own time types are converted here.
@@ -24,6 +24,12 @@ pub fn round_down(at: Timestamp) -> Timestamp {
 #[must_use]
 pub fn to_kube(at: Timestamp) -> Time {
     Time(jiff::Timestamp::from_second(at.timestamp()).unwrap_or_default())
+}
+
+/// A domain time as events store it: microseconds.
+#[must_use]
+pub fn to_micro(at: Timestamp) -> MicroTime {
+    MicroTime(jiff::Timestamp::from_microsecond(at.timestamp_micros()).unwrap_or_default())
 }
 
 /// A Kubernetes time as the domain knows it.

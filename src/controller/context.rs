@@ -7,23 +7,18 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use kube::{
-    Client, ResourceExt,
-    runtime::{
-        events::{Recorder, Reporter},
-        reflector::ObjectRef,
-    },
-};
+use kube::{Client, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
     rendering::Rendering,
+    report::Recorder,
     watch::{health::Watches, stores::Stores, wake::Wakes},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
-    core::{identity::Identity, observed::Doubt, pace::Pace, vocabulary::OPERATOR},
+    core::{identity::Identity, observed::Doubt, pace::Pace},
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Slots},
@@ -153,11 +148,10 @@ impl Context {
     /// A context with empty memory.
     #[must_use]
     pub fn new(setup: Setup, stores: Stores, wakes: Wakes) -> Arc<Self> {
-        let reporter = Reporter { controller: OPERATOR.into(), instance: std::env::var("HOSTNAME").ok() };
         Arc::new(Self {
             started_at: setup.clock.now(),
             salt: format!("{:x}{:x}", random(), random()),
-            recorder: Recorder::new(setup.client.clone(), reporter),
+            recorder: Recorder::new(setup.client.clone()),
             reconciles: Semaphore::new(setup.concurrency.max(1).into()),
             stores,
             wakes,

@@ -1,6 +1,7 @@
 //! Writes what happened: status, events, metrics and the log line, in this one place.
 
 mod events;
+mod recorder;
 mod status;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use chrono::TimeDelta;
 use kube::{Resource, runtime::controller::Action};
 
 use self::status::write;
-pub(super) use self::{events::publish_all, status::write_status};
+pub(super) use self::{events::publish_all, recorder::Recorder, status::write_status};
 use super::{
     context::Context,
     error::Error,

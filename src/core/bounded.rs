@@ -1,7 +1,9 @@
-//! Texts that Kubernetes bounds, made of names and texts that a user chose.
+//! Names and texts that Kubernetes bounds, made of names and texts that a user chose.
 
 use std::borrow::Cow;
 
+/// Most bytes in the name of an object (DNS subdomain).
+pub const NAME: usize = 253;
 /// Most bytes in the note of an event (`events.k8s.io/v1`).
 pub const NOTE: usize = 1024;
 /// Most characters in the message of a condition (`metav1.Condition`).
@@ -19,6 +21,15 @@ pub fn text(text: &str, limit: usize) -> Cow<'_, str> {
     format!("{}{ELLIPSIS}", &text[..end]).into()
 }
 
+/// The name of an event about an object: the object's, cut where it has to be, then a number that no other event of
+/// such an object has (the nanoseconds of its time). A DNS subdomain, as the object's is.
+#[must_use]
+pub fn event_name(object: &str, number: i64) -> String {
+    let number = format!(".{number:x}");
+    let end = object.floor_char_boundary(NAME - number.len());
+    format!("{}{number}", object[..end].trim_end_matches(['.', '-']))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -30,6 +41,8 @@ mod tests {
         assert_eq!(text("brief", 5), "brief");
         assert_eq!(text("longer", 5), "lo…");
         assert_eq!(text("ééé", 4), "…", "cut at a character");
+        assert_eq!(event_name("web", 255), "web.ff");
+        assert_eq!(event_name(&"a".repeat(253), i64::MAX), format!("{}.7fffffffffffffff", "a".repeat(236)));
     }
 
     proptest! {
@@ -38,6 +51,23 @@ mod tests {
             let cut = text(&whole, limit);
             prop_assert!(cut.len() <= limit);
             prop_assert!(cut == whole || whole.starts_with(cut.strip_suffix(ELLIPSIS).unwrap()));
+        }
+
+        #[test]
+        fn every_object_has_an_event_name(
+            object in prop_oneof![
+                "[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?){0,3}",
+                "[a-z0-9][a-z0-9-]{45,60}[a-z0-9](\\.[a-z0-9][a-z0-9-]{45,60}[a-z0-9]){3}",
+            ],
+            number in 0i64..,
+        ) {
+            prop_assume!(object.len() <= NAME);
+            let event = event_name(&object, number);
+            prop_assert!(event.len() <= NAME, "{}", event.len());
+            for label in event.split('.') {
+                prop_assert!(!label.is_empty() && !label.starts_with('-') && !label.ends_with('-'), "{event}");
+            }
+            prop_assert!(event_name(&object, number ^ 1) != event);
         }
     }
 }

@@ -1,0 +1,129 @@
+//! Publishes events of `events.k8s.io/v1`: one of its own for each news, one more of a series where it was told just now.
+
+use chrono::TimeDelta;
+use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+use crate::{
+    controller::{error::found, outcome::News},
+    core::{
+        bounded,
+        vocabulary::{OPERATOR, Reason},
+    },
+    shared::Shared,
+    time::{self, Timestamp},
+};
+
+/// How long after an event an equal one is counted to it, as kube's and client-go's recorders do.
+const TOGETHER: TimeDelta = TimeDelta::minutes(6);
+
+/// Publishes events. The name of each fits the API server, however long the object's is: kube's recorder has no bound.
+pub struct Recorder {
+    client: Client,
+    /// Which operator tells: its pod's name.
+    instance: String,
+    told: Shared<Subject, Told>,
+}
+
+/// What events have in common that are one series.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Subject {
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    reason: &'static str,
+    action: &'static str,
+}
+
+/// An event that was published.
+#[derive(Clone, Debug)]
+struct Told {
+    /// Its name.
+    event: String,
+    /// How many equal ones there were.
+    count: i32,
+    /// When the last one was.
+    last: Timestamp,
+}
+
+impl Recorder {
+    /// A recorder that has told nothing yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        let instance = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+        Self { client, instance: instance.unwrap_or_else(|| OPERATOR.to_owned()), told: Shared::default() }
+    }
+
+    /// Publishes one event, with one request: where it is one more of a series, the series is counted on.
+    ///
+    /// # Errors
+    /// Of Kubernetes.
+    pub(in crate::controller) async fn publish(
+        &self,
+        regarding: &ObjectReference,
+        news: &News,
+        now: Timestamp,
+    ) -> Result<(), kube::Error> {
+        // A clock that was set back makes no series endless.
+        self.told.retain(|told| (now - told.last).abs() < TOGETHER);
+        let namespace = regarding.namespace.as_deref().unwrap_or_default();
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let subject = Subject::of(regarding, news);
+        if let Some(told) = self.told.get(&subject) {
+            let again = Told { count: told.count.saturating_add(1), last: now, ..told };
+            let series = json!({"series": {"count": again.count, "lastObservedTime": time::to_micro(now)}});
+            let patched = events.patch(&again.event, &PatchParams::default(), &Patch::Merge(&series)).await;
+            // It may be gone by now: then the news is told anew.
+            if found(patched)?.is_some() {
+                self.told.put(subject, again);
+                return Ok(());
+            }
+        }
+        let event = self.event(regarding, news, now);
+        events.create(&PostParams::default(), &event).await?;
+        self.told.put(subject, Told { event: event.metadata.name.unwrap_or_default(), count: 1, last: now });
+        Ok(())
+    }
+
+    fn event(&self, regarding: &ObjectReference, news: &News, now: Timestamp) -> Event {
+        let object = regarding.name.as_deref().unwrap_or(OPERATOR);
+        Event {
+            metadata: ObjectMeta {
+                namespace: regarding.namespace.clone(),
+                name: Some(bounded::event_name(object, now.timestamp_nanos_opt().unwrap_or_default())),
+                ..ObjectMeta::default()
+            },
+            type_: Some(if news.reason.is_warning() { "Warning" } else { "Normal" }.to_owned()),
+            reason: Some(news.reason.as_str().to_owned()),
+            action: Some(action(news).to_owned()),
+            note: Some(bounded::text(&news.note, bounded::NOTE).into_owned()),
+            regarding: Some(regarding.clone()),
+            event_time: Some(time::to_micro(now)),
+            reporting_controller: Some(OPERATOR.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        }
+    }
+}
+
+impl Subject {
+    fn of(regarding: &ObjectReference, news: &News) -> Self {
+        Self {
+            kind: regarding.kind.clone(),
+            namespace: regarding.namespace.clone(),
+            name: regarding.name.clone(),
+            uid: regarding.uid.clone(),
+            reason: news.reason.as_str(),
+            action: action(news),
+        }
+    }
+}
+
+fn action(news: &News) -> &'static str {
+    news.failure.map_or(news.reason.as_str(), Reason::as_str)
+}
