@@ -21,6 +21,7 @@ use crate::{
     core::{
         backoff::next_attempt,
         failure::Failure,
+        grace,
         hold::Hold,
         identity::Identity,
         observed::Observed,
@@ -59,7 +60,8 @@ pub(super) async fn report(
     acted.news.extend(remarked(observed, &status));
     let refused_until = write(context, &observed.token, observed.status(), &status).await?;
     publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
-    Ok(requeue(attempt.wake_at(plan).into_iter().chain(refused_until).min(), now))
+    let wake_at = [attempt.wake_at(plan), refused_until, grace::ends_at(&status, now)];
+    Ok(requeue(wake_at.into_iter().flatten().min(), now))
 }
 
 /// Writes that the credential of an object that stays was revoked: an operator that comes back issues a new one at once.
@@ -171,13 +173,13 @@ fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyToken
     match &attempt.hold {
         // Waiting for others to go first is no failure.
         Some(Hold::Blocked(Failure { reason: Reason::Rotating | Reason::Revoking, .. })) => None,
-        Some(Hold::Blocked(failure)) if before.and_then(obstacle) != Some(failure.reason) => {
+        Some(Hold::Blocked(failure)) if grace::is_news(before, status, failure.reason) => {
             let note = format!("{}: {}", failure.reason, failure.message);
             Some(News { reason: attempt.operation.event(), failure: Some(failure.reason), note })
         }
         None => {
             let troubled =
-                before.is_some_and(|s| s.failed_attempts.is_some() || (is_ready(s) && obstacle(s).is_some()));
+                before.is_some_and(|s| s.failed_attempts.is_some() || (is_ready(s) && grace::told(s).is_some()));
             let over = troubled && is_ready(status) && obstacle(status).is_none() && acted.news.is_empty();
             over.then(|| News { reason: EventReason::Recovered, failure: None, note: "it works again".to_owned() })
         }

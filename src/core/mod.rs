@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod credential;
 pub mod failure;
 pub mod finalizer;
+pub mod grace;
 pub mod hold;
 pub mod identity;
 pub mod marker;

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::{
-    bounded,
+    bounded, grace,
     hold::Hold,
     record::Record,
     renewal::renewal_of,
@@ -159,7 +159,12 @@ fn all_conditions(
         Some((reason, message)) if reason.class() == Class::Stalled => {
             conditions.set(conditions::STALLED, "True", reason.as_str(), message);
         }
-        Some((reason, message)) => conditions.set(conditions::RECONCILING, "True", reason.as_str(), message),
+        Some((reason, message)) => {
+            let waits = matches!(s.hold, Some(Hold::Blocked(_))) && !matches!(s.attempts, Attempts::Failed { .. });
+            let untold = waits && grace::lasts(before, *reason, now);
+            let message = format!("{message}{}", if untold { grace::UNTOLD } else { "" });
+            conditions.set(conditions::RECONCILING, "True", reason.as_str(), &message);
+        }
         None => {}
     }
     conditions.set(conditions::TOKEN_VALID, valid.0, valid.1, valid.2);

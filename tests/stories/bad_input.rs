@@ -61,6 +61,8 @@ async fn what_is_missing_is_waited_for_without_a_call() {
     let mut world = World::new("bad-missing").await;
     world.start().await;
     world.token("web", of_app("acme")).await;
+    world.because("web", "Reconciling", "AppNotFound").await;
+    world.pass(TimeDelta::seconds(10));
     refused(&world, "web", "Reconciling", "AppNotFound", "\"acme\" isn't there yet").await;
 
     world.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": {"credentialsRef": {"name": "acme-app"}}})).await;
@@ -75,8 +77,11 @@ async fn what_is_missing_is_waited_for_without_a_call() {
         })
         .await;
     world.token("custom", json!({"source": {"custom": {"tokenRef": {"name": "theirs", "key": "token"}}}})).await;
-    refused(&world, "custom", "Reconciling", "CredentialsMissing", "make it with the token under key \"token\"").await;
+    world.because("custom", "Reconciling", "CredentialsMissing").await;
     world.storefront("shop", json!({})).await;
+    world.because("shop", "Reconciling", "AdminTokenNotReady").await;
+    world.pass(TimeDelta::seconds(10));
+    refused(&world, "custom", "Reconciling", "CredentialsMissing", "make it with the token under key \"token\"").await;
     refused(&world, "shop", "Reconciling", "AdminTokenNotReady", "\"admin\" (adminTokenRef) isn't there yet").await;
     assert_eq!(world.sim.total_calls(), 0);
 
