@@ -173,7 +173,8 @@ async fn a_new_object_is_seen_as_unobserved() {
     }
 }
 
-fn kustomize(cluster: &Cluster, dir: &str) -> Result<Vec<Value>> {
+/// The objects of a kustomization.
+pub(super) fn kustomize(cluster: &Cluster, dir: &str) -> Result<Vec<Value>> {
     let output = Command::new(cluster.kubectl()).arg("kustomize").arg(Path::new(ROOT).join(dir)).output()?;
     anyhow::ensure!(output.status.success(), "{dir}: {}", String::from_utf8_lossy(&output.stderr));
     serde_saphyr::from_multiple(str::from_utf8(&output.stdout)?).with_context(|| dir.to_owned())
