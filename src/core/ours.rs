@@ -9,7 +9,7 @@ use super::{
     plan::Why,
     record::{Previous, Record},
 };
-use crate::time::Timestamp;
+use crate::time::{self, Timestamp};
 
 /// A storefront token as Shopify shows it.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl<'a> Ours<'a> {
     /// What isn't listed isn't forgotten: a list may lag behind, or be another app's. Revoking what is gone is a success.
     #[must_use]
     pub fn previous(&self, current: Current<'_>, now: Timestamp) -> Vec<Previous> {
-        let until = now + self.observed.token.spec.overlap();
+        let until = self.overlap_end(now);
         let record = self.observed.record();
         let known = record.map_or(&[][..], |r| &r.previous);
         let recorded = record.and_then(|r| r.token_id.as_ref());
@@ -125,11 +125,16 @@ impl<'a> Ours<'a> {
         let known = |id: &String| Some(id) == record.token_id.as_ref() || record.previous.iter().any(|p| p.id == *id);
         let strays = self.tokens.iter().filter(|(_, t)| !known(&t.id)).map(|(revision, token)| {
             // A later revision than the published one was never published: nobody holds it.
-            let overlap =
-                if *revision > record.revision { TimeDelta::zero() } else { self.observed.token.spec.overlap() };
-            Previous::of(Some(record), &token.id, now + overlap)
+            let until = if *revision > record.revision { now } else { self.overlap_end(now) };
+            Previous::of(Some(record), &token.id, until)
         });
         strays.collect()
+    }
+
+    /// When an overlap that begins now ends: in whole seconds, as status says it, and never early. One of zero ends now.
+    fn overlap_end(&self, now: Timestamp) -> Timestamp {
+        let overlap = self.observed.token.spec.overlap();
+        if overlap.is_zero() { now } else { time::round_up(now + overlap) }
     }
 
     fn lists(&self, id: &str) -> bool {

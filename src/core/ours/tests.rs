@@ -127,6 +127,19 @@ fn what_becomes_of_the_others() {
     }
 }
 
+/// In whole seconds, as status says it, and never earlier than a whole overlap.
+#[test]
+fn an_overlap_ends_when_status_says_so() {
+    let looked = now() + TimeDelta::milliseconds(300);
+    let (ends, at_once) = (now() + hours(1) + TimeDelta::seconds(1), looked);
+    let (observed, all) = (observed(), [marked(1), marked(3), marked(4), marked(5)]);
+    let when = |all: Vec<Previous>| all.into_iter().map(|p| (p.id, p.revoke_at)).collect::<Vec<_>>();
+    let others = Ours::among(&all, &observed).previous(Current { id: &id(4), revision: 4, moved: false }, looked);
+    assert_eq!(when(others), [(id(1), ends), (id(3), ends), (id(5), at_once)]);
+    let strays = Ours::among(&all, &observed).strays(observed.record().unwrap(), looked);
+    assert_eq!(when(strays), [(id(1), ends), (id(4), at_once), (id(5), at_once)]);
+}
+
 #[test]
 fn what_is_being_revoked_is_not_taken_up_again() {
     let revoking = Previous { revoking: Some(3), ..previous(4, minutes(-1)) };

@@ -1,3 +1,4 @@
+use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -5,7 +6,8 @@ use super::*;
 use crate::core::{
     failure::Failure,
     observed::Observed,
-    scene::{dice, healthy, hours, minutes, now, snapshot, status},
+    record::Previous,
+    scene::{dice, healthy, hours, minutes, now, previous, snapshot, status},
 };
 
 const KIND: SourceKind = SourceKind::ClientCredentials;
@@ -100,6 +102,17 @@ fn echoes_and_counts() {
     let edited = app().with(|o| o.token.metadata.generation = Some(2));
     let seen = say(&edited, None);
     assert!(seen.observed_generation == 2 && seen.conditions.iter().all(|c| c.observed_generation == Some(2)));
+}
+
+/// Status keeps whole seconds: no revocation comes before the time that it names, and nothing was verified after it.
+#[test]
+fn what_is_cut_to_the_second_promises_nothing_longer() {
+    let fraction = now() + TimeDelta::milliseconds(700);
+    let o = healthy(SourceKind::Storefront, json!({}))
+        .recorded(|r| r.previous = vec![Previous { revoke_at: fraction, ..previous(2, hours(0)) }]);
+    let said = status(&o, None, Validity::Verified(fraction), Attempts::None);
+    assert_eq!(said.previous[0].revoke_at, time::to_kube(now()), "it is revoked at {fraction}");
+    assert_eq!(said.last_verified_time, Some(time::to_kube(now())), "it was verified at {fraction}");
 }
 
 #[test]
