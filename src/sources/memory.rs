@@ -58,3 +58,39 @@ impl Memory {
         self.spare.put((app.client_id.clone(), shop.clone()), spare);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn app(key: &str, client_id: &str) -> App {
+        App { key: key.into(), client_id: client_id.into(), client_secret: SecretString::from("secret".to_owned()) }
+    }
+
+    #[test]
+    fn a_spare_token_is_the_clients_whatever_the_app_is_called() {
+        let (now, memory) = (Timestamp::from_timestamp(1_790_000_000, 0).unwrap(), Memory::default());
+        let [acme, other]: [Shop; 2] = ["acme.myshopify.com", "other.myshopify.com"].map(|shop| shop.parse().unwrap());
+        let spare = Credential {
+            value: SecretString::from("spare".to_owned()),
+            token_id: None,
+            scopes: Vec::new(),
+            issued_at: now,
+            expires_at: Some(now + TimeDelta::hours(1)),
+            warning: None,
+        };
+        memory.keep(&app("shop/acme", "one"), &acme, spare);
+        let found = |app: &App, shop: &Shop, now| {
+            memory.spare(app, shop, now).map(|(v, at)| (v.expose_secret().to_owned(), at))
+        };
+        let kept = Some(("spare".to_owned(), now));
+        assert_eq!(found(&app("shop/acme", "one"), &acme, now), kept);
+        assert_eq!(found(&app("shop/renamed", "one"), &acme, now), kept, "the same client under another name");
+        assert_eq!(found(&app("shop/acme", "two"), &acme, now), None, "another client under the same name");
+        assert_eq!(found(&app("shop/acme", "one"), &other, now), None);
+        let late = now + TimeDelta::minutes(59);
+        assert_eq!(found(&app("shop/acme", "one"), &acme, late), None, "a minute isn't enough");
+    }
+}
