@@ -139,6 +139,22 @@ async fn an_immutable_secret_holds_no_deletion_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn merge_takes_its_keys_out_where_it_may_not_add_others() {
+    let world = World::with_app("conflict-leave").await;
+    world.secret_of("theirs", &[("password", "theirs"), ("SHOPIFY_SHOP", "theirs, too")]).await;
+    world.token("web", of_app(json!({"name": "theirs", "creationPolicy": "Merge"}))).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"secret": {"preset": "Node"}}})).await;
+    conflicts(&world, "web", "that somebody else wrote").await;
+    assert!(world.secret("theirs").await.unwrap().data.contains_key("access_token"));
+    world.delete("web").await;
+    world.gone("web").await;
+    let secret = world.secret("theirs").await.unwrap();
+    assert_eq!(secret.data.keys().collect::<Vec<_>>(), ["SHOPIFY_SHOP", "password"]);
+    assert!(secret.annotations.is_empty(), "{:?}", secret.annotations);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_used_up_quota_costs_one_mint() {
     let world = World::with_admin("conflict-quota").await;
     let quota: ResourceQuota =
