@@ -17,13 +17,22 @@ pub struct Failure {
     pub unreachable: bool,
     /// A fresh app answers like this for a while: stalled only after a few tries.
     pub may_settle: bool,
+    /// Rejected credentials, in words that an app which isn't installed on the shop is refused with, too.
+    pub ambiguous: bool,
 }
 
 impl Failure {
     /// A failure with a reason and a message.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry_after: None, unreachable: false, may_settle: false }
+        Self {
+            reason,
+            message: message.into(),
+            retry_after: None,
+            unreachable: false,
+            may_settle: false,
+            ambiguous: false,
+        }
     }
 
     /// Whether a person must act.

@@ -29,5 +29,5 @@ pub use failure::ApiError;
 pub use limits::{Slot, Slots};
 pub use outage::{Admission, Outages, Place};
 pub use shop::{InvalidShop, Shop};
-pub use surface::{Heard, Surface};
+pub use surface::{Heard, Surface, Word};
 pub use transport::{ApiCall, Client, Observer, Options};

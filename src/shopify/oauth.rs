@@ -97,21 +97,23 @@ fn refusal(answer: &Answer, shop: &Shop) -> Failure {
         // Signed already.
         Err(failure) => return failure,
     };
-    let known = match &refusal.said {
-        Said::NoShop => Some(failure::shop_not_found(shop)),
-        Said::Code(code) => known_code(code, shop),
-        Said::Errors(_) => None,
+    let failure = match (&refusal.said, refusal.status()) {
+        (Said::NoShop, _) => failure::shop_not_found(shop),
+        (Said::Code(code), status) => known_code(code, shop).unwrap_or_else(|| match status {
+            400 => Failure {
+                ambiguous: true,
+                ..rejected("Shopify refuses the app's credentials with an error this release doesn't know (400)")
+            },
+            // The gateways of others speak like this, too: `{"error": "unauthorized"}`, `{"error": "not_found"}`.
+            _ => failure::foreign(answer, shop),
+        }),
+        (Said::Errors(_), status) => refusal.shop_state(shop).unwrap_or_else(|| match status {
+            // "Unavailable Shop", "User does not have access": a flagged shop.
+            403 => failure::shop_inactive(shop),
+            401 => rejected("Shopify refuses the app's client id or secret (401)"),
+            _ => failure::unknown_refusal(shop, &format!("the token request ({status})")),
+        }),
     };
-    let failure = known.or_else(|| refusal.shop_state(shop));
-    let failure = failure.unwrap_or_else(|| match (&refusal.said, refusal.status()) {
-        // "Unavailable Shop", "User does not have access": a flagged shop.
-        (Said::Errors(_), 403) => failure::shop_inactive(shop),
-        (_, 401) => rejected("Shopify refuses the app's client id or secret (401)"),
-        (Said::Code(_), 400) => {
-            rejected("Shopify refuses the app's credentials with an error this release doesn't know (400)")
-        }
-        (_, status) => failure::unknown_refusal(shop, &format!("the token request ({status})")),
-    });
     failure::signed(failure, answer)
 }
 
@@ -123,10 +125,13 @@ fn known_code(code: &str, shop: &Shop) -> Option<Failure> {
             ..rejected("Shopify knows no app with this client id; a fresh app takes a minute to be known")
         },
         "invalid_client" | "unauthorized_client" => rejected("Shopify refuses the app's client id or secret"),
-        "invalid_request" => rejected(&format!(
-            "Shopify refuses without saying which: either the client secret is wrong or revoked, \
-             or the app isn't installed on {shop} (install it from the Dev Dashboard)"
-        )),
+        "invalid_request" => Failure {
+            ambiguous: true,
+            ..rejected(&format!(
+                "Shopify refuses without saying which: either the client secret is wrong or revoked, \
+                 or the app isn't installed on {shop} (install it from the Dev Dashboard)"
+            ))
+        },
         "app_not_installed" => Failure::new(
             Reason::AppNotInstalled,
             format!(
@@ -291,7 +296,6 @@ mod tests {
             (400, page("400 - Oauth error shop_not_permitted"), ShopNotPermitted, "organisation"),
             (400, page("400 - Oauth error app_not_installed: canary"), AppNotInstalled, "install it"),
             (401, r#"{"errors":"canary"}"#.to_owned(), CredentialsRejected, "(401)"),
-            (403, json("canary"), BackingOff, "request id"),
             (418, r#"{"errors":"canary"}"#.to_owned(), BackingOff, "(418)"),
             (402, r#"{"errors":"canary"}"#.to_owned(), ShopUnavailable, "bill"),
             (403, r#"{"errors":"Unavailable Shop"}"#.to_owned(), ShopUnavailable, "unavailable"),
@@ -312,7 +316,13 @@ mod tests {
             assert_eq!(failure.may_settle, body.contains("application_cannot_be_found"));
             assert!(!failure.unreachable, "{status} {body}");
         }
-        // Faults of Shopify's, and pages that aren't.
+        // Faults of Shopify's, and pages and JSON that aren't.
+        for status in [401, 402, 403, 404, 407, 423, 430] {
+            for code in ["unauthorized", "forbidden", "not_found", "canary"] {
+                let failure = refusal(&answer(status, &[], &json(code)), &shop());
+                assert_eq!((failure.reason, failure.unreachable), (BackingOff, true), "{status} {code}");
+            }
+        }
         for status in [500, 502, 503, 504, 520, 524, 408, 400, 401, 402, 403, 404, 418, 420, 423, 430] {
             for page in ["<title>canary</title>", "canary", "", r#"{"error":"Canary"}"#] {
                 let failure = refusal(&answer(status, &[], page), &shop());

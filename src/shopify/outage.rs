@@ -41,7 +41,8 @@ impl Place {
 /// Whether a call may be made.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Admission {
-    /// Make it, and report with [`Outages::silent`], [`Outages::answered`] or [`Outages::unused`] for each place.
+    /// Make it, and report for each place: with [`Outages::silent`], [`Outages::answered`] or [`Outages::unused`]; for
+    /// credentials also with [`Outages::accepted`], [`Outages::doubted`] or [`Outages::inconclusive`].
     Go,
     /// Don't; [`Outages::answered`] or [`Outages::due`] names the caller when it is time.
     Wait {
@@ -63,6 +64,8 @@ struct State<K> {
     fell_silent: BTreeMap<K, Place>,
     /// When the place where somebody's last call fell silent was in order again.
     released: BTreeMap<K, Timestamp>,
+    /// The shops that have accepted an app's credentials, and not refused them since.
+    accepted: BTreeMap<Place, BTreeSet<Shop>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +90,12 @@ enum Probe<K> {
 
 impl<K> Default for Outages<K> {
     fn default() -> Self {
-        Self(Mutex::new(State { outages: BTreeMap::new(), fell_silent: BTreeMap::new(), released: BTreeMap::new() }))
+        Self(Mutex::new(State {
+            outages: BTreeMap::new(),
+            fell_silent: BTreeMap::new(),
+            released: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+        }))
     }
 }
 
@@ -113,9 +121,10 @@ impl<K: Clone + Ord> Outages<K> {
         Admission::Go
     }
 
-    /// `who` got no answer: the outage begins or goes on.
+    /// `who` got no answer, or the credentials are rejected for sure: the outage begins or goes on.
     pub fn silent(&self, place: &Place, who: &K, now: Timestamp) {
         let mut state = self.state();
+        state.accepted.remove(place);
         state.released.remove(who);
         state.fell_silent.insert(who.clone(), place.clone());
         let outage = state.outages.entry(place.clone()).or_insert_with(|| Outage {
@@ -151,6 +160,38 @@ impl<K: Clone + Ord> Outages<K> {
         self.state().fell_silent.remove(who);
     }
 
+    /// A shop accepted the credentials: the outage is over. Wake these.
+    #[must_use]
+    pub fn accepted(&self, place: &Place, shop: &Shop, now: Timestamp) -> Vec<K> {
+        self.state().accepted.entry(place.clone()).or_default().insert(shop.clone());
+        self.answered(place, now)
+    }
+
+    /// A shop told `who` that it rejects the credentials, or that the app isn't installed there. They are taken for
+    /// rejected unless other shops accept them.
+    pub fn doubted(&self, place: &Place, shop: &Shop, who: &K, now: Timestamp) {
+        let others = {
+            let mut state = self.state();
+            let accepted = state.accepted.get_mut(place);
+            accepted.is_some_and(|shops| {
+                shops.remove(shop);
+                !shops.is_empty()
+            })
+        };
+        if others {
+            self.inconclusive(place, who, now);
+        } else {
+            self.silent(place, who, now);
+        }
+    }
+
+    /// `who` asked, and what it was told says nothing of the credentials: the next one asks in 10 seconds.
+    pub fn inconclusive(&self, place: &Place, who: &K, now: Timestamp) {
+        if let Some(outage) = self.state().outages.get_mut(place) {
+            outage.inconclusive(who, now);
+        }
+    }
+
     /// `who` was let in and didn't ask: the turn passes on at once. Wake this one.
     #[must_use]
     pub fn unused(&self, place: &Place, who: &K, now: Timestamp) -> Option<K> {
@@ -160,9 +201,15 @@ impl<K: Clone + Ord> Outages<K> {
     /// `who` wants nothing at present: its turns pass on at once. Wake these.
     #[must_use]
     pub fn pass(&self, who: &K, now: Timestamp) -> Vec<K> {
+        self.keep_to(&[], who, now)
+    }
+
+    /// `who` waits for none but these places: its turns elsewhere pass on at once. Wake these.
+    #[must_use]
+    pub fn keep_to(&self, places: &[Place], who: &K, now: Timestamp) -> Vec<K> {
         let mut state = self.state();
-        let outages = state.outages.values_mut();
-        outages.filter_map(|outage| outage.pass(who, now)).collect()
+        let elsewhere = state.outages.iter_mut().filter(|(place, _)| !places.contains(place));
+        elsewhere.filter_map(|(_, outage)| outage.pass(who, now)).collect()
     }
 
     /// For each place whose probe is due: the waiter whose turn it is. Wake these.
@@ -259,6 +306,12 @@ impl<K: Clone + Ord> Outage<K> {
                 None
             }
             Probe::Due(_) | Probe::Designated(..) | Probe::InFlight(..) => None,
+        }
+    }
+
+    fn inconclusive(&mut self, who: &K, now: Timestamp) {
+        if matches!(&self.probe, Probe::InFlight(holder, _) if holder == who) {
+            self.probe = Probe::Due(now + INTERVAL);
         }
     }
 
@@ -448,6 +501,53 @@ mod tests {
         assert!(!outages.fell_silent(&2) && outages.waits(&2));
         assert_eq!(outages.answered(&credentials, at(12)), [1]);
         assert_eq!((outages.fell_silent(&1), outages.released(&1)), (false, Some(at(12))));
+    }
+
+    #[test]
+    fn a_turn_that_cannot_be_used_passes_on() {
+        let (outages, a, credentials) = (Outages::default(), shop("a"), Place::Credentials("hash".into()));
+        for who in 1..=3 {
+            outages.silent(&credentials, &who, at(0));
+        }
+        outages.silent(&a, &9, at(5));
+        assert_eq!(outages.due(at(10)), [1]);
+        assert_eq!(outages.admit(&[a.clone(), credentials.clone()], &1, at(10)), wait(15));
+        assert_eq!(outages.keep_to(one(&a), &1, at(10)), [2], "1 waits for something else first");
+        assert_eq!(outages.admit(one(&credentials), &2, at(10)), Admission::Go);
+        assert_eq!(outages.answered(&credentials, at(10)), [3]);
+        assert_eq!(outages.answered(&a, at(10)), [1, 9]);
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_credentials_is_followed_by_a_pause() {
+        let (outages, place) = (Outages::default(), Place::Credentials("hash".into()));
+        for who in 1..=3 {
+            outages.silent(&place, &who, at(0));
+        }
+        assert_eq!(outages.due(at(10)), [1]);
+        assert_eq!(outages.admit(one(&place), &1, at(10)), Admission::Go);
+        outages.inconclusive(&place, &1, at(11));
+        assert!(!outages.waits(&1), "its own back-off counts");
+        assert!(outages.due(at(20)).is_empty());
+        assert_eq!(outages.due(at(21)), [2]);
+    }
+
+    #[test]
+    fn what_other_shops_accept_is_not_rejected_for_all() {
+        let (outages, place) = (Outages::default(), Place::Credentials("hash".into()));
+        let [a, b]: [Shop; 2] = ["a", "b"].map(|name| format!("{name}.myshopify.com").parse().unwrap());
+        let goes = |who| outages.admit(one(&place), &who, at(1)) == Admission::Go;
+        assert!(outages.accepted(&place, &a, at(0)).is_empty());
+        outages.doubted(&place, &b, &1, at(0));
+        assert!(goes(2), "it isn't installed on b");
+        outages.doubted(&place, &a, &2, at(1));
+        assert!(!goes(3), "nobody accepts it any more");
+        assert_eq!(outages.accepted(&place, &b, at(2)), [2, 3]);
+        outages.silent(&place, &1, at(2));
+        assert!(!goes(2), "rejected for sure");
+        assert_eq!(outages.answered(&place, at(3)), [1, 2]);
+        outages.doubted(&place, &a, &1, at(3));
+        assert!(!goes(2), "what was accepted before counts no more");
     }
 
     #[test]

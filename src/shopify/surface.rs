@@ -25,25 +25,36 @@ impl Surface {
     }
 }
 
-/// What was heard: each call's surface, and whether it answered, in order. Clones share it.
+/// What came back from a surface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// No answer, a fault of Shopify's, or nothing that can be used.
+    Silence,
+    /// An answer that isn't a success.
+    Refusal,
+    /// A success.
+    Success,
+}
+
+/// What was heard: each call's surface, and what came back, in order. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<Mutex<Vec<(Surface, bool)>>>);
+pub struct Heard(Arc<Mutex<Vec<(Surface, Word)>>>);
 
 impl Heard {
-    pub(super) fn note(&self, surface: Surface, answered: bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((surface, answered));
+    pub(super) fn note(&self, surface: Surface, word: Word) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((surface, word));
     }
 
-    /// Each surface that was called, and whether its last call was answered. `silent`: what the last call brought
-    /// can't be used, and counts as no answer.
+    /// Each surface that was called, and what its last call brought. `silent`: what the very last call brought can't be
+    /// used, and counts as silence.
     #[must_use]
-    pub fn surfaces(&self, silent: bool) -> Vec<(Surface, bool)> {
+    pub fn surfaces(&self, silent: bool) -> Vec<(Surface, Word)> {
         let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut surfaces: Vec<(Surface, bool)> = Vec::new();
-        for (n, (surface, answered)) in calls.iter().enumerate() {
-            let answered = *answered && !(silent && n + 1 == calls.len());
+        let mut surfaces: Vec<(Surface, Word)> = Vec::new();
+        for (n, (surface, word)) in calls.iter().enumerate() {
+            let word = if silent && n + 1 == calls.len() { Word::Silence } else { *word };
             surfaces.retain(|(known, _)| known != surface);
-            surfaces.push((*surface, answered));
+            surfaces.push((*surface, word));
         }
         surfaces
     }
@@ -57,10 +68,11 @@ mod tests {
     fn the_last_call_of_each_surface_counts() {
         let heard = Heard::default();
         assert!(heard.surfaces(true).is_empty());
-        heard.note(Surface::AdminApi, false);
-        heard.note(Surface::AdminApi, true);
-        heard.note(Surface::StorefrontApi, true);
-        assert_eq!(heard.surfaces(false), [(Surface::AdminApi, true), (Surface::StorefrontApi, true)]);
-        assert_eq!(heard.surfaces(true), [(Surface::AdminApi, true), (Surface::StorefrontApi, false)]);
+        heard.note(Surface::AdminApi, Word::Silence);
+        heard.note(Surface::AdminApi, Word::Refusal);
+        heard.note(Surface::StorefrontApi, Word::Success);
+        let all = |word| [(Surface::AdminApi, Word::Refusal), (Surface::StorefrontApi, word)];
+        assert_eq!(heard.surfaces(false), all(Word::Success));
+        assert_eq!(heard.surfaces(true), all(Word::Silence));
     }
 }

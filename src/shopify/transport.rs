@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    ConnectTo, Heard, Shop, Surface,
+    ConnectTo, Heard, Shop, Surface, Word,
     answer::{self, Answer},
     authorities::authorities,
     encoding, failure,
@@ -190,8 +190,7 @@ impl Client {
             "called Shopify"
         );
         (self.observer.on_call)(ApiCall { operation, code, took });
-        let broken = |answer: &Answer| matches!(answer.status.as_u16(), 408 | 500..);
-        self.heard.note(surface, outcome.as_ref().is_ok_and(|answer| !broken(answer)));
+        self.heard.note(surface, outcome.as_ref().map_or(Word::Silence, word));
         let answer = outcome?;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             let wait = answer.retry_after.and_then(|wait| wait.to_std().ok());
@@ -252,6 +251,14 @@ pub(super) fn secret_header(value: &SecretString) -> Result<HeaderValue, Failure
     })?;
     header.set_sensitive(true);
     Ok(header)
+}
+
+fn word(answer: &Answer) -> Word {
+    match answer.status.as_u16() {
+        408 | 500.. => Word::Silence,
+        200..300 => Word::Success,
+        _ => Word::Refusal,
+    }
 }
 
 fn code_of(error: &reqwest::Error) -> &'static str {

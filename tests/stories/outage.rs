@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use shopify_sim::{Fault, FaultKind, StatusFault, Surface};
+use shopify_sim::{Fault, FaultKind, NotInstalled, ShopConfig, StatusFault, Surface};
 use shopify_token_operator::time::from_kube;
 use tokio::time::Instant;
 
@@ -243,4 +243,81 @@ async fn what_one_surface_refuses_is_not_tried_again_because_another_is_down() {
     world.sim.clear_faults();
     world.pass(TimeDelta::minutes(3));
     world.until("web", "rotated", |t| revision(t) == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_probe_of_rejected_credentials_does_not_send_the_next_one_at_once() {
+    let world = World::with_app("outage-secret-429").await;
+    world.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", "shpss_mistyped")]).await;
+    let names: Vec<String> = (0..20).map(|n| format!("web-{n:02}")).collect();
+    for name in &names {
+        world.token(name, unverified()).await;
+    }
+    for name in &names {
+        world.because(name, "Stalled", "CredentialsRejected").await;
+    }
+    world.sim.inject(Fault::on(Surface::TokenEndpoint, FaultKind::Status(StatusFault::new(429))));
+    let calls = world.sim.total_calls();
+    world.pass(TimeDelta::minutes(11));
+    world.a_while().await;
+    world.a_while().await;
+    let asked = world.sim.total_calls() - calls;
+    assert!((1..=2).contains(&asked), "{asked} calls in 3 s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_may_not_be_installed_on_one_shop_goes_on_at_the_others() {
+    let world = World::with_app("outage-not-installed").await;
+    let other = "other.myshopify.com";
+    world.sim.add_shop(ShopConfig::new(other));
+    // The same words as for a wrong secret.
+    world.sim.switch(|switches| switches.cc_not_installed = NotInstalled::InvalidRequest);
+    world.token("web", unverified()).await;
+    world.ready("web").await;
+    world.token("other", with(unverified(), json!({"shop": other}))).await;
+    world.because("other", "Stalled", "CredentialsRejected").await;
+    let began = Instant::now();
+    world.token("new", unverified()).await;
+    world.ready("new").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    world.told("new", &["Issued"]).await;
+
+    // Once nobody is granted anything any more it is the secret.
+    world.sim.revoke_secret(CLIENT_ID, CLIENT_SECRET).unwrap();
+    world.pass(TimeDelta::hours(20));
+    world.because("web", "Stalled", "CredentialsRejected").await;
+    world.because("new", "Stalled", "CredentialsRejected").await;
+    let calls = world.sim.total_calls();
+    world.pass(TimeDelta::seconds(11));
+    world.a_while().await;
+    let asked = world.sim.total_calls() - calls;
+    assert!(asked <= 2, "{asked} calls for three tokens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_a_silent_shop_keeps_from_being_used_passes_on() {
+    let world = World::with_app("outage-turns").await;
+    let other = "other.myshopify.com";
+    world.sim.add_shop(ShopConfig::new(other));
+    world.sim.install(other, CLIENT_ID, crate::world::SCOPES.iter().copied()).unwrap();
+    world.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", "shpss_mistyped")]).await;
+    let names: Vec<String> = (0..12).map(|n| format!("web-{n:02}")).collect();
+    for name in &names {
+        world.token(name, unverified()).await;
+    }
+    world.token("z-other", with(unverified(), json!({"shop": other}))).await;
+    for name in &names {
+        world.because(name, "Stalled", "CredentialsRejected").await;
+    }
+    world.because("z-other", "Stalled", "CredentialsRejected").await;
+    // Shopify accepts the secret from now on, and one of the shops is down.
+    world.sim.add_secret(CLIENT_ID, "shpss_mistyped").unwrap();
+    world.sim.inject(Fault::on(Surface::TokenEndpoint, FaultKind::Status(StatusFault::new(503))).shop(SHOP));
+    world.pass(TimeDelta::minutes(11));
+    world.a_while().await;
+    world.a_while().await;
+    let began = Instant::now();
+    world.pass(TimeDelta::seconds(11));
+    world.ready("z-other").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -20,7 +20,7 @@ use crate::{
         plan::{Call, Step},
         vocabulary::{EventReason, Reason},
     },
-    shopify::{Admission, Heard, Place, Shop, Surface},
+    shopify::{Admission, Heard, Place, Shop, Surface, Word},
     sources::{self, Refused, Turn},
 };
 
@@ -70,7 +70,9 @@ async fn at_shopify(context: &Context, observation: &Observation, call: Call) ->
     // Asked after the wait: the shop may have fallen silent for the one before.
     let key = TokenKey::of(&observed.identity);
     let places = sources::places(issuer, call, &shop, &context.salt);
+    context.pass_on(&context.outages.keep_to(&places, &key, context.now()));
     if let Admission::Wait { place, .. } = context.outages.admit(&places, &key, context.now()) {
+        context.pass_on(&context.outages.keep_to(std::slice::from_ref(&place), &key, context.now()));
         return Ok(Acted::quietly(Outcome::Waits(waits_for(&place))));
     }
     let (shopify, heard) = context.shopify().listening();
@@ -96,27 +98,35 @@ fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard:
     let (outages, now) = (&context.outages, context.now());
     let heard = heard.surfaces(failure.is_some_and(|failure| failure.unreachable));
     let mut woken = Vec::new();
-    for (surface, answered) in &heard {
+    for (surface, word) in &heard {
         let place = Place::Surface(shop.clone(), *surface);
-        if *answered {
-            woken.extend(outages.answered(&place, now));
-        } else {
-            outages.silent(&place, key, now);
+        match word {
+            Word::Silence if places.contains(&place) => outages.silent(&place, key, now),
+            // It wasn't admitted there, and would be again at once: its own back-off counts.
+            Word::Silence => {}
+            Word::Refusal | Word::Success => woken.extend(outages.answered(&place, now)),
         }
     }
-    if !heard.is_empty() && heard.iter().all(|(_, answered)| *answered) {
+    if !heard.is_empty() && heard.iter().all(|(_, word)| *word != Word::Silence) {
         outages.heard(key);
     }
     for place in places {
-        match (place, failure) {
-            (Place::Surface(_, surface), _) if heard.iter().any(|(called, _)| called == surface) => {}
-            (Place::Credentials(_), Some(failure)) if failure.reason == Reason::CredentialsRejected => {
-                outages.silent(place, key, now);
+        let asked = match place {
+            Place::Surface(_, surface) => *surface,
+            Place::Credentials(_) => Surface::TokenEndpoint,
+        };
+        let word = heard.iter().find(|(surface, _)| *surface == asked).map(|(_, word)| *word);
+        match (place, word) {
+            (_, None) => woken.extend(outages.unused(place, key, now)),
+            (Place::Surface(..), Some(_)) => {}
+            (Place::Credentials(_), Some(Word::Success)) => woken.extend(outages.accepted(place, shop, now)),
+            (Place::Credentials(_), Some(Word::Refusal | Word::Silence)) => {
+                match failure.filter(|failure| failure.reason == Reason::CredentialsRejected) {
+                    Some(Failure { ambiguous: true, .. }) => outages.doubted(place, shop, key, now),
+                    Some(_) => outages.silent(place, key, now),
+                    None => outages.inconclusive(place, key, now),
+                }
             }
-            (Place::Credentials(_), None) if heard.contains(&(Surface::TokenEndpoint, true)) => {
-                woken.extend(outages.answered(place, now));
-            }
-            (Place::Surface(..) | Place::Credentials(_), _) => woken.extend(outages.unused(place, key, now)),
         }
     }
     context.pass_on(&woken);
