@@ -52,9 +52,9 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
         self.lock().clear();
     }
 
-    /// Keeps the entries that are as wished.
-    pub fn retain(&self, wished: impl Fn(&V) -> bool) {
-        self.lock().retain(|_, value| wished(value));
+    /// Keeps the entries that are wanted.
+    pub fn retain(&self, mut wanted: impl FnMut(&K, &V) -> bool) {
+        self.lock().retain(|key, value| wanted(key, value));
     }
 
     /// Takes the entry out.

@@ -16,9 +16,28 @@ use crate::{
 pub struct Memory {
     turns: Locks,
     /// By client id and shop: the published one is gone or dead. The name of an app may stand for another one later.
-    spare: Shared<(String, Shop), Credential>,
+    spare: Shared<(String, Shop), Spare>,
     /// By UID: a create has no answer, and until then a list may not show what it made.
     unsettled: Shared<String, Timestamp>,
+}
+
+/// An admin token that was issued to revoke with.
+#[derive(Clone)]
+pub(super) struct Spare {
+    /// Its value.
+    pub value: SecretString,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// Whether Shopify has refused it so far, as it may do for a moment after the grant.
+    pub refused: bool,
+    expires_at: Option<Timestamp>,
+}
+
+impl Spare {
+    /// Whether it still has a minute to live.
+    fn lives(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at > now + TimeDelta::minutes(1))
+    }
 }
 
 impl Memory {
@@ -27,10 +46,9 @@ impl Memory {
         self.turns.lock(format!("{key}@{shop}")).await
     }
 
-    /// An admin token that was issued to revoke with, and when, if it still has a minute to live.
-    pub(super) fn spare(&self, app: &App, shop: &Shop, now: Timestamp) -> Option<(SecretString, Timestamp)> {
-        let spare = self.spare.get(&(app.client_id.clone(), shop.clone()))?;
-        (spare.expires_at? > now + TimeDelta::minutes(1)).then_some((spare.value, spare.issued_at))
+    /// An admin token that was issued to revoke with, if it still lives.
+    pub(super) fn spare(&self, app: &App, shop: &Shop, now: Timestamp) -> Option<Spare> {
+        self.spare.get(&(app.client_id.clone(), shop.clone())).filter(|spare| spare.lives(now))
     }
 
     /// Until when what was created for an object may not be listed yet; `None` if no answer was lost.
@@ -53,9 +71,23 @@ impl Memory {
         self.unsettled.remove(uid);
     }
 
-    /// Keeps an admin token that was issued to revoke with.
-    pub(super) fn keep(&self, app: &App, shop: &Shop, spare: Credential) {
-        self.spare.put((app.client_id.clone(), shop.clone()), spare);
+    /// Keeps an admin token that was issued to revoke with, and forgets those that have expired.
+    pub(super) fn keep(&self, app: &App, shop: &Shop, granted: Credential, now: Timestamp) -> Spare {
+        let Credential { value, issued_at: granted_at, expires_at, .. } = granted;
+        let spare = Spare { value, granted_at, refused: false, expires_at };
+        self.spare.retain(|_, spare| spare.lives(now));
+        self.spare.put((app.client_id.clone(), shop.clone()), spare.clone());
+        spare
+    }
+
+    /// Shopify has refused this one, or has taken it.
+    pub(super) fn refused(&self, app: &App, shop: &Shop, spare: &Spare, refused: bool) {
+        self.spare.put((app.client_id.clone(), shop.clone()), Spare { refused, ..spare.clone() });
+    }
+
+    /// Forgets an admin token that was issued to revoke with: it is dead.
+    pub(super) fn discard(&self, app: &App, shop: &Shop) {
+        self.spare.remove(&(app.client_id.clone(), shop.clone()));
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
-use shopify_sim::{DeleteUnknown, Fault, FaultKind, NotInstalled, StatusFault, Switches};
+use shopify_sim::{DeleteUnknown, Fault, FaultKind, NotInstalled, ShopState, StatusFault, Surface, Switches};
 
 use crate::world::{CLIENT_ID, SHOP, World, message};
 
@@ -162,6 +162,66 @@ async fn without_the_admin_tokens_secret_a_fresh_token_revokes() {
     world.sim.revoke_admin_token(world.secret("admin").await.unwrap().access_token()).unwrap();
     world.delete("web").await;
     world.gone("web").await;
+    assert!(world.live().is_empty());
+}
+
+/// `admin` has no token, and issues none.
+async fn without_an_admin_token(world: &World) {
+    world.change("admin", json!({"spec": {"suspend": true}})).await;
+    world.because("admin", "Suspended", "Suspended").await;
+    world.remove::<Secret>("admin").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_that_fails_is_asked_at_growing_pauses() {
+    let world = World::with_storefront("revoke-endpoint", json!({})).await;
+    world.change("admin", json!({"spec": {"suspend": true}})).await;
+    world.because("admin", "Suspended", "Suspended").await;
+    world.sim.revoke_admin_token(world.secret("admin").await.unwrap().access_token()).unwrap();
+    world.sim.inject(Fault::on(Surface::TokenEndpoint, FaultKind::Status(StatusFault::new(503))));
+    world.delete("web").await;
+    world.because("web", "Reconciling", "BackingOff").await;
+    world.sim.mark();
+    world.a_while().await;
+    world.a_while().await;
+    assert!(world.sim.calls_since_mark() <= 4, "{} calls in 3 s", world.sim.calls_since_mark());
+    world.sim.clear_faults();
+    world.pass(TimeDelta::minutes(6));
+    world.gone("web").await;
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_kept_to_revoke_with_that_died_meanwhile_says_nothing_of_the_app() {
+    let world = World::with_storefront("revoke-spare", json!({})).await;
+    world.storefront("other", json!({})).await;
+    world.ready("other").await;
+    without_an_admin_token(&world).await;
+    world.delete("other").await;
+    world.gone("other").await;
+    for spare in world.sim.live_access_tokens(SHOP) {
+        world.sim.revoke_admin_token(&spare.value).unwrap();
+    }
+    world.pass(TimeDelta::minutes(5));
+    world.delete("web").await;
+    world.because("web", "Reconciling", "Revoking").await;
+    world.pass(TimeDelta::minutes(1));
+    world.gone("web").await;
+    told(&world, "Revoked").await;
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_is_closed_for_a_while_is_waited_for() {
+    let world = World::with_storefront("revoke-closed", json!({})).await;
+    without_an_admin_token(&world).await;
+    world.sim.set_shop_state(SHOP, ShopState::Closed).unwrap();
+    world.delete("web").await;
+    world.because("web", "Stalled", "ShopNotFound").await;
+    world.sim.set_shop_state(SHOP, ShopState::Open).unwrap();
+    world.pass(TimeDelta::minutes(11));
+    world.gone("web").await;
+    told(&world, "Revoked").await;
     assert!(world.live().is_empty());
 }
 

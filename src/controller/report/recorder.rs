@@ -70,7 +70,7 @@ impl Recorder {
         now: Timestamp,
     ) -> Result<(), kube::Error> {
         // A clock that was set back makes no series endless.
-        self.told.retain(|told| (now - told.last).abs() < TOGETHER);
+        self.told.retain(|_, told| (now - told.last).abs() < TOGETHER);
         let namespace = regarding.namespace.as_deref().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let subject = Subject::of(regarding, news);

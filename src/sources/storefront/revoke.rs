@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use secrecy::SecretString;
 
-use super::super::{Refused, Revoked, Target, Turn, blame};
+use super::super::{Refused, Revoked, Target, Turn, blame, memory::Spare};
 use crate::{
     core::{
         failure::Failure,
@@ -16,11 +15,12 @@ use crate::{
         vocabulary::Reason,
     },
     shopify::{AdminAccess, ApiError, Deleted},
-    time::Timestamp,
 };
 
 /// How long a token that was just granted may be refused before that says that its app was uninstalled.
 const GRANT_SETTLES: TimeDelta = TimeDelta::seconds(60);
+/// How long after its grant such a token tells that of its app.
+const GRANT_TELLS: TimeDelta = TimeDelta::minutes(10);
 
 /// Revokes one token, or all that were ever created for the object.
 pub(in crate::sources) async fn revoke(
@@ -80,9 +80,8 @@ fn left_behind(id: &str) -> Revoked {
 
 /// Revokes with one admin token, or with a fresh one of its app: these ids, and what else its list knows as ours.
 async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: bool) -> Result<Revoked, Refused> {
-    let spare = || Some(turn.memory.spare(admin.app.as_ref()?, turn.shop, turn.now())?.0);
-    if let Some(token) = admin.token.clone().or_else(spare) {
-        match delete(turn, &turn.access(admin, &token), ids, listed).await {
+    if let Some(token) = &admin.token {
+        match delete(turn, &turn.access(admin, token), ids, listed).await {
             Err(ApiError::Unauthorized(_)) => {}
             ended => return conclude(ended, ids),
         }
@@ -93,43 +92,54 @@ async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: b
             format!("{} refuses the token of ShopifyToken {:?}, and no other can be had", turn.shop, admin.name);
         return Ok(Revoked::none_of(ids, Failure::new(Reason::AdminTokenNotReady, message)));
     };
-    let (token, granted_at) = match fresh(turn, app).await {
-        Ok(fresh) => fresh,
-        Err(failure)
-            if matches!(failure.reason, Reason::AppNotInstalled | Reason::ShopNotFound | Reason::ShopNotPermitted) =>
-        {
+    let spare = match fresh(turn, app).await {
+        Ok(spare) => spare,
+        // A shop that isn't there may be closed for a while, or have another name: its tokens live on.
+        Err(failure) if matches!(failure.reason, Reason::AppNotInstalled | Reason::ShopNotPermitted) => {
             return Ok(Revoked::none_of(ids, failure));
         }
         Err(failure) => return Err(failure.into()),
     };
-    match delete(turn, &turn.access(admin, &token), ids, listed).await {
-        // A token that was just granted may be refused for a moment.
-        Err(ApiError::Unauthorized(_)) if turn.now() < granted_at + GRANT_SETTLES => {
-            let message = format!("{} refuses a token that it granted a moment ago; trying again", turn.shop);
-            // Waiting, not failing: nobody has to hear of it.
-            Err(Failure::new(Reason::Revoking, message).into())
+    match delete(turn, &turn.access(admin, &spare.value), ids, listed).await {
+        Err(ApiError::Unauthorized(_)) => refused_fresh(turn, app, &spare, ids),
+        ended => {
+            if !matches!(ended, Err(ApiError::Failed(_))) {
+                turn.memory.refused(app, turn.shop, &spare, false);
+            }
+            conclude(ended, ids)
         }
-        Err(ApiError::Unauthorized(_)) => {
-            let message = format!(
-                "{} refuses a token that it granted a minute ago: the app was uninstalled there, and its tokens are dead",
-                turn.shop
-            );
-            Ok(Revoked::none_of(ids, Failure::new(Reason::AppNotInstalled, message)))
-        }
-        ended => conclude(ended, ids),
     }
 }
 
-/// An admin token issued to revoke with, and when: the same one until it has had time to settle.
-async fn fresh(turn: &Turn<'_>, app: &App) -> Result<(SecretString, Timestamp), Failure> {
+/// What it means that Shopify refuses an admin token that was issued to revoke with.
+fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare, ids: &[&str]) -> Result<Revoked, Refused> {
+    let shop = turn.shop;
+    // Waiting, not failing: nobody has to hear of it.
+    let again = |message: String| Err(Failure::new(Reason::Revoking, message).into());
+    if turn.now() < spare.granted_at + GRANT_SETTLES {
+        turn.memory.refused(app, shop, spare, true);
+        // A token that was just granted may be refused for a moment.
+        return again(format!("{shop} refuses a token that it granted a moment ago; trying again"));
+    }
+    if !spare.refused || turn.now() >= spare.granted_at + GRANT_TELLS {
+        // It may have lived until something else ended it, such as a newer grant, or an installation anew.
+        turn.memory.discard(app, shop);
+        return again(format!("{shop} refuses the token that was kept to revoke with; another one is asked for"));
+    }
+    let message = format!(
+        "{shop} has refused a token since it granted it a minute ago: the app was uninstalled there, and its tokens are dead"
+    );
+    Ok(Revoked::none_of(ids, Failure::new(Reason::AppNotInstalled, message)))
+}
+
+/// An admin token issued to revoke with: the same one until it has had time to settle.
+async fn fresh(turn: &Turn<'_>, app: &App) -> Result<Spare, Failure> {
     let _turn = turn.memory.turn(&app.key, turn.shop).await;
     if let Some(spare) = turn.memory.spare(app, turn.shop, turn.now()) {
         return Ok(spare);
     }
     let fresh = turn.shopify.client_credentials(turn.shop, &app.client_id, &app.client_secret, turn.now()).await?;
-    let spare = (fresh.value.clone(), fresh.issued_at);
-    turn.memory.keep(app, turn.shop, fresh);
-    Ok(spare)
+    Ok(turn.memory.keep(app, turn.shop, fresh, turn.now()))
 }
 
 /// 403: the right to revoke was lost, and waiting won't bring it back.
