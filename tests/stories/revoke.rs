@@ -226,6 +226,20 @@ async fn a_shop_that_is_closed_for_a_while_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_record_names_is_deleted_even_where_the_list_fails() {
+    let world = World::with_storefront("revoke-unlisted", json!({})).await;
+    let list = world.sim.inject(Fault::new("admin.storefrontAccessTokens", FaultKind::null("/data/shop")));
+    world.delete("web").await;
+    world.eventually("the token is gone", async || world.live().is_empty()).await;
+    world.a_while().await;
+    assert!(world.tokens().get_opt("web").await.unwrap().is_some(), "a stray of it may be there");
+    world.sim.clear_fault(list);
+    world.pass(TimeDelta::minutes(11));
+    world.gone("web").await;
+    told(&world, "Revoked").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retain_keeps_token_and_secret_and_orphan_the_secret() {
     let world = World::with_storefront("revoke-retain", json!({"deletionPolicy": "Retain"})).await;
     world.storefront("orphan", json!({"secret": {"creationPolicy": "Orphan"}})).await;

@@ -151,19 +151,26 @@ fn conclude(ended: Result<usize, ApiError>, ids: &[&str]) -> Result<Revoked, Ref
     }
 }
 
-/// Deletes these ids, whether or not they are listed, and what the list knows as ours. How many there were.
+/// Deletes these ids, whether or not they are listed, then what the list knows as ours besides: a list that fails keeps
+/// none of them alive. How many there were.
 async fn delete(turn: &Turn<'_>, access: &AdminAccess, ids: &[&str], listed: bool) -> Result<usize, ApiError> {
+    let recorded: BTreeSet<&str> = ids.iter().copied().collect();
     let mut count = 0;
-    let mut known: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    for id in &recorded {
+        count += delete_one(turn, access, id).await?;
+    }
     if listed {
         let list = turn.shopify.list_storefront_tokens(access).await?;
-        known.extend(Ours::among(&list.tokens, turn.observed).ids().map(str::to_owned));
-    }
-    for id in &known {
-        match turn.shopify.delete_storefront_token(access, id).await? {
-            Deleted::Gone => count += 1,
-            Deleted::AlreadyGone => {}
+        for id in Ours::among(&list.tokens, turn.observed).ids().filter(|id| !recorded.contains(id)) {
+            count += delete_one(turn, access, id).await?;
         }
     }
     Ok(count)
+}
+
+async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<usize, ApiError> {
+    Ok(match turn.shopify.delete_storefront_token(access, id).await? {
+        Deleted::Gone => 1,
+        Deleted::AlreadyGone => 0,
+    })
 }
