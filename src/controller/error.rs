@@ -9,9 +9,9 @@ use crate::core::failure::Failure;
 /// What ends a reconcile early. What Shopify refuses is an outcome, not an error.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The API server refused, or didn't answer.
+    /// The API server refused, or didn't answer. No source of this error: whoever tells those too would tell its words.
     #[error("Kubernetes: {}", told(.0))]
-    Kube(#[source] Box<kube::Error>),
+    Kube(Box<kube::Error>),
     /// The object doesn't fit its type.
     #[error("the object can't be read: {0}")]
     Invalid(String),
@@ -109,6 +109,8 @@ pub(super) fn told(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.reason.is_empty() => format!("the API server answered {}", status.code),
         kube::Error::Api(status) => format!("the API server answered {} ({})", status.code, status.reason),
+        // Quotes what it can't read.
+        kube::Error::SerdeError(_) => "the API server's answer can't be read".to_owned(),
         other => other.to_string(),
     }
 }
@@ -155,6 +157,9 @@ mod tests {
     fn what_the_api_server_says_is_never_told() {
         let error = api(400, "BadRequest", "admission webhook \"x\" denied the request: data.access_token is canary");
         assert_eq!(error.to_string(), "Kubernetes: the API server answered 400 (BadRequest)");
-        assert!(!format!("{error}").contains("canary"));
+        assert!(!format!("{:#}", anyhow::Error::from(error)).contains("canary"), "nor by its sources");
+        let unread = serde_json::from_str::<u8>("\"canary\"").unwrap_err();
+        let error = Error::from(kube::Error::SerdeError(unread));
+        assert_eq!(error.to_string(), "Kubernetes: the API server's answer can't be read");
     }
 }

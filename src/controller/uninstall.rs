@@ -82,7 +82,7 @@ impl fmt::Display for Uninstalled {
 /// No operator may run meanwhile: it would put the finalizers back, which is noticed and an error.
 ///
 /// # Errors
-/// Of Kubernetes, and when an operator still runs.
+/// Of Kubernetes, when an operator still runs, and for what keeps a finalizer: the rest has none any more.
 pub async fn uninstall(setup: Setup) -> anyhow::Result<Uninstalled> {
     let limit = setup.revocation_timeout.to_std().unwrap_or_default() + LAST_CALL;
     let context = Context::new(setup, Stores::default(), Wakes::default());
@@ -91,16 +91,22 @@ pub async fn uninstall(setup: Setup) -> anyhow::Result<Uninstalled> {
         Ok(finished) => finished?,
         Err(_elapsed) => tracing::warn!("the time for revocations is over"),
     }
-    for token in tokens(&context).await? {
+    for token in tokens(&context).await.map_err(Error::from)? {
         if has_finalizer(&token) && token.spec.source().is_some_and(|s| revocable(&token, s.kind())) {
             done.left
                 .entry(TokenKey::of_object(&token))
                 .or_insert_with(|| "the time for revocations was over".to_owned());
         }
     }
-    done.released += sweep(&context).await?;
+    done.released += sweep(&context).await.released;
     tokio::time::sleep(SETTLED).await;
-    anyhow::ensure!(sweep(&context).await? == 0, STILL_RUNS);
+    let Swept { released, kept } = sweep(&context).await;
+    anyhow::ensure!(released == 0, STILL_RUNS);
+    anyhow::ensure!(
+        kept.is_empty(),
+        "finalizers are on still: let the operator write these, then run uninstall again: {}",
+        kept.join("; ")
+    );
     Ok(done)
 }
 
@@ -115,6 +121,7 @@ async fn revoke(context: &Context, done: &mut Uninstalled) -> anyhow::Result<()>
         let left: Vec<ShopifyToken> = match tokens(context).await {
             Ok(all) => all.into_iter().filter(has_finalizer).collect(),
             Err(error) => {
+                let error = Error::from(error);
                 tracing::warn!(%error, "the ShopifyTokens can't be listed; trying again");
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -192,35 +199,58 @@ fn doomed(token: &ShopifyToken, began: Timestamp) -> ShopifyToken {
     doomed
 }
 
-/// Takes the finalizer off everything that has it. How many objects that were.
-async fn sweep(context: &Context) -> Result<usize, Error> {
-    let tokens = sweep_kind::<ShopifyToken>(context).await?;
-    let apps = sweep_kind::<ShopifyApp>(context).await?;
-    let secrets = sweep_kind::<Secret>(context).await?;
-    Ok(tokens + apps + secrets)
+/// What a sweep has done.
+#[derive(Default)]
+struct Swept {
+    /// How many objects had the finalizer, and have it no more.
+    released: usize,
+    /// What has it still, or couldn't be looked at, and why.
+    kept: Vec<String>,
 }
 
-async fn sweep_kind<K>(context: &Context) -> Result<usize, Error>
+/// Takes the finalizer off everything that has it. What can't be written keeps no other object.
+async fn sweep(context: &Context) -> Swept {
+    let mut swept = Swept::default();
+    sweep_kind::<ShopifyToken>(context, &mut swept).await;
+    sweep_kind::<ShopifyApp>(context, &mut swept).await;
+    sweep_kind::<Secret>(context, &mut swept).await;
+    swept
+}
+
+async fn sweep_kind<K>(context: &Context, swept: &mut Swept)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
 {
-    let mut released = 0;
     for api in apis::<K>(context) {
-        let mut page = ListParams::default().limit(PAGE);
-        loop {
-            // Where the definitions are gone already, there is nothing of the kind.
-            let Some(list) = found(api.list_metadata(&page).await)? else { break };
-            for object in list.items.iter().filter(|o| has_finalizer(*o)) {
-                release::<K>(context, &object.namespace().unwrap_or_default(), &object.name_any()).await?;
-                released += 1;
-            }
-            match list.metadata.continue_.filter(|c| !c.is_empty()) {
-                Some(next) => page.continue_token = Some(next),
-                None => break,
-            }
+        if let Err(error) = sweep_api(context, &api, swept).await {
+            let namespace = api.namespace().map_or_else(|| "all namespaces".to_owned(), |n| format!("namespace {n}"));
+            swept.kept.push(format!("{}s of {namespace} ({})", K::kind(&()), Error::from(error)));
         }
     }
-    Ok(released)
+}
+
+async fn sweep_api<K>(context: &Context, api: &Api<K>, swept: &mut Swept) -> Result<(), kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+{
+    let mut page = ListParams::default().limit(PAGE);
+    loop {
+        // Where the definitions are gone already, there is nothing of the kind.
+        let Some(list) = found(api.list_metadata(&page).await)? else { return Ok(()) };
+        for object in list.items.iter().filter(|o| has_finalizer(*o)) {
+            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+            match release::<K>(context, &namespace, &name).await {
+                Ok(()) => swept.released += 1,
+                Err(error) => {
+                    swept.kept.push(format!("{} {namespace}/{name} ({})", K::kind(&()), Error::from(error)));
+                }
+            }
+        }
+        match list.metadata.continue_.filter(|c| !c.is_empty()) {
+            Some(next) => page.continue_token = Some(next),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Takes the finalizer off an object that others write, too.

@@ -9,7 +9,10 @@ use shopify_token_operator::{
     controller::{Uninstalled, uninstall},
 };
 
-use crate::world::{CANARY, SHOP, World, condition};
+use crate::{
+    webhook::{Verdict, Webhook},
+    world::{CANARY, SHOP, World, condition},
+};
 
 /// Nothing hangs: without an operator every object can be deleted.
 async fn nothing_hangs(world: &World, tokens: &[&str]) {
@@ -103,4 +106,25 @@ async fn a_running_operator_is_noticed() {
     let world = World::with_storefront("uninstall-running", json!({})).await;
     let error = uninstall(world.setup().await).await.unwrap_err();
     assert!(error.to_string().contains("scale its Deployment to zero"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_denies_keeps_no_other_object_and_is_named_without_its_words() {
+    for (group, version, resource, named) in
+        [("tokens.shopify-operator.dev", "v1alpha1", "shopifyapps", "ShopifyApp"), ("", "v1", "secrets", "Secret")]
+    {
+        let mut world = World::with_storefront("uninstall-denied", json!({})).await;
+        world.stop().await;
+        let webhook = Webhook::new(&world, group, version, &[resource], Verdict::Deny).await;
+        let error = uninstall(world.setup().await).await.unwrap_err();
+        let told = format!("{error:#}");
+        let name = if named == "Secret" { "acme-app" } else { "acme" };
+        assert!(told.contains(&format!("{named} {}/{name}", world.namespace)), "{told}");
+        assert!(!told.contains("not like this"), "{told}");
+        assert_eq!(world.is_protected::<ShopifyApp>("acme").await, named == "ShopifyApp");
+        assert_eq!(world.is_protected::<Secret>("acme-app").await, named == "Secret");
+        webhook.remove().await;
+        world.eventually("it is let", async || uninstall(world.setup().await).await.is_ok()).await;
+        nothing_hangs(&world, &["web", "admin"]).await;
+    }
 }
