@@ -214,9 +214,14 @@ fn label_selector(text: &str) -> Result<String, String> {
     selector::parse(text).map(|selector| selector.to_string())
 }
 
+/// Longer than anyone waits, and short enough that no time of day overflows with it.
+const LONGEST_HOURS: i64 = 365 * 24;
+
 fn time_delta(text: &str) -> Result<TimeDelta, String> {
     let duration = humantime::Duration::from_str(text).map_err(|e| e.to_string())?;
-    TimeDelta::from_std(duration.into()).map_err(|e| e.to_string())
+    let delta = TimeDelta::from_std(duration.into()).ok();
+    let delta = delta.filter(|delta| *delta <= TimeDelta::hours(LONGEST_HOURS));
+    delta.ok_or_else(|| format!("it is at most {LONGEST_HOURS}h"))
 }
 
 fn public_url(_: &str) -> Result<String, String> {
@@ -312,6 +317,7 @@ mod tests {
             ("--admin-addr", "8080", "invalid socket address"),
             ("--revocation-timeout", "1", "time unit needed"),
             ("--revocation-timeout", "-1h", "expected number"),
+            ("--revocation-timeout", "300000years", "at most 8760h"),
             ("--public-url", "https://tokens.example.com", "install pages aren't part of this release"),
             ("--log-level", "loud", "possible values"),
         ] {
