@@ -11,7 +11,8 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         revision: turn.observed.next_revision(),
         origin: Origin::New,
         admin: None,
-        issuer: None,
+        // It may be published when the Secret names another app.
+        issuer: Some(app.client_id.clone()),
         served: None,
         previous: Vec::new(),
         previous_value: None,

@@ -54,7 +54,7 @@ pub struct Issued {
     pub origin: Origin,
     /// The admin token it was made with.
     pub admin: Option<String>,
-    /// What issued it, where the source learnt that on the way; else the record goes by the issuer's client id.
+    /// What issued it, where the source knows; else the record goes by the issuer's client id.
     pub issuer: Option<String>,
     /// The version that answered where the API version of the app was asked, as far as Shopify said so.
     pub served: Option<String>,

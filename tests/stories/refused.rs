@@ -8,7 +8,7 @@ use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
     webhook::{Verdict, Webhook},
-    world::{CANARY, World, condition, message},
+    world::{CANARY, SCOPES, SHOP, World, condition, message},
 };
 
 const GRANT: &str = "oauth.clientCredentials";
@@ -47,6 +47,29 @@ async fn a_secret_that_a_webhook_denies_costs_one_mint_and_names_the_webhook() {
     world.ready("denied").await;
     world.ready("broken").await;
     assert_eq!(world.sim.calls(GRANT), 2);
+    webhook.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_in_hand_is_not_passed_off_as_another_apps() {
+    const OTHER: &str = "fedcba9876543210fedcba9876543210";
+    let world = World::with_app("refused-app").await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Deny).await;
+    world.admin_token("web").await;
+    world.because("web", "Reconciling", "WriteRefused").await;
+    let secret = "shpss_canaryc0ffee0000000000000000000000";
+    let other = shopify_sim::AppConfig::new(OTHER, secret).installed(SHOP, SCOPES.iter().copied());
+    world.sim.add_app(other).unwrap();
+    world.secret_of("acme-app", &[("client_id", OTHER), ("client_secret", secret)]).await;
+    world.a_while().await;
+    webhook.answers(Verdict::Allow);
+    world.pass(TimeDelta::minutes(6));
+    world.ready("web").await;
+    world.pass(TimeDelta::minutes(6));
+    world.a_while().await;
+    let value = world.secret("web").await.unwrap();
+    let issuer = world.sim.live_access_tokens(SHOP).into_iter().find(|t| t.value == value.access_token()).unwrap();
+    assert_eq!((issuer.client_id.as_str(), value.record("issuer")), (OTHER, Some(OTHER)));
     webhook.remove().await;
 }
 
