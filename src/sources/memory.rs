@@ -113,9 +113,9 @@ mod tests {
             expires_at: Some(now + TimeDelta::hours(1)),
             warning: None,
         };
-        memory.keep(&app("shop/acme", "one"), &acme, spare);
+        memory.keep(&app("shop/acme", "one"), &acme, spare, now);
         let found = |app: &App, shop: &Shop, now| {
-            memory.spare(app, shop, now).map(|(v, at)| (v.expose_secret().to_owned(), at))
+            memory.spare(app, shop, now).map(|spare| (spare.value.expose_secret().to_owned(), spare.granted_at))
         };
         let kept = Some(("spare".to_owned(), now));
         assert_eq!(found(&app("shop/acme", "one"), &acme, now), kept);
