@@ -15,7 +15,8 @@ use shopify_token_operator::{
     clock::Clock,
     core::{
         identity::Identity,
-        record::{Fields, Record},
+        leave::Leave,
+        record::{Fields, Record, mark},
         render::{Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
@@ -147,12 +148,16 @@ fn every_annotation_is_named() {
         handled_trigger: Some("t".into()),
         handled_rotate_at: Some("r".into()),
         fields: Fields::default(),
+        place: Some("web".into()),
+        leave: Some(Leave::Delete),
     };
     let record = section(&text, "### The record");
     for annotation in whole.annotations().keys() {
         let name = annotation.strip_prefix(PREFIX).unwrap();
         assert!(record.contains(&format!("`{name}`")), "{annotation}");
     }
+    let (mark, _) = mark(Timestamp::default());
+    assert!(record.contains(&format!("`{}`", mark.strip_prefix(PREFIX).unwrap())), "{mark}");
     for name in [ROTATE_AT, REQUESTED_AT, FINALIZER] {
         assert!(text.contains(&format!("`{name}`")), "{name}");
     }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     rendering::Rendering,
     report::Recorder,
-    watch::{health::Watches, stores::Stores, wake::Wakes},
+    watch::{health::Watches, holdings::Holdings, stores::Stores, wake::Wakes},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
@@ -92,6 +92,8 @@ pub struct Context {
     pub reconciles: Semaphore,
     /// What the watches hold.
     pub stores: Stores,
+    /// Which Secrets say that they hold a token's credential.
+    pub holdings: Holdings,
     /// Asks for reconciles.
     pub wakes: Wakes,
     /// Shops that don't answer.
@@ -154,6 +156,7 @@ impl Context {
             recorder: Recorder::new(setup.client.clone()),
             reconciles: Semaphore::new(setup.concurrency.max(1).into()),
             stores,
+            holdings: Holdings::default(),
             wakes,
             outages: Outages::default(),
             slots: Slots::default(),

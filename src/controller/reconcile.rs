@@ -178,7 +178,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
     let Some(kind) = Paced::of(step) else { return acted };
     if !matches!(
         (&acted.outcome, kind),
-        (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart | Paced::Protect)
+        (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart | Paced::Protect | Paced::Leave)
     ) {
         return acted;
     }

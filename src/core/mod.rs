@@ -8,6 +8,7 @@ pub mod finalizer;
 pub mod grace;
 pub mod hold;
 pub mod identity;
+pub mod leave;
 pub mod marker;
 pub mod observed;
 pub mod ours;

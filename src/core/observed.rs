@@ -10,6 +10,7 @@ use super::{
     credential::Credential,
     failure::Failure,
     identity::Identity,
+    leave::Older,
     record::{Fields, Previous, Record},
     scopes,
     secret::{Held, SecretState, Whole},
@@ -32,6 +33,8 @@ pub struct Observed {
     pub kind: SourceKind,
     /// What stands under the name of its Secret.
     pub secret: SecretState,
+    /// Secrets that older specs named.
+    pub older: Vec<Older>,
     /// What it is issued with, or what is missing.
     pub issuer: Result<Issuer, Failure>,
     /// What revokes the credentials that the issuer can't, by their ids: they were created with something else. Read
@@ -249,7 +252,7 @@ impl Observed {
     /// The revision after the last one that is known of. Status only keeps the count going when the Secret is lost.
     #[must_use]
     pub fn next_revision(&self) -> i64 {
-        let recorded = self.record().map(|r| r.revision);
+        let recorded = self.latest().map(|r| r.revision);
         let reported = self.status().and_then(|s| s.revision);
         recorded.max(reported).unwrap_or_default().saturating_add(1)
     }
@@ -257,7 +260,7 @@ impl Observed {
     /// The record of a credential that is about to be published. Whatever asked for it counts as handled.
     #[must_use]
     pub fn next_record(&self, credential: &Credential, revision: i64) -> Record {
-        let before = self.record();
+        let before = self.latest();
         let known = before.map(|r| r.clone().asking(&self.api_version));
         let replaces = revision > 1 && before.is_none_or(|r| r.revision != revision);
         Record {
@@ -279,6 +282,8 @@ impl Observed {
             handled_trigger: self.token.spec.rotation_trigger().map(str::to_owned),
             handled_rotate_at: self.token.annotations().get(ROTATE_AT).cloned(),
             fields: Fields::default(),
+            place: None,
+            leave: None,
         }
     }
 

@@ -74,14 +74,17 @@ impl<'a> Ours<'a> {
     pub fn candidate(&self, why: Why) -> Option<(i64, &'a StorefrontToken)> {
         let suits = |t: &StorefrontToken| self.observed.lacks_scopes(&t.scopes).is_none();
         let newest = self.tokens.iter().rfind(|(_, t)| suits(t) && !self.revoking(&t.id)).copied()?;
-        let Some(record) = self.observed.record() else { return Some(newest) };
+        let Some(record) = self.observed.latest() else { return Some(newest) };
         let newer = (newest.0 > record.revision).then_some(newest);
         match why {
             // The value is gone, the token is not.
-            Why::First | Why::Lost => {
+            Why::First | Why::Lost | Why::Renamed => {
                 let recorded =
                     self.tokens.iter().find(|(_, t)| suits(t) && Some(&t.id) == record.token_id.as_ref()).copied();
-                newer.or(recorded).or(Some(newest))
+                let (revision, token) = newer.or(recorded).unwrap_or(newest);
+                // What is published for a new name is never behind what is under the old one.
+                let least = if why == Why::Renamed { record.revision } else { revision };
+                Some((revision.max(least), token))
             }
             // Only one that an interrupted attempt of this very rotation has left.
             Why::Rejected
@@ -101,7 +104,7 @@ impl<'a> Ours<'a> {
     #[must_use]
     pub fn previous(&self, current: Current<'_>, now: Timestamp) -> Vec<Previous> {
         let until = self.overlap_end(now);
-        let record = self.observed.record();
+        let record = self.observed.latest();
         let known = record.map_or(&[][..], |r| &r.previous);
         let recorded = record.and_then(|r| r.token_id.as_ref());
         let older = |id: &str, revoke_at| Previous::of(record, id, revoke_at);
@@ -143,7 +146,7 @@ impl<'a> Ours<'a> {
 
     /// Whether its revocation has begun: then nobody may take it up again.
     fn revoking(&self, id: &str) -> bool {
-        let previous = self.observed.record().map_or(&[][..], |r| &r.previous);
+        let previous = self.observed.latest().map_or(&[][..], |r| &r.previous);
         previous.iter().any(|p| p.id == id && p.revoking.is_some())
     }
 }
@@ -155,7 +158,7 @@ fn owned_revision(observed: &Observed, token: &StorefrontToken) -> Option<i64> {
         return Some(marker.revision);
     }
     // After a restore from a backup the object has another UID: the record still knows its tokens.
-    let record = observed.record()?;
+    let record = observed.latest()?;
     if record.token_id.as_ref() == Some(&token.id) {
         return Some(record.revision);
     }

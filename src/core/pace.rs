@@ -31,10 +31,12 @@ pub enum Paced {
     Restart,
     /// A finalizer is put on or taken off.
     Protect,
+    /// A Secret that an older spec named is marked or left.
+    Leave,
 }
 
 impl Paced {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 
     /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here.
     #[must_use]
@@ -43,6 +45,7 @@ impl Paced {
             Step::Call(Call::Issue(
                 Why::First
                 | Why::Lost
+                | Why::Renamed
                 | Why::Rejected
                 | Why::InputsChanged
                 | Why::ScopesMissing
@@ -52,6 +55,7 @@ impl Paced {
             Step::Repair => Some(Self::Repair),
             Step::Restart => Some(Self::Restart),
             Step::Protect => Some(Self::Protect),
+            Step::Leave => Some(Self::Leave),
             Step::Call(Call::Issue(Why::Expiring | Why::Interval) | Call::Verify | Call::EndOverlap | Call::Revoke)
             | Step::Keep
             | Step::LetGo(_) => None,
@@ -132,7 +136,7 @@ pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
             );
             plan.hold.or(Some(Hold::Blocked(Failure::new(Reason::BackingOff, message))))
         }
-        Paced::Repair | Paced::Restart | Paced::Protect => plan.hold,
+        Paced::Repair | Paced::Restart | Paced::Protect | Paced::Leave => plan.hold,
     };
     Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
 }
@@ -143,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart, Paced::Protect];
+    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart, Paced::Protect, Paced::Leave];
 
     fn start() -> Timestamp {
         Timestamp::from_timestamp(1_790_000_000, 0).unwrap()

@@ -50,6 +50,8 @@ pub enum Step {
     Repair,
     /// Restart the workloads that don't run with the newest credential.
     Restart,
+    /// Mark the Secrets that older specs named, and leave those whose overlap is over.
+    Leave,
     /// Finish a deletion without Shopify.
     LetGo(Ending),
     /// Ask something of Shopify.
@@ -85,6 +87,8 @@ pub enum Why {
     First,
     /// The Secret, the record or the value is gone.
     Lost,
+    /// The spec names another Secret than before.
+    Renamed,
     /// Shopify refuses it, or has it no more.
     Rejected,
     /// The spec asks for another one.
@@ -137,7 +141,11 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let repairs = o.drifted && o.template.is_ok() && o.frozen().is_none();
     let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
-    let step = if repairs && !refused { Step::Repair } else { idle(o) };
+    let step = match idle(o) {
+        _ if repairs && !refused => Step::Repair,
+        Step::Keep if leaves(o, now) => Step::Leave,
+        step => step,
+    };
     let wake_at = soonest([wake(o, hold.as_ref(), now), net(step, now)], now);
     Plan { step, hold, wake_at }
 }
@@ -151,9 +159,14 @@ fn idle(o: &Observed) -> Step {
     if all_there || o.to_restart().next().is_some() { Step::Restart } else { Step::Keep }
 }
 
-/// Nobody tells when a workload may be restarted, or a finalizer written after all.
+/// Whether something is to be done with Secrets that older specs named.
+fn leaves(o: &Observed, now: Timestamp) -> bool {
+    o.to_leave(now).next().is_some() || o.to_mark(now).next().is_some()
+}
+
+/// Nobody tells when a workload may be restarted, or a finalizer or an older Secret written after all.
 fn net(step: Step, now: Timestamp) -> Option<Timestamp> {
-    matches!(step, Step::Restart | Step::Protect).then(|| now + SAFETY_NET)
+    matches!(step, Step::Restart | Step::Protect | Step::Leave).then(|| now + SAFETY_NET)
 }
 
 /// Why this object may have no Secret at all.
@@ -209,13 +222,22 @@ fn in_turn(o: &Observed, mut calls: Vec<Call>) -> (Vec<Call>, bool) {
 /// Why a credential must be issued now, if it must.
 #[must_use]
 pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
+    if o.renamed() {
+        // What else is asked for isn't forgotten over the new name.
+        let demanded = o.latest().and_then(|record| demanded(o, record, now));
+        return Some(demanded.unwrap_or(Why::Renamed));
+    }
     if o.held().is_none() {
         return Some(if o.status().and_then(|s| s.revision).is_some() { Why::Lost } else { Why::First });
     }
     let Some(Whole { record, value, .. }) = o.whole() else { return Some(Why::Lost) };
     let supplied = o.issuer.as_ref().ok().and_then(Issuer::supplied);
+    if supplied.is_some_and(|theirs| !same(theirs, value)) { Some(Why::Replaced) } else { demanded(o, record, now) }
+}
+
+/// Why another credential than this one is asked for, if it is.
+fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
     match () {
-        () if supplied.is_some_and(|theirs| !same(theirs, value)) => Some(Why::Replaced),
         () if o.rejected(record) => Some(Why::Rejected),
         () if record.inputs != o.inputs || o.moved(record) => Some(Why::InputsChanged),
         () if expiring(o, record, now) => Some(Why::Expiring),
@@ -296,6 +318,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             // A rollout that is under way says nothing when it ends: look.
             (o.rolling_out() && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
             verification_time(o, now),
+            o.older.iter().filter_map(|older| older.leave_at).filter(|at| *at > now).min(),
         ],
         now,
     )

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{identity::Identity, vocabulary::PREFIX};
+use super::{identity::Identity, leave::Leave, vocabulary::PREFIX};
 use crate::time::{self, Timestamp};
 
 /// What was issued, as the Secret's annotations keep it. Holds no credential.
@@ -46,6 +46,10 @@ pub struct Record {
     pub handled_rotate_at: Option<String>,
     /// What of the Secret is ours, so that what a template no longer names can be taken out.
     pub fields: Fields,
+    /// The name of the Secret it was written into. A copy has another one.
+    pub place: Option<String>,
+    /// What becomes of the Secret when its object leaves it.
+    pub leave: Option<Leave>,
 }
 
 /// An older credential that still lives.
@@ -108,6 +112,9 @@ const RESTARTED: &str = "restarted";
 const HANDLED_TRIGGER: &str = "handled-trigger";
 const HANDLED_ROTATE_AT: &str = "handled-rotate-at";
 const FIELDS: &str = "fields";
+const PLACE: &str = "secret";
+const LEAVE: &str = "leave";
+const LEAVE_AT: &str = "leave-at";
 
 impl Record {
     /// The record as annotations, prefix included.
@@ -138,6 +145,8 @@ impl Record {
         set(HANDLED_TRIGGER, self.handled_trigger.clone());
         set(HANDLED_ROTATE_AT, self.handled_rotate_at.clone());
         set(FIELDS, Some(json(&serde_json::json!(self.fields))));
+        set(PLACE, self.place.clone());
+        set(LEAVE, self.leave.map(|leave| leave.as_str().to_owned()));
         all
     }
 
@@ -183,7 +192,7 @@ impl Record {
     /// Reads the record back; `None` if a part of it is missing or was edited beyond recognition.
     #[must_use]
     pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        let get = |name: &str| annotations.get(&format!("{PREFIX}{name}")).map(String::as_str);
+        let get = |name: &str| get(annotations, name);
         let optional_time = |name: &str| match get(name) {
             None => Some(None),
             Some(text) => time::parse(text).map(Some),
@@ -214,6 +223,11 @@ impl Record {
             handled_trigger: get(HANDLED_TRIGGER).map(str::to_owned),
             handled_rotate_at: get(HANDLED_ROTATE_AT).map(str::to_owned),
             fields: Fields::parse(annotations)?,
+            place: get(PLACE).map(str::to_owned),
+            leave: match get(LEAVE) {
+                None => None,
+                Some(text) => Some(Leave::parse(text)?),
+            },
         })
     }
 }
@@ -221,14 +235,42 @@ impl Record {
 /// The ShopifyToken that a Secret says it holds the credential of, even when the rest of the record is damaged.
 #[must_use]
 pub fn holder(annotations: &BTreeMap<String, String>) -> Option<Identity> {
-    annotations.get(&format!("{PREFIX}{TOKEN}"))?.parse().ok()
+    get(annotations, TOKEN)?.parse().ok()
+}
+
+/// The name under which the Secret was written, even when the rest of the record is damaged.
+#[must_use]
+pub fn place(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    get(annotations, PLACE)
+}
+
+/// What becomes of the Secret when its object leaves it, even when the rest of the record is damaged.
+#[must_use]
+pub fn leave(annotations: &BTreeMap<String, String>) -> Option<Leave> {
+    Leave::parse(get(annotations, LEAVE)?)
+}
+
+/// When the object leaves the Secret, if its mark says so.
+#[must_use]
+pub fn leave_at(annotations: &BTreeMap<String, String>) -> Option<Timestamp> {
+    time::parse(get(annotations, LEAVE_AT)?)
+}
+
+/// The mark as an annotation. It is no part of the record: whoever writes that anew takes the mark off.
+#[must_use]
+pub fn mark(leave_at: Timestamp) -> (String, String) {
+    (format!("{PREFIX}{LEAVE_AT}"), time::print(leave_at))
+}
+
+fn get<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    annotations.get(&format!("{PREFIX}{name}")).map(String::as_str)
 }
 
 impl Fields {
     /// What of the Secret is ours, even when the rest of the record is damaged.
     #[must_use]
     pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        serde_json::from_str(annotations.get(&format!("{PREFIX}{FIELDS}"))?).ok()
+        serde_json::from_str(get(annotations, FIELDS)?).ok()
     }
 }
 
@@ -294,6 +336,8 @@ mod tests {
             handled_trigger: Some("2026-11-22".into()),
             handled_rotate_at: None,
             fields: Fields { data: vec!["access_token".into()], ..Fields::default() },
+            place: Some("web".into()),
+            leave: Some(Leave::Delete),
         }
     }
 
@@ -310,6 +354,8 @@ mod tests {
             rollout: None,
             restarted: None,
             handled_trigger: None,
+            place: None,
+            leave: None,
             ..record
         };
         assert_eq!(Record::parse(&bare.annotations()), Some(bare));
@@ -318,7 +364,7 @@ mod tests {
     #[test]
     fn an_edited_record_is_no_record() {
         let whole = record().annotations();
-        for name in [REVISION, ISSUED_AT, EXPIRES_AT, PREVIOUS, FIELDS, TOKEN] {
+        for name in [REVISION, ISSUED_AT, EXPIRES_AT, PREVIOUS, FIELDS, TOKEN, LEAVE] {
             let mut edited = whole.clone();
             edited.insert(format!("{PREFIX}{name}"), "?".into());
             assert_eq!(Record::parse(&edited), None, "{name}");

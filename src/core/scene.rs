@@ -16,8 +16,9 @@ use super::{
     failure::Failure,
     hold::Hold,
     identity::Identity,
+    leave::Older,
     observed::{Doubt, Observed, ShopState, Workload},
-    record::{Fields, Previous, Record},
+    record::{Fields, Previous, Record, mark},
     render::{self, Data, Values},
     secret::{self, Held, SecretState},
     source::{AdminToken, App, Issuer, nature},
@@ -94,6 +95,8 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         handled_trigger: None,
         handled_rotate_at: None,
         fields: Fields::default(),
+        place: None,
+        leave: None,
     }
 }
 
@@ -156,6 +159,15 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
     SecretState::Ours(Box::new(Held { record, value, previous: None, edited: false, frozen: None, live }))
 }
 
+/// Secret `old`, which an older spec named: with a revision, and a mark so long before its time.
+pub(crate) fn older(revision: i64, left: Option<TimeDelta>) -> Older {
+    let kind = SourceKind::ClientCredentials;
+    let before = token(kind, &json!({"secret": {"name": "old"}}));
+    let mut live = published(&before, kind, &Record { revision, ..record(kind) });
+    live.annotations_mut().extend(left.map(|left| mark(now() + left)));
+    Older::read(&token(kind, &json!({})), &identity(), live).unwrap()
+}
+
 /// What a kind is issued with.
 pub(crate) fn issuer(kind: SourceKind) -> Issuer {
     let app = App { key: "shop/acme".into(), client_id: "id".into(), client_secret: secret_string("canary-s") };
@@ -181,6 +193,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
     let mut observed = Observed {
         kind,
         secret,
+        older: Vec::new(),
         issuer: Ok(issuer(kind)),
         template: Ok(()),
         drifted: false,

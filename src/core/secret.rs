@@ -11,14 +11,12 @@ use secrecy::SecretString;
 pub use self::whose::classify;
 use super::{
     failure::Failure,
+    leave::Leave,
     record::{self, Fields, Record},
     render::{self, ACCESS_TOKEN, Data, PREVIOUS_ACCESS_TOKEN},
     vocabulary::{MANAGED_BY, OPERATOR},
 };
-use crate::api::{
-    ShopifyToken,
-    token::{CreationPolicy, DeletionPolicy},
-};
+use crate::api::{ShopifyToken, token::CreationPolicy};
 
 const OPAQUE: &str = "Opaque";
 
@@ -171,6 +169,8 @@ pub fn desired(token: &ShopifyToken, live: Option<&Secret>, mut record: Record, 
     record.fields.labels = labels.keys().cloned().collect();
     record.fields.annotations = annotations.keys().cloned().collect();
     record.content = render::content_hash(&record.token.uid, &data, &record.fields.data);
+    record.place.clone_from(&secret.metadata.name);
+    record.leave = Some(Leave::of(token));
 
     secret.labels_mut().extend(labels);
     secret.annotations_mut().extend(annotations);
@@ -199,8 +199,7 @@ fn tidy(mut secret: Secret) -> Secret {
 /// that it stays whatever becomes of the object.
 fn own(token: &ShopifyToken, secret: &mut Secret) {
     let uid = token.uid().unwrap_or_default();
-    let wanted =
-        token.spec.creation_policy() == CreationPolicy::Owner && token.spec.deletion_policy() != DeletionPolicy::Retain;
+    let wanted = Leave::of(token) == Leave::Delete;
     let owners = secret.owner_references_mut();
     let has = owners.iter().any(|o| o.uid == uid);
     if wanted && !has {
@@ -224,6 +223,16 @@ pub fn disowned(token: &ShopifyToken, live: &Secret) -> Secret {
     let mut secret = live.clone();
     let uid = token.uid().unwrap_or_default();
     secret.owner_references_mut().retain(|o| o.uid != uid);
+    tidy(secret)
+}
+
+/// The Secret without the record, and without the label that says who manages it: it is nobody's business any more.
+#[must_use]
+pub fn forgotten(live: &Secret) -> Secret {
+    let mut secret = live.clone();
+    let labels = Fields::parse(secret.annotations()).unwrap_or_default().labels;
+    secret.labels_mut().retain(|key, value| key != MANAGED_BY || value != OPERATOR || !labels.contains(key));
+    secret.annotations_mut().retain(|key, _| !record::is_ours(key));
     tidy(secret)
 }
 

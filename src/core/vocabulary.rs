@@ -163,6 +163,10 @@ pub enum EventReason {
     Repaired,
     /// A credential was revoked.
     Revoked,
+    /// The spec names another Secret: the one before is kept for an overlap.
+    Leaving,
+    /// A Secret that an older spec named was deleted, cleaned, or left behind.
+    Left,
     /// It works again after failures.
     Recovered,
     /// An issue failed.
@@ -198,6 +202,8 @@ impl EventReason {
         Self::Adopted,
         Self::Repaired,
         Self::Revoked,
+        Self::Leaving,
+        Self::Left,
         Self::Recovered,
         Self::IssueFailed,
         Self::RevocationFailed,
@@ -222,6 +228,8 @@ impl EventReason {
             Self::Adopted => "Adopted",
             Self::Repaired => "Repaired",
             Self::Revoked => "Revoked",
+            Self::Leaving => "Leaving",
+            Self::Left => "Left",
             Self::Recovered => "Recovered",
             Self::IssueFailed => "IssueFailed",
             Self::RevocationFailed => "RevocationFailed",
@@ -247,6 +255,8 @@ impl EventReason {
             | Self::Adopted
             | Self::Repaired
             | Self::Revoked
+            | Self::Leaving
+            | Self::Left
             | Self::Recovered => false,
             Self::IssueFailed
             | Self::RevocationFailed

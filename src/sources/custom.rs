@@ -16,7 +16,7 @@ use crate::{
 /// Verifies the person's token.
 pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Result<Issued, Refused> {
     let observed = turn.observed;
-    let held = observed.whole().filter(|whole| same(whole.value, value));
+    let held = observed.whole().filter(|whole| same(whole.value, value) && !observed.outdated());
     let Granted { scopes, served } = match probe::granted_scopes(turn, value).await {
         Ok(granted) => granted,
         // News of the credential that applications hold; the next look finds it rejected, and stalls.

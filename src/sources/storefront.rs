@@ -50,7 +50,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
     };
     let now = turn.now();
     let issuer = issuer(admin, &listed);
-    let moved = observed.record().is_some_and(|r| {
+    let moved = observed.latest().is_some_and(|r| {
         r.admin.as_ref() != Some(&admin.name) || different_issuers(r.issuer.as_deref(), issuer.as_deref())
     });
     let previous = ours.previous(Current { id: &token.id, revision, moved }, now);

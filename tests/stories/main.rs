@@ -15,6 +15,7 @@ mod odd_shopify;
 mod odd_shopify_pages;
 mod odd_shopify_transport;
 mod odd_shopify_versions;
+mod older;
 mod order;
 mod outage;
 mod protection;

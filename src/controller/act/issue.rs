@@ -124,6 +124,10 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
         (Why::Lost, Origin::Adopted) => {
             (EventReason::Repaired, "the Secret had lost its credential; found at Shopify and published")
         }
+        (Why::Renamed, Origin::Adopted) => {
+            (EventReason::Adopted, "found at Shopify and published under the Secret's new name")
+        }
+        (Why::Renamed, _) => (EventReason::Rotated, "published under the Secret's new name"),
         (Why::First, _) => (EventReason::Issued, "issued"),
         (Why::Lost, _) => (EventReason::Repaired, "the Secret had lost its credential; issued anew"),
         (Why::Rejected, _) => (EventReason::ReplacedAtShopify, "Shopify had the credential no more; replaced"),

@@ -1,6 +1,7 @@
 //! Does one step: the order of writes, here and at Shopify, is written once, for every source.
 
 mod issue;
+mod leave;
 pub(super) mod protect;
 mod publish;
 mod revoke;
@@ -37,6 +38,7 @@ pub(super) async fn act(context: &Context, observation: &Observation, step: Step
         },
         Step::Repair => publish::repair(context, &observation.observed).await,
         Step::Restart => rollout::restart(context, &observation.observed).await,
+        Step::Leave => leave::leave(context, &observation.observed).await,
         Step::LetGo(ending) => revoke::let_go(context, observation, ending).await,
         Step::Call(call) => at_shopify(context, observation, call).await,
     }

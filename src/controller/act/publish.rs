@@ -5,16 +5,14 @@ use kube::{Api, ResourceExt, api::PostParams};
 use secrecy::SecretString;
 
 use crate::{
-    api::{
-        ShopifyToken,
-        token::{CreationPolicy, DeletionPolicy},
-    },
+    api::ShopifyToken,
     controller::{
         context::Context,
         error::{Error, Stop, found},
         outcome::{Acted, News, Outcome},
     },
     core::{
+        leave::Leave,
         observed::Observed,
         record::Record,
         render::Values,
@@ -52,6 +50,7 @@ pub(super) async fn publish(
     let desired = secret::desired(token, live, record, data);
     match write(context, live.is_some(), &desired).await {
         Ok(secret) => {
+            context.holdings.note(&secret, false);
             let record = Record::parse(secret.annotations()).ok_or_else(|| {
                 let name = token.secret_name();
                 Error::Invalid(format!("Secret {name:?} came back from the API server without its record"))
@@ -102,7 +101,11 @@ pub(super) fn live(observed: &Observed) -> Option<&Secret> {
     }
 }
 
-async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secret, kube::Error> {
+/// Writes a Secret on top of the version that is in it.
+///
+/// # Errors
+/// Of Kubernetes, a conflict among them.
+pub(super) async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secret, kube::Error> {
     let namespace = desired.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
     let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
@@ -119,17 +122,13 @@ async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secr
 /// A failure when the API server refuses that and there is time left; else of Kubernetes, a conflict among them.
 pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Option<News>, Stop> {
     let Some(held) = observed.held() else { return Ok(None) };
-    let spec = &observed.token.spec;
-    if held.live.immutable == Some(true) && spec.creation_policy() == CreationPolicy::Merge {
+    let left = match Leave::of(&observed.token) {
         // Nobody can take a key out of an immutable Secret.
-        return Ok(None);
-    }
-    let left = match (spec.deletion_policy(), spec.creation_policy()) {
-        (DeletionPolicy::Revoke, CreationPolicy::Merge) => secret::withdrawn(&held.live),
-        (DeletionPolicy::Retain, _) | (DeletionPolicy::Revoke, CreationPolicy::Orphan) => {
-            secret::disowned(&observed.token, &held.live)
-        }
-        (DeletionPolicy::Revoke, CreationPolicy::Owner) => return Ok(None),
+        Leave::Withdraw if held.live.immutable == Some(true) => return Ok(None),
+        Leave::Withdraw => secret::withdrawn(&held.live),
+        Leave::Keep => secret::disowned(&observed.token, &held.live),
+        // It goes by its owner reference.
+        Leave::Delete => return Ok(None),
     };
     if !secret::differs(&held.live, &left) {
         return Ok(None);

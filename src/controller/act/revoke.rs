@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{
+    leave::leave_all,
     protect,
     publish::{leave, overdue, publish},
     refused,
@@ -130,7 +131,8 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
 
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
     let ended = async {
-        let left = leave(context, &observation.observed).await?;
+        let mut left = leave_all(context, &observation.observed).await?;
+        left.extend(leave(context, &observation.observed).await?);
         match protect::let_needed_go(context, observation).await {
             // Its own deletion ends all the same.
             Err(Stop::Failure(failure)) if overdue(context, &observation.observed) => {
@@ -152,7 +154,7 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
 
 /// Everything that the record knows to live.
 fn recorded(observed: &Observed) -> Vec<String> {
-    observed.record().map_or_else(Vec::new, |r| r.ids().cloned().collect())
+    observed.latest().map_or_else(Vec::new, |r| r.ids().cloned().collect())
 }
 
 /// The object goes and a token may stay: a person should know which.

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod needs;
+mod older;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use super::{
     error::{Error, found},
 };
 use crate::{
-    api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
+    api::{ShopifyToken, SourceKind, app::NEWEST_API_VERSION},
     core::{
         finalizer::{has_finalizer, needs_finalizer},
         identity::Identity,
@@ -71,7 +72,11 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         SecretState::Ours(held) => read(context, token, kind, held, &api_version).await,
         SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => false,
     };
-    let uses = uses(context, token, &identity).await?;
+    let deleting = token.metadata.deletion_timestamp.is_some();
+    let in_use = needs_finalizer(token, kind);
+    let older = older::older(context, token, &identity, deleting || (has_finalizer(token) && !in_use)).await?;
+    let in_use = in_use || older.iter().any(|o| o.needs_object(token));
+    let uses = uses(context, token, &identity, in_use).await?;
     let mut observed = Observed {
         kind,
         template: context.rendering.check(token, kind).await,
@@ -90,6 +95,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         token: token.clone(),
         identity,
         secret,
+        older,
         issuer: found.issuer,
         api_version,
     };
@@ -101,7 +107,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     // Only what a revocation needs.
     let needed = found.needed.into_iter().filter(|_| nature(kind).revocable);
     let protect = std::iter::once(Protected::token(token)).chain(needed);
-    let protect: Vec<Protected> = protect.filter(|_| needs_finalizer(token, kind)).collect();
+    let protect: Vec<Protected> = protect.filter(|_| in_use).collect();
     observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);
     Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, observed })
 }
@@ -130,12 +136,10 @@ struct Uses {
     frees_secret: bool,
 }
 
-async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity) -> Result<Uses, kube::Error> {
+async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity, in_use: bool) -> Result<Uses, kube::Error> {
     let deleting = token.metadata.deletion_timestamp.is_some();
-    let kind = token.spec.source().map(SourceRef::kind);
     // The watch's view is a hint that saves a list; the live list decides.
-    let needed = kind.is_some_and(|kind| needs_finalizer(token, kind))
-        || context.stores.needs_token(&identity.namespace, &identity.name);
+    let needed = in_use || context.stores.needs_token(&identity.namespace, &identity.name);
     if !has_finalizer(token) || (needed && !deleting) {
         return Ok(Uses::default());
     }
@@ -165,10 +169,11 @@ fn settles_at(context: &Context, o: &Observed) -> Option<Timestamp> {
 
 /// What created the credentials that are to be revoked now, where that isn't what the spec names now.
 async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTreeMap<String, Former>, Error> {
-    let (Some(record), Some(admin)) = (o.record(), o.issuer.as_ref().ok().and_then(Issuer::admin_token)) else {
+    let deleting = o.token.metadata.deletion_timestamp.is_some();
+    let record = if deleting { o.latest() } else { o.record() };
+    let (Some(record), Some(admin)) = (record, o.issuer.as_ref().ok().and_then(Issuer::admin_token)) else {
         return Ok(BTreeMap::new());
     };
-    let deleting = o.token.metadata.deletion_timestamp.is_some();
     let ended = record.previous.iter().filter(|p| deleting || o.overlap_ended(p, now));
     let ended = ended.map(|p| (&p.id, p.admin.as_ref(), p.issuer.as_deref()));
     let current = record.token_id.iter().filter(|_| deleting);

@@ -1,11 +1,12 @@
 //! Whom an event wakes: every dependency that appears, changes or goes is noticed by a watch.
 
 pub(super) mod health;
+pub(super) mod holdings;
 pub(super) mod stores;
 pub(super) mod streams;
 pub(super) mod wake;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
@@ -71,16 +72,32 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     let api: Api<PartialObjectMeta<Secret>> = api(context.client(), scope.as_deref());
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
-    let mut listed_before = false;
+    let (mut there, mut listed_before) = (HashSet::new(), false);
     while let Some(event) = events.next().await {
         watch.brought(&event, Instant::now());
         match event {
-            Ok(Event::Apply(secret) | Event::Delete(secret)) => secret_event(&context, &secret),
-            // The first list finds everything being reconciled anyway; a later one may hide a deletion.
-            Ok(Event::InitDone) if listed_before => wake_all(&context),
-            Ok(Event::InitDone) => listed_before = true,
-            Ok(Event::InitApply(secret)) => going(&context, &secret),
-            Ok(Event::Init) => {}
+            Ok(Event::Apply(secret)) => {
+                held(&context, &secret, false);
+                secret_event(&context, &secret);
+            }
+            Ok(Event::Delete(secret)) => {
+                held(&context, &secret, true);
+                secret_event(&context, &secret);
+            }
+            Ok(Event::InitDone) => {
+                context.holdings.listed(scope.as_deref(), &std::mem::take(&mut there));
+                // The first list finds everything being reconciled anyway; a later one may hide a deletion.
+                if std::mem::replace(&mut listed_before, true) {
+                    wake_all(&context);
+                }
+            }
+            Ok(Event::InitApply(secret)) => {
+                if held(&context, &secret, false) {
+                    there.insert(holdings::key(&secret));
+                }
+                going(&context, &secret);
+            }
+            Ok(Event::Init) => there.clear(),
             Err(error) => tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted"),
         }
     }
@@ -134,6 +151,19 @@ where
     let Ok(list) = api.list_metadata(&ListParams::default().limit(1)).await else { return false };
     *newest = health::version(list.metadata.resource_version.as_deref());
     0 < *newest && *newest < seen
+}
+
+/// Notes whose credential a Secret holds, and wakes the token if its spec names another one. Says whether it holds any.
+fn held(context: &Context, secret: &PartialObjectMeta<Secret>, gone: bool) -> bool {
+    let holders = context.holdings.note(secret, gone);
+    for holder in holders.iter().flatten() {
+        let token = context.stores.token(&holder.namespace, &holder.name);
+        let leaves = |token: &ShopifyToken| token.secret_name() != secret.name_any();
+        if token.is_some_and(|token| token.0.as_ref().is_ok_and(leaves)) {
+            context.wakes.token(TokenKey::of(holder).object());
+        }
+    }
+    holders[1].is_some()
 }
 
 fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {

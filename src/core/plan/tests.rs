@@ -9,10 +9,11 @@ use super::*;
 use crate::{
     api::SourceKind,
     core::{
+        leave::Older,
         observed::ShopState,
         scene::{
-            dice, foreign, healthy, held, hours, minutes, now, previous, record, secret_string, snapshot, status,
-            workload,
+            dice, foreign, healthy, held, hours, minutes, now, older, previous, record, secret_string, snapshot,
+            status, workload,
         },
         secret::Held,
         status::{Attempts, Validity, project},
@@ -494,6 +495,45 @@ fn what_a_revocation_will_need_is_protected() {
         ("and the app is", app().with(failing(Reason::AppNotFound)).with(unprotected), Step::Protect, "AppNotFound"),
         ("suspended", healthy(APP, json!({"suspend": true})).with(unprotected), Step::Protect, "Suspended"),
     ]);
+}
+
+#[test]
+fn what_older_specs_named_is_left_when_all_else_is_done() {
+    let named = |left: Option<TimeDelta>| storefront(json!({})).with(|o| o.older = vec![older(3, left)]);
+    let due = || named(Some(minutes(-1)));
+    let absent = |o: Observed| o.without_secret();
+    assert_all(vec![
+        ("new to it", named(None), Step::Leave, ""),
+        ("waiting", named(Some(minutes(1))), Step::Keep, ""),
+        ("over", due(), Step::Leave, ""),
+        ("over, and the app is gone", due().with(failing(Reason::AppNotFound)), Step::Leave, "AppNotFound"),
+        ("suspended", due().with(|o| o.token.spec.suspend = Some(true)), Step::Keep, "Suspended"),
+        ("unprotected", due().with(|o| o.unprotected = true), Step::Protect, ""),
+        ("drifted: gone back to that name", due().with(|o| o.drifted = true), Step::Repair, ""),
+        ("not written yet", absent(due()), Step::Call(Call::Issue(Why::Renamed)), ""),
+        (
+            "not written yet, and a rotation is asked for",
+            absent(due()).annotated(ROTATE_AT, "1"),
+            Step::Call(Call::Issue(Why::Requested)),
+            "",
+        ),
+        (
+            "there and back, and rotated there",
+            named(None).with(|o| o.older = vec![older(4, None)]),
+            Step::Call(Call::Issue(Why::Renamed)),
+            "",
+        ),
+        (
+            "another has the new name",
+            due().with(|o| o.rival = Some("web".into())).without_secret(),
+            Step::Keep,
+            "SecretConflict",
+        ),
+        ("deleted", due().deleting(minutes(5)), Step::Call(Call::Revoke), ""),
+    ]);
+    let quiet = |left| healthy(LISTED, json!({"verifyInterval": "0"})).with(|o| o.older = vec![older(3, Some(left))]);
+    assert_eq!(plan(&quiet(minutes(7)), now()).wake_at, Some(now() + minutes(7)));
+    assert_eq!(plan(&quiet(minutes(-7)), now()).wake_at, Some(now() + SAFETY_NET), "should it be refused");
 }
 
 #[test]

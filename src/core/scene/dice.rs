@@ -144,6 +144,10 @@ impl Dice {
         if self.once_in(6) {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
         }
+        for _ in 0..self.of(&[0, 0, 1, 2]) {
+            let left = self.moment() - now();
+            o.older.push(older(self.of(&[3, 2, 5, i64::MAX]), self.of(&[None, Some(left)])));
+        }
         o.drifted = self.once_in(4);
         o.unprotected = self.once_in(6);
         if self.once_in(4) {

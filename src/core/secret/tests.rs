@@ -309,7 +309,9 @@ proptest! {
         prop_assert_eq!(left, theirs);
 
         let read = Record::parse(second.annotations()).unwrap();
-        let written = Record { content: read.content.clone(), fields: read.fields.clone(), ..record };
+        let place = Some("web".to_owned());
+        let (content, fields) = (read.content.clone(), read.fields.clone());
+        let written = Record { content, fields, place, leave: Some(Leave::of(&after)), ..record };
         prop_assert_eq!(read, written, "the record and the Secret are one");
     }
 }

@@ -59,7 +59,7 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Re
 /// doesn't know them.
 async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Refused> {
     let observed = turn.observed;
-    let own: Vec<&str> = observed.record().map_or_else(Vec::new, |record| {
+    let own: Vec<&str> = observed.latest().map_or_else(Vec::new, |record| {
         record.ids().filter(|id| !observed.former.contains_key(*id)).map(String::as_str).collect()
     });
     let mut revoked = with_admin(turn, current, &own, true).await?;

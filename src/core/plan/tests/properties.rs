@@ -2,11 +2,16 @@
 
 use super::*;
 
+/// One of the older Secrets, which chance gives the same name.
+fn older_at(older: &Older) -> String {
+    format!("{:?}", older.leave_at)
+}
+
 /// What is observed after a step has succeeded and been reported.
 fn after(o: &Observed, step: Step) -> Observed {
     let mut o = o.clone();
     let mut fact = (Validity::NotAsked, false);
-    let mut next = o.record().cloned().unwrap_or_else(|| record(o.kind));
+    let mut next = o.latest().cloned().unwrap_or_else(|| record(o.kind));
     match step {
         Step::Keep | Step::LetGo(_) | Step::Call(Call::Revoke) => return o,
         Step::Call(Call::Issue(_)) => {
@@ -35,6 +40,14 @@ fn after(o: &Observed, step: Step) -> Observed {
         }
         Step::Repair => o.drifted = false,
         Step::Protect => o.unprotected = false,
+        Step::Leave => {
+            let due: Vec<String> = o.to_leave(now()).map(older_at).collect();
+            let marked: Vec<String> = o.to_mark(now()).map(|(older, _)| older_at(older)).collect();
+            let at = now() + o.token.spec.overlap();
+            o.older.iter_mut().filter(|o| marked.contains(&older_at(o))).for_each(|o| o.leave_at = Some(at));
+            o.older.retain(|o| !due.contains(&older_at(o)));
+            return o;
+        }
         Step::Restart => {
             next.restarted = next.rollout;
             let revision = next.rollout.map(|r| r.to_string());

@@ -1,0 +1,149 @@
+//! Which Secrets say that they hold the credential of which ShopifyToken: a hint that saves lists. Each Secret that is
+//! there counts once, and what it says is read live before anything is done.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use kube::ResourceExt;
+
+use crate::core::{identity::Identity, record};
+
+/// Namespace and name of a Secret.
+pub(in crate::controller) type SecretKey = (String, String);
+
+/// What the watches of Secrets, and the operator's own writes, say.
+#[derive(Default)]
+pub struct Holdings(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    holders: HashMap<SecretKey, Identity>,
+    /// The names of a token's Secrets, which are all in its namespace.
+    names: HashMap<Identity, BTreeSet<String>>,
+    /// The namespaces whose Secrets were listed; `None` for all of them.
+    listed: HashSet<Option<String>>,
+}
+
+impl Holdings {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere leaves it whole: nothing below ends half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a Secret that is there, or just was; returns whose it was before, and whose it is.
+    pub(in crate::controller) fn note(&self, secret: &impl ResourceExt, gone: bool) -> [Option<Identity>; 2] {
+        let key = key(secret);
+        // A copy tells where it is from.
+        let original = record::place(secret.annotations()) == Some(&key.1);
+        let here = |holder: &Identity| !gone && original && holder.namespace == key.0;
+        let holder = record::holder(secret.annotations()).filter(here);
+        let mut inner = self.lock();
+        let before = inner.take(&key);
+        if let Some(holder) = &holder {
+            inner.names.entry(holder.clone()).or_default().insert(key.1.clone());
+            inner.holders.insert(key, holder.clone());
+        }
+        [before, holder]
+    }
+
+    /// A Secret isn't there.
+    pub(in crate::controller) fn gone(&self, namespace: &str, name: &str) {
+        self.lock().take(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// The Secrets of a namespace, or of all, were listed: there are no others than these.
+    pub(in crate::controller) fn listed(&self, namespace: Option<&str>, there: &HashSet<SecretKey>) {
+        let mut inner = self.lock();
+        let within = |key: &SecretKey| namespace.is_none_or(|namespace| key.0 == namespace);
+        let gone: Vec<SecretKey> =
+            inner.holders.keys().filter(|key| within(key) && !there.contains(*key)).cloned().collect();
+        for key in gone {
+            inner.take(&key);
+        }
+        inner.listed.insert(namespace.map(str::to_owned));
+    }
+
+    /// Whether the Secrets of a namespace were listed since the process began.
+    pub(in crate::controller) fn knows(&self, namespace: &str) -> bool {
+        let inner = self.lock();
+        inner.listed.contains(&None) || inner.listed.contains(&Some(namespace.to_owned()))
+    }
+
+    /// The names of the Secrets that a token's credential is said to be in.
+    pub(in crate::controller) fn of(&self, token: &Identity) -> Vec<String> {
+        self.lock().names.get(token).into_iter().flatten().cloned().collect()
+    }
+}
+
+impl Inner {
+    fn take(&mut self, key: &SecretKey) -> Option<Identity> {
+        let holder = self.holders.remove(key)?;
+        if let Some(names) = self.names.get_mut(&holder) {
+            names.remove(&key.1);
+            if names.is_empty() {
+                self.names.remove(&holder);
+            }
+        }
+        Some(holder)
+    }
+}
+
+/// Namespace and name of a Secret.
+pub(in crate::controller) fn key(secret: &impl ResourceExt) -> SecretKey {
+    (secret.namespace().unwrap_or_default(), secret.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(namespace: &str, name: &str, holder: Option<&str>) -> Secret {
+        let mut annotations = json!({"tokens.shopify-operator.dev/secret": name.trim_start_matches("copy-of-")});
+        if let Some(holder) = holder {
+            annotations["tokens.shopify-operator.dev/token"] = json!(holder);
+        }
+        let metadata = json!({"namespace": namespace, "name": name, "annotations": annotations});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    fn web() -> Identity {
+        "shop/web/1".parse().unwrap()
+    }
+
+    #[test]
+    fn each_secret_counts_once_and_for_whom_it_says_now() {
+        let holdings = Holdings::default();
+        assert_eq!(holdings.note(&secret("shop", "a", Some("shop/web/1")), false), [None, Some(web())]);
+        holdings.note(&secret("shop", "b", Some("shop/web/1")), false);
+        holdings.note(&secret("other", "c", Some("shop/web/1")), false);
+        holdings.note(&secret("shop", "copy-of-a", Some("shop/web/1")), false);
+        assert_eq!(holdings.of(&web()), ["a", "b"], "no copy, and none of another namespace");
+        assert_eq!(holdings.note(&secret("shop", "a", Some("shop/web/2")), false)[0], Some(web()));
+        assert_eq!(holdings.note(&secret("shop", "b", None), false), [Some(web()), None]);
+        assert!(holdings.of(&web()).is_empty());
+        holdings.note(&secret("shop", "a", Some("shop/web/2")), true);
+        let inner = holdings.lock();
+        assert!(inner.holders.is_empty() && inner.names.is_empty(), "nothing is kept for what is gone");
+    }
+
+    #[test]
+    fn a_list_takes_out_what_went_meanwhile() {
+        let holdings = Holdings::default();
+        for name in ["a", "b"] {
+            holdings.note(&secret("shop", name, Some("shop/web/1")), false);
+        }
+        assert!(!holdings.knows("shop"));
+        holdings.listed(Some("shop"), &HashSet::from([("shop".to_owned(), "b".to_owned())]));
+        assert!(holdings.knows("shop") && !holdings.knows("other"));
+        assert_eq!(holdings.of(&web()), ["b"]);
+        holdings.listed(Some("other"), &HashSet::new());
+        assert_eq!(holdings.of(&web()), ["b"]);
+        holdings.listed(None, &HashSet::new());
+        assert!(holdings.knows("any") && holdings.of(&web()).is_empty());
+    }
+}
