@@ -161,9 +161,14 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
 
 /// Secret `old`, which an older spec named: with a revision, and a mark so long before its time.
 pub(crate) fn older(revision: i64, left: Option<TimeDelta>) -> Older {
+    older_with(&Record { revision, ..record(SourceKind::ClientCredentials) }, left)
+}
+
+/// The same with a record.
+pub(crate) fn older_with(record: &Record, left: Option<TimeDelta>) -> Older {
     let kind = SourceKind::ClientCredentials;
     let before = token(kind, &json!({"secret": {"name": "old"}}));
-    let mut live = published(&before, kind, &Record { revision, ..record(kind) });
+    let mut live = published(&before, kind, record);
     live.annotations_mut().extend(left.map(|left| mark(now() + left)));
     Older::read(&token(kind, &json!({})), &identity(), live).unwrap()
 }
@@ -278,6 +283,12 @@ impl Observed {
     /// The same without its Secret.
     pub(crate) fn without_secret(self) -> Self {
         self.with(|o| o.secret = SecretState::Absent)
+    }
+
+    /// The same when the spec has just named another Secret.
+    pub(crate) fn under_another_name(self) -> Self {
+        let older = older_with(self.record().expect("a record"), None);
+        self.with(|o| o.older = vec![older]).without_secret()
     }
 
     /// The same while it is being deleted, since `ago` before now.

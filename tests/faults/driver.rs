@@ -24,6 +24,9 @@ use crate::{
     world::{SHOP, World},
 };
 
+/// The other name of the Secret of token `web`.
+pub(crate) const RENAMED: &str = "renamed";
+
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -122,6 +125,10 @@ impl Driver {
 
     /// Reconciles every object once; says whether nothing is left to retry.
     async fn round(&mut self) -> bool {
+        // The watch of Secrets tells this.
+        for secret in self.world.api::<Secret>().list(&ListParams::default()).await.unwrap().items {
+            self.context.holdings.note(&secret, false);
+        }
         let mut quiet = true;
         for name in self.tokens {
             let Some(token) = self.world.tokens().get_opt(name).await.unwrap() else { continue };
@@ -175,9 +182,14 @@ impl Driver {
     async fn check_holdings(&self) {
         let Some(name) = self.tokens.last() else { return };
         let Some(token) = self.world.tokens().get_opt(name).await.unwrap() else { return };
-        let Some(secret) = self.world.secret(name).await.filter(|_| token.metadata.deletion_timestamp.is_none()) else {
-            return;
-        };
+        if token.metadata.deletion_timestamp.is_none() {
+            self.check_holding(name).await;
+            self.check_holding(RENAMED).await;
+        }
+    }
+
+    async fn check_holding(&self, name: &str) {
+        let Some(secret) = self.world.secret(name).await else { return };
         let record = Record::parse(&secret.annotations);
         let overlap = record.is_some_and(|r| r.previous.iter().any(|p| p.revoke_at > self.world.clock.now()));
         let keys = [("access_token", true), ("previous_access_token", overlap)];

@@ -10,7 +10,7 @@ use shopify_token_operator::api::ShopifyApp;
 
 use crate::{
     cut::{Counted, Side},
-    driver::{Driver, Fault, Process},
+    driver::{Driver, Fault, Process, RENAMED},
     world::{CLIENT_ID, SHOP},
 };
 
@@ -36,6 +36,7 @@ enum Phase {
     Issue,
     Renew,
     Rotate,
+    Rename,
     EndOverlap,
     Delete,
 }
@@ -84,7 +85,7 @@ async fn client_credentials(driver: &mut Driver, phase: Phase) {
         }
         Phase::Renew => world.pass(TimeDelta::hours(17)),
         Phase::Delete => world.delete("web").await,
-        Phase::Rotate | Phase::EndOverlap => {}
+        Phase::Rotate | Phase::Rename | Phase::EndOverlap => {}
     }
     driver.settle().await;
     let Some(secret) = driver.world.secret("web").await else { return };
@@ -109,7 +110,7 @@ async fn storefront_tokens_survive_every_cut() {
         driver.settle().await;
         driver.tokens = &["web"];
         driver.arm(n, fault, process);
-        for phase in [Phase::Issue, Phase::Rotate, Phase::EndOverlap, Phase::Delete] {
+        for phase in [Phase::Issue, Phase::Rotate, Phase::Rename, Phase::EndOverlap, Phase::Delete] {
             storefront(&mut driver, phase).await;
         }
         driver.struck
@@ -119,15 +120,17 @@ async fn storefront_tokens_survive_every_cut() {
 
 async fn storefront(driver: &mut Driver, phase: Phase) {
     let world = &driver.world;
-    let token = |trigger: &str| {
+    let token = |trigger: &str, secret: &str| {
         json!({
             "source": {"storefront": {"adminTokenRef": {"name": "admin"}}},
+            "secret": {"name": secret},
             "rotation": {"trigger": trigger, "overlap": "1h"}, "verifyInterval": 0,
         })
     };
     match phase {
-        Phase::Issue => world.token("web", token("1")).await,
-        Phase::Rotate => world.token("web", token("2")).await,
+        Phase::Issue => world.token("web", token("1", "web")).await,
+        Phase::Rotate => world.token("web", token("2", "web")).await,
+        Phase::Rename => world.token("web", token("2", RENAMED)).await,
         Phase::EndOverlap => world.pass(TimeDelta::minutes(61)),
         Phase::Delete => {
             world.delete("web").await;
@@ -141,7 +144,7 @@ async fn storefront(driver: &mut Driver, phase: Phase) {
     driver.settle().await;
     match phase {
         Phase::Issue | Phase::EndOverlap => assert_eq!(driver.world.live().len(), 1, "{:?}", driver.armed()),
-        Phase::Rotate => assert_eq!(driver.world.live().len(), 2, "{:?}", driver.armed()),
+        Phase::Rotate | Phase::Rename => assert_eq!(driver.world.live().len(), 2, "{:?}", driver.armed()),
         Phase::Delete | Phase::Renew => {
             assert_eq!(driver.world.live().len(), 0, "{:?}", driver.armed());
             assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends");
@@ -149,8 +152,9 @@ async fn storefront(driver: &mut Driver, phase: Phase) {
             return;
         }
     }
-    driver.check_live("web").await;
+    driver.check_live(if matches!(phase, Phase::Issue | Phase::Rotate) { "web" } else { RENAMED }).await;
     if matches!(phase, Phase::EndOverlap) {
+        assert!(driver.world.secret("web").await.is_none(), "the older Secret is left: {:?}", driver.armed());
         driver.check_idle().await;
     }
 }

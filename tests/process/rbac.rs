@@ -79,7 +79,7 @@ async fn the_verbs_used_are_the_verbs_granted() {
     assert!(unused.is_empty() && unexpected.is_empty(), "granted, never used: {unused:?}; used: {unexpected:?}");
 }
 
-/// Issue, rotate with rollouts, repair, fail twice in the same way, delete.
+/// Issue, rotate with rollouts, repair, fail twice in the same way, change the Secret's name, delete.
 async fn a_life(world: &World) {
     let template =
         json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}});
@@ -116,6 +116,8 @@ async fn a_life(world: &World) {
         world.api::<Secret>().patch("stays", &PatchParams::default(), &patch).await.unwrap();
         world.eventually("repaired", async || world.secret("stays").await.unwrap().data["shop_domain"] != edited).await;
     }
+    world.change("web", json!({"spec": {"secret": {"name": "renamed"}}})).await;
+    world.eventually("the old Secret is left", async || !world.exists::<Secret>("web").await).await;
     world.delete("web").await;
     world.gone("web").await;
 }

@@ -59,6 +59,26 @@ async fn revokes_what_a_deletion_would_and_lets_everything_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_older_specs_named_is_left_too() {
+    let mut world = World::with_app("uninstall-older").await;
+    world.secret_of("old", &[("theirs", "stays")]).await;
+    let source = json!({"clientCredentials": {"appRef": {"name": "acme"}}});
+    let secret = json!({"name": "old", "creationPolicy": "Merge"});
+    world.token("web", json!({"source": source, "secret": secret})).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"secret": {"name": "new", "creationPolicy": "Orphan"}}})).await;
+    let marked = async || world.secret("old").await.unwrap().record("leave-at").is_some();
+    world.eventually("both names are known", marked).await;
+    world.stop().await;
+    uninstall(world.setup().await).await.unwrap();
+    let old = world.secret("old").await.unwrap();
+    assert_eq!(old.data.into_iter().collect::<Vec<_>>(), [("theirs".to_owned(), "stays".to_owned())]);
+    assert!(old.annotations.is_empty(), "{:?}", old.annotations);
+    assert!(world.sim.is_valid_admin(SHOP, world.secret("new").await.unwrap().access_token()));
+    nothing_hangs(&world, &["web"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_comes_back_issues_anew_at_once() {
     let mut world = World::with_storefront("uninstall-back", json!({})).await;
     world.stop().await;

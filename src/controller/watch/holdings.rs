@@ -33,7 +33,7 @@ impl Holdings {
     }
 
     /// Takes note of a Secret that is there, or just was; returns whose it was before, and whose it is.
-    pub(in crate::controller) fn note(&self, secret: &impl ResourceExt, gone: bool) -> [Option<Identity>; 2] {
+    pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> [Option<Identity>; 2] {
         let key = key(secret);
         // A copy tells where it is from.
         let original = record::place(secret.annotations()) == Some(&key.1);

@@ -59,6 +59,24 @@ fn the_next_revision_is_after_all_that_are_known() {
 }
 
 #[test]
+fn what_the_old_name_held_goes_on_under_the_new_one() {
+    // The first was made with another app, whose list isn't asked.
+    let overlap = vec![previous(1, minutes(5)), previous(2, minutes(10))];
+    let renamed = observed().recorded(|r| r.previous = overlap.clone()).under_another_name();
+    let (all, less) = ([marked(2), listed(3, "web")], [marked(2)]);
+    let ours = Ours::among(&all, &renamed);
+    let (revision, token) = ours.candidate(Why::Renamed).unwrap();
+    assert_eq!((revision, token.id.clone()), (3, id(3)), "3 is in the record");
+    let current = Current { id: &id(3), revision: 3, moved: false };
+    assert_eq!(ours.previous(current, now()), overlap, "each keeps its time");
+    assert!(ours.candidate(Why::Requested).is_none(), "a rotation that is asked for is one");
+
+    let ours = Ours::among(&less, &renamed);
+    let (revision, token) = ours.candidate(Why::Renamed).unwrap();
+    assert_eq!((revision, token.id.clone()), (3, id(2)), "never behind the old name, or it would be done again");
+}
+
+#[test]
 fn what_is_adopted_instead_of_creating_another() {
     let poor = |n: i64| StorefrontToken { scopes: vec![], ..marked(n) };
     let (scope, lost) = ("unauthenticated_read_products", || observed().without_secret());
