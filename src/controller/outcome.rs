@@ -1,5 +1,7 @@
 //! What acting achieved: the input to the report.
 
+use k8s_openapi::api::core::v1::ObjectReference;
+
 use super::error::{Error, Stop};
 use crate::core::{
     failure::Failure,
@@ -84,6 +86,8 @@ pub(super) struct News {
     pub reason: EventReason,
     /// The reason of the failure it tells of. Events that have it in common are one series.
     pub failure: Option<Reason>,
+    /// Another object that it is about: each is a series of its own.
+    pub about: Option<ObjectReference>,
     /// What happened, for a person.
     pub note: String,
 }
@@ -118,8 +122,12 @@ impl Acted {
     /// A write beside the credential that the API server refuses: a warning, and no failure of the credential.
     #[must_use]
     pub(super) fn warned(failure: &Failure) -> Self {
-        let news =
-            News { reason: EventReason::WriteRefused, failure: Some(failure.reason), note: failure.message.clone() };
+        let news = News {
+            reason: EventReason::WriteRefused,
+            failure: Some(failure.reason),
+            about: None,
+            note: failure.message.clone(),
+        };
         Self { news: vec![news], ..Self::quietly(Outcome::Unchanged) }
     }
 
@@ -140,7 +148,7 @@ impl Acted {
     /// Adds an event.
     #[must_use]
     pub(super) fn with(mut self, reason: EventReason, note: impl Into<String>) -> Self {
-        self.news.push(News { reason, failure: None, note: note.into() });
+        self.news.push(News { reason, failure: None, about: None, note: note.into() });
         self
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
-    specs::{client_credentials, storefront, with},
+    specs::{client_credentials, custom, storefront, with},
     webhook::{Verdict, Webhook},
     world::{SHOP, World, condition, revision},
 };
@@ -185,7 +185,8 @@ async fn there_and_back_is_ours_again() {
     let second = world.secret("new").await.unwrap().access_token().to_owned();
     assert_ne!(first, second);
 
-    world.change("web", json!({"spec": {"secret": {"name": "old"}}})).await;
+    // Nothing but the other Secret tells that this one is behind.
+    world.change("web", json!({"spec": {"secret": {"name": "old"}, "rotation": {"trigger": null}}})).await;
     marked(&world, "new").await;
     let old = world.secret("old").await.unwrap();
     assert_eq!((old.access_token(), old.record("revision")), (second.as_str(), Some("2")), "the newest one");
@@ -197,6 +198,29 @@ async fn there_and_back_is_ours_again() {
     world.ready("web").await;
     assert!(world.sim.is_valid_storefront(SHOP, world.secret("old").await.unwrap().access_token()));
     assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_and_back_comes_to_rest_whatever_the_source() {
+    for (name, source) in [("older-back-cc", client_credentials()), ("older-back-custom", custom())] {
+        let world = World::with_custom_admin(name).await;
+        world.token("web", with(source, json!({"secret": {"name": "old"}, "verifyInterval": "0s"}))).await;
+        world.ready("web").await;
+        rename(&world, "old", "new").await;
+        rename(&world, "new", "old").await;
+        world.until("web", "written anew", |t| revision(t) == 3).await;
+        // Each old name is told of, also where the reason is the same.
+        for name in ["old", "new"] {
+            says(&world, "Leaving", &format!("Secret {name:?} is kept until")).await;
+        }
+        let (calls, writes) = (world.sim.total_calls(), world.writes().len());
+        world.nudge("web").await;
+        world.a_while().await;
+        assert_eq!((world.sim.total_calls(), world.writes().len()), (calls, writes), "{name}");
+        let secret = world.secret("old").await.unwrap();
+        assert_eq!((secret.record("revision"), secret.record(LEAVE_AT)), (Some("3"), None), "{name}");
+        assert!(world.sim.is_valid_admin(SHOP, secret.access_token()), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

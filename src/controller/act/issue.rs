@@ -145,12 +145,17 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
 }
 
 fn warnings(observed: &Observed, credential: &Credential) -> Vec<News> {
-    let unusual =
-        credential.warning.clone().map(|note| News { reason: EventReason::UnusualLifetime, failure: None, note });
+    let unusual = credential.warning.clone().map(|note| News {
+        reason: EventReason::UnusualLifetime,
+        failure: None,
+        about: None,
+        note,
+    });
     let lifetime = credential.expires_at.map(|at| at - credential.issued_at);
     let ignored = lifetime.filter(|l| renewal::renew_before(&observed.token.spec, *l).1).map(|l| News {
         reason: EventReason::RenewBeforeIgnored,
         failure: None,
+        about: None,
         note: format!(
             "spec.renewBefore isn't shorter than the lifetime of {} s; a third of it is used instead",
             l.num_seconds()

@@ -1,8 +1,8 @@
 //! Leaves Secrets that older specs named: says until when they are kept, and then does what the policy of their time wants.
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{DeleteParams, Preconditions},
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Acte
             time::print(at)
         );
         match turn_into(context, observed, older, Some(&older.marked(at))).await {
-            Ok(()) => acted = acted.with(EventReason::Leaving, note),
+            Ok(()) => acted.news.push(news(older, EventReason::Leaving, note)),
             Err(stop) => acted.news.extend(Acted::warned(&stop.failure()?).news),
         }
     }
@@ -62,7 +62,7 @@ pub(super) async fn leave_all(context: &Context, observed: &Observed) -> Result<
         all.push(match leave_one(context, observed, older).await {
             Err(Stop::Failure(failure)) if overdue(context, observed) => {
                 let note = format!("Secret {:?} is left as it is: {}", older.name(), failure.message);
-                News { reason: EventReason::RevocationFailed, failure: None, note }
+                news(older, EventReason::RevocationFailed, note)
             }
             left => left?,
         });
@@ -78,20 +78,25 @@ async fn leave_one(context: &Context, observed: &Observed, older: &Older) -> Res
         Leave::Keep => format!("Secret {name:?} is left as it is, and is nobody's: delete it when nobody reads it"),
         Leave::Withdraw => format!("the operator's keys are taken out of Secret {name:?}"),
     };
-    Ok(News { reason: EventReason::Left, failure: None, note })
+    Ok(news(older, EventReason::Left, note))
+}
+
+/// News of an older Secret, as it was: each change of one is told.
+fn news(older: &Older, reason: EventReason, note: String) -> News {
+    let about = ObjectReference { resource_version: older.live.resource_version(), ..older.live.object_ref(&()) };
+    News { reason, failure: None, about: Some(about), note }
 }
 
 /// Writes an older Secret, or deletes it: on top of what was observed and nothing else.
 async fn turn_into(context: &Context, observed: &Observed, older: &Older, wanted: Option<&Secret>) -> Result<(), Stop> {
     let (me, name) = (&observed.identity, older.name());
-    let done = match wanted {
-        Some(wanted) => found(write(context, true, wanted).await).map(drop),
-        None => {
-            let secrets: Api<Secret> = Api::namespaced(context.client(), &me.namespace);
-            let seen = Preconditions { uid: older.live.uid(), resource_version: older.live.resource_version() };
-            let parameters = DeleteParams { preconditions: Some(seen), ..DeleteParams::default() };
-            found(secrets.delete(&name, &parameters).await).map(drop)
-        }
+    let done = if let Some(wanted) = wanted {
+        found(write(context, true, wanted).await).map(drop)
+    } else {
+        let secrets: Api<Secret> = Api::namespaced(context.client(), &me.namespace);
+        let seen = Preconditions { uid: older.live.uid(), resource_version: older.live.resource_version() };
+        let parameters = DeleteParams { preconditions: Some(seen), ..DeleteParams::default() };
+        found(secrets.delete(&name, &parameters).await).map(drop)
     };
     done.map_err(|error| context.unwritten(&me.uid, &format!("Secret {name:?}"), error))
 }

@@ -38,6 +38,7 @@ struct Subject {
     uid: Option<String>,
     reason: &'static str,
     action: &'static str,
+    about: Option<String>,
 }
 
 /// An event that was published.
@@ -103,6 +104,7 @@ impl Recorder {
             action: Some(action(news).to_owned()),
             note: Some(bounded::text(&news.note, bounded::NOTE).into_owned()),
             regarding: Some(regarding.clone()),
+            related: news.about.clone(),
             event_time: Some(time::to_micro(now)),
             reporting_controller: Some(OPERATOR.to_owned()),
             reporting_instance: Some(self.instance.clone()),
@@ -120,6 +122,7 @@ impl Subject {
             uid: regarding.uid.clone(),
             reason: news.reason.as_str(),
             action: action(news),
+            about: news.about.as_ref().and_then(|object| object.name.clone()),
         }
     }
 }

@@ -169,7 +169,7 @@ fn it_is_kept_for_an_overlap_from_when_the_new_one_was_written() {
     let spec = json!({"rotation": {"overlap": "2h"}});
     let with_mark = |left: Option<TimeDelta>| healthy(KIND, spec.clone()).with(|o| o.older = vec![older(3, left)]);
     let until = now() + hours(2);
-    for (name, o, marked) in [
+    let cases = vec![
         ("new to it", with_mark(None), (vec![until], 0)),
         ("waiting", with_mark(Some(minutes(1))), (vec![], 0)),
         ("the whole overlap", with_mark(Some(hours(2))), (vec![], 0)),
@@ -180,7 +180,8 @@ fn it_is_kept_for_an_overlap_from_when_the_new_one_was_written() {
         ("the new one has lost its value", with_mark(Some(minutes(-1))).with(lost), (vec![], 0)),
         ("the new one is older", with_mark(None).with(|o| o.older = vec![older(4, None)]), (vec![], 0)),
         ("the new one is of another object", with_mark(None).with(|o| o.identity.uid = "another".into()), (vec![], 0)),
-    ] {
+    ];
+    for (name, o, marked) in cases {
         assert_eq!(marks(&o), marked, "{name}");
     }
     let older = older(3, None);
