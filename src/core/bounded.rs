@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest, Sha256};
+
 /// Most bytes in the name of an object (DNS subdomain).
 pub const NAME: usize = 253;
 /// Most bytes in the note of an event (`events.k8s.io/v1`).
 pub const NOTE: usize = 1024;
+/// Most bytes that are kept of a text which asks for something once, as of `spec.rotation.trigger`.
+pub const REQUEST: usize = 256;
 /// Most characters in the message of a condition (`metav1.Condition`).
 pub const MESSAGE: usize = 32_768;
 
@@ -19,6 +23,18 @@ pub fn text(text: &str, limit: usize) -> Cow<'_, str> {
     }
     let end = text.floor_char_boundary(limit.saturating_sub(ELLIPSIS.len()));
     format!("{}{ELLIPSIS}", &text[..end]).into()
+}
+
+/// The text in at most `limit` bytes (33 at least). One that is cut ends in a hash of the whole, so that another text has
+/// another.
+#[must_use]
+pub fn unique(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit {
+        return text.into();
+    }
+    let hash = hex::encode(&Sha256::digest(text)[..16]);
+    let end = text.floor_char_boundary(limit.saturating_sub(hash.len()));
+    format!("{}{hash}", &text[..end]).into()
 }
 
 /// The name of an event about an object: the object's, cut where it has to be, then a number that no other event of
@@ -51,6 +67,15 @@ mod tests {
             let cut = text(&whole, limit);
             prop_assert!(cut.len() <= limit);
             prop_assert!(cut == whole || whole.starts_with(cut.strip_suffix(ELLIPSIS).unwrap()));
+        }
+
+        #[test]
+        fn a_unique_text_is_bounded_and_tells_others_apart(begins in "\\PC{0,200}", ends in "\\PC{1,200}", limit in 33usize..300) {
+            let (one, other) = (begins.clone() + &ends, begins.clone() + "x" + &ends);
+            let (short, other) = (unique(&one, limit), unique(&other, limit));
+            prop_assert!(short.len() <= limit && other.len() <= limit);
+            prop_assert_ne!(&short, &other);
+            prop_assert!(short == one || one.len() > limit);
         }
 
         #[test]

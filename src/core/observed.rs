@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use kube::ResourceExt;
 
 use super::{
-    backoff,
+    backoff, bounded,
     credential::Credential,
     failure::Failure,
     identity::Identity,
@@ -178,13 +178,20 @@ impl Observed {
         self.status().is_some_and(|s| s.revision == Some(record.revision) && super::status::is_rejected(s))
     }
 
+    /// The value of the `rotate-at` annotation as the record keeps it: bounded, as all annotations of a Secret together are.
+    #[must_use]
+    pub(super) fn rotate_at(&self) -> Option<String> {
+        let text = self.token.annotations().get(ROTATE_AT)?;
+        Some(bounded::unique(text, bounded::REQUEST).into_owned())
+    }
+
     /// The trigger or the `rotate-at` annotation has a value nobody has acted upon.
     #[must_use]
     pub(super) fn rotation_requested(&self, record: &Record) -> bool {
         let trigger = self.token.spec.rotation_trigger();
-        let rotate_at = self.token.annotations().get(ROTATE_AT);
+        let rotate_at = self.rotate_at();
         trigger.is_some_and(|t| record.handled_trigger.as_deref() != Some(t))
-            || rotate_at.is_some_and(|r| record.handled_rotate_at.as_ref() != Some(r))
+            || (rotate_at.is_some() && record.handled_rotate_at != rotate_at)
     }
 
     /// Whether an older credential is to be revoked: its overlap is over, and so are the rollouts that
@@ -280,7 +287,7 @@ impl Observed {
             rollout: if replaces { Some(revision) } else { before.and_then(|r| r.rollout) },
             restarted: before.and_then(|r| r.restarted),
             handled_trigger: self.token.spec.rotation_trigger().map(str::to_owned),
-            handled_rotate_at: self.token.annotations().get(ROTATE_AT).cloned(),
+            handled_rotate_at: self.rotate_at(),
             fields: Fields::default(),
             place: None,
             leave: None,

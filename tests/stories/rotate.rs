@@ -69,6 +69,21 @@ async fn rotate_at_works_for_every_source() {
     assert_eq!(revision(&world.ready("custom").await), 1, "there is only the one");
 }
 
+/// The record has all annotations of the Secret to share with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotate_at_may_be_as_long_as_annotations_may() {
+    let world = World::with_app("rotate-long").await;
+    world.token("web", client_credentials()).await;
+    world.ready("web").await;
+    for (value, wanted) in [("x".repeat(262_000), 2), ("x".repeat(262_001), 3)] {
+        world.change("web", json!({"metadata": {"annotations": {ROTATE_AT: value}}})).await;
+        world.until("web", "rotated", |t| revision(t) == wanted).await;
+    }
+    world.nudge("web").await;
+    world.a_while().await;
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotate_at_that_was_there_at_first_is_handled() {
     let world = World::with_app("rotate-first").await;

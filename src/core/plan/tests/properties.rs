@@ -31,7 +31,7 @@ fn after(o: &Observed, step: Step) -> Observed {
             next.inputs.clone_from(&o.inputs);
             next.scopes.clone_from(&o.token.spec.required_scopes);
             next.handled_trigger = o.token.spec.rotation_trigger().map(str::to_owned);
-            next.handled_rotate_at = o.token.annotations().get(ROTATE_AT).cloned();
+            next.handled_rotate_at = o.rotate_at();
             fact = (Validity::Verified(now()), true);
         }
         Step::Call(Call::Verify) => {
