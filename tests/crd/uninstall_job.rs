@@ -1,5 +1,7 @@
 //! The Job of `deploy/uninstall`: it reaches what the operator reaches, and isn't taken for it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a manifest that is not as it should be ends the test")]
+
 use dev::shared_cluster;
 use k8s_openapi::{
     api::{
