@@ -27,9 +27,9 @@ use crate::{
         app::{AppFailure, AppTokens},
     },
     core::{
+        condition::{find, obstacle},
         failure::Failure,
         finalizer::has_finalizer,
-        status::{find, obstacle},
         vocabulary::{Class, Reason, conditions},
     },
     time,

@@ -11,8 +11,8 @@ use kube::{Client, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
+    recorder::Recorder,
     rendering::Rendering,
-    report::Recorder,
     watch::{health::Watches, holdings::Holdings, stores::Stores, wake::Wakes},
 };
 use crate::{

@@ -7,6 +7,7 @@ pub mod error;
 mod observe;
 mod outcome;
 pub mod reconcile;
+mod recorder;
 mod refusal;
 pub mod rendering;
 mod report;

@@ -1,7 +1,6 @@
 //! Writes what happened: status, events, metrics and the log line, in this one place.
 
 mod events;
-mod recorder;
 mod status;
 
 use std::time::Duration;
@@ -10,7 +9,7 @@ use chrono::TimeDelta;
 use kube::{Resource, runtime::controller::Action};
 
 use self::status::write;
-pub(super) use self::{events::publish_all, recorder::Recorder, status::write_status};
+pub(super) use self::{events::publish_all, status::write_status};
 use super::{
     context::Context,
     error::Error,
@@ -20,6 +19,7 @@ use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::{
         backoff::next_attempt,
+        condition::{find, is_ready, obstacle},
         failure::Failure,
         grace,
         hold::Hold,
@@ -28,7 +28,7 @@ use crate::{
         plan::{Call, Plan, Step},
         record::Record,
         renewal,
-        status::{Attempts, Snapshot, Validity, find, is_ready, obstacle, project},
+        status::{Attempts, Snapshot, Validity, project},
         vocabulary::{EventReason, Reason, conditions},
     },
     time::Timestamp,

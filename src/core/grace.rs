@@ -6,7 +6,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    status::{find, obstacle},
+    condition::{find, obstacle},
     vocabulary::{Reason, conditions},
 };
 use crate::{

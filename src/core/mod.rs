@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod bounded;
+pub mod condition;
 pub mod credential;
 pub mod failure;
 pub mod finalizer;

@@ -175,7 +175,7 @@ impl Observed {
     /// Shopify refused this very revision when it was last asked.
     #[must_use]
     pub(super) fn rejected(&self, record: &Record) -> bool {
-        self.status().is_some_and(|s| s.revision == Some(record.revision) && super::status::is_rejected(s))
+        self.status().is_some_and(|s| s.revision == Some(record.revision) && super::condition::is_rejected(s))
     }
 
     /// The value of the `rotate-at` annotation as the record keeps it: bounded, as all annotations of a Secret together are.
@@ -310,7 +310,7 @@ impl Observed {
     /// The reason that the last attempt failed with, if the last one failed.
     #[must_use]
     pub fn last_failure(&self) -> Option<Reason> {
-        self.status().filter(|_| self.failed_attempts() > 0).and_then(super::status::obstacle)
+        self.status().filter(|_| self.failed_attempts() > 0).and_then(super::condition::obstacle)
     }
 
     /// When the next attempt is due, if it isn't yet. A change of the spec, of a dependency, or a request

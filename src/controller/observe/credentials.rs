@@ -20,6 +20,7 @@ use crate::{
         error::{Error, Stop, found},
     },
     core::{
+        condition::is_rejected,
         credential,
         failure::Failure,
         identity::Identity,
@@ -27,7 +28,6 @@ use crate::{
         render::content_hash,
         secret::{Held, SecretState, classify},
         source::{AdminToken, App, Issuer, different_issuers},
-        status::is_rejected,
         vocabulary::Reason,
     },
 };

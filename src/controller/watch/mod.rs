@@ -40,8 +40,8 @@ use super::{
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
+        condition::{find, obstacle},
         finalizer::has_finalizer,
-        status::{find, obstacle},
         vocabulary::{EventReason, Reason, conditions},
     },
 };

@@ -684,7 +684,7 @@ fn what_others_left_behind() {
         ),
     ]);
     let status = project(&snapshot(&restored(LISTED), None, Validity::NotAsked, Attempts::None), now());
-    assert!(!crate::core::status::is_ready(&status), "nobody has verified it yet");
+    assert!(!crate::core::condition::is_ready(&status), "nobody has verified it yet");
 }
 
 #[test]

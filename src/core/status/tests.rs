@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::core::condition::{is_ready, is_rejected, obstacle};
 use crate::core::{
     failure::Failure,
     observed::Observed,
