@@ -100,8 +100,8 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
 
     let mut watches = JoinSet::new();
     watches.spawn(watch::time(Arc::clone(&context)));
-    watches.spawn(watch::waiting(Arc::clone(&context)));
-    watches.spawn(watch::history(Arc::clone(&context)));
+    watches.spawn(watch::going::waiting(Arc::clone(&context)));
+    watches.spawn(watch::history::history(Arc::clone(&context)));
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
         watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));

@@ -1,18 +1,19 @@
 //! Whom an event wakes: every dependency that appears, changes or goes is noticed by a watch.
 
+pub(super) mod going;
 pub(super) mod health;
+pub(super) mod history;
 pub(super) mod holdings;
 pub(super) mod stores;
 pub(super) mod streams;
 pub(super) mod wake;
 
-use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::ListParams,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
@@ -21,42 +22,26 @@ use kube::{
     },
 };
 
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use self::{going::going, health::reason, streams::restarting};
 pub use self::{
     health::Watches,
     stores::Stores,
     wake::{Queue, Wakes, stream},
 };
-use self::{health::reason, streams::restarting};
-use super::{
-    act::protect,
-    context::{Context, TokenKey},
-    error::{Error, found},
-    outcome::News,
-    report::publish_all,
-};
+use super::context::{Context, TokenKey};
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
         condition::{find, obstacle},
         finalizer::has_finalizer,
-        vocabulary::{EventReason, Reason, conditions},
+        vocabulary::{Reason, conditions},
     },
 };
 
 /// How far the time of day may run away from the monotonic clock before everything is looked at again.
 const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
-
-/// How often a Secret that waits for our finalizer is looked at, should no event tell.
-const WAITING: Duration = Duration::from_mins(1);
-
-/// How often the end of the API server's history is looked at.
-const HISTORY: Duration = Duration::from_secs(15);
-
-/// How long those that go at the same time are waited for.
-const TOGETHER: Duration = Duration::from_secs(1);
 
 /// An object the API server holds twice as much of as the operator needs.
 pub(super) fn prune<K: Resource>(object: &mut K) {
@@ -119,40 +104,6 @@ where
     }
 }
 
-/// Notices when the API server's history goes back, as after etcd was restored: watches then wait for versions that may
-/// come in weeks. A list tells how far the history goes.
-pub(super) async fn history(context: Arc<Context>) {
-    let mut ticks = tokio::time::interval(HISTORY);
-    let (mut tokens, mut secrets) = (0, 0);
-    loop {
-        ticks.tick().await;
-        let went_back = [
-            goes_back::<ShopifyToken>(&context, "ShopifyToken", &mut tokens).await,
-            goes_back::<Secret>(&context, "Secret", &mut secrets).await,
-        ];
-        if went_back.contains(&true) {
-            tracing::warn!("the API server's history went back (was etcd restored?): every watch starts over");
-            context.written.clear();
-            context.apps_seen.clear();
-            context.setup.watches.start_over(Instant::now());
-        }
-    }
-}
-
-/// Whether the history of a kind ends before what was seen of it.
-async fn goes_back<K>(context: &Context, kind: &str, newest: &mut u64) -> bool
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
-    // Before the list: what is seen meanwhile may be newer than it.
-    let seen = context.setup.watches.newest(kind).max(*newest);
-    let api: Api<K> = api(context.client(), context.setup.namespaces.first().map(String::as_str));
-    // Where it can't be listed, the watch says so.
-    let Ok(list) = api.list_metadata(&ListParams::default().limit(1)).await else { return false };
-    *newest = health::version(list.metadata.resource_version.as_deref());
-    0 < *newest && *newest < seen
-}
-
 /// Notes whose credential a Secret holds, and wakes the token if its spec names another one. Says whether it holds any.
 fn held(context: &Context, secret: &PartialObjectMeta<Secret>, gone: bool) -> bool {
     let holders = context.holdings.note(secret, gone);
@@ -176,60 +127,6 @@ fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
         context.wakes.token(token);
     }
     going(context, secret);
-}
-
-/// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
-fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
-    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
-    if secret.metadata.deletion_timestamp.is_none() || !has_finalizer(secret) {
-        context.going.remove(&key);
-        return;
-    }
-    context.going.change(key, |_| ());
-    context.freed.notify_one();
-}
-
-async fn release(context: &Context, key: &(String, String)) {
-    let (namespace, name) = key;
-    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
-    let secret = match found(secrets.get_metadata(name).await) {
-        // Gone, perhaps with its namespace: nothing waits any more.
-        Ok(None) => {
-            context.going.remove(key);
-            return;
-        }
-        Ok(Some(secret)) => secret,
-        Err(error) => return cannot_let_go(key, &error.into()),
-    };
-    match protect::let_secret_go(context, namespace, name).await {
-        Ok(needed_by) if needed_by.is_empty() => {}
-        Ok(needed_by) => {
-            if !context.going.change(key.clone(), |told| std::mem::replace(told, true)) {
-                waits(context, &secret, &needed_by).await;
-            }
-        }
-        Err(error) => cannot_let_go(key, &error.into()),
-    }
-}
-
-fn cannot_let_go((namespace, name): &(String, String), error: &Error) {
-    tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
-}
-
-/// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
-async fn waits(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String]) {
-    let note = format!(
-        "Secret {:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, or let them name other credentials, and make the Secret anew when it is gone",
-        secret.name_any(),
-        needed_by.join(", ")
-    );
-    let news = [News { reason: EventReason::DeletionWaits, failure: None, about: None, note }];
-    let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
-    publish_all(context, &regarding, &news).await;
-    let namespace = secret.namespace().unwrap_or_default();
-    for token in needed_by.iter().filter_map(|name| context.stores.token(&namespace, name)) {
-        publish_all(context, &token.object_ref(&()), &news).await;
-    }
 }
 
 /// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
@@ -308,21 +205,6 @@ pub(super) async fn time(context: Arc<Context>) {
             wake_all(&context);
         }
         (wall, monotonic) = (now, tokio::time::Instant::now());
-    }
-}
-
-/// Looks at the Secrets that wait for our finalizer, should no event tell. Apart from all else: each look is a call.
-pub(super) async fn waiting(context: Arc<Context>) {
-    let mut ticks = tokio::time::interval(WAITING);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            // What goes together is looked at together.
-            () = context.freed.notified() => tokio::time::sleep(TOGETHER).await,
-        }
-        for secret in context.going.keys() {
-            release(&context, &secret).await;
-        }
     }
 }
 

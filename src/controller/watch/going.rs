@@ -1,0 +1,92 @@
+//! Secrets that are being deleted and wait for our finalizer: let go, or told why they wait.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Resource, ResourceExt, core::PartialObjectMeta};
+
+use crate::{
+    controller::{
+        act::protect,
+        context::Context,
+        error::{Error, found},
+        outcome::News,
+        report::publish_all,
+    },
+    core::{finalizer::has_finalizer, vocabulary::EventReason},
+};
+
+/// How often a Secret that waits for our finalizer is looked at, should no event tell.
+const WAITING: Duration = Duration::from_mins(1);
+
+/// How long those that go at the same time are waited for.
+const TOGETHER: Duration = Duration::from_secs(1);
+
+/// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
+pub(super) fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
+    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+    if secret.metadata.deletion_timestamp.is_none() || !has_finalizer(secret) {
+        context.going.remove(&key);
+        return;
+    }
+    context.going.change(key, |_| ());
+    context.freed.notify_one();
+}
+
+async fn release(context: &Context, key: &(String, String)) {
+    let (namespace, name) = key;
+    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
+    let secret = match found(secrets.get_metadata(name).await) {
+        // Gone, perhaps with its namespace: nothing waits any more.
+        Ok(None) => {
+            context.going.remove(key);
+            return;
+        }
+        Ok(Some(secret)) => secret,
+        Err(error) => return cannot_let_go(key, &error.into()),
+    };
+    match protect::let_secret_go(context, namespace, name).await {
+        Ok(needed_by) if needed_by.is_empty() => {}
+        Ok(needed_by) => {
+            if !context.going.change(key.clone(), |told| std::mem::replace(told, true)) {
+                waits(context, &secret, &needed_by).await;
+            }
+        }
+        Err(error) => cannot_let_go(key, &error.into()),
+    }
+}
+
+fn cannot_let_go((namespace, name): &(String, String), error: &Error) {
+    tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
+}
+
+/// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
+async fn waits(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String]) {
+    let note = format!(
+        "Secret {:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, or let them name other credentials, and make the Secret anew when it is gone",
+        secret.name_any(),
+        needed_by.join(", ")
+    );
+    let news = [News { reason: EventReason::DeletionWaits, failure: None, about: None, note }];
+    let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
+    publish_all(context, &regarding, &news).await;
+    let namespace = secret.namespace().unwrap_or_default();
+    for token in needed_by.iter().filter_map(|name| context.stores.token(&namespace, name)) {
+        publish_all(context, &token.object_ref(&()), &news).await;
+    }
+}
+
+/// Looks at the Secrets that wait for our finalizer, should no event tell. Apart from all else: each look is a call.
+pub(in crate::controller) async fn waiting(context: Arc<Context>) {
+    let mut ticks = tokio::time::interval(WAITING);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // What goes together is looked at together.
+            () = context.freed.notified() => tokio::time::sleep(TOGETHER).await,
+        }
+        for secret in context.going.keys() {
+            release(&context, &secret).await;
+        }
+    }
+}
