@@ -53,8 +53,11 @@ use crate::{
     core::renewal,
 };
 
-/// Secret and status events of one write arrive apart: one look is enough for both. Never longer, whatever arrives.
+/// Secret and status events of one write arrive apart: one look is enough for both.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// How long an object waits at most whose events don't stop.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// The store and writer of a kind, for one namespace or all.
 struct Reflected<K: Resource<DynamicType = ()> + Clone + 'static> {
@@ -173,7 +176,7 @@ async fn control<K, F>(
     let store = reflected.reader.clone();
     let working = Controller::for_stream(errors, reflected.reader)
         .with_config(config)
-        .reconcile_on(debounced(watch::stream(receiver).map(guarded), DEBOUNCE))
+        .reconcile_on(debounced(watch::stream(receiver).map(guarded), DEBOUNCE, LONGEST))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, retry, Arc::clone(context))
         .for_each(|result| async move {

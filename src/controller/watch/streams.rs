@@ -1,13 +1,13 @@
 //! What streams of events go through: a watch that can start over, and a pause in which those of one object are one.
 
-use std::{collections::HashSet, hash::Hash, time::Duration};
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use futures::{
     Stream, StreamExt,
     future::poll_fn,
     stream::{BoxStream, unfold},
 };
-use tokio::sync::watch::Receiver;
+use tokio::{sync::watch::Receiver, time::Instant};
 use tokio_util::time::DelayQueue;
 
 /// A stream that is made anew each time `restarts` changes.
@@ -25,22 +25,29 @@ pub(in crate::controller) fn restarting<T: Send + 'static>(
     })
 }
 
-/// Each event after a pause, and equal ones within the pause once. No number of events makes one wait longer.
+/// Each event after a pause in which no equal one came, and equal ones before that once. No number of events makes one
+/// wait longer than `bound`.
 pub(in crate::controller) fn debounced<T>(
     events: impl Stream<Item = T> + Send + 'static,
     pause: Duration,
+    bound: Duration,
 ) -> impl Stream<Item = T> + Send
 where
     T: Clone + Eq + Hash + Send + 'static,
 {
-    let state = (events.boxed(), DelayQueue::new(), HashSet::new());
+    let state = (events.boxed(), DelayQueue::new(), HashMap::new());
     unfold(state, move |(mut events, mut queue, mut waiting)| async move {
         loop {
             tokio::select! {
                 event = events.next() => {
                     let event: T = event?;
-                    if waiting.insert(event.clone()) {
-                        queue.insert(event, pause);
+                    let now = Instant::now();
+                    match waiting.get(&event) {
+                        Some((key, latest)) => queue.reset_at(key, (now + pause).min(*latest)),
+                        None => {
+                            let key = queue.insert_at(event.clone(), now + pause);
+                            waiting.insert(event, (key, now + bound));
+                        }
                     }
                 }
                 Some(due) = poll_fn(|context| queue.poll_expired(context)), if !queue.is_empty() => {
@@ -58,18 +65,19 @@ mod tests {
     use futures::stream;
     use tokio::{
         sync::{mpsc, watch},
-        time::{Instant, advance, timeout},
+        time::{advance, timeout},
     };
 
     use super::*;
     use crate::controller::watch::stream as received;
 
     const PAUSE: Duration = Duration::from_millis(50);
+    const BOUND: Duration = Duration::from_millis(500);
 
     #[tokio::test(start_paused = true)]
     async fn no_number_of_events_makes_one_wait_longer() {
         let (send, receive) = mpsc::unbounded_channel();
-        let mut debounced = Box::pin(debounced(received(receive), PAUSE));
+        let mut debounced = Box::pin(debounced(received(receive), PAUSE, BOUND));
         let began = Instant::now();
         let feed = async {
             for _ in 0..100 {
@@ -77,22 +85,25 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let count = async {
-            let mut count = 0;
-            while timeout(Duration::from_millis(200), debounced.next()).await.is_ok() {
-                count += 1;
-                assert!(began.elapsed() >= PAUSE);
+        let times = async {
+            let mut times = Vec::new();
+            while timeout(Duration::from_millis(600), debounced.next()).await.is_ok() {
+                times.push(began.elapsed().as_millis());
             }
-            count
+            times
         };
-        let ((), count) = tokio::join!(feed, count);
-        assert!((15..=20).contains(&count), "{count} in a second");
+        let ((), times) = tokio::join!(feed, times);
+        // Twice in a second of events, and once they have ended.
+        assert!(
+            matches!(times[..], [500..=520, 1_000..=1_060] | [500..=520, 1_000..=1_030, 1_040..=1_090]),
+            "{times:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn equal_events_are_one_and_others_are_not() {
         let (send, receive) = mpsc::unbounded_channel();
-        let mut debounced = Box::pin(debounced(received(receive), PAUSE));
+        let mut debounced = Box::pin(debounced(received(receive), PAUSE, BOUND));
         for event in ["a", "b", "a", "a"] {
             send.send(event).unwrap();
         }
