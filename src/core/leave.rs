@@ -185,9 +185,9 @@ impl Observed {
     /// The older Secrets that have no mark yet, once what replaces them was written, and when they are to be left. A mark
     /// later than that is of a clock set back, or of a longer overlap, and counts as none.
     pub fn to_mark(&self, now: Timestamp) -> impl Iterator<Item = (&Older, Timestamp)> {
-        let at = now + self.token.spec.overlap();
-        let unmarked = move |o: &&Older| o.leave_at.is_none_or(|mark| mark > time::round_up(at));
-        self.older.iter().filter(|_| self.is_replaced()).filter(unmarked).map(move |o| (o, time::round_up(at)))
+        let at = time::round_up(now + self.token.spec.overlap());
+        let unmarked = move |o: &&Older| self.is_replaced() && o.leave_at.is_none_or(|mark| mark > at);
+        self.older.iter().filter(unmarked).map(move |o| (o, at))
     }
 
     /// The older Secrets whose overlap is over.
