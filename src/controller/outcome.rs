@@ -92,6 +92,14 @@ pub(super) struct News {
     pub note: String,
 }
 
+impl News {
+    /// News that no failure and no other object is behind.
+    #[must_use]
+    pub(super) fn of(reason: EventReason, note: impl Into<String>) -> Self {
+        Self { reason, failure: None, about: None, note: note.into() }
+    }
+}
+
 impl Acted {
     /// An outcome without news.
     #[must_use]
@@ -122,12 +130,8 @@ impl Acted {
     /// A write beside the credential that the API server refuses: a warning, and no failure of the credential.
     #[must_use]
     pub(super) fn warned(failure: &Failure) -> Self {
-        let news = News {
-            reason: EventReason::WriteRefused,
-            failure: Some(failure.reason),
-            about: None,
-            note: failure.message.clone(),
-        };
+        let news =
+            News { failure: Some(failure.reason), ..News::of(EventReason::WriteRefused, failure.message.clone()) };
         Self { news: vec![news], ..Self::quietly(Outcome::Unchanged) }
     }
 
@@ -148,7 +152,7 @@ impl Acted {
     /// Adds an event.
     #[must_use]
     pub(super) fn with(mut self, reason: EventReason, note: impl Into<String>) -> Self {
-        self.news.push(News { reason, failure: None, about: None, note: note.into() });
+        self.news.push(News::of(reason, note));
         self
     }
 }

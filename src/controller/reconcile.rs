@@ -60,7 +60,7 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
                 look for its UID in the titles of the shop's storefront tokens";
     let ended = released(context, regarding, invalid, let_go).await?;
     if ended == Released::Now {
-        let news = News { reason: EventReason::RevocationFailed, failure: None, about: None, note: note.to_owned() };
+        let news = News::of(EventReason::RevocationFailed, note.to_owned());
         publish_all(context, regarding, &[news]).await;
     }
     Ok(ended.action())
@@ -108,8 +108,7 @@ pub(super) async fn released(
             "the object doesn't fit its type, and nothing is done for it: {}; apply it anew, or install the operator's version that wrote it",
             invalid.error
         );
-        let news =
-            News { reason: EventReason::IssueFailed, failure: Some(Reason::DependencyInvalid), about: None, note };
+        let news = News { failure: Some(Reason::DependencyInvalid), ..News::of(EventReason::IssueFailed, note) };
         publish_all(context, regarding, &[news]).await;
         return Err(beyond());
     }

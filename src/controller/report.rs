@@ -175,18 +175,13 @@ fn transitions(observed: &Observed, attempt: &Attempt<'_>, status: &ShopifyToken
         Some(Hold::Blocked(Failure { reason: Reason::Rotating | Reason::Revoking, .. })) => None,
         Some(Hold::Blocked(failure)) if grace::is_news(before, status, failure.reason) => {
             let note = format!("{}: {}", failure.reason, failure.message);
-            Some(News { reason: attempt.operation.event(), failure: Some(failure.reason), about: None, note })
+            Some(News { failure: Some(failure.reason), ..News::of(attempt.operation.event(), note) })
         }
         None => {
             let troubled =
                 before.is_some_and(|s| s.failed_attempts.is_some() || (is_ready(s) && grace::told(s).is_some()));
             let over = troubled && is_ready(status) && obstacle(status).is_none() && acted.news.is_empty();
-            over.then(|| News {
-                reason: EventReason::Recovered,
-                failure: None,
-                about: None,
-                note: "it works again".to_owned(),
-            })
+            over.then(|| News::of(EventReason::Recovered, "it works again".to_owned()))
         }
         Some(Hold::Blocked(_) | Hold::BackingOff | Hold::Suspended) => None,
     }
@@ -200,7 +195,7 @@ fn remarked(observed: &Observed, status: &ShopifyTokenStatus) -> Option<News> {
     };
     let new = tells(status) && !observed.status().is_some_and(tells);
     let note = format!("{remark}; an older credential lives one overlap longer");
-    new.then_some(News { reason: EventReason::RolloutNotFinished, failure: None, about: None, note })
+    new.then_some(News::of(EventReason::RolloutNotFinished, note))
 }
 
 fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Action {

@@ -145,21 +145,14 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
 }
 
 fn warnings(observed: &Observed, credential: &Credential) -> Vec<News> {
-    let unusual = credential.warning.clone().map(|note| News {
-        reason: EventReason::UnusualLifetime,
-        failure: None,
-        about: None,
-        note,
-    });
+    let unusual = credential.warning.clone().map(|note| News::of(EventReason::UnusualLifetime, note));
     let lifetime = credential.expires_at.map(|at| at - credential.issued_at);
-    let ignored = lifetime.filter(|l| renewal::renew_before(&observed.token.spec, *l).1).map(|l| News {
-        reason: EventReason::RenewBeforeIgnored,
-        failure: None,
-        about: None,
-        note: format!(
+    let ignored = lifetime.filter(|l| renewal::renew_before(&observed.token.spec, *l).1).map(|l| {
+        let note = format!(
             "spec.renewBefore isn't shorter than the lifetime of {} s; a third of it is used instead",
             l.num_seconds()
-        ),
+        );
+        News::of(EventReason::RenewBeforeIgnored, note)
     });
     unusual.into_iter().chain(ignored).collect()
 }

@@ -89,7 +89,7 @@ pub(super) fn replaced_version(record: &Record, before: Option<&Record>) -> Opti
     let note = format!(
         "Shopify serves API version {served} in place of {asked}, which it doesn't support: the Secret names {served} now; set spec.apiVersion of the ShopifyApp to a supported one (https://shopify.dev/docs/api/usage/versioning)"
     );
-    Some(News { reason: EventReason::ApiVersionReplaced, failure: None, about: None, note })
+    Some(News::of(EventReason::ApiVersionReplaced, note))
 }
 
 /// What a new credential is written on top of.
@@ -139,7 +139,7 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Opti
             // A deletion must end, even against an admission policy: as late as a revocation would be given up.
             Stop::Failure(failure) if overdue(context, observed) => {
                 let note = format!("the Secret is left as it is: {}", failure.message);
-                Ok(Some(News { reason: EventReason::RevocationFailed, failure: None, about: None, note }))
+                Ok(Some(News::of(EventReason::RevocationFailed, note)))
             }
             stop => Err(stop),
         },

@@ -44,12 +44,8 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
             // A change freeze, say: the token itself is none the worse for it.
             if let Some(refusal) = patched.as_ref().err().and_then(|error| context.refusal(&token.uid, error)) {
                 let note = not_restarted(target, &refusal);
-                let news = News {
-                    reason: EventReason::RolloutNotFinished,
-                    failure: Some(Reason::WriteRefused),
-                    about: None,
-                    note,
-                };
+                let news =
+                    News { failure: Some(Reason::WriteRefused), ..News::of(EventReason::RolloutNotFinished, note) };
                 return Ok(Acted { news: vec![news], ..Acted::quietly(Outcome::Unchanged) });
             }
             patched?;

@@ -67,7 +67,7 @@ async fn waits(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by:
         secret.name_any(),
         needed_by.join(", ")
     );
-    let news = [News { reason: EventReason::DeletionWaits, failure: None, about: None, note }];
+    let news = [News::of(EventReason::DeletionWaits, note)];
     let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
     publish_all(context, &regarding, &news).await;
     let namespace = secret.namespace().unwrap_or_default();
