@@ -12,10 +12,12 @@ pub mod identity;
 pub mod leave;
 pub mod marker;
 pub mod observed;
+pub mod older;
 pub mod ours;
 pub mod pace;
 pub mod plan;
 pub mod record;
+pub mod renamed;
 pub mod render;
 pub mod renewal;
 #[cfg(test)]

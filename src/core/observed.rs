@@ -10,7 +10,7 @@ use super::{
     credential::Credential,
     failure::Failure,
     identity::Identity,
-    leave::Older,
+    older::Older,
     record::{Fields, Previous, Record},
     scopes,
     secret::{Held, SecretState, Whole},

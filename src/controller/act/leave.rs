@@ -13,11 +13,7 @@ use crate::{
         error::{Error, Stop, found},
         outcome::{Acted, News, Outcome},
     },
-    core::{
-        leave::{Leave, Older},
-        observed::Observed,
-        vocabulary::EventReason,
-    },
+    core::{leave::Leave, observed::Observed, older::Older, vocabulary::EventReason},
     time,
 };
 

@@ -6,7 +6,7 @@ use kube::{Api, api::ListParams};
 use crate::{
     api::ShopifyToken,
     controller::{context::Context, error::found},
-    core::{identity::Identity, leave::Older},
+    core::{identity::Identity, older::Older},
 };
 
 /// Most Secrets that a reconcile looks at: the others have their turn when these are left.

@@ -9,8 +9,8 @@ use super::*;
 use crate::{
     api::SourceKind,
     core::{
-        leave::Older,
         observed::ShopState,
+        older::Older,
         scene::{
             dice, foreign, healthy, held, hours, minutes, now, older, previous, record, secret_string, snapshot,
             status, workload,

@@ -6,10 +6,12 @@ use super::*;
 use crate::{
     api::SourceKind,
     core::{
+        observed::Observed,
         scene::{foreign, healthy, hours, identity, minutes, now, older, published, record, token},
         secret::SecretState,
         vocabulary::{FINALIZER, MANAGED_BY, PREFIX},
     },
+    time,
 };
 
 const KIND: SourceKind = SourceKind::ClientCredentials;
