@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 
 /// Between two probes of a surface, and how long a designated waiter has to begin its own.
 const INTERVAL: TimeDelta = TimeDelta::seconds(10);
-/// The longest pause between two probes with rejected credentials: a person must mend them.
-const REJECTED: TimeDelta = TimeDelta::minutes(10);
+/// The longest pause between two probes: with rejected credentials, which a person must mend, or where Shopify asks for it.
+const LONGEST: TimeDelta = TimeDelta::minutes(10);
 /// After this a probe that nobody reports on is given up: longer than a call may take.
 const LOST: TimeDelta = TimeDelta::seconds(30);
 
@@ -33,7 +33,7 @@ impl Place {
     fn pause(&self, failures: u32) -> TimeDelta {
         match self {
             Self::Surface(..) => INTERVAL,
-            Self::Credentials(_) => (INTERVAL * 2i32.pow(failures.clamp(1, 16) - 1)).min(REJECTED),
+            Self::Credentials(_) => (INTERVAL * 2i32.pow(failures.clamp(1, 16) - 1)).min(LONGEST),
         }
     }
 }
@@ -135,6 +135,13 @@ impl<K: Clone + Ord> Outages<K> {
             pause: place.pause(1),
         });
         outage.silent(place, who, now);
+    }
+
+    /// Shopify asked for a pause (`Retry-After`): nobody asks before, unless it is longer than 10 minutes.
+    pub fn hold_off(&self, place: &Place, wait: TimeDelta, now: Timestamp) {
+        if let Some(outage) = self.state().outages.get_mut(place) {
+            outage.hold_off(wait.min(LONGEST), now);
+        }
     }
 
     /// Somebody was answered, whatever was said: the outage is over. Wake these.
@@ -283,6 +290,13 @@ impl<K: Clone + Ord> Outage<K> {
             // Calls that were under way when it began are one failure.
             Probe::Due(_) if self.failures == 0 => self.failed(place, now),
             Probe::Due(_) => self.probe = Probe::Due(now + self.pause),
+        }
+    }
+
+    fn hold_off(&mut self, wait: TimeDelta, now: Timestamp) {
+        self.pause = self.pause.max(wait);
+        if let Probe::Due(at) = self.probe {
+            self.probe = Probe::Due(at.max(now + wait));
         }
     }
 
@@ -501,6 +515,21 @@ mod tests {
         assert!(!outages.fell_silent(&2) && outages.waits(&2));
         assert_eq!(outages.answered(&credentials, at(12)), [1]);
         assert_eq!((outages.fell_silent(&1), outages.released(&1)), (false, Some(at(12))));
+    }
+
+    #[test]
+    fn shopifys_own_wait_counts_for_all() {
+        let (outages, a) = (Outages::default(), shop("a"));
+        outages.silent(&a, &1, at(0));
+        outages.hold_off(&a, TimeDelta::seconds(120), at(0));
+        outages.silent(&a, &2, at(5));
+        assert!(outages.due(at(119)).is_empty());
+        assert_eq!(outages.admit(one(&a), &3, at(124)), wait(125));
+        assert_eq!(outages.admit(one(&a), &3, at(125)), Admission::Go);
+        outages.silent(&a, &3, at(130));
+        assert_eq!(outages.admit(one(&a), &3, at(131)), wait(140), "it asked for it once");
+        outages.hold_off(&a, TimeDelta::hours(1), at(131));
+        assert_eq!(outages.admit(one(&a), &3, at(132)), wait(731));
     }
 
     #[test]

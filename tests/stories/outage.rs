@@ -113,21 +113,23 @@ async fn another_shop_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shopifys_own_wait_is_honoured() {
-    let world = World::with_app("outage-429").await;
-    let throttled = StatusFault { retry_after: Some(120), ..StatusFault::new(429) };
-    world.sim.inject(Fault::new("oauth.clientCredentials", FaultKind::Status(throttled)).times(1));
-    world.token("web", unverified()).await;
-    let token = world.because("web", "Reconciling", "BackingOff").await;
-    let status = token.status.unwrap();
-    let wait = from_kube(&status.next_attempt_time.unwrap()) - from_kube(&status.last_failure_time.unwrap());
-    assert!(wait >= TimeDelta::seconds(120), "{wait}");
-    world.pass(TimeDelta::seconds(100));
-    world.nudge("web").await;
-    world.a_while().await;
-    assert_eq!(world.sim.calls("oauth.clientCredentials"), 1);
-    world.pass(TimeDelta::seconds(22));
-    world.ready("web").await;
-    assert_eq!(world.sim.calls("oauth.clientCredentials"), 2);
+    for code in [429, 503] {
+        let world = World::with_app(&format!("outage-{code}")).await;
+        let busy = StatusFault { retry_after: Some(120), ..StatusFault::new(code) };
+        world.sim.inject(Fault::new("oauth.clientCredentials", FaultKind::Status(busy)).times(1));
+        world.token("web", unverified()).await;
+        let token = world.because("web", "Reconciling", "BackingOff").await;
+        let status = token.status.unwrap();
+        let wait = from_kube(&status.next_attempt_time.unwrap()) - from_kube(&status.last_failure_time.unwrap());
+        assert!(wait >= TimeDelta::seconds(120), "{wait}");
+        world.pass(TimeDelta::seconds(100));
+        world.nudge("web").await;
+        world.a_while().await;
+        assert_eq!(world.sim.calls("oauth.clientCredentials"), 1, "{code}");
+        world.pass(TimeDelta::seconds(22));
+        world.ready("web").await;
+        assert_eq!(world.sim.calls("oauth.clientCredentials"), 2, "{code}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

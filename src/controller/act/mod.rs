@@ -103,7 +103,12 @@ fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard:
     for (surface, word) in &heard {
         let place = Place::Surface(shop.clone(), *surface);
         match word {
-            Word::Silence if places.contains(&place) => outages.silent(&place, key, now),
+            Word::Silence if places.contains(&place) => {
+                outages.silent(&place, key, now);
+                if let Some(wait) = failure.and_then(|failure| failure.retry_after) {
+                    outages.hold_off(&place, wait, now);
+                }
+            }
             // It wasn't admitted there, and would be again at once: its own back-off counts.
             Word::Silence => {}
             Word::Refusal | Word::Success => woken.extend(outages.answered(&place, now)),
