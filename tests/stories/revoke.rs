@@ -240,6 +240,17 @@ async fn what_the_record_names_is_deleted_even_where_the_list_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_warning_names_no_token_that_was_deleted() {
+    let world = World::with_storefront("revoke-list-403", json!({})).await;
+    world.sim.inject(Fault::new("admin.storefrontAccessTokens", FaultKind::Status(StatusFault::new(403))));
+    world.delete("web").await;
+    world.gone("web").await;
+    let note = told(&world, "RevocationFailed").await;
+    assert!(note.contains("let go without revoking a token with its marker at"), "{note}");
+    assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retain_keeps_token_and_secret_and_orphan_the_secret() {
     let world = World::with_storefront("revoke-retain", json!({"deletionPolicy": "Retain"})).await;
     world.storefront("orphan", json!({"secret": {"creationPolicy": "Orphan"}})).await;

@@ -1,7 +1,5 @@
 //! Revokes storefront tokens: each with what created it, by its id, whether or not it is listed.
 
-use std::collections::BTreeSet;
-
 use chrono::TimeDelta;
 
 use super::super::{Refused, Revoked, Target, Turn, blame, memory::Spare};
@@ -80,39 +78,68 @@ fn left_behind(id: &str) -> Revoked {
 
 /// Revokes with one admin token, or with a fresh one of its app: these ids, and what else its list knows as ours.
 async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: bool) -> Result<Revoked, Refused> {
+    let mut work = Work { ids, left: ids.to_vec(), listed, count: 0 };
     if let Some(token) = &admin.token {
-        match delete(turn, &turn.access(admin, token), ids, listed).await {
+        match delete(turn, &turn.access(admin, token), &mut work).await {
             Err(ApiError::Unauthorized(_)) => {}
-            ended => return conclude(ended, ids),
+            ended => return work.conclude(ended),
         }
     }
     // The token at hand is dead, or there is none: only a fresh one can tell.
     let Some(app) = &admin.app else {
         let message =
             format!("{} refuses the token of ShopifyToken {:?}, and no other can be had", turn.shop, admin.name);
-        return Ok(Revoked::none_of(ids, Failure::new(Reason::AdminTokenNotReady, message)));
+        return Ok(work.given_up(Failure::new(Reason::AdminTokenNotReady, message)));
     };
     let spare = match fresh(turn, app).await {
         Ok(spare) => spare,
         // A shop that isn't there may be closed for a while, or have another name: its tokens live on.
         Err(failure) if matches!(failure.reason, Reason::AppNotInstalled | Reason::ShopNotPermitted) => {
-            return Ok(Revoked::none_of(ids, failure));
+            return Ok(work.given_up(failure));
         }
         Err(failure) => return Err(failure.into()),
     };
-    match delete(turn, &turn.access(admin, &spare.value), ids, listed).await {
-        Err(ApiError::Unauthorized(_)) => refused_fresh(turn, app, &spare, ids),
+    match delete(turn, &turn.access(admin, &spare.value), &mut work).await {
+        Err(ApiError::Unauthorized(_)) => refused_fresh(turn, app, &spare).map(|failure| work.given_up(failure)),
         ended => {
             if !matches!(ended, Err(ApiError::Failed(_))) {
                 turn.memory.refused(app, turn.shop, &spare, false);
             }
-            conclude(ended, ids)
+            work.conclude(ended)
         }
     }
 }
 
-/// What it means that Shopify refuses an admin token that was issued to revoke with.
-fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare, ids: &[&str]) -> Result<Revoked, Refused> {
+/// What is to be revoked with one admin token, and how far that has come.
+struct Work<'a> {
+    /// What the record names.
+    ids: &'a [&'a str],
+    /// Those of them that aren't known to be gone yet.
+    left: Vec<&'a str>,
+    /// Whether what else the list knows as ours goes, too.
+    listed: bool,
+    /// How many were deleted.
+    count: usize,
+}
+
+impl Work<'_> {
+    /// 403: the right to revoke was lost, and waiting won't bring it back.
+    fn conclude(self, ended: Result<(), ApiError>) -> Result<Revoked, Refused> {
+        match ended {
+            Ok(()) => Ok(Revoked { count: self.count, left: None }),
+            Err(ApiError::Forbidden(failure)) => Ok(self.given_up(failure)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn given_up(self, failure: Failure) -> Revoked {
+        Revoked { count: self.count, ..Revoked::none_of(&self.left, failure) }
+    }
+}
+
+/// What it means that Shopify refuses an admin token that was issued to revoke with: why nothing can be
+/// revoked any more, or that there is no telling yet.
+fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare) -> Result<Failure, Refused> {
     let shop = turn.shop;
     // Waiting, not failing: nobody has to hear of it.
     let again = |message: String| Err(Failure::new(Reason::Revoking, message).into());
@@ -129,7 +156,7 @@ fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare, ids: &[&str]) -> Res
     let message = format!(
         "{shop} has refused a token since it granted it a minute ago: the app was uninstalled there, and its tokens are dead"
     );
-    Ok(Revoked::none_of(ids, Failure::new(Reason::AppNotInstalled, message)))
+    Ok(Failure::new(Reason::AppNotInstalled, message))
 }
 
 /// An admin token issued to revoke with: the same one until it has had time to settle.
@@ -142,30 +169,20 @@ async fn fresh(turn: &Turn<'_>, app: &App) -> Result<Spare, Failure> {
     Ok(turn.memory.keep(app, turn.shop, fresh, turn.now()))
 }
 
-/// 403: the right to revoke was lost, and waiting won't bring it back.
-fn conclude(ended: Result<usize, ApiError>, ids: &[&str]) -> Result<Revoked, Refused> {
-    match ended {
-        Ok(count) => Ok(Revoked { count, left: None }),
-        Err(ApiError::Forbidden(failure)) => Ok(Revoked::none_of(ids, failure)),
-        Err(error) => Err(error.into()),
+/// Deletes what the record names, whether or not it is listed, then what the list knows as ours besides: a list that
+/// fails keeps none of them alive.
+async fn delete(turn: &Turn<'_>, access: &AdminAccess, work: &mut Work<'_>) -> Result<(), ApiError> {
+    while let Some(id) = work.left.last() {
+        work.count += delete_one(turn, access, id).await?;
+        work.left.pop();
     }
-}
-
-/// Deletes these ids, whether or not they are listed, then what the list knows as ours besides: a list that fails keeps
-/// none of them alive. How many there were.
-async fn delete(turn: &Turn<'_>, access: &AdminAccess, ids: &[&str], listed: bool) -> Result<usize, ApiError> {
-    let recorded: BTreeSet<&str> = ids.iter().copied().collect();
-    let mut count = 0;
-    for id in &recorded {
-        count += delete_one(turn, access, id).await?;
-    }
-    if listed {
+    if work.listed {
         let list = turn.shopify.list_storefront_tokens(access).await?;
-        for id in Ours::among(&list.tokens, turn.observed).ids().filter(|id| !recorded.contains(id)) {
-            count += delete_one(turn, access, id).await?;
+        for id in Ours::among(&list.tokens, turn.observed).ids().filter(|id| !work.ids.contains(id)) {
+            work.count += delete_one(turn, access, id).await?;
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<usize, ApiError> {
