@@ -131,3 +131,30 @@ async fn what_an_app_that_is_gone_left_behind_is_named() {
     let token = world.until("web", "done with it", |t| t.status.as_ref().unwrap().previous.is_empty()).await;
     assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_revoked_yet_keeps_no_other_alive() {
+    let world = World::with_app("whose-many").await;
+    let apps = ["1", "2", "3"].map(|digit| digit.repeat(32));
+    for (number, app) in (1..).zip(&apps) {
+        world.sim.add_app(AppConfig::new(app, CLIENT_SECRET).installed(SHOP, SCOPES.iter().copied())).unwrap();
+        let value = world.sim.create_admin_token(SHOP, app).unwrap();
+        let (admin, legacy) = (format!("admin-{number}"), format!("legacy-{number}"));
+        world.secret_of(&legacy, &[("token", &value)]).await;
+        let source = json!({"source": {"custom": {"tokenRef": {"name": legacy, "key": "token"}}}});
+        world.token(&admin, with(source, json!({"verifyInterval": "0s"}))).await;
+        world.ready(&admin).await;
+        let made_with = json!({"source": {"storefront": {"adminTokenRef": {"name": admin}}}});
+        world.token("web", with(made_with, json!({"verifyInterval": "0s"}))).await;
+        world.until("web", "made with it", |t| revision(t) == number).await;
+    }
+    world.change("admin-1", json!({"spec": {"suspend": true}})).await;
+    world.because("admin-1", "Suspended", "Suspended").await;
+    world.remove::<Secret>("legacy-1").await;
+    world.remove::<Secret>("admin-1").await;
+    world.delete("web").await;
+    let live = |app: &str| world.sim.live_storefront_tokens(SHOP, app).len();
+    world.eventually("the others are revoked", async || apps[1..].iter().all(|app| live(app) == 0)).await;
+    assert_eq!(live(&apps[0]), 1);
+    assert!(world.tokens().get_opt("web").await.unwrap().is_some(), "it is waited for");
+}

@@ -54,21 +54,33 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Re
 }
 
 /// With the admin token that the spec names, and with whatever created those that still live: another app's list
-/// doesn't know them.
+/// doesn't know them. One that can't be revoked yet keeps no other alive.
 async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Refused> {
     let observed = turn.observed;
     let own: Vec<&str> = observed.latest().map_or_else(Vec::new, |record| {
         record.ids().filter(|id| !observed.former.contains_key(*id)).map(String::as_str).collect()
     });
-    let mut revoked = with_admin(turn, current, &own, true).await?;
-    for (id, former) in &observed.former {
-        revoked = revoked.and(match former {
-            Former::Ready(admin) => with_admin(turn, admin, &[id], true).await?,
-            Former::NotReady(failure) => return Err(failure.clone().into()),
-            Former::Gone => left_behind(id),
-        });
+    let ready = observed.former.iter().filter_map(|(id, former)| match former {
+        Former::Ready(admin) => Some((admin, vec![id.as_str()])),
+        Former::NotReady(_) | Former::Gone => None,
+    });
+    let (mut revoked, mut waits) = (Revoked::default(), None);
+    for (admin, ids) in std::iter::once((current, own)).chain(ready) {
+        match with_admin(turn, admin, &ids, true).await {
+            Ok(more) => revoked = revoked.and(more),
+            // Who doesn't answer isn't asked on.
+            Err(Refused::Failure(failure)) if failure.unreachable => return Err(failure.into()),
+            Err(refused) => waits = waits.or(Some(refused)),
+        }
     }
-    Ok(revoked)
+    for (id, former) in &observed.former {
+        match former {
+            Former::Ready(_) => {}
+            Former::NotReady(failure) => waits = waits.or_else(|| Some(failure.clone().into())),
+            Former::Gone => revoked = revoked.and(left_behind(id)),
+        }
+    }
+    waits.map_or(Ok(revoked), Err)
 }
 
 fn left_behind(id: &str) -> Revoked {
