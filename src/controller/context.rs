@@ -118,6 +118,8 @@ pub struct Context {
     pub status_refused: Shared<String, (u32, Timestamp)>,
     /// The pace of each object, by UID.
     pub paces: Shared<String, Pace>,
+    /// The UID of each token that was looked at: what is kept for it goes when it does.
+    pub known: Shared<TokenKey, String>,
     /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
@@ -169,6 +171,7 @@ impl Context {
             refused: Shared::default(),
             status_refused: Shared::default(),
             paces: Shared::default(),
+            known: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
             going: Shared::default(),
@@ -195,10 +198,22 @@ impl Context {
         }
     }
 
+    /// Forgets the tokens that were looked at and aren't there any more: nobody tells of what goes while no watch looks.
+    pub fn forget_missing(&self) {
+        for token in self.known.keys() {
+            if self.stores.token(&token.namespace, &token.name).is_none()
+                && let Some(uid) = self.known.get(&token)
+            {
+                self.forget(&token, &uid);
+            }
+        }
+    }
+
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &TokenKey, uid: &str) {
         let uid = uid.to_owned();
         self.pass_on(&self.outages.forget(token, self.now()));
+        self.known.remove(token);
         self.written.remove(token);
         self.suspects.remove(token);
         self.unpublished.remove(&uid);

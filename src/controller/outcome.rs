@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use super::error::{Error, Stop};
 use crate::core::{
     failure::Failure,
+    plan::{Call, Step},
     record::Record,
     vocabulary::{EventReason, Reason},
 };
@@ -57,6 +58,18 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    /// What a step is, or would be.
+    #[must_use]
+    pub(super) const fn of(step: Step) -> Self {
+        match step {
+            Step::Call(Call::EndOverlap | Call::Revoke) | Step::LetGo(_) => Self::Revoke,
+            Step::Call(Call::Verify) => Self::Verify,
+            Step::Call(Call::Issue(_)) | Step::Keep | Step::Protect | Step::Repair | Step::Restart | Step::Leave => {
+                Self::Issue
+            }
+        }
+    }
+
     /// The event that tells of its failure.
     #[must_use]
     pub(super) const fn event(self) -> EventReason {

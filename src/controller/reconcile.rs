@@ -23,7 +23,7 @@ use crate::{
     core::{
         observed::Observed,
         pace::{self, Paced},
-        plan::{Step, plan},
+        plan::{Call, Step, plan_without},
         renewal,
         vocabulary::{EventReason, FINALIZER, Reason},
     },
@@ -155,20 +155,36 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let token = token.as_ref();
     let observation = observe(context, token).await?;
     let (observed, now) = (&observation.observed, context.now());
-    let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
-    let plan = pace::slowed(plan(observed, now), &pace, observed, now);
+    let (key, uid) = (TokenKey::of(&observed.identity), &observed.identity.uid);
+    context.known.put(key.clone(), uid.clone());
+    let pace = context.paces.get(uid).unwrap_or_default();
+    let planned = |waiting: &[Call]| pace::slowed(plan_without(observed, waiting, now), &pace, observed, now);
+    let mut plan = planned(&[]);
     if !matches!(plan.step, Step::Call(_)) {
-        context.pass_on(&context.outages.pass(&TokenKey::of(&observed.identity), now));
+        context.pass_on(&context.outages.pass(&key, now));
     }
-    let acted = match act(context, &observation, plan.step).await? {
-        Acted { outcome: Outcome::Busy, .. } => {
-            let share = renewal::share(&observed.identity.uid);
-            return Ok(Action::requeue(Duration::from_secs_f64(0.2 + share)));
+    let mut acted = act(context, &observation, plan.step).await?;
+    let mut waiting = Vec::new();
+    // What waits until others are answered holds nothing else up.
+    while let (Outcome::Waits(_), Step::Call(call)) = (&acted.outcome, plan.step) {
+        waiting.push(call);
+        let other = planned(&waiting);
+        if !matches!(other.step, Step::Call(_)) {
+            break;
         }
-        acted => paced(context, observed, plan.step, acted),
-    };
+        let instead = act(context, &observation, other.step).await?;
+        if !matches!(instead.outcome, Outcome::Waits(_)) {
+            (acted, plan) = (instead, other);
+            break;
+        }
+        plan.step = other.step;
+    }
+    if matches!(acted.outcome, Outcome::Busy) {
+        return Ok(Action::requeue(Duration::from_secs_f64(0.2 + renewal::share(uid))));
+    }
+    let acted = paced(context, observed, plan.step, acted);
     if !acted.is_refused() {
-        context.refused.remove(&observed.identity.uid);
+        context.refused.remove(uid);
     }
     report(context, observed, &plan, acted).await
 }

@@ -105,7 +105,7 @@ impl<'a> Attempt<'a> {
                 None | Some(Hold::Blocked(_)) => Attempts::None,
                 Some(Hold::Suspended | Hold::BackingOff) => Attempts::AsBefore,
             },
-            operation: Operation::Issue,
+            operation: Operation::of(plan.step),
         };
         match outcome {
             Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}

@@ -6,6 +6,7 @@ use super::vocabulary::{Class, Reason};
 
 /// Why a step can't be done. Never holds a credential or a body that Shopify sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each says something else of it")]
 pub struct Failure {
     /// The reason that conditions show.
     pub reason: Reason,
@@ -19,6 +20,8 @@ pub struct Failure {
     pub may_settle: bool,
     /// Rejected credentials, in words that an app which isn't installed on the shop is refused with, too.
     pub ambiguous: bool,
+    /// What was asked for may have been done all the same: there is no verdict.
+    pub unsure: bool,
 }
 
 impl Failure {
@@ -32,6 +35,7 @@ impl Failure {
             unreachable: false,
             may_settle: false,
             ambiguous: false,
+            unsure: false,
         }
     }
 

@@ -108,6 +108,12 @@ pub enum Why {
 /// Decides. Total and pure.
 #[must_use]
 pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
+    plan_without(observed, &[], now)
+}
+
+/// Decides what else there is to do, should these calls have to wait until others are answered.
+#[must_use]
+pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Plan {
     let o = observed;
     if let Some(deleted_at) = &o.token.metadata.deletion_timestamp {
         return deletion::plan(o, time::from_kube(deleted_at), now);
@@ -123,7 +129,8 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     }
     let mut hold = blocked(o).map(Hold::Blocked);
     if hold.is_none() {
-        let (calls, out_of_turn) = in_turn(o, wanted(o, now));
+        let (mut calls, out_of_turn) = in_turn(o, wanted(o, now));
+        calls.retain(|call| !waiting.contains(call));
         hold = out_of_turn.then_some(Hold::BackingOff);
         for call in calls {
             match gate(o, call, now) {

@@ -117,18 +117,24 @@ pub(super) struct Sent<'a> {
     pub(super) created_at: Option<&'a str>,
 }
 
+/// A token that was made now, if its value can be one.
+pub(super) fn made(token: StorefrontToken, answer: &Answer, shop: &Shop) -> Result<StorefrontToken, ApiError> {
+    match credential::check(token.value.expose_secret().as_bytes(), "the answer") {
+        Ok(_) => Ok(token),
+        Err(_) => Err(failure::garbled(answer, shop).into()),
+    }
+}
+
 impl Sent<'_> {
-    /// The token, if its value can be one.
-    pub(super) fn accept(self, answer: &Answer, shop: &Shop) -> Result<StorefrontToken, ApiError> {
-        let value = credential::check(self.value.expose_secret().as_bytes(), "the answer")
-            .map_err(|_| failure::garbled(answer, shop))?;
-        Ok(StorefrontToken {
+    /// The token. Whether its value can be one is for those to ask who take it up: a list has others' tokens, too.
+    pub(super) fn token(self) -> StorefrontToken {
+        StorefrontToken {
             id: self.id,
-            value,
+            value: self.value,
             title: self.title.unwrap_or_default(),
             scopes: self.scopes,
             created_at: self.created_at.and_then(|at| DateTime::parse_from_rfc3339(at).ok()).map(Into::into),
-        })
+        }
     }
 }
 

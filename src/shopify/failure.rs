@@ -65,7 +65,7 @@ impl From<Failure> for ApiError {
 
 /// The shop gave no answer.
 pub(super) fn unreachable(message: impl Into<String>) -> Failure {
-    Failure { unreachable: true, ..Failure::new(Reason::BackingOff, message) }
+    Failure { unreachable: true, unsure: true, ..Failure::new(Reason::BackingOff, message) }
 }
 
 /// The shop's answer can't be used.
@@ -113,7 +113,15 @@ pub(super) fn unexpected(answer: &Answer, shop: &Shop) -> Failure {
     let message = format!(
         "{shop} answers in Shopify's form, but without what is documented, such as the app's installation: the token may belong to no app of this shop; replace it, or ask Shopify's support with the request id"
     );
-    signed(Failure::new(Reason::UnexpectedAnswer, message), answer)
+    signed(Failure { unsure: true, ..Failure::new(Reason::UnexpectedAnswer, message) }, answer)
+}
+
+/// A fault that Shopify reports in a well-formed answer to this one query: no sign of an outage.
+pub(super) fn fault(shop: &Shop) -> Failure {
+    let message = format!(
+        "{shop} answers with an internal error: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
+    );
+    Failure { unsure: true, ..Failure::new(Reason::BackingOff, message) }
 }
 
 /// A limit of Shopify's is used up for now.
@@ -189,13 +197,14 @@ pub(super) fn shop_inactive(shop: &Shop) -> Failure {
 
 /// A refusal in words this release doesn't know.
 pub(super) fn unknown_refusal(shop: &Shop, what: &str) -> Failure {
-    Failure::new(
+    let failure = Failure::new(
         Reason::BackingOff,
         format!(
             "{shop} refuses {what} in a way this release doesn't know: ask Shopify's support with the request id, \
              and report it to this project"
         ),
-    )
+    );
+    Failure { unsure: true, ..failure }
 }
 
 /// All text below `errors`, `error` and the like, in lower case: to search, never to show.

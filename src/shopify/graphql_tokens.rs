@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    AdminAccess, ApiError, Client, Granted, ListedTokens, Shop,
-    admin::{MOST_PAGES, Sent, too_many_pages},
+    AdminAccess, ApiError, Client, Granted, ListedTokens,
+    admin::{MOST_PAGES, Sent, made, too_many_pages},
     answer::Answer,
     failure,
     graphql::Operation,
@@ -71,7 +71,7 @@ struct Node {
 }
 
 impl Node {
-    fn accept(self, answer: &Answer, shop: &Shop) -> Result<StorefrontToken, ApiError> {
+    fn token(self) -> StorefrontToken {
         Sent {
             id: self.id,
             value: self.access_token,
@@ -79,7 +79,7 @@ impl Node {
             scopes: handles(self.access_scopes),
             created_at: self.created_at.as_deref(),
         }
-        .accept(answer, shop)
+        .token()
     }
 }
 
@@ -141,7 +141,7 @@ impl Client {
             let (data, answer): (ListData, _) = self.graphql(access, &LIST, variables).await?;
             let page = data.shop.storefront_access_tokens;
             for node in page.nodes {
-                tokens.push(node.accept(&answer, &access.shop)?);
+                tokens.push(node.token());
             }
             if !page.page_info.has_next_page {
                 let installation = data.current_app_installation;
@@ -157,9 +157,9 @@ impl Client {
     pub(super) async fn graphql_create(&self, access: &AdminAccess, title: &str) -> Result<StorefrontToken, ApiError> {
         let variables = json!({"input": {"title": title}});
         let (payload, answer) = self.mutate(access, &CREATE, "storefrontAccessTokenCreate", variables).await?;
-        Node::deserialize(&payload["storefrontAccessToken"])
-            .map_err(|_| failure::unexpected(&answer, &access.shop))?
-            .accept(&answer, &access.shop)
+        let created = Node::deserialize(&payload["storefrontAccessToken"])
+            .map_err(|_| failure::unexpected(&answer, &access.shop))?;
+        made(created.token(), &answer, &access.shop)
     }
 
     pub(super) async fn graphql_delete(&self, access: &AdminAccess, id: &str) -> Result<(), ApiError> {

@@ -63,7 +63,9 @@ pub(super) fn of_user_errors(errors: &Value, answer: &Answer, shop: &Shop) -> Op
         ApiError::NotFound(failure::unknown_refusal(shop, "the change"))
     } else {
         let words: String = errors.iter().map(failure::words).collect();
-        of_words(&words, shop).unwrap_or_else(|| ApiError::Failed(failure::unknown_refusal(shop, "the change")))
+        // The mutation itself says that it did nothing.
+        let refused = || Failure { unsure: false, ..failure::unknown_refusal(shop, "the change") };
+        of_words(&words, shop).unwrap_or_else(|| ApiError::Failed(refused()))
     };
     Some(signed(error, answer))
 }
@@ -78,9 +80,7 @@ fn of_code(code: &str, throttled_for: Option<Duration>, shop: &Shop) -> Option<A
         "ACCESS_DENIED" => ApiError::Forbidden(scopes_missing(shop)),
         "UNAUTHORIZED" => ApiError::Unauthorized(dead_token(shop)),
         "SHOP_INACTIVE" => ApiError::Failed(failure::shop_inactive(shop)),
-        "INTERNAL_SERVER_ERROR" | "TIMEOUT" => ApiError::Failed(failure::unreachable(format!(
-            "{shop} answers with an internal error: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
-        ))),
+        "INTERNAL_SERVER_ERROR" | "TIMEOUT" => ApiError::Failed(failure::fault(shop)),
         "RESOURCE_NOT_FOUND" | "NOT_FOUND" => {
             ApiError::NotFound(failure::unknown_refusal(shop, "the call, for something that isn't there,"))
         }
@@ -101,7 +101,7 @@ fn of_words(words: &str, shop: &Shop) -> Option<ApiError> {
         ))
     } else if has(&["invalid api key or access token"]) {
         ApiError::Unauthorized(dead_token(shop))
-    } else if has(&["throttled", "calls per second"]) {
+    } else if has(&["throttled", "calls per second", "rate limit", "too many requests"]) {
         ApiError::Failed(failure::throttled(shop, None))
     } else if has(&["access denied", "must be eligible", "merchant approval", "access_denied"]) {
         ApiError::Forbidden(scopes_missing(shop))
@@ -260,6 +260,7 @@ mod tests {
             (json!([{"message": "Access denied for storefrontAccessTokenCreate field."}]), "forbidden", ScopesMissing),
             (json!([{"message": "Field 'storefrontAccessTokenDelete' doesn't exist on type 'Mutation'"}]), "failed", BackingOff),
             (json!([{"message": "Throttled"}]), "failed", BackingOff),
+            (json!([{"message": "API rate limit exceeded"}]), "failed", BackingOff),
             (json!([{"message": "reached_limit"}]), "failed", LimitReached),
             (json!("[API] Invalid API key or access token"), "unauthorized", TokenRejected),
             (json!({"canary": ["canary"]}), "failed", BackingOff),
@@ -275,7 +276,11 @@ mod tests {
         assert_eq!(wait(None), Some(TimeDelta::seconds(1)));
         assert_eq!(wait(Some(Duration::from_secs(3))), Some(TimeDelta::seconds(3)));
         let broken = of_errors(&coded("INTERNAL_SERVER_ERROR"), None, &answer, &shop());
-        assert!(broken.failure().unreachable);
+        assert!(!broken.failure().unreachable, "one query's fault is no outage");
+        // What may have been done all the same.
+        let unsure = |errors: &Value| of_errors(errors, None, &answer, &shop()).failure().unsure;
+        assert!(unsure(&coded("INTERNAL_SERVER_ERROR")) && unsure(&json!({"canary": ["canary"]})));
+        assert!(!unsure(&coded("THROTTLED")) && !unsure(&coded("ACCESS_DENIED")));
     }
 
     #[test]

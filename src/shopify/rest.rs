@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    AdminAccess, ApiError, Client, ListedTokens, Shop, Surface,
-    admin::{MOST_PAGES, Sent, too_many_pages},
+    AdminAccess, ApiError, Client, ListedTokens, Surface,
+    admin::{MOST_PAGES, Sent, made, too_many_pages},
     answer::Answer,
     failure,
     limits::ThrottleStatus,
@@ -48,7 +48,7 @@ struct Many {
 }
 
 impl Resource {
-    fn accept(self, answer: &Answer, shop: &Shop) -> Result<StorefrontToken, ApiError> {
+    fn token(self) -> StorefrontToken {
         Sent {
             id: self.admin_graphql_api_id.unwrap_or_else(|| format!("{GID}{}", self.id)),
             value: self.access_token,
@@ -56,7 +56,7 @@ impl Resource {
             scopes: scopes::parse(self.access_scope.as_deref().unwrap_or_default()),
             created_at: self.created_at.as_deref(),
         }
-        .accept(answer, shop)
+        .token()
     }
 }
 
@@ -87,7 +87,7 @@ impl Client {
             let answer = self.rest("storefront_token_list", access, request).await.map_err(ApiError::of_api)?;
             let listed: Many = answer.json().ok_or_else(|| failure::garbled(&answer, &access.shop))?;
             for resource in listed.storefront_access_tokens {
-                tokens.push(resource.accept(&answer, &access.shop)?);
+                tokens.push(resource.token());
             }
             page = answer.next_page;
             if page.is_none() {
@@ -103,7 +103,7 @@ impl Client {
             .json(&json!({"storefront_access_token": {"title": title}}));
         let answer = self.rest("storefront_token_create", access, request).await.map_err(ApiError::of_api)?;
         let created: One = answer.json().ok_or_else(|| failure::garbled(&answer, &access.shop))?;
-        created.storefront_access_token.accept(&answer, &access.shop)
+        made(created.storefront_access_token.token(), &answer, &access.shop)
     }
 
     pub(super) async fn rest_delete(&self, access: &AdminAccess, id: &str) -> Result<(), ApiError> {

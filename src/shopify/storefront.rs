@@ -99,7 +99,7 @@ mod tests {
             (200, r#"{"data":{"shop":null}}"#, BackingOff, true),
             (200, r#"{"errors":[{"message":"Throttled"}]}"#, BackingOff, false),
             (200, r#"{"errors":[{"extensions":{"code":"SHOP_INACTIVE"}}]}"#, ShopUnavailable, false),
-            (200, r#"{"errors":[{"extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#, BackingOff, true),
+            (200, r#"{"errors":[{"extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#, BackingOff, false),
         ] {
             let stub = Stub::always(status, "", body).await;
             let failure = probe(&stub).await.unwrap_err();

@@ -1,5 +1,7 @@
 //! What the sources keep in memory: turns, and admin tokens issued to revoke with. Losing it costs a call.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::sync::OwnedMutexGuard;
@@ -19,6 +21,8 @@ pub struct Memory {
     spare: Shared<(String, Shop), Spare>,
     /// By UID: a create has no answer, and until then a list may not show what it made.
     unsettled: Shared<String, Timestamp>,
+    /// By UID: what an attempt to revoke all has deleted.
+    deleted: Shared<String, BTreeSet<String>>,
 }
 
 /// An admin token that was issued to revoke with.
@@ -59,6 +63,17 @@ impl Memory {
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &String) {
         self.unsettled.remove(uid);
+        self.deleted.remove(uid);
+    }
+
+    /// A credential of an object that goes was deleted.
+    pub(super) fn deleted(&self, uid: &str, id: &str) {
+        self.deleted.change(uid.to_owned(), |ids| ids.insert(id.to_owned()));
+    }
+
+    /// Whether a credential of an object that goes was deleted.
+    pub fn is_deleted(&self, uid: &String, id: &str) -> bool {
+        self.deleted.get(uid).is_some_and(|ids| ids.contains(id))
     }
 
     /// A create is sent, or its answer was lost.

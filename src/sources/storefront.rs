@@ -6,13 +6,14 @@
 mod revoke;
 
 use chrono::TimeDelta;
+use secrecy::ExposeSecret;
 
 pub(super) use self::revoke::revoke;
 use super::{Issued, Origin, Refused, Seen, Turn, UnlessWritten, blame};
 use crate::{
     api::SourceRef,
     core::{
-        credential::Credential,
+        credential::{self, Credential},
         failure::Failure,
         marker::Marker,
         observed::{Doubt, Observed},
@@ -43,6 +44,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
     }
     let ours = Ours::among(&listed.tokens, observed);
     let (revision, token, origin) = if let Some((revision, token)) = ours.candidate(why) {
+        check(token, turn)?;
         (revision, token.clone(), Origin::Adopted)
     } else {
         let revision = ours.next_revision();
@@ -54,7 +56,9 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         r.admin.as_ref() != Some(&admin.name) || different_issuers(r.issuer.as_deref(), issuer.as_deref())
     });
     let previous = ours.previous(Current { id: &token.id, revision, moved }, now);
-    let value_of = |older: &Previous| listed.tokens.iter().find(|t| t.id == older.id).map(|t| t.value.clone());
+    let usable = |older: &&StorefrontToken| check(older, turn).is_ok();
+    let value_of =
+        |older: &Previous| listed.tokens.iter().find(|t| t.id == older.id).filter(usable).map(|t| t.value.clone());
     Ok(Issued {
         revision,
         origin,
@@ -78,6 +82,18 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
     })
 }
 
+/// A list tells the value again: whether it can be one is asked where it is taken up.
+fn check(token: &StorefrontToken, turn: &Turn<'_>) -> Result<(), Failure> {
+    let checked = credential::check(token.value.expose_secret().as_bytes(), "the list");
+    checked.map(drop).map_err(|_| {
+        let message = format!(
+            "{} lists {} with a value that can't be one; delete it in Shopify's admin, and another one is made",
+            turn.shop, token.id
+        );
+        Failure::new(Reason::UnexpectedAnswer, message)
+    })
+}
+
 /// Creates a token, unless one may be there that isn't listed yet.
 async fn create(
     turn: &Turn<'_>,
@@ -97,7 +113,7 @@ async fn create(
     let created = turn.shopify.create_storefront_token(access, &title(turn.observed, revision)).await;
     match &created {
         // It may have been made all the same.
-        Err(error) if error.failure().unreachable || error.failure().reason == Reason::UnexpectedAnswer => {
+        Err(error) if error.failure().unsure => {
             turn.memory.unsettled(uid, turn.now() + LISTED_WITHIN);
         }
         Ok(_) | Err(_) => turn.memory.settled(uid),

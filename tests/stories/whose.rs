@@ -8,6 +8,7 @@ use kube::{
 };
 use serde_json::json;
 use shopify_sim::AppConfig;
+use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
     specs::{custom, storefront, with},
@@ -132,9 +133,9 @@ async fn what_an_app_that_is_gone_left_behind_is_named() {
     assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_cannot_be_revoked_yet_keeps_no_other_alive() {
-    let world = World::with_app("whose-many").await;
+/// A token `web` of the third of three apps, with older ones of the others in overlap; the first app's are beyond reach.
+async fn of_three_apps(name: &str) -> (World, [String; 3]) {
+    let world = World::with_app(name).await;
     let apps = ["1", "2", "3"].map(|digit| digit.repeat(32));
     for (number, app) in (1..).zip(&apps) {
         world.sim.add_app(AppConfig::new(app, CLIENT_SECRET).installed(SHOP, SCOPES.iter().copied())).unwrap();
@@ -152,9 +153,27 @@ async fn one_that_cannot_be_revoked_yet_keeps_no_other_alive() {
     world.because("admin-1", "Suspended", "Suspended").await;
     world.remove::<Secret>("legacy-1").await;
     world.remove::<Secret>("admin-1").await;
+    (world, apps)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_revoked_yet_keeps_no_other_alive() {
+    let (world, apps) = of_three_apps("whose-many").await;
     world.delete("web").await;
     let live = |app: &str| world.sim.live_storefront_tokens(SHOP, app).len();
     world.eventually("the others are revoked", async || apps[1..].iter().all(|app| live(app) == 0)).await;
     assert_eq!(live(&apps[0]), 1);
     assert!(world.tokens().get_opt("web").await.unwrap().is_some(), "it is waited for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_overlap_cannot_end_yet_keeps_no_other_alive() {
+    let (world, apps) = of_three_apps("whose-overlap").await;
+    world.pass(TimeDelta::hours(25));
+    let live = |app: &str| world.sim.live_storefront_tokens(SHOP, app).len();
+    world.eventually("the other is revoked", async || live(&apps[1]) == 0).await;
+    world.because("web", "Reconciling", "AdminTokenNotReady").await;
+    assert_eq!((live(&apps[0]), live(&apps[2])), (1, 1));
+    let previous = |t: &ShopifyToken| t.status.iter().flat_map(|s| &s.previous).count();
+    world.until("web", "left with one", |t| previous(t) == 1).await;
 }

@@ -1,5 +1,7 @@
 //! Revokes: what is past its overlap, and everything when the object goes.
 
+use std::collections::HashSet;
+
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{
@@ -47,17 +49,19 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
         publish(context, observed, Some(live), record, whole.value, value_of_previous).await
     };
     let mut live = whole.live.clone();
+    let fence = |p: &Previous| {
+        let ended = observed.overlap_ended(p, now);
+        Previous { revoking: if ended { Some(before.revision) } else { p.revoking }, ..p.clone() }
+    };
     if due.iter().any(|p| p.revoking.is_none()) {
-        let fence = |p: &Previous| {
-            let ended = observed.overlap_ended(p, now);
-            Previous { revoking: if ended { Some(before.revision) } else { p.revoking }, ..p.clone() }
-        };
         live = match publish(&live, before.previous.iter().map(fence).collect()).await {
             Ok(written) => written.secret,
             Err(stop) => return Acted::unwritten(stop),
         };
     }
     let (mut results, mut ids, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    // One that can't be revoked yet keeps no other alive.
+    let (mut waits, mut refusal) = (HashSet::new(), None);
     for old in &due {
         match sources::revoke(turn, Target::One(old)).await {
             Ok(Revoked { left: None, .. }) => {
@@ -68,13 +72,23 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
                 results.push(GIVEN_UP);
                 left.push(not_revoked(&old.id, observed, &failure));
             }
-            Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Revoke).counting(results)),
+            Err(refused) => {
+                waits.insert(old.id.as_str());
+                refusal.get_or_insert(refused);
+            }
         }
     }
-    let remaining = before.previous.iter().filter(|p| !observed.overlap_ended(p, now)).cloned().collect();
-    let mut acted = match publish(&live, remaining).await {
-        Ok(written) => Acted::published(written.record, false),
-        Err(stop) => Acted::unwritten(stop)?,
+    let stays = |p: &&Previous| !observed.overlap_ended(p, now) || waits.contains(p.id.as_str());
+    let written = if waits.len() < due.len() {
+        publish(&live, before.previous.iter().filter(stays).map(fence).collect()).await.map(Some)
+    } else {
+        Ok(None)
+    };
+    let mut acted = match (written, refusal) {
+        (Err(stop), _) => Acted::unwritten(stop)?,
+        (Ok(_), Some(refusal)) => refused(context, observed, refusal, Operation::Revoke),
+        (Ok(Some(written)), None) => Acted::published(written.record, false),
+        (Ok(None), None) => Acted::quietly(Outcome::Unchanged),
     };
     if !ids.is_empty() {
         acted = acted.with(EventReason::Revoked, format!("revoked after the overlap: {}", ids.join(", ")));
@@ -82,7 +96,7 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
     for note in left {
         acted = acted.with(EventReason::RevocationFailed, note);
     }
-    if observed.rolling_out() {
+    if observed.rolling_out() && waits.is_empty() {
         acted = acted.with(EventReason::RolloutNotFinished, ROLLOUT_NOT_FINISHED);
     }
     Ok(acted.counting(results))
@@ -120,10 +134,10 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
     let observed = &observation.observed;
     let acted = match (ending, &observed.issuer) {
         (Ending::NothingToRevoke, _) => Acted::quietly(Outcome::LetGo),
-        (Ending::GivenUp, Err(failure)) => given_up(observed, &recorded(observed), failure),
+        (Ending::GivenUp, Err(failure)) => given_up(observed, &recorded(context, observed), failure),
         (Ending::GivenUp, Ok(_)) => {
             let message = format!("{} let nothing be revoked within --revocation-timeout", observed.token.spec.shop);
-            given_up(observed, &recorded(observed), &Failure::new(Reason::BackingOff, message))
+            given_up(observed, &recorded(context, observed), &Failure::new(Reason::BackingOff, message))
         }
     };
     finish(context, observation, acted).await
@@ -152,9 +166,11 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
     }
 }
 
-/// Everything that the record knows to live.
-fn recorded(observed: &Observed) -> Vec<String> {
-    observed.latest().map_or_else(Vec::new, |r| r.ids().cloned().collect())
+/// Everything that the record knows to live, and that no attempt has deleted.
+fn recorded(context: &Context, observed: &Observed) -> Vec<String> {
+    let uid = &observed.identity.uid;
+    let ids = observed.latest().into_iter().flat_map(Record::ids);
+    ids.filter(|id| !context.memory.is_deleted(uid, id)).cloned().collect()
 }
 
 /// The object goes and a token may stay: a person should know which.

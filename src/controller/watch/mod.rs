@@ -134,7 +134,8 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
         Event::Delete(token) => (token, true),
-        Event::Init | Event::InitApply(_) | Event::InitDone => return,
+        Event::InitDone => return context.forget_missing(),
+        Event::Init | Event::InitApply(_) => return,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
     for dependent in context.stores.dependents_of_token(&namespace, &name) {

@@ -42,12 +42,11 @@ where
                 event = events.next() => {
                     let event: T = event?;
                     let now = Instant::now();
-                    match waiting.get(&event) {
-                        Some((key, latest)) => queue.reset_at(key, (now + pause).min(*latest)),
-                        None => {
-                            let key = queue.insert_at(event.clone(), now + pause);
-                            waiting.insert(event, (key, now + bound));
-                        }
+                    if let Some((key, latest)) = waiting.get(&event) {
+                        queue.reset_at(key, (now + pause).min(*latest));
+                    } else {
+                        let key = queue.insert_at(event.clone(), now + pause);
+                        waiting.insert(event, (key, now + bound));
                     }
                 }
                 Some(due) = poll_fn(|context| queue.poll_expired(context)), if !queue.is_empty() => {

@@ -537,6 +537,19 @@ fn what_older_specs_named_is_left_when_all_else_is_done() {
 }
 
 #[test]
+fn what_waits_holds_nothing_else_up() {
+    let o = storefront(json!({"rotation": {"trigger": "b"}})).recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
+    let o = o.reported(|s| s.last_verified_time = None);
+    let (issue, mut waiting) = (Call::Issue(Why::Requested), Vec::new());
+    for next in [issue, Call::EndOverlap, Call::Verify] {
+        assert_eq!(plan_without(&o, &waiting, now()).step, Step::Call(next));
+        waiting.push(next);
+    }
+    assert_eq!(plan_without(&o, &waiting, now()).step, Step::Keep);
+    assert!(plan_without(&o, &waiting, now()).hold.is_none());
+}
+
+#[test]
 fn deletion() {
     let gone = |kind, fields| healthy(kind, fields).deleting(minutes(5));
     let failed = |ago, at, left| storefront(json!({})).deleting(ago).failed(Reason::BackingOff, 1, at, left);

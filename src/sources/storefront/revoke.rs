@@ -198,7 +198,9 @@ async fn delete(turn: &Turn<'_>, access: &AdminAccess, work: &mut Work<'_>) -> R
 }
 
 async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<usize, ApiError> {
-    Ok(match turn.shopify.delete_storefront_token(access, id).await? {
+    let deleted = turn.shopify.delete_storefront_token(access, id).await?;
+    turn.memory.deleted(&turn.observed.identity.uid, id);
+    Ok(match deleted {
         Deleted::Gone => 1,
         Deleted::AlreadyGone => 0,
     })
