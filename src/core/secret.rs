@@ -156,11 +156,12 @@ pub fn desired(token: &ShopifyToken, live: Option<&Secret>, mut record: Record, 
         type_: Some(wanted_type(token).to_owned()),
         ..Secret::default()
     });
+    let leave = leave_of(token, &secret);
+    let merged = is_merged(&secret) || token.spec.creation_policy() == CreationPolicy::Merge;
     take_out(&mut secret);
-    let policy = token.spec.creation_policy();
     let template = token.spec.template().and_then(|t| t.metadata.as_ref());
     let mut labels: BTreeMap<String, String> = template.map(|m| m.labels.clone()).unwrap_or_default();
-    if policy != CreationPolicy::Merge {
+    if !merged {
         labels.insert(MANAGED_BY.into(), OPERATOR.into());
     }
     let annotations = template.map(|m| m.annotations.clone()).unwrap_or_default();
@@ -170,13 +171,13 @@ pub fn desired(token: &ShopifyToken, live: Option<&Secret>, mut record: Record, 
     record.fields.annotations = annotations.keys().cloned().collect();
     record.content = render::content_hash(&record.token.uid, &data, &record.fields.data);
     record.place.clone_from(&secret.metadata.name);
-    record.leave = Some(Leave::of(token));
+    record.leave = Some(leave);
 
     secret.labels_mut().extend(labels);
     secret.annotations_mut().extend(annotations);
     secret.annotations_mut().extend(record.annotations());
     secret.data.get_or_insert_default().extend(data);
-    own(token, &mut secret);
+    own(token, leave, &mut secret);
     tidy(secret)
 }
 
@@ -195,11 +196,29 @@ fn tidy(mut secret: Secret) -> Secret {
     secret
 }
 
+/// What becomes of a Secret when its object leaves it: as the policies want it. But one that was merged into stays its
+/// maker's, whatever a later policy says: it never goes with the object.
+#[must_use]
+pub fn leave_of(token: &ShopifyToken, live: &Secret) -> Leave {
+    match Leave::of(token) {
+        Leave::Delete if is_merged(live) => Leave::Withdraw,
+        leave => leave,
+    }
+}
+
+/// Whether the Secret is one that somebody else made, and we have merged into: of those that we made the record knows
+/// the label that says who manages them.
+fn is_merged(live: &Secret) -> bool {
+    let fields = Fields::parse(live.annotations());
+    record::holder(live.annotations()).is_some()
+        && fields.is_some_and(|fields| !fields.labels.iter().any(|label| label == MANAGED_BY))
+}
+
 /// Sets or takes off our owner reference, as the policies want it. A Retained Secret has none, so
 /// that it stays whatever becomes of the object.
-fn own(token: &ShopifyToken, secret: &mut Secret) {
+fn own(token: &ShopifyToken, leave: Leave, secret: &mut Secret) {
     let uid = token.uid().unwrap_or_default();
-    let wanted = Leave::of(token) == Leave::Delete;
+    let wanted = leave == Leave::Delete;
     let owners = secret.owner_references_mut();
     let has = owners.iter().any(|o| o.uid == uid);
     if wanted && !has {

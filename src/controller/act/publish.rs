@@ -122,7 +122,7 @@ pub(super) async fn write(context: &Context, exists: bool, desired: &Secret) -> 
 /// A failure when the API server refuses that and there is time left; else of Kubernetes, a conflict among them.
 pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Option<News>, Stop> {
     let Some(held) = observed.held() else { return Ok(None) };
-    let left = match Leave::of(&observed.token) {
+    let left = match secret::leave_of(&observed.token, &held.live) {
         // Nobody can take a key out of an immutable Secret.
         Leave::Withdraw if held.live.immutable == Some(true) => return Ok(None),
         Leave::Withdraw => secret::withdrawn(&held.live),

@@ -284,6 +284,9 @@ proptest! {
     #[test]
     fn writing_comes_to_rest((before, after) in (fields(), fields()), kept in "[d-f]", overlap in any::<bool>()) {
         let (before, after) = (token(KIND, &before), token(KIND, &after));
+        let merges = |token: &ShopifyToken| token.spec.creation_policy() == CreationPolicy::Merge;
+        // What was merged into stays its maker's.
+        prop_assume!(!merges(&before) || merges(&after));
         let mut record = record(KIND);
         if overlap {
             record.previous.push(previous(1, hours(0)));
@@ -314,6 +317,25 @@ proptest! {
         let written = Record { content, fields, place, leave: Some(Leave::of(&after)), ..record };
         prop_assert_eq!(read, written, "the record and the Secret are one");
     }
+}
+
+#[test]
+fn what_was_merged_into_stays_its_makers() {
+    let of = |policy: &str| token(KIND, &json!({"secret": {"creationPolicy": policy}}));
+    let record = record(KIND);
+    let write = |token: &ShopifyToken, live: &Secret| {
+        desired(token, Some(live), record.clone(), data(token, KIND, &record, "canary", None))
+    };
+    let merged = write(&of("Merge"), &foreign());
+    let owned = write(&of("Owner"), &merged);
+    assert!(owned.owner_references().is_empty(), "the garbage collector would take the maker's keys, too");
+    assert_eq!(owned.labels(), foreign().labels());
+    assert_eq!(leave_of(&of("Owner"), &owned), Leave::Withdraw);
+    assert_eq!(withdrawn(&owned), foreign());
+    assert_eq!(leave_of(&of("Orphan"), &owned), Leave::Keep);
+    // One that was made is owned again whatever came between.
+    let orphan = write(&of("Orphan"), &Secret::default());
+    assert_eq!(write(&of("Owner"), &orphan).owner_references().len(), 1);
 }
 
 #[test]
