@@ -46,10 +46,10 @@ pub enum Command {
 /// What is printed.
 #[derive(Args, Clone, Debug)]
 pub struct LogOptions {
-    /// Form of the log lines; JSON unless stderr is a terminal.
+    /// Form of the log lines, `json` or `text`; JSON unless stderr is a terminal.
     #[arg(long, env, global = true, value_enum, ignore_case = true, display_order = 100)]
     pub log_format: Option<Format>,
-    /// The least important lines that are printed.
+    /// The least important lines that are printed: `error`, `warn`, `info`, `debug` or `trace`.
     #[arg(long, env, global = true, value_enum, ignore_case = true, default_value = "info", display_order = 100)]
     pub log_level: Level,
 }
