@@ -249,3 +249,22 @@ impl Context {
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+impl Context {
+    /// A context for the tests of a part of the controller: no watches, and a Shopify that nobody asks.
+    pub(super) fn of_client(client: Client) -> Arc<Self> {
+        let setup = Setup {
+            client,
+            shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
+            clock: Clock::system(),
+            metrics: Arc::new(Metrics::new()),
+            watches: Arc::default(),
+            namespaces: Vec::new(),
+            selector: None,
+            concurrency: 1,
+            revocation_timeout: TimeDelta::hours(1),
+        };
+        Self::new(setup, Stores::default(), Wakes::default())
+    }
+}

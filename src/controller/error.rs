@@ -60,7 +60,7 @@ impl Error {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         let Self::Kube(error) = self else { return false };
-        matches!(&**error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+        matches!(&**error, kube::Error::Api(status) if status.code == 409)
     }
 }
 
@@ -115,14 +115,15 @@ pub(super) fn told(error: &kube::Error) -> String {
     }
 }
 
-/// Turns "not found" into `None`.
+/// Turns "not found" into `None`: by its code, for where a whole kind isn't served the answer is plain text without a
+/// reason.
 ///
 /// # Errors
 /// Every other error.
 pub fn found<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
     match result {
         Ok(object) => Ok(Some(object)),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -151,6 +152,15 @@ mod tests {
         assert_eq!(waits(&api(409, "Conflict", "x")), [50, 100, 800, 5_000, 5_000]);
         assert_eq!(waits(&Error::Panicked), [300_000; 5]);
         assert_eq!(Error::Invalid(String::new()).retry_after(1, 0.0), None);
+    }
+
+    #[test]
+    fn codes_count_whatever_the_reason() {
+        for reason in ["", "NotFound", "Failed to parse error data"] {
+            let Error::Kube(error) = api(404, reason, "404 page not found") else { panic!("not of Kubernetes") };
+            assert!(matches!(found::<()>(Err(*error)), Ok(None)), "{reason}");
+        }
+        assert!(api(409, "", "").is_conflict() && api(409, "AlreadyExists", "").is_conflict());
     }
 
     #[test]

@@ -213,34 +213,13 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use kube::{Client, Config};
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        controller::{
-            Setup,
-            watch::{Stores, Wakes},
-        },
-        metrics::Metrics,
-        shopify,
-    };
 
     fn context() -> Arc<Context> {
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let setup = Setup {
-            client: Client::try_from(nowhere).unwrap(),
-            shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
-            clock: Clock::system(),
-            metrics: Arc::new(Metrics::new()),
-            watches: Arc::default(),
-            namespaces: Vec::new(),
-            selector: None,
-            concurrency: 1,
-            revocation_timeout: TimeDelta::hours(1),
-        };
-        Context::new(setup, Stores::default(), Wakes::default())
+        Context::of_client(Client::try_from(nowhere).unwrap())
     }
 
     fn counted(context: &Context, result: &str) -> bool {

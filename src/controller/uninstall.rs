@@ -261,7 +261,7 @@ where
     let mut attempts = 0;
     loop {
         match protect::take_off::<K>(context, namespace, name).await {
-            Err(kube::Error::Api(status)) if status.is_conflict() && attempts < 10 => attempts += 1,
+            Err(kube::Error::Api(status)) if status.code == 409 && attempts < 10 => attempts += 1,
             ended => return ended,
         }
     }

@@ -18,7 +18,7 @@ pub enum Error {
 
 impl Error {
     pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Kubernetes(e) if matches!(&**e, kube::Error::Api(s) if s.is_conflict() || s.is_already_exists()))
+        matches!(self, Self::Kubernetes(e) if matches!(&**e, kube::Error::Api(s) if s.code == 409))
     }
 }
 

@@ -90,3 +90,34 @@ pub(in crate::controller) async fn waiting(context: Arc<Context>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use kube::{Client, client::Body};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Secret `shop/acme` that waits, and an API server that answers everything with this.
+    async fn waits_after(status: StatusCode) -> bool {
+        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(), "reason": "", "message": ""});
+        let server = tower::service_fn(move |_: Request<Body>| {
+            let answer = Response::builder().status(status).body(Body::from(answer.to_string().into_bytes()));
+            async { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        let context = Context::of_client(Client::new(server, "default"));
+        let key = ("shop".to_owned(), "acme".to_owned());
+        context.going.put(key.clone(), false);
+        release(&context, &key).await;
+        context.going.get(&key).is_some()
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_with_its_namespace_is_forgotten() {
+        assert!(!waits_after(StatusCode::NOT_FOUND).await);
+        assert!(waits_after(StatusCode::SERVICE_UNAVAILABLE).await, "nothing is known of it");
+    }
+}
