@@ -36,8 +36,8 @@ const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION
 
 /// Time for the head of an answer, retries by the client included. A watch's comes at once.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Silence after which a connection counts as dead: longer than the API server keeps a quiet watch (290 s).
-const SILENCE: Duration = Duration::from_secs(310);
+/// Silence after which a connection counts as dead: longer than the API server keeps a quiet watch (60 s, as asked).
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// A client that counts its calls in `metrics`. Needs a runtime.
 pub fn client(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
