@@ -153,7 +153,7 @@ async fn control<K, F>(
     // The bound over all kinds and namespaces is the context's.
     let config = controller::Config::default().concurrency(context.setup.concurrency.max(1));
     let (observer, watches) = (Arc::clone(context), &context.setup.watches);
-    let health = watches.begin(reflected.kind, scope.clone());
+    let health = watches.begin(reflected.kind, scope.clone(), Instant::now());
     let api: Api<DeserializeGuard<K>> = watch::api(context.client(), scope.as_deref());
     let selected = watch_config(context.setup.selector.as_deref());
     let make = move || watcher(api.clone(), selected.clone()).default_backoff().boxed();

@@ -14,7 +14,8 @@ use tokio::{
 
 use crate::controller::error::told;
 
-/// A watch that fails for this long is one that people should know of: an API server that restarts is back by then.
+/// A watch that lists or fails for this long is one that people should know of: a leader that has just begun has listed
+/// by then, and an API server that restarts is back.
 const LASTING: Duration = Duration::from_secs(10);
 /// A watch that fails says so again within this time, however long its pauses are by then.
 const SAID_AGAIN: Duration = Duration::from_secs(90);
@@ -35,8 +36,9 @@ struct State {
 }
 
 /// What one watch sees.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sight {
+    began: Instant,
     listed: bool,
     /// The highest `resourceVersion` among its objects.
     newest: u64,
@@ -48,6 +50,8 @@ struct Trouble {
     since: Instant,
     last: Instant,
     what: String,
+    /// It has no right to: waiting won't help.
+    forbidden: bool,
 }
 
 /// One watch: a kind in a namespace, or in all.
@@ -69,9 +73,14 @@ impl Watches {
     }
 
     /// Begins to follow a watch.
-    pub(in crate::controller) fn begin(self: &Arc<Self>, kind: &'static str, namespace: Option<String>) -> Watch {
+    pub(in crate::controller) fn begin(
+        self: &Arc<Self>,
+        kind: &'static str,
+        namespace: Option<String>,
+        now: Instant,
+    ) -> Watch {
         let key = (kind, namespace);
-        self.state().sights.insert(key.clone(), Sight::default());
+        self.state().sights.insert(key.clone(), Sight::begun(now));
         Watch { watches: Arc::clone(self), key }
     }
 
@@ -113,24 +122,28 @@ impl Watches {
         let mut state = self.state();
         state.started_over = Some(now);
         for sight in state.sights.values_mut() {
-            *sight = Sight::default();
+            *sight = Sight::begun(now);
         }
         self.restarts.send_modify(|count| *count += 1);
     }
 }
 
 impl Sight {
+    fn begun(now: Instant) -> Self {
+        Self { began: now, listed: false, newest: 0, trouble: None }
+    }
+
     fn missing(&self, (kind, namespace): &(&'static str, Option<String>), now: Instant) -> Option<String> {
         let lasting = |t: &&Trouble| t.last - t.since >= LASTING && now - t.last < SAID_AGAIN;
-        let trouble = self.trouble.as_ref().filter(|t| !self.listed || lasting(t));
+        let late = !self.listed && now - self.began >= LASTING;
+        let trouble = self.trouble.as_ref().filter(|t| late || lasting(t) || (!self.listed && t.forbidden));
         let place = match namespace {
             Some(namespace) => format!("{kind}s of namespace {namespace:?}"),
             None => format!("{kind}s of all namespaces"),
         };
         match trouble {
             Some(trouble) => Some(format!("can't watch the {place}: {}", trouble.what)),
-            None if self.listed => None,
-            None => Some(format!("the {place} aren't listed yet")),
+            None => late.then(|| format!("the {place} aren't listed yet")),
         }
     }
 }
@@ -143,7 +156,7 @@ impl Watch {
         now: Instant,
     ) {
         let mut state = self.watches.state();
-        let sight = state.sights.entry(self.key.clone()).or_default();
+        let sight = state.sights.entry(self.key.clone()).or_insert_with(|| Sight::begun(now));
         match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object) | watcher::Event::InitApply(object)) => {
                 sight.newest = sight.newest.max(version(object.resource_version().as_deref()));
@@ -158,7 +171,7 @@ impl Watch {
             Ok(watcher::Event::Init) => {}
             Err(error) => {
                 let since = sight.trouble.as_ref().filter(|t| now - t.last < SAID_AGAIN).map_or(now, |t| t.since);
-                sight.trouble = Some(Trouble { since, last: now, what: reason(error) });
+                sight.trouble = Some(Trouble { since, last: now, what: reason(error), forbidden: is_forbidden(error) });
             }
         }
     }
@@ -167,6 +180,12 @@ impl Watch {
 /// A `resourceVersion` as a number; 0 if it is none, which is older than all.
 pub(in crate::controller) fn version(text: Option<&str>) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let (InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// What is wrong with a watch, without the API server's own words.
@@ -203,9 +222,10 @@ mod tests {
         let (watches, now) = (Arc::new(Watches::default()), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(watches.missing(now), None, "a standby");
-        let secrets = watches.begin("Secret", None);
-        let apps = watches.begin("ShopifyApp", Some("shop".into()));
-        assert_eq!(watches.missing(now).unwrap(), "the Secrets of all namespaces aren't listed yet; and 1 more");
+        let secrets = watches.begin("Secret", None, now);
+        let apps = watches.begin("ShopifyApp", Some("shop".into()), now);
+        assert_eq!(watches.missing(after(1)), None, "it has just begun");
+        assert_eq!(watches.missing(after(10)).unwrap(), "the Secrets of all namespaces aren't listed yet; and 1 more");
         secrets.brought(&Ok(Event::<Secret>::InitDone), now);
         apps.brought(&forbidden(), now);
         let missing = "can't watch the ShopifyApps of namespace \"shop\": the API server answered 403 (Forbidden)";
@@ -226,7 +246,7 @@ mod tests {
     #[test]
     fn watches_that_start_over_are_waited_for() {
         let (watches, now) = (Arc::new(Watches::default()), Instant::now());
-        let secrets = watches.begin("Secret", None);
+        let secrets = watches.begin("Secret", None, now);
         let mut restarts = watches.restarts();
         secrets.brought(&Ok(Event::<Secret>::InitDone), now);
         secrets.brought(&Ok(secret("41")), now);
@@ -237,7 +257,7 @@ mod tests {
         assert!(restarts.has_changed().unwrap());
         restarts.mark_unchanged();
         assert_eq!(watches.newest("Secret"), 0);
-        assert!(watches.missing(now).is_some() && watches.stuck(now).is_none());
+        assert!(watches.missing(now + LASTING).is_some() && watches.stuck(now + LASTING).is_none());
         assert!(watches.stuck(now + OVER).is_some());
         secrets.brought(&Ok(Event::<Secret>::InitDone), now);
         assert_eq!((watches.missing(now), watches.stuck(now + OVER)), (None, None));

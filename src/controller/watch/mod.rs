@@ -53,7 +53,7 @@ pub(super) fn prune<K: Resource>(object: &mut K) {
 
 /// Watches the metadata of Secrets, without keeping any, and wakes whoever reads or writes them.
 pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
-    let watch = context.setup.watches.begin("Secret", scope.clone());
+    let watch = context.setup.watches.begin("Secret", scope.clone(), Instant::now());
     let api: Api<PartialObjectMeta<Secret>> = api(context.client(), scope.as_deref());
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
