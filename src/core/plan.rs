@@ -204,7 +204,9 @@ fn refusal(o: &Observed) -> Option<Failure> {
 fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     let mut calls = Vec::new();
     calls.extend(issue(o, now).map(Call::Issue));
-    if o.record().is_some_and(|r| r.previous.iter().any(|p| o.overlap_ended(p, now))) {
+    // Without a whole credential nothing can be written, and what is another object's isn't ours to revoke.
+    let ends = o.whole().filter(|_| !o.restored());
+    if ends.is_some_and(|whole| whole.record.previous.iter().any(|p| o.overlap_ended(p, now))) {
         calls.push(Call::EndOverlap);
     }
     // What Shopify refuses is replaced, not asked about again.

@@ -333,6 +333,27 @@ fn a_rotation_that_fails_keeps_no_old_token_alive() {
 }
 
 #[test]
+fn an_overlap_that_cannot_be_ended_takes_no_turn() {
+    let ended = || storefront(json!({})).recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
+    let lost = |count| {
+        let lost = ended().with(|o| {
+            let SecretState::Ours(held) = &mut o.secret else { panic!("no Secret") };
+            held.value = None;
+        });
+        lost.failed(Reason::BackingOff, count, minutes(1), TimeDelta::zero())
+    };
+    for count in 1..4 {
+        let step = plan(&lost(count), now()).step;
+        assert_eq!(step, Step::Call(Call::Issue(Why::Lost)), "after {count} failures");
+    }
+    let restored = ended().with(|o| {
+        o.identity.uid = "restored".into();
+        o.token.metadata.uid = Some("restored".into());
+    });
+    assert_eq!(plan(&restored, now()).step, Step::Call(Call::Verify), "it is nobody's to revoke before");
+}
+
+#[test]
 fn a_rollout_protects_each_older_credential_by_itself() {
     let (recent, old) = (previous(2, minutes(-1)), previous(1, minutes(-61)));
     let both = [old.clone(), recent.clone()].to_vec();
