@@ -191,7 +191,12 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
 
 /// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.
 fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Acted {
-    let Some(kind) = Paced::of(step) else { return acted };
+    let uid = &observed.identity.uid;
+    let others = context.paces.get(uid).is_some_and(|pace| pace.is_others(observed.record()));
+    if let Outcome::Published { record, .. } = &acted.outcome {
+        context.paces.change(uid.clone(), |pace| pace.wrote(record));
+    }
+    let Some(kind) = Paced::of(step, others) else { return acted };
     if !matches!(
         (&acted.outcome, kind),
         (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart | Paced::Protect | Paced::Leave)
@@ -199,7 +204,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
         return acted;
     }
     let (basis, now) = (pace::basis(observed), context.now());
-    let again = context.paces.change(observed.identity.uid.clone(), |pace| pace.taken(kind, now, &basis));
+    let again = context.paces.change(uid.clone(), |pace| pace.taken(kind, now, &basis));
     // Who refuses a write undoes none.
     if !again || acted.is_refused() {
         return acted;

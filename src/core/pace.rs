@@ -9,6 +9,7 @@ use super::{
     hold::Hold,
     observed::Observed,
     plan::{Call, Plan, Step, Why},
+    record::Record,
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
 use crate::time::Timestamp;
@@ -38,9 +39,10 @@ pub enum Paced {
 impl Paced {
     const COUNT: usize = 5;
 
-    /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here.
+    /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here, unless the
+    /// record that asks for it is `others`': who puts an old one back makes it due again and again.
     #[must_use]
-    pub const fn of(step: Step) -> Option<Self> {
+    pub const fn of(step: Step, others: bool) -> Option<Self> {
         match step {
             Step::Call(Call::Issue(
                 Why::First
@@ -52,6 +54,8 @@ impl Paced {
                 | Why::Requested
                 | Why::Replaced,
             )) => Some(Self::Issue),
+            Step::Call(Call::Issue(Why::Expiring | Why::Interval)) if others => Some(Self::Issue),
+            Step::Call(Call::Verify | Call::EndOverlap) if others => Some(Self::Repair),
             Step::Repair => Some(Self::Repair),
             Step::Restart => Some(Self::Restart),
             Step::Protect => Some(Self::Protect),
@@ -67,6 +71,8 @@ impl Paced {
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
     basis: [u8; 32],
+    /// Hash of the record that was written last.
+    wrote: Option<[u8; 32]>,
     rows: [Row; Paced::COUNT],
 }
 
@@ -99,12 +105,23 @@ impl Pace {
     pub fn taken(&mut self, kind: Paced, now: Timestamp, basis: &str) -> bool {
         let basis = Sha256::digest(basis.as_bytes()).into();
         if self.basis != basis {
-            *self = Self { basis, ..Self::default() };
+            *self = Self { basis, wrote: self.wrote, ..Self::default() };
         }
         let row = &mut self.rows[kind as usize];
         let steps = if row.goes_on(now) { row.steps.saturating_add(1) } else { 1 };
         *row = Row { steps, last: now };
         steps == FREE
+    }
+
+    /// A record was written.
+    pub fn wrote(&mut self, record: &Record) {
+        self.wrote = Some(hash(record));
+    }
+
+    /// Whether somebody else has written the record, or taken it away, since this process wrote one.
+    #[must_use]
+    pub fn is_others(&self, record: Option<&Record>) -> bool {
+        self.wrote.is_some_and(|wrote| record.map(hash) != Some(wrote))
     }
 
     /// When a step of the kind may be taken, if not yet: at most 5 minutes from now.
@@ -126,7 +143,7 @@ pub fn basis(o: &Observed) -> String {
 /// The plan, with its step put off if the same one was taken again and again.
 #[must_use]
 pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
-    let Some(kind) = Paced::of(plan.step) else { return plan };
+    let Some(kind) = Paced::of(plan.step, pace.is_others(o.record())) else { return plan };
     let Some(at) = pace.not_before(kind, now, &basis(o)) else { return plan };
     let hold = match kind {
         Paced::Issue => {
@@ -141,11 +158,23 @@ pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
     Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
 }
 
+fn hash(record: &Record) -> [u8; 32] {
+    Sha256::digest(serde_json::json!(record.annotations()).to_string()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+    use crate::{
+        api::SourceKind,
+        core::{
+            plan::plan,
+            scene::{healthy, minutes, previous},
+        },
+    };
 
     const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart, Paced::Protect, Paced::Leave];
 
@@ -185,9 +214,35 @@ mod tests {
 
     #[test]
     fn what_comes_by_the_clock_is_not_paced() {
-        assert_eq!(Paced::of(Step::Call(Call::Issue(Why::Expiring))), None);
-        assert_eq!(Paced::of(Step::Call(Call::Issue(Why::Lost))), Some(Paced::Issue));
-        assert_eq!(Paced::of(Step::Repair), Some(Paced::Repair));
+        let of = |step| Paced::of(step, false);
+        assert_eq!(of(Step::Call(Call::Issue(Why::Expiring))), None);
+        assert_eq!(of(Step::Call(Call::Issue(Why::Lost))), Some(Paced::Issue));
+        assert_eq!(of(Step::Repair), Some(Paced::Repair));
+    }
+
+    #[test]
+    fn what_comes_by_the_clock_of_a_record_that_others_put_back_is() {
+        let now = crate::core::scene::now();
+        let fresh = healthy(SourceKind::Storefront, json!({}));
+        let ended =
+            healthy(SourceKind::Storefront, json!({})).recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
+        let unverified = healthy(SourceKind::Storefront, json!({})).reported(|s| s.last_verified_time = None);
+        let expired = healthy(SourceKind::ClientCredentials, json!({})).recorded(|r| r.expires_at = Some(now));
+        let step = |o: &Observed, pace: &Pace| slowed(plan(o, now), pace, o, now).step;
+        for (o, kind) in [(&ended, Paced::Repair), (&unverified, Paced::Repair), (&expired, Paced::Issue)] {
+            let by_the_clock = plan(o, now).step;
+            assert!(matches!(by_the_clock, Step::Call(_)), "{by_the_clock:?}");
+            let mut pace = Pace::default();
+            for _ in 0..4 {
+                assert_eq!(step(o, &pace), by_the_clock, "nothing of it was written");
+                pace.taken(kind, now, &basis(o));
+            }
+            pace.wrote(o.record().unwrap());
+            assert_eq!(step(o, &pace), by_the_clock, "it is our own");
+            let newer = fresh.clone().recorded(|r| r.revision = 4);
+            pace.wrote(newer.record().unwrap());
+            assert_eq!(step(o, &pace), Step::Keep, "an older one was put back");
+        }
     }
 
     proptest! {

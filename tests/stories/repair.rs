@@ -1,11 +1,13 @@
 //! Drift of the Secret: restored, without minting where the value can be had again.
 
+use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
     specs::{client_credentials, custom, storefront},
@@ -209,4 +211,29 @@ async fn a_label_that_somebody_else_keeps_writing_is_not_raced() {
     let ours = world.writes()[writes..].iter().filter(|w| w.starts_with("update secrets/web/")).count();
     assert!((1..=6).contains(&ours), "{ours} writes in six seconds");
     world.eventually("told", async || world.events("web").await.contains(&"Contended".to_owned())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_somebody_keeps_putting_back_is_not_raced() {
+    let world = World::with_app("repair-put-back").await;
+    world.token("web", client_credentials()).await;
+    world.ready("web").await;
+    let Secret { metadata, data, .. } = world.api::<Secret>().get("web").await.unwrap();
+    world.pass(TimeDelta::hours(17));
+    world.until("web", "renewed", |t| revision(t) == 2).await;
+    let granted = world.sim.calls("oauth.clientCredentials");
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_secs(6) {
+        edit(&world, "web", json!({"data": data, "metadata": {"annotations": metadata.annotations}})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let granted = world.sim.calls("oauth.clientCredentials") - granted;
+    assert!((1..=7).contains(&granted), "{granted} grants in six seconds");
+    world.eventually("told", async || world.events("web").await.contains(&"Contended".to_owned())).await;
+    // Left alone, it comes back.
+    world.pass(TimeDelta::minutes(6));
+    let now = world.clock.now().timestamp();
+    let renewed =
+        |t: &ShopifyToken| t.status.iter().filter_map(|s| s.renewal_time.as_ref()).any(|at| at.0.as_second() > now);
+    world.until("web", "renewed again", renewed).await;
 }
