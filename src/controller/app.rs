@@ -81,7 +81,7 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     let mut waits = false;
     match release(context, app, secret.as_ref()).await {
         Ok(true) if deleting => return Ok(Action::await_change()),
-        Ok(_) => {}
+        Ok(_) => drop(context.refused.remove(&app.uid().unwrap_or_default())),
         Err(stop) => {
             publish_all(context, &app.object_ref(&()), &Acted::warned(&stop.failure()?).news).await;
             waits = true;

@@ -112,7 +112,7 @@ pub struct Context {
     pub suspects: Shared<TokenKey, Doubt>,
     /// How many reconciles of an object have ended in an error, one after the other.
     pub errors: Shared<String, u32>,
-    /// How many writes of an object, by UID, the API server has refused, one after the other.
+    /// How many writes of an object, by UID, or of a part of it, the API server has refused, one after the other.
     pub refused: Shared<String, u32>,
     /// Statuses that the API server refuses, by the object's UID: how often, and when to try again.
     pub status_refused: Shared<String, (u32, Timestamp)>,
@@ -186,12 +186,13 @@ impl Context {
         self.setup.clock.now()
     }
 
-    /// The object with the status that was written last, where the watch hasn't shown it yet: a failure
-    /// that was recorded a moment ago must not be tried again at once.
+    /// The object with the status that was written last, where the watch hasn't shown it yet, or never will because the
+    /// API server refuses it: a failure that was recorded a moment ago must not be tried again at once.
     #[must_use]
     pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
+        let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
         match self.written.get(&TokenKey::of_object(token)) {
-            Some(written) if written.upon == token.resource_version() => {
+            Some(written) if refused || written.upon == token.resource_version() => {
                 Cow::Owned(ShopifyToken { status: Some(written.status), ..token.clone() })
             }
             _ => Cow::Borrowed(token),

@@ -68,6 +68,12 @@ impl Refusal {
     }
 }
 
+/// The row of a part of an object, by UID: its steps succeed while this alone is refused.
+#[must_use]
+pub(super) fn part(uid: &str, part: &str) -> String {
+    format!("{uid}/{part}")
+}
+
 fn denied(message: &str) -> Option<Cause> {
     // A webhook's own words come after its name: nothing in them is read.
     if message.starts_with("admission webhook \"") {
@@ -113,7 +119,7 @@ impl fmt::Display for Refusal {
 }
 
 impl Context {
-    /// The refusal in a failed write of the object with this UID, if it is one that stays.
+    /// The refusal in a failed write of the object with this UID, or of a part of it, if it is one that stays.
     #[must_use]
     pub(super) fn refusal(&self, uid: &str, error: &kube::Error) -> Option<Refusal> {
         let refusal = Refusal::of(error)?;
@@ -126,7 +132,7 @@ impl Context {
 
     /// The object with this UID is gone.
     pub(super) fn forget_refusals(&self, uid: &str) {
-        self.refused.remove(&uid.to_owned());
+        self.refused.retain(|row, _| row.split('/').next() != Some(uid));
         self.status_refused.remove(&uid.to_owned());
     }
 

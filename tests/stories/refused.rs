@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, StatusFault};
-use shopify_token_operator::api::ShopifyToken;
+use shopify_token_operator::{api::ShopifyToken, controller::Setup};
 
 use crate::{
     webhook::{Verdict, Webhook},
@@ -141,6 +141,35 @@ async fn a_status_that_is_refused_is_told_once_and_holds_no_back_off_up() {
     world.pass(TimeDelta::minutes(11));
     world.ready("web").await;
     webhook.remove().await;
+}
+
+/// An operator that may do what it needs, but write the status of a ShopifyToken.
+async fn without_the_status(world: &World) -> Setup {
+    let rules = json!([
+        {"apiGroups": [OURS], "resources": ["shopifyapps", "shopifytokens", "shopifytokens/finalizers", "shopifyapps/status"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["*"]},
+    ]);
+    world.setup_with_rights(rules).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_write_a_status_shopify_is_asked_no_more_often() {
+    let mut world = World::new("refused-rights").await;
+    let setup = without_the_status(&world).await;
+    world.start_with(setup);
+    world.make_app().await;
+    let lacking =
+        json!({"requiredScopes": ["read_themes"], "source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
+    world.token("lacking", lacking).await;
+    world.eventually("told", async || world.events("lacking").await.contains(&"WriteRefused".to_owned())).await;
+    for _ in 0..4 {
+        world.nudge("lacking").await;
+        world.a_while().await;
+    }
+    let calls = world.sim.calls(GRANT);
+    assert!(calls <= 6, "{calls} grants although the last attempt had failed");
+    nothing_is_quoted(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

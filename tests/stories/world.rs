@@ -4,10 +4,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use dev::{Cluster, Manifests, shared_cluster};
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::api::{
+    core::v1::{Secret, ServiceAccount},
+    events::v1::Event,
+    rbac::v1::{Role, RoleBinding},
+};
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
@@ -150,6 +154,26 @@ impl World {
             concurrency: 16,
             revocation_timeout: TimeDelta::hours(1),
         }
+    }
+
+    /// The setup of an operator that has these rights, in this namespace and nowhere else.
+    pub(crate) async fn setup_with_rights(&self, rules: Value) -> Setup {
+        let (name, new) = ("other-rights", PostParams::default());
+        let metadata = json!({"name": name});
+        let binding = json!({
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
+        });
+        let account = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+        let role = serde_json::from_value(json!({"metadata": metadata, "rules": rules})).unwrap();
+        self.api::<ServiceAccount>().create(&new, &account).await.unwrap();
+        self.api::<Role>().create(&new, &role).await.unwrap();
+        self.api::<RoleBinding>().create(&new, &serde_json::from_value(binding).unwrap()).await.unwrap();
+        let text = self.cluster.service_account_kubeconfig(&self.namespace, name).await.expect("a kubeconfig");
+        let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        Setup { client: kubernetes::client(config, Arc::clone(&self.metrics)).unwrap(), ..self.setup().await }
     }
 
     pub(crate) async fn start(&mut self) {

@@ -17,6 +17,7 @@ use crate::{
         context::{Context, TokenKey, Written},
         error::{Error, found},
         outcome::Acted,
+        refusal::part,
     },
     core::{
         backoff::{is_pending, next_attempt},
@@ -92,10 +93,11 @@ where
     match apply_status(context, object, status).await {
         Ok(there) => {
             context.status_refused.remove(&uid);
+            context.refused.remove(&part(&uid, "status"));
             Ok(if there { StatusWrite::Written } else { StatusWrite::Gone })
         }
         Err(error) => {
-            let failure = context.unwritten(&uid, "the status", error).failure()?;
+            let failure = context.unwritten(&part(&uid, "status"), "the status", error).failure()?;
             let count = refused.map_or(1, |(count, _)| count.saturating_add(1));
             let random = renewal::share(&format!("{uid}/{count}/{now}"));
             let at = next_attempt(&failure, count.into(), None, now, random);
