@@ -56,11 +56,13 @@ pub(super) async fn report(
         return Ok(Action::await_change());
     }
     let status = project(&attempt.snapshot(observed), now);
-    acted.news.extend(transitions(observed, &attempt, &status, &acted));
-    acted.news.extend(remarked(observed, &status));
-    let refused_until = write(context, &observed.token, observed.status(), &status).await?;
+    let told_by_status: Vec<News> =
+        transitions(observed, &attempt, &status, &acted).into_iter().chain(remarked(observed, &status)).collect();
+    let written = write(context, &observed.token, observed.status(), &status).await;
+    // What a step has done no later one tells; what the conditions say is told with them.
+    acted.news.extend(told_by_status.into_iter().filter(|_| written.is_ok()));
     publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
-    let wake_at = [attempt.wake_at(plan), refused_until, grace::ends_at(&status, now)];
+    let wake_at = [attempt.wake_at(plan), written?, grace::ends_at(&status, now)];
     Ok(requeue(wake_at.into_iter().flatten().min(), now))
 }
 

@@ -173,6 +173,17 @@ async fn without_the_right_to_write_a_status_shopify_is_asked_no_more_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_step_has_done_is_told_though_its_status_is_not_written() {
+    let mut world = World::new("refused-news").await;
+    let setup = without_the_status(&world).await;
+    world.start_with(setup);
+    world.make_app().await;
+    world.admin_token("web").await;
+    world.eventually("told", async || world.events("web").await.contains(&"Issued".to_owned())).await;
+    assert_eq!(world.events("web").await.iter().filter(|e| *e == "Issued").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_finalizer_that_somebody_keeps_stripping_is_not_raced() {
     let world = World::with_storefront("refused-strip", json!({})).await;
     let mut stripped = 0;
