@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
-    apps::v1::Deployment,
+    apps::v1::{DaemonSet, Deployment},
     core::v1::Pod,
 };
 use kube::{
@@ -178,6 +178,35 @@ async fn a_change_freeze_on_a_target_is_said_and_blocks_nothing_else() {
     // Nor is what happens next.
     world.change("web", json!({"spec": {"rotation": {"trigger": "3"}}})).await;
     world.until("web", "rotated again", |t| revision(t) == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_may_not_be_restarted_keeps_no_other_from_it() {
+    let world = World::with_custom_admin("rollout-others").await;
+    world.workload().await;
+    freeze(&world).await;
+    let agent = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
+        "spec": {"selector": {"matchLabels": {"app": "agent"}}, "template": {
+            "metadata": {"labels": {"app": "agent"}},
+            "spec": {"containers": [{"name": "agent", "image": "agent"}]},
+        }},
+    });
+    let agents = world.api::<DaemonSet>();
+    agents.patch("agent", &PatchParams::apply("person"), &Patch::Apply(agent)).await.unwrap();
+    let targets = json!([{"kind": "Deployment", "name": "web"}, {"kind": "DaemonSet", "name": "agent"}]);
+    let fields = json!({"rolloutRestartTargets": targets, "rotation": {"trigger": "1"}});
+    world.token("web", with(storefront(), fields)).await;
+    let key = format!("tokens.shopify-operator.dev/token-{}", world.ready("web").await.uid().unwrap());
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world
+        .eventually("the other is restarted", async || {
+            let template = agents.get("agent").await.unwrap().spec.unwrap().template;
+            template.metadata.unwrap().annotations.is_some_and(|all| all.get(&key).map(String::as_str) == Some("2"))
+        })
+        .await;
+    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+    assert_eq!(world.secret("web").await.unwrap().record("restarted"), None, "the first is still to be restarted");
 }
 
 /// Nobody may change a Deployment of the story's namespace any more; the policy's words quote what they shouldn't.

@@ -1,6 +1,9 @@
 //! Restarts the workloads that use the Secret, as `kubectl rollout restart` does.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    core::v1::ObjectReference,
+};
 use kube::{
     Api, Resource,
     api::{Patch, PatchParams},
@@ -33,6 +36,7 @@ use crate::{
 /// # Errors
 /// Of Kubernetes.
 pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Acted, Error> {
+    let mut refused = Vec::new();
     if let Some(revision) = observed.to_restart_for() {
         for workload in observed.to_restart() {
             let (target, token) = (&workload.target, &observed.identity);
@@ -41,15 +45,15 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
                 WorkloadKind::StatefulSet => patch::<StatefulSet>(context, token, target, revision).await,
                 WorkloadKind::DaemonSet => patch::<DaemonSet>(context, token, target, revision).await,
             };
-            // A change freeze, say: the token itself is none the worse for it.
-            if let Some(refusal) = patched.as_ref().err().and_then(|error| context.refusal(&token.uid, error)) {
-                let note = not_restarted(target, &refusal);
-                let news =
-                    News { failure: Some(Reason::WriteRefused), ..News::of(EventReason::RolloutNotFinished, note) };
-                return Ok(Acted { news: vec![news], ..Acted::quietly(Outcome::Unchanged) });
+            // A change freeze, say: neither the token itself nor another target is the worse for it.
+            match patched.as_ref().err().and_then(|error| context.refusal(&token.uid, error)) {
+                Some(refusal) => refused.push(not_restarted(token, target, &refusal)),
+                None => patched?,
             }
-            patched?;
         }
+    }
+    if !refused.is_empty() {
+        return Ok(Acted { news: refused, ..Acted::quietly(Outcome::Unchanged) });
     }
     match observed.whole() {
         // One that isn't there may come: it isn't done yet.
@@ -64,11 +68,19 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
     }
 }
 
-fn not_restarted(target: &RolloutRestartTarget, refusal: &Refusal) -> String {
-    let (kind, name) = (target.kind, &target.name);
-    format!(
+fn not_restarted(token: &Identity, target: &RolloutRestartTarget, refusal: &Refusal) -> News {
+    let RolloutRestartTarget { kind, name } = target;
+    let note = format!(
         "the API server refuses to restart {kind:?} {name:?}: {refusal}; tried again later, and an older credential lives one overlap longer"
-    )
+    );
+    let about = ObjectReference {
+        api_version: Some("apps/v1".to_owned()),
+        kind: Some(format!("{kind:?}")),
+        namespace: Some(token.namespace.clone()),
+        name: Some(name.clone()),
+        ..ObjectReference::default()
+    };
+    News { failure: Some(Reason::WriteRefused), about: Some(about), ..News::of(EventReason::RolloutNotFinished, note) }
 }
 
 async fn patch<K>(
