@@ -60,7 +60,7 @@ pub struct Observed {
     pub rival: Option<String>,
     /// `ShopifyTokens` that need this one, while it is being deleted.
     pub needed_by: Vec<String>,
-    /// The targets of `spec.rolloutRestartTargets` that are there.
+    /// The targets of `spec.rolloutRestartTargets` that are there, and that the operator may read.
     pub workloads: Vec<Workload>,
     /// Whether our finalizer is missing where a revocation will need it, or on the object although nobody needs it.
     pub unprotected: bool,
@@ -228,7 +228,10 @@ impl Observed {
     #[must_use]
     pub fn remark(&self) -> Option<String> {
         let names: Vec<String> = self.missing_targets().map(|t| format!("{:?} {:?}", t.kind, t.name)).collect();
-        (!names.is_empty()).then(|| format!("spec.rolloutRestartTargets names what isn't there: {}", names.join(", ")))
+        (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("spec.rolloutRestartTargets names what isn't there, or what the operator may not read: {names}")
+        })
     }
 
     /// Whether an older credential may still be in use, because a target hasn't finished its rollout, or isn't there

@@ -13,7 +13,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    specs::{client_credentials, storefront, with},
+    specs::{client_credentials, custom, storefront, with},
     world::{World, message, revision},
 };
 
@@ -207,6 +207,31 @@ async fn a_target_that_may_not_be_restarted_keeps_no_other_from_it() {
         .await;
     world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
     assert_eq!(world.secret("web").await.unwrap().record("restarted"), None, "the first is still to be restarted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_may_not_be_read_blocks_nothing_else() {
+    let mut world = World::new("rollout-unread").await;
+    let rules = json!([
+        {"apiGroups": ["tokens.shopify-operator.dev"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["*"]},
+    ]);
+    let setup = world.setup_with_rights(rules).await;
+    world.start_with(setup);
+    world.make_app().await;
+    world.hand_in().await;
+    world.token("admin", with(custom(), json!({"verifyInterval": "0s"}))).await;
+    world.ready("admin").await;
+    world.token("web", with(restarting(storefront()), json!({"rotation": {"trigger": "1"}}))).await;
+    world.ready("web").await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.until("web", "says what isn't read", |t| message(t, "Ready").contains("Deployment \"web\"")).await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "3"}}})).await;
+    world.until("web", "rotated again", |t| revision(t) == 3).await;
+    world.delete("web").await;
+    world.gone("web").await;
+    assert!(world.live().is_empty());
 }
 
 /// Nobody may change a Deployment of the story's namespace any more; the policy's words quote what they shouldn't.

@@ -10,7 +10,7 @@ use crate::{
         ShopifyToken,
         token::{RolloutRestartTarget, WorkloadKind},
     },
-    controller::{context::Context, error::found},
+    controller::{context::Context, error::found, refusal::part},
     core::{identity::Identity, observed::Workload, vocabulary::PREFIX},
 };
 
@@ -20,7 +20,7 @@ pub(in crate::controller) fn annotation(token: &Identity) -> String {
     format!("{PREFIX}token-{}", token.uid)
 }
 
-/// Reads the targets that are there: one that isn't runs nothing old.
+/// Reads the targets that are there, and that the operator may read.
 ///
 /// # Errors
 /// Of Kubernetes.
@@ -54,12 +54,26 @@ where
         + Serialize,
 {
     let api: Api<K> = Api::namespaced(context.client(), &identity.namespace);
-    let Some(workload) = found(api.get(&target.name).await)? else { return Ok(None) };
+    let unread = part(&identity.uid, &format!("{:?}/{}", target.kind, target.name));
+    let workload = match found(api.get(&target.name).await) {
+        // What may not be read is as good as not there: the token itself is none the worse for it.
+        Err(error) if is_forbidden(&error) && context.refusal(&unread, &error).is_some() => None,
+        read => {
+            let read = read?;
+            context.refused.remove(&unread);
+            read
+        }
+    };
+    let Some(workload) = workload else { return Ok(None) };
     let key = annotation(identity).replace('~', "~0").replace('/', "~1");
     let restarted_for = serde_json::to_value(&workload).ok().and_then(|w| {
         w.pointer(&format!("/spec/template/metadata/annotations/{key}")).and_then(Value::as_str).map(str::to_owned)
     });
     Ok(Some(Workload { target: target.clone(), restarted_for, finished: finished(&workload) }))
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden())
 }
 
 // As `kubectl rollout status` decides.
