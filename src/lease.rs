@@ -150,10 +150,11 @@ impl Candidate {
         }
     }
 
-    /// Holds the lease for so long from now on, without renewing it: nobody works meanwhile.
+    /// Holds the lease for so long from now on, without renewing it: nobody works meanwhile. Where another holds it by now
+    /// it stays theirs.
     ///
     /// # Errors
-    /// Of Kubernetes, another holder among them.
+    /// Of Kubernetes.
     pub async fn leave_for(&mut self, time: Duration) -> Result<(), Error> {
         self.timing.lease = time;
         self.round().await.map(drop)
