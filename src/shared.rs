@@ -70,6 +70,31 @@ pub struct Locks(Shared<String, Arc<tokio::sync::Mutex<()>>>);
 impl Locks {
     /// Waits for the key.
     pub async fn lock(&self, key: String) -> tokio::sync::OwnedMutexGuard<()> {
+        // Whoever holds one or waits for it has a share of it: the others nobody needs.
+        self.0.retain(|_, mutex| Arc::strong_count(mutex) > 1);
         self.0.change(key, |mutex| Arc::clone(mutex)).lock_owned().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_is_kept_while_somebody_holds_it_or_waits() {
+        let locks = Locks::default();
+        let held = locks.lock("a".into()).await;
+        let mut waiting = Box::pin(locks.lock("a".into()));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        for other in 0..100 {
+            drop(locks.lock(other.to_string()).await);
+        }
+        assert!(locks.0.keys().len() <= 2, "{:?}", locks.0.keys());
+        assert!(waiting.as_mut().now_or_never().is_none(), "it is held still");
+        drop(held);
+        let _held = waiting.await;
+        assert!(locks.lock("a".into()).now_or_never().is_none(), "the same lock as before");
     }
 }
