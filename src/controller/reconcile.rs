@@ -43,11 +43,21 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
     let _slot = context.reconciles.acquire().await;
     let reconcile = Box::pin(async {
         match &token.0 {
-            Ok(token) => once(&context, token).await,
+            Ok(token) => match sourceless(token) {
+                None => once(&context, token).await,
+                Some(invalid) => unreadable(&context, &token.object_ref(&()), &invalid).await,
+            },
             Err(invalid) => unreadable(&context, &token.object_ref(&()), invalid).await,
         }
     });
     guarded(&context, "ShopifyToken", reconcile).await
+}
+
+/// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
+pub(super) fn sourceless(token: &ShopifyToken) -> Option<InvalidObject> {
+    let error = "spec.source names none or several of the six sources; name exactly one";
+    let invalid = || InvalidObject { error: error.to_owned(), metadata: token.metadata.clone() };
+    token.spec.source().is_none().then(invalid)
 }
 
 /// A token that doesn't fit its type: all that can be done for it is to let it go when it is deleted.

@@ -24,6 +24,7 @@ use super::{
     error::{Error, found},
     observe::observe,
     outcome::Outcome,
+    reconcile::{place, sourceless},
     report::{report, report_revoked},
     watch::{Stores, Wakes},
 };
@@ -32,7 +33,7 @@ use crate::{
     core::{
         finalizer::{has_finalizer, revocable},
         plan::{Call, Step, plan},
-        vocabulary::EventReason,
+        vocabulary::{EventReason, FINALIZER},
     },
     time::{self, Timestamp},
 };
@@ -91,7 +92,11 @@ pub async fn uninstall(setup: Setup) -> anyhow::Result<Uninstalled> {
         Ok(finished) => finished?,
         Err(_elapsed) => tracing::warn!("the time for revocations is over"),
     }
-    for token in tokens(&context).await.map_err(Error::from)? {
+    let (tokens, unreadable) = tokens(&context).await.map_err(Error::from)?;
+    for token in unreadable {
+        done.left.insert(token, "it doesn't fit its type, so nobody knows what it held".to_owned());
+    }
+    for token in tokens {
         if has_finalizer(&token) && token.spec.source().is_some_and(|s| revocable(&token, s.kind())) {
             done.left
                 .entry(TokenKey::of_object(&token))
@@ -119,7 +124,7 @@ async fn revoke(context: &Context, done: &mut Uninstalled) -> anyhow::Result<()>
     let mut let_go = BTreeSet::new();
     loop {
         let left: Vec<ShopifyToken> = match tokens(context).await {
-            Ok(all) => all.into_iter().filter(has_finalizer).collect(),
+            Ok((all, _)) => all.into_iter().filter(has_finalizer).collect(),
             Err(error) => {
                 let error = Error::from(error);
                 tracing::warn!(%error, "the ShopifyTokens can't be listed; trying again");
@@ -267,13 +272,23 @@ where
     }
 }
 
-async fn tokens(context: &Context) -> Result<Vec<ShopifyToken>, kube::Error> {
-    let mut all = Vec::new();
+/// All tokens, and those of them that can't be read and have our finalizer.
+async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<TokenKey>), kube::Error> {
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for api in apis::<DeserializeGuard<ShopifyToken>>(context) {
         let list = found(api.list(&ListParams::default()).await)?;
-        all.extend(list.into_iter().flat_map(|l| l.items).filter_map(|t| t.0.ok()));
+        for token in list.into_iter().flat_map(|list| list.items) {
+            match token.0.map(|token| sourceless(&token).map_or(Ok(token), Err)).flatten() {
+                Ok(token) => readable.push(token),
+                Err(invalid) if invalid.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) => {
+                    let (namespace, name) = place(&invalid);
+                    unreadable.push(TokenKey { namespace, name });
+                }
+                Err(_) => {}
+            }
+        }
     }
-    Ok(all)
+    Ok((readable, unreadable))
 }
 
 fn apis<K>(context: &Context) -> Vec<Api<K>>

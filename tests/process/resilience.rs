@@ -17,6 +17,7 @@ use kube::{
 };
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
+use shopify_token_operator::controller;
 
 use crate::{
     operator::{ALONE, OPERATOR, Operator},
@@ -148,6 +149,41 @@ async fn an_object_that_cant_be_read_leaves_the_others_alone() {
     world.eventually("and that is told", told).await;
     assert!(world.events("bad").await.contains(&"IssueFailed".to_owned()), "nor is it passed over in silence");
     operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_source_that_is_unknown_is_let_go() {
+    let (_local, world) = cluster("unknown-source").await;
+    open_schema(&world, TOKENS).await;
+    let kind = GroupVersionKind::gvk("tokens.shopify-operator.dev", "v1alpha1", "ShopifyToken");
+    let tokens: Api<DynamicObject> =
+        Api::namespaced_with(world.admin.clone(), &world.namespace, &ApiResource::from_gvk(&kind));
+    let newer = json!({
+        "apiVersion": "tokens.shopify-operator.dev/v1alpha1",
+        "kind": "ShopifyToken",
+        "metadata": {"name": "admin", "finalizers": ["tokens.shopify-operator.dev/in-use"]},
+        "spec": {"shop": SHOP, "source": {"marketplace": {}}},
+    });
+    let apply = async || tokens.patch("admin", &PatchParams::apply("person"), &Patch::Apply(&newer)).await;
+    world.eventually("the open schema counts", async || apply().await.is_ok()).await;
+    let operator = Operator::start(&world, &[ALONE, "--revocation-timeout=5s"]).await;
+    world.eventually("told", async || world.events("admin").await.contains(&"IssueFailed".to_owned())).await;
+    world.storefront("web", json!({})).await;
+    world.because("web", "Stalled", "DependencyInvalid").await;
+    // Its deletion waits for somebody to mend that, and no longer than a revocation may take.
+    world.delete("web").await;
+    world.gone("web").await;
+    tokens.delete("admin", &DeleteParams::default()).await.unwrap();
+    world.eventually("it is let go", async || tokens.get_opt("admin").await.unwrap().is_none()).await;
+    let told = async || world.events("admin").await.last().is_some_and(|e| e == "RevocationFailed");
+    world.eventually("and that is told", told).await;
+    operator.stop().await;
+
+    apply().await.unwrap();
+    let uninstalled = tokio::time::timeout(Duration::from_secs(30), controller::uninstall(world.setup().await));
+    let done = uninstalled.await.expect("nothing to wait for").unwrap();
+    assert_eq!(done.left.keys().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["admin"]);
+    assert!(tokens.get("admin").await.unwrap().metadata.finalizers.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

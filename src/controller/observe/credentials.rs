@@ -233,7 +233,14 @@ impl<'a> Search<'a> {
                 Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
             },
             Some(SourceRef::Offline(_)) => Ok(Origin::default()),
-            Some(SourceRef::Storefront(_) | SourceRef::Delegate(_) | SourceRef::CustomerAccount(_)) | None => {
+            None => {
+                let message = format!(
+                    "ShopifyToken {:?} (adminTokenRef) names none or several of the six sources; apply it anew, or install the operator's version that wrote it",
+                    admin.name_any()
+                );
+                Err(Failure::new(Reason::DependencyInvalid, message).into())
+            }
+            Some(SourceRef::Storefront(_) | SourceRef::Delegate(_) | SourceRef::CustomerAccount(_)) => {
                 let message = format!(
                     "adminTokenRef {:?} isn't an Admin API token; name a ShopifyToken with source clientCredentials, offline or custom",
                     admin.name_any()
