@@ -228,9 +228,11 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
 
 #[cfg(test)]
 mod tests {
-    use kube::{Client, Config};
+    use kube::{Client, Config, runtime::watcher::Event};
+    use serde_json::json;
 
     use super::*;
+    use crate::{api::ShopifyApp, controller::watch::app_event};
 
     fn context() -> Arc<Context> {
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
@@ -241,6 +243,20 @@ mod tests {
         let page = context.setup.metrics.encode().unwrap();
         let series = format!(r#"controller_reconciles_total{{kind="ShopifyToken",result="{result}"}} 1"#);
         page.lines().any(|line| line == series)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_an_app_that_is_gone() {
+        let context = context();
+        let app = json!({
+            "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "generation": 1},
+            "spec": {"credentialsRef": {"name": "acme-app"}},
+        });
+        let app: DeserializeGuard<ShopifyApp> = DeserializeGuard(Ok(serde_json::from_value(app).unwrap()));
+        app_event(&context, &Event::Apply(app.clone()));
+        assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
+        app_event(&context, &Event::Delete(app));
+        assert!(context.apps_seen.keys().is_empty());
     }
 
     #[tokio::test]

@@ -175,12 +175,13 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
     };
     let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
     let meta = app.meta();
-    let state = format!("{:?} {:?} {:?} {gone}", meta.uid, meta.generation, meta.finalizers);
+    let state = format!("{:?} {:?} {:?}", meta.uid, meta.generation, meta.finalizers);
+    let key = format!("{namespace}/{name}");
     if gone {
         context.freed.notify_one();
         context.forget_refusals(meta.uid.as_deref().unwrap_or_default());
-    }
-    if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) == Some(state) {
+        context.apps_seen.remove(&key);
+    } else if context.apps_seen.put(key, state.clone()) == Some(state) {
         return;
     }
     for token in context.stores.dependents_of_app(&namespace, &name) {
