@@ -278,13 +278,19 @@ async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<TokenKey>),
     for api in apis::<DeserializeGuard<ShopifyToken>>(context) {
         let list = found(api.list(&ListParams::default()).await)?;
         for token in list.into_iter().flat_map(|list| list.items) {
-            match token.0.map(|token| sourceless(&token).map_or(Ok(token), Err)).flatten() {
-                Ok(token) => readable.push(token),
-                Err(invalid) if invalid.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) => {
-                    let (namespace, name) = place(&invalid);
-                    unreadable.push(TokenKey { namespace, name });
-                }
-                Err(_) => {}
+            let invalid = match token.0 {
+                Ok(token) => match sourceless(&token) {
+                    None => {
+                        readable.push(token);
+                        continue;
+                    }
+                    Some(invalid) => invalid,
+                },
+                Err(invalid) => invalid,
+            };
+            if invalid.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) {
+                let (namespace, name) = place(&invalid);
+                unreadable.push(TokenKey { namespace, name });
             }
         }
     }
