@@ -177,3 +177,21 @@ async fn one_whose_overlap_cannot_end_yet_keeps_no_other_alive() {
     let previous = |t: &ShopifyToken| t.status.iter().flat_map(|s| &s.previous).count();
     world.until("web", "left with one", |t| previous(t) == 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_cannot_be_read_for_a_moment_is_waited_for() {
+    let world = World::with_admin("whose-unread").await;
+    world.token("web", with(storefront(), json!({"rotation": {"overlap": "90m"}}))).await;
+    let id = world.ready("web").await.status.unwrap().token_id.unwrap();
+    // What created it has another name by now, and somebody is about to write its Secret anew.
+    world.secret_of("former-app", &[("client_id", CLIENT_ID)]).await;
+    world.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "former"}, "spec": {"credentialsRef": {"name": "former-app"}}})).await;
+    another_app_behind_the_same_reference(&world).await;
+    world.until("web", "tried", |t| t.status.as_ref().is_some_and(|s| s.failed_attempts.is_some())).await;
+    assert_eq!(world.live().len(), 1);
+    let left = world.news("web").await.into_iter().filter_map(|e| e.note).any(|note| note.contains(&id));
+    assert!(!left, "it isn't given up");
+    world.secret_of("former-app", &[("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]).await;
+    world.pass(TimeDelta::minutes(6));
+    world.eventually("revoked", async || world.live().is_empty()).await;
+}

@@ -59,7 +59,8 @@ pub(super) async fn find(context: &Context, token: &ShopifyToken, source: Source
 }
 
 /// Looks for what created a credential that the spec's admin token can't revoke: the admin token of that name, or an
-/// app of the namespace with that client id.
+/// app of the namespace with that client id. One that can't be read now may be it: `waits` says whether there is time to
+/// wait for it.
 ///
 /// # Errors
 /// Of Kubernetes.
@@ -68,7 +69,9 @@ pub(super) async fn find_former(
     token: &ShopifyToken,
     name: Option<&String>,
     issuer: Option<&str>,
+    waits: bool,
 ) -> Result<Former, Error> {
+    let mut unread = None;
     let mut search = Search::of(context, token);
     let tokens: Api<ShopifyToken> = Api::namespaced(context.client(), &search.namespace);
     if let Some(name) = name
@@ -90,11 +93,12 @@ pub(super) async fn find_former(
                 return Ok(Former::Ready(AdminToken { name, token: None, issuer, app: Some(app), api, version }));
             }
             Ok(_) => {}
-            // What is wrong with another app is its own affair.
-            Err(stop) => drop(stop.failure()?),
+            Err(stop) => {
+                unread.get_or_insert(stop.failure()?);
+            }
         }
     }
-    Ok(Former::Gone)
+    Ok(unread.filter(|_| waits).map_or(Former::Gone, Former::NotReady))
 }
 
 /// Client id and secret of an app's Secret.

@@ -175,18 +175,20 @@ async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTree
         return Ok(BTreeMap::new());
     };
     let ended = record.previous.iter().filter(|p| deleting || o.overlap_ended(p, now));
-    let ended = ended.map(|p| (&p.id, p.admin.as_ref(), p.issuer.as_deref()));
+    let ended = ended.map(|p| (&p.id, p.admin.as_ref(), p.issuer.as_deref(), p.revoke_at));
     let current = record.token_id.iter().filter(|_| deleting);
-    let current = current.map(|id| (id, record.admin.as_ref(), record.issuer.as_deref()));
+    let current = current.map(|id| (id, record.admin.as_ref(), record.issuer.as_deref(), now));
     let mut former = BTreeMap::new();
-    for (id, name, issuer) in ended.chain(current) {
+    for (id, name, issuer, revoke_at) in ended.chain(current) {
         let elsewhere = name.is_some_and(|name| *name != admin.name);
         // The same app's token does, whatever its name.
         let same = issuer.is_some() && issuer == admin.issuer.as_deref();
         if same || !(elsewhere || different_issuers(issuer, admin.issuer.as_deref())) {
             continue;
         }
-        let found = credentials::find_former(context, &o.token, name.filter(|_| elsewhere), issuer).await?;
+        // A deletion has a time limit of its own.
+        let waits = deleting || now < revoke_at + o.revocation_timeout;
+        let found = credentials::find_former(context, &o.token, name.filter(|_| elsewhere), issuer, waits).await?;
         // Gone for good: the current one may belong to the same app.
         if matches!(found, Former::Gone) && !different_issuers(issuer, admin.issuer.as_deref()) {
             continue;
