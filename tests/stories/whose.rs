@@ -195,3 +195,21 @@ async fn an_app_that_cannot_be_read_for_a_moment_is_waited_for() {
     world.pass(TimeDelta::minutes(6));
     world.eventually("revoked", async || world.live().is_empty()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_verified_as_its_own_is_not_revoked_with_it() {
+    let world = World::with_storefront("whose-unverified", json!({"deletionPolicy": "Retain"})).await;
+    let id = world.tokens().get("web").await.unwrap().status.unwrap().token_id.unwrap();
+    world.delete("web").await;
+    world.gone("web").await;
+    assert_eq!(world.live().len(), 1, "retained");
+    world.storefront("web", json!({"suspend": true})).await;
+    world.because("web", "Suspended", "Suspended").await;
+    world.eventually("protected", async || world.is_protected::<ShopifyToken>("web").await).await;
+    world.delete("web").await;
+    world.gone("web").await;
+    assert_eq!(world.live().len(), 1, "others may work with it");
+    let named = |e: &k8s_openapi::api::events::v1::Event| e.note.as_ref().is_some_and(|note| note.contains(&id));
+    world.eventually("it is named", async || world.news("web").await.iter().any(named)).await;
+    assert!(!world.events("web").await.contains(&"Revoked".to_owned()));
+}
