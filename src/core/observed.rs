@@ -165,6 +165,11 @@ impl Observed {
         self.record().is_some_and(|record| record.token != self.identity)
     }
 
+    /// The ids that an earlier object's record names, which nobody has verified to be this one's: others may work with them.
+    pub fn inherited(&self) -> impl Iterator<Item = &String> {
+        self.record().filter(|_| self.restored()).into_iter().flat_map(Record::ids)
+    }
+
     /// What it is issued with belongs to another app than the one that issued it.
     #[must_use]
     pub(super) fn moved(&self, record: &Record) -> bool {

@@ -78,9 +78,6 @@ pub enum Ending {
     NothingToRevoke,
     /// What should be revoked can't be: a warning says so.
     GivenUp,
-    /// The record is that of an earlier object, and nobody has verified that it is this one's: a warning names what it
-    /// knows.
-    NotOurs,
 }
 
 /// Why a credential is issued.

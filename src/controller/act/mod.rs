@@ -46,24 +46,24 @@ pub(super) async fn act(context: &Context, observation: &Observation, step: Step
 
 /// Does a step that calls Shopify: within the shop's bounds, and with everything protected that a revocation will need.
 async fn at_shopify(context: &Context, observation: &Observation, call: Call) -> Result<Acted, Error> {
-    let observed = &observation.observed;
+    let (observed, during) = (&observation.observed, Operation::of(Step::Call(call)));
     let shop: Shop = match observed.token.spec.shop.parse() {
         Ok(shop) => shop,
         Err(error) => {
             let failure = Failure::new(Reason::ShopNotFound, format!("spec.shop: {error}"));
-            return Ok(Acted::failed(failure, Operation::Issue));
+            return Ok(Acted::failed(failure, during));
         }
     };
     let issuer = match &observed.issuer {
         Ok(issuer) => issuer,
-        Err(failure) => return Ok(Acted::failed(failure.clone(), Operation::Issue)),
+        Err(failure) => return Ok(Acted::failed(failure.clone(), during)),
     };
     let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
     match keep(context, observation).await {
         Ok(true) => {}
         // It goes, or is gone, and the watch lags behind: what is created now nobody would ever revoke.
         Ok(false) => return Ok(Acted::quietly(Outcome::Unchanged)),
-        Err(ended) => return Ok(Acted::failed(ended.failure()?, Operation::Issue)),
+        Err(ended) => return Ok(Acted::failed(ended.failure()?, during)),
     }
     let _turn = match (call, issuer.turn(&observed.identity)) {
         (Call::Issue(_), Some(key)) => Some(context.memory.turn(&key, &shop).await),

@@ -134,10 +134,6 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
     let observed = &observation.observed;
     let acted = match (ending, &observed.issuer) {
         (Ending::NothingToRevoke, _) => Acted::quietly(Outcome::LetGo),
-        (Ending::NotOurs, _) => {
-            let message = "the Secret was there before this object, which was deleted before its token was verified: others may work with it";
-            given_up(observed, &recorded(context, observed), &Failure::new(Reason::Revoking, message))
-        }
         (Ending::GivenUp, Err(failure)) => given_up(observed, &recorded(context, observed), failure),
         (Ending::GivenUp, Ok(_)) => {
             let message = format!("{} let nothing be revoked within --revocation-timeout", observed.token.spec.shop);

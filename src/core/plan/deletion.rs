@@ -41,10 +41,6 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
     if !revocable(&o.token, o.kind) {
         return only(Step::LetGo(Ending::NothingToRevoke));
     }
-    // A restore, or a clone: the token may be what others work with.
-    if o.restored() {
-        return only(Step::LetGo(Ending::NotOurs));
-    }
     if let Some(at) = o.settles_at.filter(|at| *at > now && o.issuer.is_ok()) {
         let what = "a storefront token may have been created a moment ago: waiting until Shopify lists it";
         let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, what)));

@@ -695,12 +695,6 @@ fn what_others_left_behind() {
             Step::Call(Call::Verify),
             "",
         ),
-        (
-            "restored, and deleted before it was verified",
-            restored(LISTED).deleting(minutes(1)),
-            Step::LetGo(Ending::NotOurs),
-            "",
-        ),
         ("another app's client id", moved("another"), Step::Call(Call::Issue(Why::InputsChanged)), ""),
         (
             "the installation can't be compared with a client id",

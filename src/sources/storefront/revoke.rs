@@ -57,10 +57,13 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Re
 /// doesn't know them. One that can't be revoked yet keeps no other alive.
 async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Refused> {
     let observed = turn.observed;
+    let inherited: Vec<&str> = observed.inherited().map(String::as_str).collect();
+    let ours = |id: &String| !inherited.contains(&id.as_str());
     let own: Vec<&str> = observed.latest().map_or_else(Vec::new, |record| {
-        record.ids().filter(|id| !observed.former.contains_key(*id)).map(String::as_str).collect()
+        let own = record.ids().filter(|id| ours(id) && !observed.former.contains_key(*id));
+        own.map(String::as_str).collect()
     });
-    let ready = observed.former.iter().filter_map(|(id, former)| match former {
+    let ready = observed.former.iter().filter(|(id, _)| ours(id)).filter_map(|(id, former)| match former {
         Former::Ready(admin) => Some((admin, vec![id.as_str()])),
         Former::NotReady(_) | Former::Gone => None,
     });
@@ -73,12 +76,16 @@ async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Re
             Err(refused) => waits = waits.or(Some(refused)),
         }
     }
-    for (id, former) in &observed.former {
+    for (id, former) in observed.former.iter().filter(|(id, _)| ours(id)) {
         match former {
             Former::Ready(_) => {}
             Former::NotReady(failure) => waits = waits.or_else(|| Some(failure.clone().into())),
             Former::Gone => revoked = revoked.and(left_behind(id)),
         }
+    }
+    if !inherited.is_empty() {
+        let message = "the Secret was there before this object, which was deleted before its token was verified: others may work with it";
+        revoked = revoked.and(Revoked::none_of(&inherited, Failure::new(Reason::Revoking, message)));
     }
     waits.map_or(Ok(revoked), Err)
 }
@@ -190,7 +197,8 @@ async fn delete(turn: &Turn<'_>, access: &AdminAccess, work: &mut Work<'_>) -> R
     }
     if work.listed {
         let list = turn.shopify.list_storefront_tokens(access).await?;
-        for id in Ours::among(&list.tokens, turn.observed).ids().filter(|id| !work.ids.contains(id)) {
+        let besides = |id: &&str| !work.ids.contains(id) && !turn.observed.inherited().any(|old| old == id);
+        for id in Ours::among(&list.tokens, turn.observed).ids().filter(besides) {
             work.count += delete_one(turn, access, id).await?;
         }
     }
