@@ -1,20 +1,12 @@
 //! The decision: what is the next step for a token, and when to look again.
 
 mod deletion;
+pub mod demand;
 
 use chrono::TimeDelta;
 
 use super::{
-    credential::same,
-    failure::Failure,
-    hold::Hold,
-    observed::{Doubt, Observed},
-    record::Record,
-    renewal::{renewal_of, rotation_of},
-    scopes,
-    secret::{SecretState, Whole},
-    source::Issuer,
-    vocabulary::Reason,
+    failure::Failure, hold::Hold, observed::Observed, renewal::renewal_of, secret::SecretState, vocabulary::Reason,
 };
 use crate::time::{self, Timestamp};
 
@@ -22,9 +14,6 @@ use crate::time::{self, Timestamp};
 pub const MAX_PREVIOUS: usize = 5;
 /// A watch brings everything back in time; this is the net below it.
 const SAFETY_NET: TimeDelta = TimeDelta::minutes(10);
-/// A credential that was confirmed this long ago may be doubted again.
-const SETTLED: TimeDelta = TimeDelta::minutes(1);
-
 /// How far apart two refusals of a credential that Shopify still lists must be to count.
 pub const REFUSALS_APART: TimeDelta = TimeDelta::minutes(1);
 
@@ -203,7 +192,7 @@ fn refusal(o: &Observed) -> Option<Failure> {
 /// What should be done at Shopify, most urgent first.
 fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     let mut calls = Vec::new();
-    calls.extend(issue(o, now).map(Call::Issue));
+    calls.extend(demand::issue(o, now).map(Call::Issue));
     // Without a whole credential nothing can be written, and what is another object's isn't ours to revoke.
     let ends = o.whole().filter(|_| !o.restored());
     if ends.is_some_and(|whole| whole.record.previous.iter().any(|p| o.overlap_ended(p, now))) {
@@ -211,7 +200,7 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     }
     // What Shopify refuses is replaced, not asked about again.
     let refused = o.record().is_some_and(|r| o.rejected(r));
-    if !refused && (verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested()) {
+    if !refused && (demand::verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested()) {
         calls.push(Call::Verify);
     }
     calls
@@ -226,35 +215,6 @@ fn in_turn(o: &Observed, mut calls: Vec<Call>) -> (Vec<Call>, bool) {
     };
     calls.rotate_left(turn);
     (calls, turn > 0)
-}
-
-/// Why a credential must be issued now, if it must.
-#[must_use]
-pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
-    if o.renamed() {
-        // What else is asked for isn't forgotten over the new name.
-        let demanded = o.latest().and_then(|record| demanded(o, record, now));
-        return Some(demanded.unwrap_or(Why::Renamed));
-    }
-    if o.held().is_none() {
-        return Some(if o.status().and_then(|s| s.revision).is_some() { Why::Lost } else { Why::First });
-    }
-    let Some(Whole { record, value, .. }) = o.whole() else { return Some(Why::Lost) };
-    let supplied = o.issuer.as_ref().ok().and_then(Issuer::supplied);
-    if supplied.is_some_and(|theirs| !same(theirs, value)) { Some(Why::Replaced) } else { demanded(o, record, now) }
-}
-
-/// Why another credential than this one is asked for, if it is.
-fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
-    match () {
-        () if o.rejected(record) => Some(Why::Rejected),
-        () if record.inputs != o.inputs || o.moved(record) => Some(Why::InputsChanged),
-        () if expiring(o, record, now) => Some(Why::Expiring),
-        () if o.rotation_requested(record) => Some(Why::Requested),
-        () if rotation_of(&o.token, o.kind, record).is_some_and(|at| at <= now) => Some(Why::Interval),
-        () if !scopes::missing(&o.token.spec.required_scopes, &record.scopes).is_empty() => Some(Why::ScopesMissing),
-        () => None,
-    }
 }
 
 /// What stands in the way of a call.
@@ -280,34 +240,6 @@ fn blocked(o: &Observed) -> Option<Failure> {
     o.frozen().or(o.template.as_ref().err()).or(o.issuer.as_ref().err()).cloned()
 }
 
-/// Whether a credential expires soon. Not even its record is believed once the clock was set back
-/// by more than the renewal comes early: then it expires earlier than written.
-fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
-    let (Some(expiry), Some(renewal)) = (record.expires_at, renewal_of(&o.token, o.kind, record)) else { return false };
-    // What lives shorter than a renewal must wait is renewed after its expiry.
-    renewal <= now || record.issued_at - now > (expiry - renewal).max(TimeDelta::zero())
-}
-
-/// When the credential is verified next: by the clock, and soon after somebody was refused with it. Not
-/// at once: where Shopify confirms a credential and refuses it to others, they would chase each other.
-fn verification_time(o: &Observed, now: Timestamp) -> Option<Timestamp> {
-    let record = o.record().filter(|_| o.value().is_some())?;
-    let status = o.status().filter(|s| s.revision == Some(record.revision));
-    let verified = status.and_then(|s| s.last_verified_time.as_ref()).map(time::from_kube);
-    let last = verified.unwrap_or(record.issued_at);
-    let suspected = match o.suspect {
-        Some(Doubt::RefusedOnce(at)) => return Some(at + REFUSALS_APART),
-        Some(Doubt::Stray) => return Some(now),
-        _ if o.restored() => return Some(now),
-        Some(Doubt::Refused) => Some(SETTLED),
-        // Known already: it is issued anew.
-        Some(Doubt::Moved) | None => None,
-    };
-    let interval = o.token.spec.verify_interval().into_iter().chain(suspected).min()?;
-    // What lies further in the future than that was written before the clock was set back.
-    Some(if last - now > interval { now } else { last + interval })
-}
-
 /// When to look again: the earliest of all that is to come.
 fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> {
     let record = o.record();
@@ -326,7 +258,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             overlap_end,
             // A rollout that is under way says nothing when it ends: look.
             (o.rolling_out() && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
-            verification_time(o, now),
+            demand::verification_time(o, now),
             o.older.iter().filter_map(|older| older.leave_at).filter(|at| *at > now).min(),
         ],
         now,

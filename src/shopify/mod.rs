@@ -12,12 +12,14 @@ mod graphql_tokens;
 mod limits;
 mod oauth;
 mod outage;
+mod place;
 mod refusal;
 mod rest;
 mod shop;
 mod storefront;
 mod surface;
 mod transport;
+mod turns;
 
 #[cfg(test)]
 mod stub;
@@ -27,7 +29,8 @@ pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;
 pub use limits::{Slot, Slots};
-pub use outage::{Admission, Outages, Place};
+pub use outage::{Admission, Outages};
+pub use place::Place;
 pub use shop::{InvalidShop, Shop};
 pub use surface::{Heard, Surface, Word};
 pub use transport::{ApiCall, Client, Observer, Options};

@@ -2,41 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem,
-    ops::Bound::{Excluded, Unbounded},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::TimeDelta;
 
-use super::{Shop, Surface};
+use super::{Place, Shop, place::LONGEST, turns::Outage};
 use crate::time::Timestamp;
-
-/// Between two probes of a surface, and how long a designated waiter has to begin its own.
-const INTERVAL: TimeDelta = TimeDelta::seconds(10);
-/// The longest pause between two probes: with rejected credentials, which a person must mend, or where Shopify asks for it.
-const LONGEST: TimeDelta = TimeDelta::minutes(10);
-/// After this a probe that nobody reports on is given up: longer than a call may take.
-const LOST: TimeDelta = TimeDelta::seconds(30);
-
-/// What can be out of order for many callers at once.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Place {
-    /// An API surface of a shop, which doesn't answer.
-    Surface(Shop, Surface),
-    /// The credentials of an app, which Shopify rejects: a salted hash of client id and secret.
-    Credentials(String),
-}
-
-impl Place {
-    /// Pause after the `failures`-th probe in a row (1 is the first).
-    fn pause(&self, failures: u32) -> TimeDelta {
-        match self {
-            Self::Surface(..) => INTERVAL,
-            Self::Credentials(_) => (INTERVAL * 2i32.pow(failures.clamp(1, 16) - 1)).min(LONGEST),
-        }
-    }
-}
 
 /// Whether a call may be made.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,26 +38,6 @@ struct State<K> {
     released: BTreeMap<K, Timestamp>,
     /// The shops that have accepted an app's credentials, and not refused them since.
     accepted: BTreeMap<Place, BTreeSet<Shop>>,
-}
-
-#[derive(Debug)]
-struct Outage<K> {
-    waiting: BTreeSet<K>,
-    /// Who had the last turn: the next one is who comes after, round robin.
-    last_turn: Option<K>,
-    probe: Probe<K>,
-    failures: u32,
-    pause: TimeDelta,
-}
-
-#[derive(Debug)]
-enum Probe<K> {
-    /// Whoever asks first from then on.
-    Due(Timestamp),
-    /// It is this waiter's turn.
-    Designated(K, Timestamp),
-    /// This caller is asking now.
-    InFlight(K, Timestamp),
 }
 
 impl<K> Default for Outages<K> {
@@ -127,13 +79,7 @@ impl<K: Clone + Ord> Outages<K> {
         state.accepted.remove(place);
         state.released.remove(who);
         state.fell_silent.insert(who.clone(), place.clone());
-        let outage = state.outages.entry(place.clone()).or_insert_with(|| Outage {
-            waiting: BTreeSet::new(),
-            last_turn: None,
-            probe: Probe::Due(now),
-            failures: 0,
-            pause: place.pause(1),
-        });
+        let outage = state.outages.entry(place.clone()).or_insert_with(|| Outage::begun(place, now));
         outage.silent(place, who, now);
     }
 
@@ -159,7 +105,7 @@ impl<K: Clone + Ord> Outages<K> {
             }
             !over
         });
-        outage.waiting.into_iter().collect()
+        outage.waiting().into_iter().collect()
     }
 
     /// `who` has called, and was answered by all it asked.
@@ -238,12 +184,7 @@ impl<K: Clone + Ord> Outages<K> {
     /// Whether `who` waits for a place, or is the one who asks.
     #[must_use]
     pub fn waits(&self, who: &K) -> bool {
-        let concerns = |outage: &Outage<K>| {
-            let asks =
-                matches!(&outage.probe, Probe::Designated(holder, _) | Probe::InFlight(holder, _) if holder == who);
-            asks || outage.waiting.contains(who)
-        };
-        self.state().outages.values().any(concerns)
+        self.state().outages.values().any(|outage| outage.concerns(who))
     }
 
     /// Whether the last call of `who` fell silent, where it still is: when to try again isn't up to its own back-off.
@@ -261,127 +202,13 @@ impl<K: Clone + Ord> Outages<K> {
     }
 }
 
-impl<K: Clone + Ord> Outage<K> {
-    /// Until when `who` waits, if it isn't its turn.
-    fn wait(&mut self, who: &K, now: Timestamp) -> Option<Timestamp> {
-        self.expire(now);
-        let until = match &self.probe {
-            Probe::Due(at) if *at <= now => return None,
-            Probe::Designated(holder, _) if holder == who => return None,
-            Probe::Due(until) | Probe::Designated(_, until) | Probe::InFlight(_, until) => *until,
-        };
-        self.waiting.insert(who.clone());
-        Some(until)
-    }
-
-    fn go(&mut self, who: &K, now: Timestamp) {
-        self.waiting.remove(who);
-        self.probe = Probe::InFlight(who.clone(), now + LOST);
-    }
-
-    fn silent(&mut self, place: &Place, who: &K, now: Timestamp) {
-        self.expire(now);
-        self.waiting.insert(who.clone());
-        match &self.probe {
-            // A call from before the outage says nothing of the probe under way.
-            Probe::InFlight(holder, _) if holder != who => {}
-            Probe::Designated(..) => {}
-            Probe::InFlight(..) => self.failed(place, now),
-            // Calls that were under way when it began are one failure.
-            Probe::Due(_) if self.failures == 0 => self.failed(place, now),
-            Probe::Due(_) => self.probe = Probe::Due(now + self.pause),
-        }
-    }
-
-    fn hold_off(&mut self, wait: TimeDelta, now: Timestamp) {
-        self.pause = self.pause.max(wait);
-        if let Probe::Due(at) = self.probe {
-            self.probe = Probe::Due(at.max(now + wait));
-        }
-    }
-
-    fn failed(&mut self, place: &Place, now: Timestamp) {
-        self.failures = self.failures.saturating_add(1);
-        self.pause = place.pause(self.failures);
-        self.probe = Probe::Due(now + self.pause);
-    }
-
-    /// `who` waits no more, and gives back its turn. Whose it is then.
-    fn pass(&mut self, who: &K, now: Timestamp) -> Option<K> {
-        self.waiting.remove(who);
-        match &self.probe {
-            Probe::Designated(holder, _) if holder == who => {
-                self.probe = Probe::Due(now);
-                self.next_turn(now)
-            }
-            Probe::InFlight(holder, until) if holder == who => {
-                // It may have asked.
-                self.probe = Probe::Due(*until - LOST + self.pause);
-                None
-            }
-            Probe::Due(_) | Probe::Designated(..) | Probe::InFlight(..) => None,
-        }
-    }
-
-    fn inconclusive(&mut self, who: &K, now: Timestamp) {
-        if matches!(&self.probe, Probe::InFlight(holder, _) if holder == who) {
-            self.probe = Probe::Due(now + INTERVAL);
-        }
-    }
-
-    /// `who` was let in, and is known not to have asked.
-    fn unused(&mut self, who: &K, now: Timestamp) -> Option<K> {
-        if matches!(&self.probe, Probe::InFlight(holder, _) if holder == who) {
-            self.probe = Probe::Designated(who.clone(), now + INTERVAL);
-        }
-        self.pass(who, now)
-    }
-
-    fn next_turn(&mut self, now: Timestamp) -> Option<K> {
-        self.expire(now);
-        match self.probe {
-            Probe::Due(at) if at <= now => {
-                let next = self.after_last_turn()?;
-                self.last_turn = Some(next.clone());
-                self.probe = Probe::Designated(next.clone(), now + INTERVAL);
-                Some(next)
-            }
-            Probe::Due(_) | Probe::Designated(..) | Probe::InFlight(..) => None,
-        }
-    }
-
-    fn after_last_turn(&self) -> Option<K> {
-        let after = self.last_turn.as_ref().and_then(|last| {
-            let rest = (Excluded(last), Unbounded);
-            self.waiting.range(rest).next()
-        });
-        after.or_else(|| self.waiting.first()).cloned()
-    }
-
-    /// Takes the probe away from who doesn't use it. A clock set back makes nobody wait longer.
-    fn expire(&mut self, now: Timestamp) {
-        let probe = mem::replace(&mut self.probe, Probe::Due(now));
-        self.probe = match probe {
-            Probe::Due(at) => Probe::Due(at.min(now + self.pause)),
-            Probe::Designated(_, until) | Probe::InFlight(_, until) if until <= now => {
-                if let Probe::InFlight(who, _) = probe {
-                    self.waiting.insert(who.clone());
-                }
-                Probe::Due(until)
-            }
-            Probe::Designated(who, until) => Probe::Designated(who, until.min(now + INTERVAL)),
-            Probe::InFlight(who, until) => Probe::InFlight(who, until.min(now + LOST)),
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::Surface, *};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_timestamp(seconds, 0).unwrap()

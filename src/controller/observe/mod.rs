@@ -26,7 +26,7 @@ use crate::{
         identity::Identity,
         observed::{Former, Observed, ShopState},
         ours::LISTED_WITHIN,
-        plan::issue,
+        plan::demand::issue,
         record::Record,
         render::Values,
         secret::{Held, SecretState, classify},

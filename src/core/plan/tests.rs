@@ -9,13 +9,15 @@ use super::*;
 use crate::{
     api::SourceKind,
     core::{
-        observed::ShopState,
+        observed::{Doubt, ShopState},
         older::Older,
+        record::Record,
         scene::{
             dice, foreign, healthy, held, hours, minutes, now, older, previous, record, secret_string, snapshot,
             status, workload,
         },
         secret::Held,
+        source::Issuer,
         status::{Attempts, Validity, project},
         vocabulary::{REQUESTED_AT, ROTATE_AT},
     },
