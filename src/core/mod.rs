@@ -20,6 +20,7 @@ pub mod record;
 pub mod renamed;
 pub mod render;
 pub mod renewal;
+pub mod rollouts;
 #[cfg(test)]
 pub(crate) mod scene;
 pub mod scopes;

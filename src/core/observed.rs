@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     identity::Identity,
     older::Older,
-    record::{Fields, Previous, Record},
+    record::{Fields, Record},
     scopes,
     secret::{Held, SecretState, Whole},
     source::{AdminToken, Issuer, different_issuers},
@@ -197,55 +197,6 @@ impl Observed {
         let rotate_at = self.rotate_at();
         trigger.is_some_and(|t| record.handled_trigger.as_deref() != Some(t))
             || (rotate_at.is_some() && record.handled_rotate_at != rotate_at)
-    }
-
-    /// Whether an older credential is to be revoked: its overlap is over, and so are the rollouts that
-    /// were to replace it, or they took another overlap; or its revocation has begun.
-    #[must_use]
-    pub fn overlap_ended(&self, old: &Previous, now: Timestamp) -> bool {
-        if old.revoking.is_some() {
-            return true;
-        }
-        old.revoke_at <= now && (!self.rolling_out() || old.revoke_at + self.token.spec.overlap() <= now)
-    }
-
-    /// The revision that the targets are to be restarted for, if they weren't yet: once for each revision.
-    #[must_use]
-    pub fn to_restart_for(&self) -> Option<i64> {
-        let record = self.record()?;
-        record.rollout.filter(|_| record.restarted != record.rollout)
-    }
-
-    /// The targets that don't run with the record's revision yet.
-    pub fn to_restart(&self) -> impl Iterator<Item = &Workload> {
-        let revision = self.to_restart_for().map(|r| r.to_string());
-        self.workloads.iter().filter(move |w| revision.is_some() && w.restarted_for != revision)
-    }
-
-    /// The targets that aren't there.
-    pub fn missing_targets(&self) -> impl Iterator<Item = &RolloutRestartTarget> {
-        let reads = self.record().is_some_and(Record::restarts);
-        let there = |target: &RolloutRestartTarget| self.workloads.iter().any(|w| w.target == *target);
-        self.token.spec.rollout_restart_targets.iter().filter(move |target| reads && !there(target))
-    }
-
-    /// What a person should know of the rollout targets: those that aren't there.
-    #[must_use]
-    pub fn remark(&self) -> Option<String> {
-        let names: Vec<String> = self.missing_targets().map(|t| format!("{:?} {:?}", t.kind, t.name)).collect();
-        (!names.is_empty()).then(|| {
-            let names = names.join(", ");
-            format!("spec.rolloutRestartTargets names what isn't there, or what the operator may not read: {names}")
-        })
-    }
-
-    /// Whether an older credential may still be in use, because a target hasn't finished its rollout, or isn't there
-    /// under the name that the spec gives.
-    #[must_use]
-    pub fn rolling_out(&self) -> bool {
-        let overlap = self.record().is_some_and(|r| r.rollout.is_some() && !r.previous.is_empty());
-        let unfinished = self.to_restart().next().is_some() || self.workloads.iter().any(|w| !w.finished);
-        overlap && (unfinished || self.missing_targets().next().is_some())
     }
 
     /// The failure of a credential without a required scope.
