@@ -6,9 +6,6 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Everywhere the same selection of packages, hence of features: nothing is compiled twice.
 CARGO_FLAGS := --workspace --locked
 
-# Most tests wait, for an API server or a moment: two at a time leave two processors half idle.
-export RUST_TEST_THREADS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 4 ? n : 4)))
-
 # $(call phase,name,command): says how long the command took.
 define phase
 	@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) \
