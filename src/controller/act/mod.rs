@@ -131,6 +131,8 @@ fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard:
                 match failure.filter(|failure| failure.reason == Reason::CredentialsRejected) {
                     Some(Failure { ambiguous: true, .. }) => outages.doubted(place, shop, key, now),
                     Some(_) => outages.silent(place, key, now),
+                    // The surface's own pause bounds these, and says nothing to the tokens of other shops.
+                    None if word == Some(Word::Silence) => woken.extend(outages.unused(place, key, now)),
                     None => outages.inconclusive(place, key, now),
                 }
             }
