@@ -42,7 +42,7 @@ async fn set_on(context: &Context, token: &Identity, object: &Protected, on: boo
         ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), on).await,
         ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), on).await,
     };
-    set.map_err(|error| context.unwritten(&token.uid, &format!("our finalizer of {:?} {name:?}", object.kind), error))
+    set.map_err(|error| context.unwritten(&token.uid, &format!("our finalizer of {object}"), error))
 }
 
 /// Takes the finalizer off an object, whichever has the name now.

@@ -1,6 +1,6 @@
 //! Who needs what for its revocation: live lists of a namespace, without the instance's selector.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -14,7 +14,7 @@ use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
     controller::context::Context,
     core::{
-        finalizer::{has_finalizer, needs_finalizer},
+        finalizer::{has_finalizer, keeps_issuer, needs_finalizer},
         source::nature,
     },
 };
@@ -46,6 +46,17 @@ pub(in crate::controller) enum ProtectedKind {
     App,
     /// A Secret with credentials.
     Secret,
+}
+
+impl fmt::Display for Protected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ProtectedKind::Token => "ShopifyToken",
+            ProtectedKind::App => "ShopifyApp",
+            ProtectedKind::Secret => "Secret",
+        };
+        write!(f, "{kind} {:?}", self.name)
+    }
 }
 
 impl Protected {
@@ -131,7 +142,7 @@ impl Needs {
         if !token.is_none_or(is_admin) {
             return Vec::new();
         }
-        let needs = |t: &&ShopifyToken| has_finalizer(*t) && t.admin_token() == Some(name);
+        let needs = |t: &&ShopifyToken| keeps_issuer(t) && t.admin_token() == Some(name);
         self.tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
     }
 
