@@ -1,14 +1,11 @@
-//! storefront: list first, adopt what is ours, create only what isn't there. Revoking is a file of its own.
+//! storefront: list first, adopt what is ours, create only what isn't there.
 //!
 //! A create's answer may be lost, and a crash may come right after it. So the title carries UID and
 //! revision, and before anything is created the list is searched for it.
 
-mod revoke;
-
 use chrono::TimeDelta;
 use secrecy::ExposeSecret;
 
-pub(super) use self::revoke::revoke;
 use super::{Issued, Origin, Refused, Seen, Turn, UnlessWritten, blame};
 use crate::{
     api::SourceRef,

@@ -1,8 +1,8 @@
-//! Revokes storefront tokens: each with what created it, by its id, whether or not it is listed.
+//! Revokes at Shopify: each credential with what created it, whether or not it is listed.
 
 use chrono::TimeDelta;
 
-use super::super::{Refused, Revoked, Target, Turn, blame, memory::Spare};
+use super::{Refused, Revoked, Target, Turn, blame, memory::Spare};
 use crate::{
     core::{
         failure::Failure,
@@ -21,7 +21,7 @@ const GRANT_SETTLES: TimeDelta = TimeDelta::seconds(60);
 const GRANT_TELLS: TimeDelta = TimeDelta::minutes(10);
 
 /// Revokes one token, or all that were ever created for the object.
-pub(in crate::sources) async fn revoke(
+pub(super) async fn revoke(
     turn: &Turn<'_>,
     admin: &AdminToken,
     target: Target<'_>,
