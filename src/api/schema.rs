@@ -95,9 +95,16 @@ fn template_keys() -> serde_json::Value {
     ])
 }
 
-/// Keys of every Secret, some of them not always there. Templates can name them, and can't set them.
-pub const DEFAULT_KEYS: [&str; 6] =
-    ["access_token", "api_version", "expires_at", "previous_access_token", "scopes", "shop_domain"];
+/// Keys of every Secret, some of them not always there. Templates can't set them.
+pub const DEFAULT_KEYS: [&str; 7] = [
+    "access_token",
+    "api_version",
+    "expires_at",
+    "older_access_tokens",
+    "previous_access_token",
+    "scopes",
+    "shop_domain",
+];
 
 /// Data of the Secret: key to template.
 pub(super) fn template_data(_: &mut SchemaGenerator) -> Schema {

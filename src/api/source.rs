@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema;
-use crate::time::Duration;
+use crate::time::{self, Duration};
 
 /// Where the credential comes from: exactly one of the six.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
@@ -125,6 +125,14 @@ pub struct Delegate {
     #[schemars(schema_with = "schema::duration")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Duration>,
+}
+
+impl Delegate {
+    /// How long it lives, if its parent lives longer.
+    #[must_use]
+    pub fn lifetime(&self) -> chrono::TimeDelta {
+        self.lifetime.map_or(chrono::TimeDelta::hours(1), time::to_delta)
+    }
 }
 
 /// `custom`.

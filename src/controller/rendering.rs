@@ -84,6 +84,7 @@ impl Kept {
 struct Owned {
     access_token: SecretString,
     previous_access_token: Option<SecretString>,
+    older_access_tokens: Vec<SecretString>,
     shop_domain: String,
     api_version: String,
     scopes: Vec<String>,
@@ -95,6 +96,7 @@ impl Owned {
         Self {
             access_token: values.access_token.clone(),
             previous_access_token: values.previous_access_token.cloned(),
+            older_access_tokens: values.older_access_tokens.to_vec(),
             shop_domain: values.shop_domain.to_owned(),
             api_version: values.api_version.to_owned(),
             scopes: values.scopes.to_vec(),
@@ -106,6 +108,7 @@ impl Owned {
         Values {
             access_token: &self.access_token,
             previous_access_token: self.previous_access_token.as_ref(),
+            older_access_tokens: &self.older_access_tokens,
             shop_domain: &self.shop_domain,
             api_version: &self.api_version,
             scopes: &self.scopes,
@@ -117,6 +120,10 @@ impl Owned {
         self.access_token.expose_secret() == values.access_token.expose_secret()
             && self.previous_access_token.as_ref().map(ExposeSecret::expose_secret)
                 == values.previous_access_token.map(ExposeSecret::expose_secret)
+            && self.older_access_tokens.iter().map(ExposeSecret::expose_secret).eq(values
+                .older_access_tokens
+                .iter()
+                .map(ExposeSecret::expose_secret))
             && self.shop_domain == values.shop_domain
             && self.api_version == values.api_version
             && self.scopes == values.scopes

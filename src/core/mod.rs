@@ -16,6 +16,7 @@ pub mod older;
 pub mod ours;
 pub mod pace;
 pub mod plan;
+pub mod previous;
 pub mod record;
 pub mod renamed;
 pub mod render;

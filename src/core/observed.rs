@@ -242,6 +242,7 @@ impl Observed {
             asked_version: known.and_then(|r| r.asked_version),
             issuer: self.issuer.as_ref().ok().and_then(Issuer::client_id).map(str::to_owned),
             admin: None,
+            parent: None,
             previous: Vec::new(),
             rollout: if replaces { Some(revision) } else { before.and_then(|r| r.rollout) },
             restarted: before.and_then(|r| r.restarted),

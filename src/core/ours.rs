@@ -89,6 +89,7 @@ impl<'a> Ours<'a> {
             // Only one that an interrupted attempt of this very rotation has left.
             Why::Rejected
             | Why::InputsChanged
+            | Why::ParentChanged
             | Why::ScopesMissing
             | Why::Expiring
             | Why::Requested

@@ -84,6 +84,8 @@ pub enum Why {
     Rejected,
     /// The spec asks for another one.
     InputsChanged,
+    /// The token that it is made of was replaced.
+    ParentChanged,
     /// It lacks a scope that is required now.
     ScopesMissing,
     /// It expires soon, or has.
@@ -221,8 +223,10 @@ fn in_turn(o: &Observed, mut calls: Vec<Call>) -> (Vec<Call>, bool) {
 
 /// What stands in the way of a call.
 fn gate(o: &Observed, call: Call, now: Timestamp) -> Option<Hold> {
-    if let (Call::Issue(Why::Requested | Why::Interval | Why::InputsChanged | Why::ScopesMissing), Some(record)) =
-        (call, o.record())
+    if let (
+        Call::Issue(Why::Requested | Why::Interval | Why::InputsChanged | Why::ParentChanged | Why::ScopesMissing),
+        Some(record),
+    ) = (call, o.record())
         && record.previous.len() >= MAX_PREVIOUS
     {
         let failure =

@@ -32,8 +32,10 @@ pub struct Record {
     pub asked_version: Option<String>,
     /// What issued it: the client id of the app, or the gid of its installation where only that is known.
     pub issuer: Option<String>,
-    /// The admin token it was created with, for a storefront token.
+    /// The admin token it was created with.
     pub admin: Option<String>,
+    /// The revision of the admin token it was made of, for a delegate.
+    pub parent: Option<i64>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// The revision that rollout targets are to run; `None` before the first replacement.
@@ -60,6 +62,9 @@ pub struct Previous {
     pub id: String,
     /// When it is revoked.
     pub revoke_at: Timestamp,
+    /// When it expires by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The admin token it was created with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
@@ -72,11 +77,17 @@ pub struct Previous {
 }
 
 impl Previous {
+    /// Whether it has expired by itself: there is nothing to revoke.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
     /// A credential to be revoked at a time; what issued it is what the record says of the current one.
     #[must_use]
     pub fn of(record: Option<&Record>, id: &str, revoke_at: Timestamp) -> Self {
         let (admin, issuer) = record.map(|r| (r.admin.clone(), r.issuer.clone())).unwrap_or_default();
-        Self { id: id.to_owned(), revoke_at, admin, issuer, revoking: None }
+        Self { id: id.to_owned(), revoke_at, expires_at: None, admin, issuer, revoking: None }
     }
 }
 
@@ -106,6 +117,7 @@ const API_VERSION: &str = "api-version";
 const ASKED_VERSION: &str = "asked-api-version";
 const ISSUER: &str = "issuer";
 const ADMIN: &str = "admin-token";
+const PARENT: &str = "parent-revision";
 const PREVIOUS: &str = "previous";
 const ROLLOUT: &str = "rollout";
 const RESTARTED: &str = "restarted";
@@ -139,6 +151,7 @@ impl Record {
         set(ASKED_VERSION, self.asked_version.clone());
         set(ISSUER, self.issuer.clone());
         set(ADMIN, self.admin.clone());
+        set(PARENT, self.parent.map(|r| r.to_string()));
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
         set(ROLLOUT, self.rollout.map(|r| r.to_string()));
         set(RESTARTED, self.restarted.map(|r| r.to_string()));
@@ -214,6 +227,7 @@ impl Record {
             asked_version: get(ASKED_VERSION).map(str::to_owned),
             issuer: get(ISSUER).map(str::to_owned),
             admin: get(ADMIN).map(str::to_owned),
+            parent: optional_revision(PARENT)?,
             previous: match get(PREVIOUS) {
                 None => Vec::new(),
                 Some(list) => serde_json::from_str(list).ok()?,

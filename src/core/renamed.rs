@@ -11,6 +11,18 @@ impl Observed {
         older.chain(self.record()).max_by_key(|r| r.revision)
     }
 
+    /// The values in the Secret with that record, whoever wrote them. Of a source that is revoked by value the ids tell
+    /// which are whole.
+    #[must_use]
+    pub fn stored_values(&self) -> Vec<SecretString> {
+        let older = self.older.iter().filter_map(|o| Some((o.record.as_ref()?.revision, &o.live)));
+        let own = self.held().and_then(|held| Some((held.record.as_ref()?.revision, &held.live)));
+        let newest = older.chain(own).max_by_key(|(revision, _)| *revision);
+        let Some((_, live)) = newest else { return Vec::new() };
+        let (value, previous) = stored(live);
+        value.iter().chain(previous.all()).cloned().collect()
+    }
+
     /// Whether the newest credential is in a Secret that the spec doesn't name any more.
     #[must_use]
     pub fn renamed(&self) -> bool {

@@ -26,7 +26,7 @@ use self::{
 };
 pub use self::{
     hash::content_hash,
-    values::{ACCESS_TOKEN, EXPIRES_AT, PREVIOUS_ACCESS_TOKEN, Values},
+    values::{ACCESS_TOKEN, EXPIRES_AT, OLDER_ACCESS_TOKENS, PREVIOUS_ACCESS_TOKEN, Values},
 };
 use super::{
     failure::Failure,
@@ -60,7 +60,8 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
         bounds.keep(key.len() + value.len()).map_err(|what| invalid("spec.secret", what))?;
         data.insert((*key).to_owned(), ByteString(value.clone().into_bytes()));
     }
-    let values = defaults.into_iter().map(|(key, value)| (key, Value::text(value))).collect();
+    let values = defaults.into_iter().filter(|(key, _)| *key != OLDER_ACCESS_TOKENS);
+    let values = values.map(|(key, value)| (key, Value::text(value))).collect();
     for (key, source) in templates.into_iter().flatten() {
         // The schema refuses these, but not in an object from before the schema did.
         if DEFAULT_KEYS.contains(&key.as_str()) {
@@ -82,9 +83,10 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
 /// Every key that the operator may write into the Secret.
 #[must_use]
 pub fn keys(spec: &ShopifyTokenSpec, kind: SourceKind) -> BTreeSet<String> {
-    let Nature { expires, overlaps, .. } = nature(kind);
+    let Nature { expires, overlaps, by_value, .. } = nature(kind);
     let written = |key: &&&str| match **key {
         PREVIOUS_ACCESS_TOKEN => overlaps,
+        OLDER_ACCESS_TOKENS => by_value,
         EXPIRES_AT => expires,
         _ => true,
     };
@@ -109,6 +111,7 @@ pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
         let values = Values {
             access_token: &placeholder,
             previous_access_token: previous,
+            older_access_tokens: &[],
             shop_domain: &spec.shop,
             api_version: "2026-10",
             scopes,
@@ -147,6 +150,7 @@ mod tests {
         let values = Values {
             access_token: &token,
             previous_access_token: None,
+            older_access_tokens: &[],
             shop_domain: "acme.myshopify.com",
             api_version: "2026-10",
             scopes: &["read_orders".into(), "read_products".into()],

@@ -11,7 +11,7 @@ impl Observed {
     /// were to replace it, or they took another overlap; or its revocation has begun.
     #[must_use]
     pub fn overlap_ended(&self, old: &Previous, now: Timestamp) -> bool {
-        if old.revoking.is_some() {
+        if old.revoking.is_some() || old.expired(now) {
             return true;
         }
         old.revoke_at <= now && (!self.rolling_out() || old.revoke_at + self.token.spec.overlap() <= now)

@@ -18,10 +18,11 @@ use super::{
     identity::Identity,
     observed::{Doubt, Observed, ShopState, Workload},
     older::Older,
+    previous::{PreviousValues, id_of},
     record::{Fields, Previous, Record, mark},
     render::{self, Data, Values},
     secret::{self, Held, SecretState},
-    source::{AdminToken, App, Issuer, nature},
+    source::{AdminToken, App, Issuer, Parent, nature},
     status::{Attempts, Snapshot, Validity, project},
     vocabulary::{FINALIZER, REQUESTED_AT, ROTATE_AT, Reason},
 };
@@ -75,20 +76,28 @@ pub(crate) fn token(kind: SourceKind, fields: &Value) -> ShopifyToken {
 pub(crate) fn record(kind: SourceKind) -> Record {
     let issued_at = now() - hours(1);
     let expires = nature(kind).expires;
-    let listed = kind == SourceKind::Storefront;
+    let made = matches!(kind, SourceKind::Storefront | SourceKind::Delegate);
     Record {
         token: identity(),
         revision: 3,
         issued_at,
         expires_at: expires.then(|| issued_at + hours(24)),
-        token_id: listed.then(|| id(3)),
+        token_id: match kind {
+            SourceKind::Storefront => Some(id(3)),
+            SourceKind::Delegate => Some(id_of(&secret_string("canary"))),
+            SourceKind::ClientCredentials
+            | SourceKind::Offline
+            | SourceKind::Custom
+            | SourceKind::CustomerAccount => None,
+        },
         scopes: vec!["read_products".into()],
         inputs: "inputs".into(),
         content: String::new(),
         api_version: "2026-10".into(),
         asked_version: None,
-        issuer: matches!(kind, SourceKind::ClientCredentials | SourceKind::Storefront).then(|| "id".into()),
-        admin: listed.then(|| "admin".into()),
+        issuer: (made || kind == SourceKind::ClientCredentials).then(|| "id".into()),
+        admin: made.then(|| "admin".into()),
+        parent: (kind == SourceKind::Delegate).then_some(7),
         previous: Vec::new(),
         rollout: Some(3),
         restarted: Some(3),
@@ -123,6 +132,7 @@ pub(crate) fn previous(n: i64, left: TimeDelta) -> Previous {
         revoke_at: now() + left,
         admin: Some("admin".into()),
         issuer: Some("id".into()),
+        expires_at: None,
         revoking: None,
     }
 }
@@ -139,8 +149,9 @@ pub(crate) fn data(
     value: &str,
     previous: Option<&str>,
 ) -> Data {
-    let (value, previous) = (secret_string(value), previous.map(secret_string));
-    let values = Values::of(&token.spec.shop, record, &value, previous.as_ref());
+    let previous = PreviousValues { newest: previous.map(secret_string), kept: Vec::new() };
+    let value = secret_string(value);
+    let values = Values::of(&token.spec.shop, record, &value, &previous);
     render::render(&token.spec, kind, &values).unwrap()
 }
 
@@ -156,7 +167,7 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
     let live = published(token, kind, record);
     let record = Record::parse(live.annotations());
     let value = Some(secret_string("canary"));
-    SecretState::Ours(Box::new(Held { record, value, previous: None, edited: false, frozen: None, live }))
+    SecretState::Ours(Box::new(Held { record, value, previous: PreviousValues::default(), edited: false, frozen: None, live }))
 }
 
 /// Secret `old`, which an older spec named: with a revision, and a mark so long before its time.
@@ -178,15 +189,24 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
     let app = App { key: "shop/acme".into(), client_id: "id".into(), client_secret: secret_string("canary-s") };
     match kind {
         SourceKind::ClientCredentials | SourceKind::Offline => Issuer::ClientCredentials(app),
-        SourceKind::Storefront | SourceKind::Delegate => Issuer::Storefront(AdminToken {
-            name: "admin".into(),
-            token: Some(secret_string("canary-a")),
-            issuer: Some("id".into()),
-            app: Some(app),
-            api: crate::api::AdminApi::GraphQL,
-            version: "2026-10".into(),
-        }),
+        SourceKind::Storefront => Issuer::Storefront(admin(app)),
+        SourceKind::Delegate => {
+            Issuer::Delegate(Parent { admin: admin(app), scopes: vec!["read_products".into()], lifetime: hours(1) })
+        }
         SourceKind::Custom | SourceKind::CustomerAccount => Issuer::Custom(secret_string("canary")),
+    }
+}
+
+fn admin(app: App) -> AdminToken {
+    AdminToken {
+        name: "admin".into(),
+        token: Some(secret_string("canary-a")),
+        revision: Some(7),
+        expires_at: None,
+        issuer: Some("id".into()),
+        app: Some(app),
+        api: crate::api::AdminApi::GraphQL,
+        version: "2026-10".into(),
     }
 }
 

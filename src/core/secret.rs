@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt, api::ObjectMeta};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 pub use self::whose::classify;
 use super::{
     failure::Failure,
     leave::Leave,
+    previous::PreviousValues,
     record::{self, Fields, Record},
-    render::{self, ACCESS_TOKEN, Data, PREVIOUS_ACCESS_TOKEN},
+    render::{self, ACCESS_TOKEN, Data, OLDER_ACCESS_TOKENS, PREVIOUS_ACCESS_TOKEN},
     vocabulary::{MANAGED_BY, OPERATOR},
 };
 use crate::api::{ShopifyToken, token::CreationPolicy};
@@ -44,8 +45,8 @@ pub struct Held {
     pub record: Option<Record>,
     /// The credential, if it is the one that was published.
     pub value: Option<SecretString>,
-    /// The newest older credential, during an overlap.
-    pub previous: Option<SecretString>,
+    /// Older credentials that are in it.
+    pub previous: PreviousValues,
     /// Whether somebody has edited our data.
     pub edited: bool,
     /// Why it can't be written, if it can't.
@@ -61,8 +62,8 @@ pub struct Whole<'a> {
     pub record: &'a Record,
     /// The credential.
     pub value: &'a SecretString,
-    /// The newest older credential, during an overlap.
-    pub previous: Option<&'a SecretString>,
+    /// Older credentials that are in it.
+    pub previous: &'a PreviousValues,
 }
 
 impl std::fmt::Debug for SecretState {
@@ -106,7 +107,7 @@ impl Held {
             live: &self.live,
             record: self.record.as_ref()?,
             value: self.value.as_ref()?,
-            previous: self.previous.as_ref(),
+            previous: &self.previous,
         })
     }
 
@@ -125,14 +126,10 @@ impl Held {
         }
     }
 
-    /// What stands in the data where the credential and its predecessor stand, whoever wrote it.
+    /// What stands in the data where the credential and its predecessors stand, whoever wrote it.
     #[must_use]
-    pub fn stored(&self) -> (Option<SecretString>, Option<SecretString>) {
-        let text = |key: &str| {
-            let value = self.live.data.as_ref()?.get(key)?;
-            std::str::from_utf8(&value.0).ok().filter(|v| !v.is_empty()).map(SecretString::from)
-        };
-        (text(ACCESS_TOKEN), text(PREVIOUS_ACCESS_TOKEN))
+    pub fn stored(&self) -> (Option<SecretString>, PreviousValues) {
+        stored(&self.live)
     }
 
     /// Resource version of the Secret: a write on top of another one is refused.
@@ -140,6 +137,19 @@ impl Held {
     pub fn version(&self) -> Option<String> {
         self.live.resource_version()
     }
+}
+
+/// What stands in the data of a Secret where the credential and its predecessors stand, whoever wrote it.
+#[must_use]
+pub fn stored(live: &Secret) -> (Option<SecretString>, PreviousValues) {
+    let text = |key: &str| {
+        let value = live.data.as_ref()?.get(key)?;
+        std::str::from_utf8(&value.0).ok().filter(|v| !v.is_empty()).map(SecretString::from)
+    };
+    let older = text(OLDER_ACCESS_TOKENS);
+    let lines = older.iter().flat_map(|text| text.expose_secret().lines());
+    let kept = lines.map(SecretString::from).collect();
+    (text(ACCESS_TOKEN), PreviousValues { newest: text(PREVIOUS_ACCESS_TOKEN), kept })
 }
 
 /// The Secret as it should be: `live` with our fields set and those we no longer set taken out.

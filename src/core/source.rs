@@ -1,10 +1,14 @@
 //! What a source is: one row of traits for each, what it is issued with, and which fields of the spec decide that.
 
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::identity::Identity;
-use crate::api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef};
+use crate::{
+    api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef},
+    time::Timestamp,
+};
 
 /// What the credentials of a source are like. Whatever the frame does differently for a source is read here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +24,8 @@ pub struct Nature {
     pub outlives: bool,
     /// The operator can revoke it at Shopify.
     pub revocable: bool,
+    /// It is revoked by its value, which is kept until then: Shopify lists none, and gives none an id.
+    pub by_value: bool,
     /// It is an Admin API token: `adminTokenRef` may name its ShopifyToken.
     pub is_admin: bool,
 }
@@ -29,12 +35,12 @@ pub struct Nature {
 #[rustfmt::skip]
 pub const fn nature(kind: SourceKind) -> Nature {
     match kind {
-        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, outlives: false, revocable: false, is_admin: true },
-        SourceKind::Offline => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: false, is_admin: true },
-        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, outlives: true, revocable: true, is_admin: false },
-        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: true, is_admin: false },
-        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, outlives: false, revocable: false, is_admin: true },
-        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, outlives: false, revocable: false, is_admin: false },
+        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, outlives: false, revocable: false, by_value: false, is_admin: true },
+        SourceKind::Offline => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: false, by_value: false, is_admin: true },
+        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, outlives: true, revocable: true, by_value: false, is_admin: false },
+        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: true, by_value: true, is_admin: false },
+        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, outlives: false, revocable: false, by_value: false, is_admin: true },
+        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, outlives: false, revocable: false, by_value: false, is_admin: false },
     }
 }
 
@@ -45,8 +51,21 @@ pub enum Issuer {
     ClientCredentials(App),
     /// Another ShopifyToken's Admin API token.
     Storefront(AdminToken),
+    /// Another ShopifyToken's Admin API token, of which one with fewer scopes is made.
+    Delegate(Parent),
     /// The value that a person put in a Secret.
     Custom(SecretString),
+}
+
+/// What a delegate is made of.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    /// The admin token.
+    pub admin: AdminToken,
+    /// The scopes of the delegate.
+    pub scopes: Vec<String>,
+    /// How long it is to live, if its parent lives longer.
+    pub lifetime: TimeDelta,
 }
 
 /// A ShopifyApp's client id and secret.
@@ -75,6 +94,10 @@ pub struct AdminToken {
     pub name: String,
     /// The token that applications would use too; `None` only where `app` is set and a deletion can do without.
     pub token: Option<SecretString>,
+    /// Revision of that token.
+    pub revision: Option<i64>,
+    /// When it expires; `None` if it never does.
+    pub expires_at: Option<Timestamp>,
     /// What issued that token, as its own record says; not what would issue the next one.
     pub issuer: Option<String>,
     /// The app that can issue another one of the same issuer, unless a person supplies it.
@@ -98,7 +121,7 @@ impl Issuer {
     pub const fn supplied(&self) -> Option<&SecretString> {
         match self {
             Self::Custom(value) => Some(value),
-            Self::ClientCredentials(_) | Self::Storefront(_) => None,
+            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) => None,
         }
     }
 
@@ -106,7 +129,7 @@ impl Issuer {
     #[must_use]
     pub const fn admin_token(&self) -> Option<&AdminToken> {
         match self {
-            Self::Storefront(admin) => Some(admin),
+            Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => Some(admin),
             Self::ClientCredentials(_) | Self::Custom(_) => None,
         }
     }
@@ -116,8 +139,17 @@ impl Issuer {
     pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::ClientCredentials(app) => Some(&app.client_id),
-            Self::Storefront(admin) => admin.issuer.as_deref(),
+            Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => admin.issuer.as_deref(),
             Self::Custom(_) => None,
+        }
+    }
+
+    /// The revision of the token that it is made of, where one of another revision asks for another one.
+    #[must_use]
+    pub const fn parent_revision(&self) -> Option<i64> {
+        match self {
+            Self::Delegate(parent) => parent.admin.revision,
+            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Custom(_) => None,
         }
     }
 
@@ -126,8 +158,11 @@ impl Issuer {
     #[must_use]
     pub fn turn(&self, token: &Identity) -> Option<String> {
         match self {
-            Self::ClientCredentials(app) | Self::Storefront(AdminToken { app: Some(app), .. }) => Some(app.key.clone()),
-            Self::Storefront(admin) => Some(format!("{}/{}", token.namespace, admin.name)),
+            Self::ClientCredentials(app) => Some(app.key.clone()),
+            Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => Some(match &admin.app {
+                Some(app) => app.key.clone(),
+                None => format!("{}/{}", token.namespace, admin.name),
+            }),
             Self::Custom(_) => None,
         }
     }

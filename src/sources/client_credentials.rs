@@ -1,7 +1,7 @@
 //! clientCredentials: the OAuth client-credentials grant, asked for anew before each expiry.
 
 use super::{Issued, Origin, Refused, Turn, UnlessWritten};
-use crate::core::source::App;
+use crate::core::{previous::PreviousValues, source::App};
 
 /// The grant. Nothing at Shopify lists or revokes what it makes.
 pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused> {
@@ -11,11 +11,12 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         revision: turn.observed.next_revision(),
         origin: Origin::New,
         admin: None,
+        parent: None,
         // It may be published when the Secret names another app.
         issuer: Some(app.client_id.clone()),
         served: None,
         previous: Vec::new(),
-        previous_value: None,
+        previous_values: PreviousValues::default(),
         unless_written: UnlessWritten::Remember,
     })
 }

@@ -8,6 +8,7 @@ use crate::{
         credential::{Credential, mishap, same},
         failure::Failure,
         plan::Why,
+        previous::PreviousValues,
         vocabulary::Reason,
     },
     shopify::{ApiError, Granted},
@@ -44,10 +45,11 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         revision,
         origin,
         admin: None,
+        parent: None,
         issuer: None,
         served,
         previous: Vec::new(),
-        previous_value: None,
+        previous_values: PreviousValues::default(),
         unless_written: UnlessWritten::Nothing,
     })
 }

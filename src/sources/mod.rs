@@ -2,6 +2,7 @@
 
 mod client_credentials;
 mod custom;
+mod delegate;
 mod memory;
 mod probe;
 mod revoke;
@@ -17,9 +18,10 @@ use crate::{
         failure::Failure,
         observed::{Doubt, Observed},
         plan::{Call, Why},
+        previous::PreviousValues,
         record::Previous,
         secret::Whole,
-        source::{AdminToken, App, Issuer},
+        source::{AdminToken, App, Issuer, Parent},
         vocabulary::Reason,
     },
     shopify::{AdminAccess, ApiError, Client, Place, Shop, Surface},
@@ -55,14 +57,16 @@ pub struct Issued {
     pub origin: Origin,
     /// The admin token it was made with.
     pub admin: Option<String>,
+    /// The revision of that, for a delegate.
+    pub parent: Option<i64>,
     /// What issued it, where the source knows; else the record goes by the issuer's client id.
     pub issuer: Option<String>,
     /// The version that answered where the API version of the app was asked, as far as Shopify said so.
     pub served: Option<String>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
-    /// The value of the newest of them.
-    pub previous_value: Option<SecretString>,
+    /// Their values, as far as the Secret is to hold them.
+    pub previous_values: PreviousValues,
     /// The way back, if it can't be written into the Secret.
     pub unless_written: UnlessWritten,
 }
@@ -110,6 +114,8 @@ pub enum Seen {
 pub enum Target<'a> {
     /// One credential that was replaced.
     One(&'a Previous),
+    /// One that was made now, and is in no Secret.
+    Made(&'a Credential),
     /// Everything that was ever issued for the object.
     All,
 }
@@ -187,11 +193,15 @@ pub fn places(issuer: &Issuer, call: Call, shop: &Shop, salt: &str) -> Vec<Place
     match (issuer, call) {
         (Issuer::ClientCredentials(app), Call::Issue(_)) => grant(app),
         (Issuer::Storefront(_), Call::Verify) => vec![on(Surface::AdminApi), on(Surface::StorefrontApi)],
-        // Without a token to revoke with, one is issued.
-        (Issuer::Storefront(AdminToken { token: None, app: Some(app), .. }), Call::EndOverlap | Call::Revoke) => {
-            [grant(app), vec![on(Surface::AdminApi)]].concat()
+        (Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }), Call::EndOverlap | Call::Revoke) => {
+            match admin {
+                // Without a token to revoke with, one is issued.
+                AdminToken { token: None, app: Some(app), .. } => [grant(app), vec![on(Surface::AdminApi)]].concat(),
+                AdminToken { .. } => vec![on(Surface::AdminApi)],
+            }
         }
-        (Issuer::Storefront(_), Call::Issue(_) | Call::EndOverlap | Call::Revoke)
+        (Issuer::Storefront(_), Call::Issue(_))
+        | (Issuer::Delegate(_), Call::Issue(_) | Call::Verify)
         | (Issuer::ClientCredentials(_), Call::Verify)
         | (Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
         (Issuer::ClientCredentials(_) | Issuer::Custom(_), Call::EndOverlap | Call::Revoke) => Vec::new(),
@@ -206,6 +216,7 @@ pub async fn issue(turn: &Turn<'_>, why: Why) -> Result<Issued, Refused> {
     match turn.issuer {
         Issuer::ClientCredentials(app) => client_credentials::issue(turn, app).await,
         Issuer::Storefront(admin) => storefront::issue(turn, admin, why).await,
+        Issuer::Delegate(parent) => delegate::issue(turn, parent, why).await,
         Issuer::Custom(value) => custom::issue(turn, value, why).await,
     }
 }
@@ -218,6 +229,7 @@ pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused>
     match turn.issuer {
         Issuer::ClientCredentials(_) | Issuer::Custom(_) => probe::verify(turn, whole).await,
         Issuer::Storefront(admin) => storefront::verify(turn, admin, whole).await,
+        Issuer::Delegate(parent) => delegate::verify(turn, &parent.admin, whole).await,
     }
 }
 
@@ -227,7 +239,9 @@ pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused>
 /// [`Refused`]: to be tried again.
 pub async fn revoke(turn: &Turn<'_>, target: Target<'_>) -> Result<Revoked, Refused> {
     match turn.issuer {
-        Issuer::Storefront(admin) => revoke::revoke(turn, admin, target).await,
+        Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }) => {
+            revoke::revoke(turn, admin, target).await
+        }
         // Shopify has no way to: the one expires, the other is the person's.
         Issuer::ClientCredentials(_) | Issuer::Custom(_) => Ok(Revoked::default()),
     }

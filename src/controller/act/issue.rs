@@ -17,7 +17,7 @@ use crate::{
         failure::Failure,
         observed::{Doubt, Observed},
         plan::Why,
-        record::{Previous, Record},
+        record::Record,
         renewal,
         vocabulary::EventReason,
     },
@@ -51,13 +51,14 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
     let next = observed.next_record(&issued.credential, issued.revision);
     let record = Record {
         admin: issued.admin.clone(),
+        parent: issued.parent,
         issuer: issued.issuer.clone().or(next.issuer),
         previous: issued.previous.clone(),
         ..next
     }
     .answered(&observed.api_version, issued.served.as_deref());
     let value = &issued.credential.value;
-    match publish(context, observed, live(observed), record, value, issued.previous_value.as_ref()).await {
+    match publish(context, observed, live(observed), record, value, &issued.previous_values).await {
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));
@@ -94,18 +95,10 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
 /// A credential without a required scope is never published. One that was made now, against what the app is granted,
 /// nobody holds: it is revoked where that is possible, and the next attempt makes its own.
 async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: Failure) -> Acted {
-    let id = issued.credential.token_id.clone().filter(|_| issued.origin == Origin::New);
-    if let Some(id) = id {
-        let made = Previous {
-            id,
-            revoke_at: context.now(),
-            admin: issued.admin.clone(),
-            issuer: issued.issuer.clone(),
-            revoking: None,
-        };
-        if let Err(refusal) = sources::revoke(turn, Target::One(&made)).await {
-            return refused(context, turn.observed, refusal, Operation::Issue);
-        }
+    if issued.origin == Origin::New
+        && let Err(refusal) = sources::revoke(turn, Target::Made(&issued.credential)).await
+    {
+        return refused(context, turn.observed, refusal, Operation::Issue);
     }
     Acted::failed(failure, Operation::Issue)
 }
@@ -135,6 +128,7 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
         (Why::InputsChanged, _) => (EventReason::Rotated, "rotated, because the spec changed"),
         (Why::ScopesMissing, _) => (EventReason::Rotated, "rotated, to gain required scopes"),
         (Why::Requested, _) => (EventReason::Rotated, "rotated on request"),
+        (Why::ParentChanged, _) => (EventReason::Rotated, "made anew, because its parent changed"),
         (Why::Interval, _) => (EventReason::Rotated, "rotated on schedule"),
         (Why::Replaced, _) => (EventReason::Rotated, "republished, because its source was replaced"),
     };

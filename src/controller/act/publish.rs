@@ -14,6 +14,7 @@ use crate::{
     core::{
         leave::Leave,
         observed::Observed,
+        previous::PreviousValues,
         record::Record,
         render::Values,
         secret::{self, SecretState},
@@ -41,7 +42,7 @@ pub(super) async fn publish(
     live: Option<&Secret>,
     record: Record,
     value: &SecretString,
-    previous: Option<&SecretString>,
+    previous: &PreviousValues,
 ) -> Result<Written, Stop> {
     let token = &observed.token;
     let values = Values::of(&token.spec.shop, &record, value, previous);

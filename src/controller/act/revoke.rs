@@ -41,12 +41,10 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
     let (before, now) = (whole.record, context.now());
     let due: Vec<&Previous> = before.previous.iter().filter(|p| observed.overlap_ended(p, now)).collect();
-    // Only the newest one's value is in the Secret.
-    let newest_stays = before.previous.last().is_some_and(|p| !observed.overlap_ended(p, now));
-    let value_of_previous = whole.previous.filter(|_| newest_stays);
     let publish = async |live: &Secret, previous: Vec<Previous>| {
+        let values = whole.previous.beside(observed.kind, &before.previous, &previous);
         let record = Record { previous, ..before.clone() };
-        publish(context, observed, Some(live), record, whole.value, value_of_previous).await
+        publish(context, observed, Some(live), record, whole.value, &values).await
     };
     let mut live = whole.live.clone();
     let fence = |p: &Previous| {
@@ -64,6 +62,8 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
     let (mut waits, mut refusal) = (HashSet::new(), None);
     for old in &due {
         match sources::revoke(turn, Target::One(old)).await {
+            // It had expired.
+            Ok(Revoked { left: None, count: 0 }) => {}
             Ok(Revoked { left: None, .. }) => {
                 results.push(SUCCESS);
                 ids.push(old.id.as_str());

@@ -25,9 +25,10 @@ use crate::{
         failure::Failure,
         identity::Identity,
         observed::Former,
+        record::Record,
         render::content_hash,
         secret::{Held, SecretState, classify},
-        source::{AdminToken, App, Issuer, different_issuers},
+        source::{AdminToken, App, Issuer, Parent, different_issuers},
         vocabulary::Reason,
     },
 };
@@ -90,7 +91,16 @@ pub(super) async fn find_former(
                 let version = search.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
                 let name = name.cloned().unwrap_or_default();
                 let issuer = Some(app.client_id.clone());
-                return Ok(Former::Ready(AdminToken { name, token: None, issuer, app: Some(app), api, version }));
+                return Ok(Former::Ready(AdminToken {
+                    name,
+                    token: None,
+                    revision: None,
+                    expires_at: None,
+                    issuer,
+                    app: Some(app),
+                    api,
+                    version,
+                }));
             }
             Ok(_) => {}
             Err(stop) => {
@@ -139,8 +149,13 @@ impl<'a> Search<'a> {
             SourceRef::ClientCredentials(s) => Ok(Issuer::ClientCredentials(self.app(&s.app_ref).await?.0)),
             SourceRef::Storefront(s) => Ok(Issuer::Storefront(self.admin_token(&s.admin_token_ref.name).await?)),
             SourceRef::Custom(s) => Ok(Issuer::Custom(self.supplied(&s.token_ref).await?)),
-            SourceRef::Offline(_) | SourceRef::Delegate(_) | SourceRef::CustomerAccount(_) => {
-                let message = "this release issues clientCredentials, storefront and custom; offline, delegate and customerAccount are to come";
+            SourceRef::Delegate(s) => Ok(Issuer::Delegate(Parent {
+                admin: self.admin_token(&s.admin_token_ref.name).await?,
+                scopes: s.scopes.clone(),
+                lifetime: s.lifetime(),
+            })),
+            SourceRef::Offline(_) | SourceRef::CustomerAccount(_) => {
+                let message = "this release issues clientCredentials, storefront, delegate and custom; offline and customerAccount are to come";
                 Err(Failure::new(Reason::NotImplemented, message).into())
             }
         }
@@ -208,17 +223,22 @@ impl<'a> Search<'a> {
         };
         // To revoke, a token that is issued for it alone will do, or the one the person supplied.
         let deleting = self.token.metadata.deletion_timestamp.is_some();
-        let (token, issuer) = match (published, &origin) {
-            (Ok((value, issuer)), _) => (Some(value), issuer),
-            (Err(_), Origin { app: Some(app), .. }) if deleting => (None, Some(app.client_id.clone())),
-            (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None),
+        let (token, record, issuer) = match (published, &origin) {
+            (Ok((value, record)), _) => {
+                let issuer = record.issuer.clone();
+                (Some(value), Some(record), issuer)
+            }
+            (Err(_), Origin { app: Some(app), .. }) if deleting => (None, None, Some(app.client_id.clone())),
+            (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None, None),
             // What can't be read may be mended: the admin token itself isn't what is missing.
             (Err(failure), Origin { unreadable, .. }) => return Err(unreadable.clone().unwrap_or(failure).into()),
         };
         // Its Secret may name another app by now, which is about to issue the next one.
         let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
         let version = self.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
-        Ok(AdminToken { name: name.to_owned(), token, issuer, app, api: origin.api, version })
+        let (revision, expires_at) = record.map(|r| (r.revision, r.expires_at)).unzip();
+        let expires_at = expires_at.flatten();
+        Ok(AdminToken { name: name.to_owned(), token, revision, expires_at, issuer, app, api: origin.api, version })
     }
 
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
@@ -254,8 +274,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The credential in another token's Secret, if it is there, whole and alive, and what issued it.
-    async fn published(&mut self, admin: &ShopifyToken) -> Result<(SecretString, Option<String>), Stop> {
+    /// The credential in another token's Secret, if it is there, whole and alive, and its record.
+    async fn published(&mut self, admin: &ShopifyToken) -> Result<(SecretString, Record), Stop> {
         let live = self.secret("admin", admin.secret_name()).await?;
         let name = admin.name_any();
         let not_ready = |what: &str| {
@@ -276,7 +296,7 @@ impl<'a> Search<'a> {
         if admin.status.as_ref().is_some_and(|s| s.revision == Some(record.revision) && is_rejected(s)) {
             return Err(not_ready("has a token that Shopify refuses"));
         }
-        Ok((value, record.issuer))
+        Ok((value, record))
     }
 
     /// Reads an object of ours. One that doesn't fit its type is a failure of those that name it.

@@ -30,7 +30,7 @@ use crate::{
         record::Record,
         render::Values,
         secret::{Held, SecretState, classify},
-        source::{Issuer, dependencies, different_issuers, inputs, nature},
+        source::{Issuer, Nature, dependencies, different_issuers, inputs, nature},
     },
     time::Timestamp,
 };
@@ -119,7 +119,7 @@ async fn read(context: &Context, token: &ShopifyToken, kind: SourceKind, held: &
         return false;
     };
     let rendered = async |record: &Record| {
-        let values = Values::of(&token.spec.shop, record, &value, previous.as_ref());
+        let values = Values::of(&token.spec.shop, record, &value, &previous);
         context.rendering.render(token, kind, &values).await.ok()
     };
     let wanted = record.clone().asking(api_version);
@@ -161,7 +161,8 @@ fn settles_at(context: &Context, o: &Observed) -> Option<Timestamp> {
         context.bare.put(uid.clone(), ());
     }
     // Before anything is created there is a finalizer.
-    let inherited = nature(o.kind).revocable && has_finalizer(&o.token) && context.bare.get(uid).is_none();
+    let Nature { revocable, by_value, .. } = nature(o.kind);
+    let inherited = revocable && !by_value && has_finalizer(&o.token) && context.bare.get(uid).is_none();
     let wanted = inherited && issue(o, context.now()).is_some();
     let crashed = wanted.then(|| context.started_at + LISTED_WITHIN);
     context.memory.settles_at(uid).max(crashed)
@@ -174,7 +175,7 @@ async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTree
     let (Some(record), Some(admin)) = (record, o.issuer.as_ref().ok().and_then(Issuer::admin_token)) else {
         return Ok(BTreeMap::new());
     };
-    let ended = record.previous.iter().filter(|p| deleting || o.overlap_ended(p, now));
+    let ended = record.previous.iter().filter(|p| (deleting || o.overlap_ended(p, now)) && !p.expired(now));
     let ended = ended.map(|p| (&p.id, p.admin.as_ref(), p.issuer.as_deref(), p.revoke_at));
     let current = record.token_id.iter().filter(|_| deleting);
     let current = current.map(|id| (id, record.admin.as_ref(), record.issuer.as_deref(), now));

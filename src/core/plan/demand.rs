@@ -41,11 +41,18 @@ fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
         () if o.rejected(record) => Some(Why::Rejected),
         () if record.inputs != o.inputs || o.moved(record) => Some(Why::InputsChanged),
         () if expiring(o, record, now) => Some(Why::Expiring),
+        () if parent_changed(o, record) => Some(Why::ParentChanged),
         () if o.rotation_requested(record) => Some(Why::Requested),
         () if rotation_of(&o.token, o.kind, record).is_some_and(|at| at <= now) => Some(Why::Interval),
         () if !scopes::missing(&o.token.spec.required_scopes, &record.scopes).is_empty() => Some(Why::ScopesMissing),
         () => None,
     }
+}
+
+/// Whether what it was made of has been replaced: it may end with that.
+fn parent_changed(o: &Observed, record: &Record) -> bool {
+    let parent = o.issuer.as_ref().ok().and_then(Issuer::parent_revision);
+    parent.is_some() && parent != record.parent
 }
 
 /// Whether a credential expires soon. Not even its record is believed once the clock was set back

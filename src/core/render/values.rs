@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    core::record::Record,
+    core::{previous::PreviousValues, record::Record},
     time::{self, Timestamp},
 };
 
@@ -13,6 +13,9 @@ use crate::{
 pub const ACCESS_TOKEN: &str = "access_token";
 /// Key of the newest older credential, during an overlap.
 pub const PREVIOUS_ACCESS_TOKEN: &str = "previous_access_token";
+
+/// Key of older credentials that are kept to be revoked by their value: one a line, newest first. No template sees it.
+pub const OLDER_ACCESS_TOKENS: &str = "older_access_tokens";
 
 /// Key of the time at which it expires.
 pub const EXPIRES_AT: &str = "expires_at";
@@ -23,6 +26,8 @@ pub struct Values<'a> {
     pub access_token: &'a SecretString,
     /// The newest older credential, during an overlap.
     pub previous_access_token: Option<&'a SecretString>,
+    /// Older ones that are kept to be revoked by their value, newest first.
+    pub older_access_tokens: &'a [SecretString],
     /// Domain of the shop.
     pub shop_domain: &'a str,
     /// API version to use it with.
@@ -36,10 +41,11 @@ pub struct Values<'a> {
 impl<'a> Values<'a> {
     /// Those of a credential, as its record tells them.
     #[must_use]
-    pub fn of(shop: &'a str, record: &'a Record, value: &'a SecretString, previous: Option<&'a SecretString>) -> Self {
+    pub fn of(shop: &'a str, record: &'a Record, value: &'a SecretString, previous: &'a PreviousValues) -> Self {
         Self {
             access_token: value,
-            previous_access_token: previous,
+            previous_access_token: previous.newest.as_ref(),
+            older_access_tokens: &previous.kept,
             shop_domain: shop,
             api_version: &record.api_version,
             scopes: &record.scopes,
@@ -61,6 +67,10 @@ impl<'a> Values<'a> {
         if let Some(previous) = self.previous_access_token {
             all.insert(PREVIOUS_ACCESS_TOKEN, previous.expose_secret().to_owned());
         }
+        if !self.older_access_tokens.is_empty() {
+            let lines: Vec<&str> = self.older_access_tokens.iter().map(ExposeSecret::expose_secret).collect();
+            all.insert(OLDER_ACCESS_TOKENS, lines.join("\n"));
+        }
         all
     }
 }
@@ -76,6 +86,7 @@ mod tests {
         let values = Values {
             access_token: &token,
             previous_access_token: Some(&token),
+            older_access_tokens: std::slice::from_ref(&token),
             shop_domain: "",
             api_version: "",
             scopes: &[],

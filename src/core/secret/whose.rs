@@ -70,7 +70,7 @@ pub fn classify(token: &ShopifyToken, me: &Identity, live: Option<Secret>) -> Se
     SecretState::Ours(Box::new(Held {
         record: Record::parse(live.annotations()),
         value: None,
-        previous: None,
+        previous: PreviousValues::default(),
         edited: false,
         frozen: frozen(token, &live),
         live,
