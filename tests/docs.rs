@@ -108,6 +108,7 @@ fn every_key_of_a_secret_is_named() {
     let values = Values {
         access_token: &token,
         previous_access_token: Some(&token),
+        older_access_tokens: std::slice::from_ref(&token),
         shop_domain: "acme.myshopify.com",
         api_version: "2026-10",
         scopes: &[],
@@ -142,6 +143,7 @@ fn every_annotation_is_named() {
         asked_version: Some("2025-10".into()),
         issuer: Some("id".into()),
         admin: Some("admin".into()),
+        parent: Some(7),
         previous: vec![],
         rollout: Some(2),
         restarted: Some(2),

@@ -45,6 +45,7 @@ fn bounded(data: &Map<String, Value>) -> Result<Data, Failure> {
         let values = Values {
             access_token: &token,
             previous_access_token: Some(&token),
+            older_access_tokens: &[],
             shop_domain: "acme.myshopify.com",
             api_version: "2026-10",
             scopes: &["read_orders".into(), "read_products".into()],

@@ -248,6 +248,7 @@ mod tests {
         let values = Values {
             access_token: &value,
             previous_access_token: None,
+            older_access_tokens: &[],
             shop_domain: "acme.myshopify.com",
             api_version: "2026-10",
             scopes: &[],
@@ -284,6 +285,7 @@ mod tests {
         let of = Owned {
             access_token: value,
             previous_access_token: None,
+            older_access_tokens: Vec::new(),
             shop_domain: String::new(),
             api_version: String::new(),
             scopes: vec![],

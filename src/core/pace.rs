@@ -50,6 +50,7 @@ impl Paced {
                 | Why::Renamed
                 | Why::Rejected
                 | Why::InputsChanged
+                | Why::ParentChanged
                 | Why::ScopesMissing
                 | Why::Requested
                 | Why::Replaced,

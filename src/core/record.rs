@@ -168,6 +168,12 @@ impl Record {
         self.token_id.iter().chain(self.previous.iter().map(|p| &p.id))
     }
 
+    /// The ids of all that it knows to live and that don't expire by now, the newest first.
+    pub fn living(&self, now: Timestamp) -> impl Iterator<Item = &String> {
+        let current = self.token_id.iter().filter(move |_| self.expires_at.is_none_or(|at| at > now));
+        current.chain(self.previous.iter().filter(move |p| !p.expired(now)).map(|p| &p.id))
+    }
+
     /// The API version that the app asked for when this was written.
     #[must_use]
     pub fn asked(&self) -> &str {
@@ -338,9 +344,11 @@ mod tests {
             asked_version: Some("2024-01".into()),
             issuer: Some("id".into()),
             admin: Some("admin".into()),
+            parent: Some(7),
             previous: vec![Previous {
                 id: "gid://x/2".into(),
                 revoke_at: at(1_790_000_100),
+                expires_at: Some(at(1_790_000_200)),
                 admin: None,
                 issuer: Some("id".into()),
                 revoking: Some(4),
@@ -364,6 +372,7 @@ mod tests {
             token_id: None,
             issuer: None,
             admin: None,
+            parent: None,
             previous: vec![],
             rollout: None,
             restarted: None,

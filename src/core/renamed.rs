@@ -1,6 +1,8 @@
 //! What a new `spec.secret.name` asks for: which credential is the newest, and which older Secrets are to be left when.
 
-use super::{observed::Observed, older::Older, record::Record};
+use secrecy::SecretString;
+
+use super::{observed::Observed, older::Older, record::Record, secret::stored};
 use crate::time::{self, Timestamp};
 
 impl Observed {

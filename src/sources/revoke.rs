@@ -1,6 +1,7 @@
 //! Revokes at Shopify: each credential with what created it, whether or not it is listed.
 
 use chrono::TimeDelta;
+use secrecy::SecretString;
 
 use super::{Refused, Revoked, Target, Turn, blame, memory::Spare};
 use crate::{
@@ -8,11 +9,11 @@ use crate::{
         failure::Failure,
         observed::Former,
         ours::Ours,
-        record::Previous,
-        source::{AdminToken, App},
+        previous::id_of,
+        source::{AdminToken, App, nature},
         vocabulary::Reason,
     },
-    shopify::{AdminAccess, ApiError, Deleted},
+    shopify::{AdminAccess, ApiError, Deleted, Destroyed},
 };
 
 /// How long a token that was just granted may be refused before that says that its app was uninstalled.
@@ -27,28 +28,63 @@ pub(super) async fn revoke(
     target: Target<'_>,
 ) -> Result<Revoked, Refused> {
     match target {
-        Target::One(old) => revoke_one(turn, admin, old).await,
+        Target::One(old) if old.expired(turn.now()) => Ok(Revoked::default()),
+        Target::One(old) => match Named::of(turn, &old.id) {
+            Some(named) => revoke_one(turn, admin, &old.id, named).await,
+            None => Ok(lost(&old.id)),
+        },
+        Target::Made(made) => {
+            let id = made.token_id.as_deref().unwrap_or_default();
+            let named = if by_value(turn) { Named::Value(made.value.clone()) } else { Named::Id(id) };
+            revoke_one(turn, admin, id, named).await
+        }
         Target::All => revoke_all(turn, admin).await,
     }
 }
 
-async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Result<Revoked, Refused> {
-    let (admin, former) = match turn.observed.former.get(&old.id) {
+/// How Shopify is told which credential is meant.
+enum Named<'a> {
+    Id(&'a str),
+    Value(SecretString),
+}
+
+impl<'a> Named<'a> {
+    /// `None` for a value that is in no Secret any more.
+    fn of(turn: &Turn<'_>, id: &'a str) -> Option<Self> {
+        if !by_value(turn) {
+            return Some(Self::Id(id));
+        }
+        let stored = turn.observed.stored_values();
+        stored.into_iter().find(|value| id_of(value) == id).map(Self::Value)
+    }
+}
+
+fn by_value(turn: &Turn<'_>) -> bool {
+    nature(turn.observed.kind).by_value
+}
+
+async fn revoke_one(
+    turn: &Turn<'_>,
+    current: &AdminToken,
+    id: &str,
+    named: Named<'_>,
+) -> Result<Revoked, Refused> {
+    let (admin, former) = match turn.observed.former.get(id) {
         Some(Former::Ready(admin)) => (admin, true),
         // Another app's token would be told that the old one is gone.
         Some(Former::NotReady(failure)) => return Err(failure.clone().into()),
-        Some(Former::Gone) => return Ok(left_behind(&old.id)),
+        Some(Former::Gone) => return Ok(left_behind(id)),
         None => (current, false),
     };
     let Some(token) = &admin.token else {
         if former {
-            return with_admin(turn, admin, &[&old.id], false).await;
+            return with_admin(turn, admin, &[id], false).await;
         }
         let message = format!("ShopifyToken {:?} has no token to revoke with", admin.name);
         return Err(Failure::new(Reason::AdminTokenNotReady, message).into());
     };
-    match turn.shopify.delete_storefront_token(&turn.access(admin, token), &old.id).await {
-        Ok(Deleted::Gone | Deleted::AlreadyGone) => Ok(Revoked { count: 1, left: None }),
+    match undo(turn, &turn.access(admin, token), &named).await {
+        Ok(_) => Ok(Revoked { count: 1, left: None }),
         Err(error) => Err(blame(admin, error)),
     }
 }
@@ -56,20 +92,24 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, old: &Previous) -> Re
 /// With the admin token that the spec names, and with whatever created those that still live: another app's list
 /// doesn't know them. One that can't be revoked yet keeps no other alive.
 async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Refused> {
-    let observed = turn.observed;
+    let (observed, listed) = (turn.observed, !by_value(turn));
     let inherited: Vec<&str> = observed.inherited().map(String::as_str).collect();
     let ours = |id: &String| !inherited.contains(&id.as_str());
-    let own: Vec<&str> = observed.latest().map_or_else(Vec::new, |record| {
-        let own = record.ids().filter(|id| ours(id) && !observed.former.contains_key(*id));
-        own.map(String::as_str).collect()
-    });
+    let recorded = observed.latest().map_or_else(Vec::new, |record| record.living(turn.now()).collect());
+    let own = recorded.into_iter().filter(|id| ours(id) && !observed.former.contains_key(*id));
+    let (own, no_value): (Vec<&str>, Vec<&str>) =
+        own.map(String::as_str).partition(|id| Named::of(turn, id).is_some());
     let ready = observed.former.iter().filter(|(id, _)| ours(id)).filter_map(|(id, former)| match former {
         Former::Ready(admin) => Some((admin, vec![id.as_str()])),
         Former::NotReady(_) | Former::Gone => None,
     });
     let (mut revoked, mut waits) = (Revoked::default(), None);
-    for (admin, ids) in std::iter::once((current, own)).chain(ready) {
-        match with_admin(turn, admin, &ids, true).await {
+    for id in no_value {
+        revoked = revoked.and(lost(id));
+    }
+    let work = std::iter::once((current, own)).chain(ready);
+    for (admin, ids) in work.filter(|(_, ids)| listed || !ids.is_empty()) {
+        match with_admin(turn, admin, &ids, listed).await {
             Ok(more) => revoked = revoked.and(more),
             // Who doesn't answer isn't asked on.
             Err(Refused::Failure(failure)) if failure.unreachable => return Err(failure.into()),
@@ -93,6 +133,11 @@ async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Re
 fn left_behind(id: &str) -> Revoked {
     let message = "what created it is gone: neither its admin token nor its app is in this namespace any more";
     Revoked::none_of(&[id], Failure::new(Reason::AdminTokenNotReady, message))
+}
+
+fn lost(id: &str) -> Revoked {
+    let message = "its value is in no Secret any more, and Shopify revokes it by that; it ends when it expires";
+    Revoked::none_of(&[id], Failure::new(Reason::Revoking, message))
 }
 
 /// Revokes with one admin token, or with a fresh one of its app: these ids, and what else its list knows as ours.
@@ -206,10 +251,22 @@ async fn delete(turn: &Turn<'_>, access: &AdminAccess, work: &mut Work<'_>) -> R
 }
 
 async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<usize, ApiError> {
-    let deleted = turn.shopify.delete_storefront_token(access, id).await?;
+    let Some(named) = Named::of(turn, id) else { return Ok(0) };
+    let now_gone = undo(turn, access, &named).await?;
     turn.memory.deleted(&turn.observed.identity.uid, id);
-    Ok(match deleted {
-        Deleted::Gone => 1,
-        Deleted::AlreadyGone => 0,
+    Ok(usize::from(now_gone))
+}
+
+/// Says whether it lived until now.
+async fn undo(turn: &Turn<'_>, access: &AdminAccess, named: &Named<'_>) -> Result<bool, ApiError> {
+    Ok(match named {
+        Named::Id(id) => match turn.shopify.delete_storefront_token(access, id).await? {
+            Deleted::Gone => true,
+            Deleted::AlreadyGone => false,
+        },
+        Named::Value(value) => match turn.shopify.destroy_delegate(access, value).await? {
+            Destroyed::Gone => true,
+            Destroyed::AlreadyGone => false,
+        },
     })
 }

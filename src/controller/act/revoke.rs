@@ -22,6 +22,7 @@ use crate::{
         observed::Observed,
         plan::Ending,
         record::{Previous, Record},
+        source::nature,
         vocabulary::{EventReason, Reason},
     },
     sources::{self, Left, Revoked, Target, Turn},
@@ -119,7 +120,8 @@ pub(super) async fn revoke_and_let_go(
             let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
             // An attempt before may have revoked all, and then not have been let clean up.
             let told = count > 0 || matches!(acted.outcome, Outcome::LetGo);
-            let note = format!("{count} storefront tokens revoked at {}", turn.shop);
+            let what = turn.observed.kind.as_str().to_lowercase();
+            let note = format!("{count} {what} tokens revoked at {}", turn.shop);
             Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![SUCCESS]) } else { acted })
         }
         Err(refusal) => Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
@@ -189,7 +191,8 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
 /// Everything that the record knows to live, and that no attempt has deleted.
 fn recorded(context: &Context, observed: &Observed) -> Vec<String> {
     let uid = &observed.identity.uid;
-    let ids = observed.latest().into_iter().flat_map(Record::ids);
+    let now = context.now();
+    let ids = observed.latest().into_iter().flat_map(|record| record.living(now));
     ids.filter(|id| !context.memory.is_deleted(uid, id)).cloned().collect()
 }
 
@@ -201,8 +204,10 @@ fn given_up(observed: &Observed, ids: &[String], failure: &Failure) -> Acted {
 }
 
 fn not_revoked(id: &str, observed: &Observed, failure: &Failure) -> String {
-    format!(
-        "let go without revoking {id} at {}: {}; delete it in Shopify's admin if it still lives",
-        observed.token.spec.shop, failure.message
-    )
+    let then = if nature(observed.kind).by_value {
+        "it lives until it expires"
+    } else {
+        "delete it in Shopify's admin if it still lives"
+    };
+    format!("let go without revoking {id} at {}: {}; {then}", observed.token.spec.shop, failure.message)
 }

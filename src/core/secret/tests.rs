@@ -182,8 +182,8 @@ fn debug_prints_nothing_that_is_in_a_secret() {
     .unwrap();
     assert!(format!("{live:?}").contains("99, 97, 110, 97, 114, 121"), "what is looked for");
     let value = Some(SecretString::from("canary"));
-    let held =
-        Held { live: live.clone(), record: None, value: value.clone(), previous: value, edited: false, frozen: None };
+    let previous = PreviousValues { newest: value.clone(), kept: value.iter().cloned().collect() };
+    let held = Held { live: live.clone(), record: None, value, previous, edited: false, frozen: None };
     for state in [SecretState::Mergeable(Box::new(live)), SecretState::Ours(Box::new(held))] {
         let text = format!("{state:?}");
         assert!(!text.contains("canary") && !text.contains("99, 97"), "{text}");
@@ -340,13 +340,17 @@ fn what_was_merged_into_stays_its_makers() {
 
 #[test]
 fn the_keys_are_those_that_are_rendered() {
-    for kind in [SourceKind::ClientCredentials, SourceKind::Storefront, SourceKind::Custom] {
+    for kind in [SourceKind::ClientCredentials, SourceKind::Storefront, SourceKind::Delegate, SourceKind::Custom] {
         for preset in ["Hydrogen", "Node", "Ruby", "Python"] {
             let token = token(kind, &json!({"secret": {"preset": preset, "template": {"data": {"K": "x"}}}}));
             let nature = crate::core::source::nature(kind);
             let older = secrecy::SecretString::from("older");
             let record = record(kind);
-            let values = Values::of("acme.myshopify.com", &record, &older, nature.overlaps.then_some(&older));
+            let previous = PreviousValues {
+                newest: nature.overlaps.then(|| older.clone()),
+                kept: nature.by_value.then(|| older.clone()).into_iter().collect(),
+            };
+            let values = Values::of("acme.myshopify.com", &record, &older, &previous);
             // A preset that doesn't suit the source writes nothing.
             let Ok(data) = render::render(&token.spec, kind, &values) else { continue };
             let written: Vec<String> = data.into_keys().collect();

@@ -9,6 +9,7 @@ use crate::{
     core::{
         failure::Failure,
         identity::Identity,
+        previous::PreviousValues,
         record::{self, Fields, Record},
         render,
         vocabulary::{MANAGED_BY, Reason},
