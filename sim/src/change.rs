@@ -107,6 +107,11 @@ impl Shopify {
         Ok(())
     }
 
+    /// Ends a delegate access token before its time, behind everybody's back.
+    pub fn destroy_delegate(&self, value: &str) -> Result<(), Unknown> {
+        self.state().destroy_delegate(value)
+    }
+
     /// Creates a storefront token as someone else who holds an admin token of
     /// the app would. Neither scopes nor the limit are looked at.
     pub fn create_storefront_token(

@@ -37,6 +37,8 @@ pub(crate) fn routes(shopify: Shopify) -> Router {
         .route("/shops/{shop}/access-tokens", get(access_tokens).delete(revoke_access_token))
         .route("/shops/{shop}/apps/{app}", put(install).delete(uninstall))
         .route("/shops/{shop}/apps/{app}/access-tokens", post(create_access_token))
+        .route("/shops/{shop}/apps/{app}/delegates", get(delegates))
+        .route("/shops/{shop}/delegates", delete(destroy_delegate))
         .route("/shops/{shop}/apps/{app}/storefront-tokens", get(storefront_tokens).post(create_storefront_token))
         .route("/shops/{shop}/storefront-tokens", delete(delete_storefront_token))
         .route("/apps", post(add_app))
@@ -197,6 +199,14 @@ async fn uninstall(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> 
 async fn create_access_token(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
     let created = shopify.create_admin_token(&shop, &app);
     done(created.map(|value| json!({ "value": value })))
+}
+
+async fn delegates(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
+    shown(&shopify.live_delegates(&shop, &app))
+}
+
+async fn destroy_delegate(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.destroy_delegate(&value))
 }
 
 async fn storefront_tokens(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {

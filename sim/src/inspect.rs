@@ -48,6 +48,21 @@ pub struct LiveAccessToken {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A delegate access token that lives at Shopify.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveDelegate {
+    /// The token itself.
+    pub value: String,
+    /// The value of the admin token it was made with, which may be dead.
+    pub parent: String,
+    /// What it may do now: a scope that the app has lost is lost to it, too.
+    pub scopes: BTreeSet<String>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it expires; never, if its parent doesn't and no lifetime was asked for.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
 /// How often the token endpoint was asked with an app's client id, on all shops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantCounts {
@@ -66,7 +81,24 @@ impl Shopify {
         self.state().storefront_tokens(&Owner::new(shop, client_id)).iter().map(LiveStorefrontToken::from).collect()
     }
 
-    /// All admin access tokens of a shop, oldest first.
+    /// An app's delegate access tokens on a shop, oldest first.
+    #[must_use]
+    pub fn live_delegates(&self, shop: &str, client_id: &str) -> Vec<LiveDelegate> {
+        let now = self.now();
+        let state = self.state();
+        let live = state.live_delegates(&Owner::new(shop, client_id), now);
+        live.into_iter()
+            .map(|token| LiveDelegate {
+                value: token.value.clone(),
+                parent: token.parent.clone(),
+                scopes: state.scopes_of_delegate(token),
+                created_at: token.created_at,
+                expires_at: token.expires_at,
+            })
+            .collect()
+    }
+
+    /// All admin access tokens of a shop but delegates, oldest first.
     #[must_use]
     pub fn live_access_tokens(&self, shop: &str) -> Vec<LiveAccessToken> {
         let now = self.now();
@@ -100,14 +132,22 @@ impl Shopify {
     #[must_use]
     pub fn is_valid_admin(&self, shop: &str, value: &str) -> bool {
         let now = self.now();
-        self.state().accepted_token(shop, value, now).is_some()
+        let state = self.state();
+        state.accepted_token(shop, value, now).is_some() || state.accepted_delegate(shop, value, now).is_some()
     }
 
-    /// Whether the Storefront API of that shop accepts this token now.
+    /// Whether the Storefront API of that shop accepts this public token now.
     #[must_use]
     pub fn is_valid_storefront(&self, shop: &str, value: &str) -> bool {
         let now = self.now();
         self.state().is_valid_storefront(shop, value, now)
+    }
+
+    /// Whether the Storefront API of that shop accepts this delegate now, as a private token.
+    #[must_use]
+    pub fn is_valid_private(&self, shop: &str, value: &str) -> bool {
+        let now = self.now();
+        self.state().is_valid_private(shop, value, now)
     }
 
     /// How many calls of an operation (`oauth.clientCredentials`, `admin.*`,

@@ -57,12 +57,12 @@ pub use config::{
 pub use error::{ConfigError, StartError, Unknown};
 pub use fault::{CutMode, Edit, Fault, FaultKind, Page, PageFault, StatusFault};
 pub use faults::FaultId;
-pub use inspect::{GrantCounts, LiveAccessToken, LiveStorefrontToken};
+pub use inspect::{GrantCounts, LiveAccessToken, LiveDelegate, LiveStorefrontToken};
 pub use operation::Surface;
 pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{Plan, ShopState, TokenKind};
 pub use switches::{
-    DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, NotInstalled, OauthErrorFormat, Switches,
-    WrongSecret,
+    DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion, LimitMessage, LongTitle, NotInstalled,
+    OauthErrorFormat, Switches, UngrantedScope, WrongSecret,
 };

@@ -4,13 +4,16 @@ use http::HeaderMap;
 
 use crate::grant::Parameters;
 use crate::operation::{Call, Dialect};
-use crate::state::State;
+use crate::state::{Owner, State};
 
 /// The header of the Admin API's token.
 pub(crate) const ADMIN_TOKEN: &str = "x-shopify-access-token";
 
 /// The header of the Storefront API's public token.
 pub(crate) const STOREFRONT_TOKEN: &str = "x-shopify-storefront-access-token";
+
+/// The header of the Storefront API's private token.
+pub(crate) const PRIVATE_TOKEN: &str = "shopify-storefront-private-token";
 
 /// The value of a header; empty if absent or no text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -19,19 +22,25 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 
 /// The client id of the app, if there is such an app. A dead token tells as well.
 pub(crate) fn app(state: &State, call: &Call, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let of_shop = |owner: Option<&Owner>| Some(owner.filter(|owner| owner.shop == call.shop)?.client_id.clone());
     match call.dialect {
         Dialect::Oauth => {
             let parameters = Parameters::of(headers, body);
             state.app(parameters.get("client_id")).ok().map(|app| app.client_id.clone())
         }
         Dialect::AdminGraphql | Dialect::AdminRest => {
-            let token = state.access_tokens.get(header(headers, ADMIN_TOKEN))?;
-            (token.owner.shop == call.shop).then(|| token.owner.client_id.clone())
+            let value = header(headers, ADMIN_TOKEN);
+            let admin = state.access_tokens.get(value).map(|token| &token.owner);
+            of_shop(admin.or_else(|| delegate(state, value)))
         }
         Dialect::Storefront => {
-            let owner = state.storefront_owner(&call.shop, header(headers, STOREFRONT_TOKEN))?;
-            Some(owner.client_id.clone())
+            let public = state.storefront_owner(&call.shop, header(headers, STOREFRONT_TOKEN));
+            of_shop(public.or_else(|| delegate(state, header(headers, PRIVATE_TOKEN))))
         }
         Dialect::Other => None,
     }
+}
+
+fn delegate<'a>(state: &'a State, value: &str) -> Option<&'a Owner> {
+    state.delegates.get(value).map(|token| &token.owner)
 }

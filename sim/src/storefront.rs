@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 
 use crate::answer::{errors, internal_error, json_answer};
 use crate::gate::Domain;
-use crate::origin::{STOREFRONT_TOKEN, header};
+use crate::origin::{PRIVATE_TOKEN, STOREFRONT_TOKEN, header};
 use crate::shopify::Shopify;
 
 static SCHEMA: LazyLock<Schema<QueryRoot, EmptyMutation, EmptySubscription>> =
@@ -46,7 +46,11 @@ pub(crate) async fn answer(
     body: Bytes,
 ) -> Response {
     let now = shopify.now();
-    let valid = shopify.state().is_valid_storefront(&domain.0, header(&headers, STOREFRONT_TOKEN), now);
+    let valid = {
+        let state = shopify.state();
+        state.is_valid_storefront(&domain.0, header(&headers, STOREFRONT_TOKEN), now)
+            || state.is_valid_private(&domain.0, header(&headers, PRIVATE_TOKEN), now)
+    };
     if !valid {
         let error = json!({ "message": "", "extensions": { "code": "UNAUTHORIZED" } });
         return errors(StatusCode::UNAUTHORIZED, [error]);

@@ -18,6 +18,14 @@ pub struct Switches {
     /// How long after its grant the Admin API refuses a client-credentials token with 401, in virtual time.
     #[serde(with = "crate::duration")]
     pub cc_accepted_after: Duration,
+    /// Of which admin tokens delegates can be made.
+    pub delegate_parents: DelegateParents,
+    /// The answer to a delegate with a scope that the app hasn't been granted.
+    pub delegate_ungranted_scope: UngrantedScope,
+    /// With which tokens a delegate is destroyed.
+    pub delegate_destroyed_by: DestroyedBy,
+    /// Whether a parent that dies before its time ends its delegates at once.
+    pub delegate_ends_with_parent: bool,
     /// What a version later than the newest supported one is answered.
     pub future_version: FutureVersion,
     /// How the token endpoint words its errors.
@@ -47,6 +55,10 @@ impl Default for Switches {
             cc_not_installed: NotInstalled::default(),
             cc_invalidates_previous: false,
             cc_accepted_after: Duration::ZERO,
+            delegate_parents: DelegateParents::default(),
+            delegate_ungranted_scope: UngrantedScope::default(),
+            delegate_destroyed_by: DestroyedBy::default(),
+            delegate_ends_with_parent: false,
             future_version: FutureVersion::default(),
             oauth_error_format: OauthErrorFormat::default(),
             sf_long_title: LongTitle::default(),
@@ -84,6 +96,40 @@ pub enum NotInstalled {
     AppNotInstalled,
     /// 400 `invalid_request`.
     InvalidRequest,
+}
+
+/// See [`Switches::delegate_parents`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DelegateParents {
+    /// Of all: a live shop made one of an expiring token.
+    #[default]
+    Any,
+    /// User error `REFRESH_TOKEN` for one that comes with a refresh token: the schema says that "the parent access
+    /// token can't have a refresh token".
+    WithoutRefreshToken,
+}
+
+/// See [`Switches::delegate_ungranted_scope`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UngrantedScope {
+    /// The user error `UNKNOWN_SCOPES`, measured for a scope that doesn't exist.
+    #[default]
+    UnknownScopes,
+    /// A top-level error `ACCESS_DENIED`, for one that doesn't exist, too.
+    AccessDenied,
+}
+
+/// See [`Switches::delegate_destroyed_by`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DestroyedBy {
+    /// Any token of the app on that shop; the delegate itself, too.
+    #[default]
+    App,
+    /// The token it was made with.
+    Parent,
 }
 
 /// See [`Switches::oauth_error_format`].

@@ -14,10 +14,12 @@ use crate::state::Owner;
 
 const UNAUTHORIZED: &str = "[API] Invalid API key or access token (unrecognized login or wrong password)";
 
-/// The app that calls, and the shop it calls.
+/// The app that calls, the shop it calls, and with what.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) owner: Owner,
+    /// The value of its token, an admin token or a delegate.
+    pub(crate) token: String,
 }
 
 impl FromRequestParts<Shopify> for Caller {
@@ -31,8 +33,13 @@ impl FromRequestParts<Shopify> for Caller {
             Extension::<Domain>::from_request_parts(parts, shopify).await.map_err(|error| internal_error(&error))?;
         let value = header(&parts.headers, ADMIN_TOKEN);
         let now = shopify.now();
-        match shopify.state().accepted_token(&shop, value, now) {
-            Some(token) => Ok(Self { owner: token.owner.clone() }),
+        let state = shopify.state();
+        let as_app = |owner: &Owner| Self { owner: owner.clone(), token: value.to_owned() };
+        if let Some(delegate) = state.accepted_delegate(&shop, value, now) {
+            return Ok(as_app(&delegate.owner));
+        }
+        match state.accepted_token(&shop, value, now) {
+            Some(token) => Ok(as_app(&token.owner)),
             None => Err(errors(StatusCode::UNAUTHORIZED, UNAUTHORIZED)),
         }
     }

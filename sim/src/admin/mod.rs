@@ -2,6 +2,7 @@
 
 mod caller;
 mod cost;
+mod delegate_tokens;
 mod graphql_error;
 mod schema;
 mod shop;

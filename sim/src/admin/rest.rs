@@ -39,7 +39,7 @@ pub(crate) async fn create(State(shopify): State<Shopify>, caller: Caller, body:
             return Ok(errors(StatusCode::BAD_REQUEST, missing));
         };
         let title = body.storefront_access_token.title;
-        let created = state.create_storefront_token(&caller.owner, &title, shopify.now())?;
+        let created = state.create_storefront_token(&caller.owner, &caller.token, &title, shopify.now())?;
         let scopes = state.installation(&caller.owner)?.unauthenticated_scopes();
         Ok(match created {
             Ok(token) => {
@@ -90,11 +90,11 @@ pub(crate) async fn remove(
     })
 }
 
-/// `GET /admin/oauth/access_scopes.json`.
+/// `GET /admin/oauth/access_scopes.json`: those of the token that asks.
 pub(crate) async fn access_scopes(State(shopify): State<Shopify>, caller: Caller) -> Response {
     limited(&shopify, &caller, |state| {
-        let scopes: Vec<Value> =
-            state.installation(&caller.owner)?.scopes.iter().map(|handle| json!({ "handle": handle })).collect();
+        let scopes = state.scopes_of_caller(&caller.owner, &caller.token)?;
+        let scopes: Vec<Value> = scopes.iter().map(|handle| json!({ "handle": handle })).collect();
         let body = json!({ "access_scopes": scopes });
         Ok(json_answer(StatusCode::OK, &body))
     })

@@ -3,16 +3,22 @@
 
 use std::sync::LazyLock;
 
-use async_graphql::{Context, EmptySubscription, ID, Object, Result, Schema, SimpleObject};
+use async_graphql::{Context, EmptySubscription, ID, MergedObject, Object, Result, Schema, SimpleObject};
 
 use super::cost::Charging;
+use super::delegate_tokens::DelegateTokens;
 use super::shop::Shop;
-use super::storefront_tokens::Mutation;
+use super::storefront_tokens::StorefrontTokens;
 use super::types::{AccessScope, Request};
 
 pub(super) static SCHEMA: LazyLock<Schema<QueryRoot, Mutation, EmptySubscription>> = LazyLock::new(|| {
-    Schema::build(QueryRoot, Mutation, EmptySubscription).extension(Charging).disable_suggestions().finish()
+    Schema::build(QueryRoot, Mutation::default(), EmptySubscription).extension(Charging).disable_suggestions().finish()
 });
+
+/// The root of mutations. Its fields are nullable: an error of one leaves a
+/// null there, not in place of all data.
+#[derive(Default, MergedObject)]
+pub(super) struct Mutation(StorefrontTokens, DelegateTokens);
 
 /// An app.
 #[derive(SimpleObject)]

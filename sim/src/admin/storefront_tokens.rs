@@ -21,7 +21,7 @@ struct StorefrontAccessTokenDeleteInput {
 }
 
 #[derive(SimpleObject)]
-struct StorefrontAccessTokenCreatePayload {
+pub(super) struct StorefrontAccessTokenCreatePayload {
     #[graphql(complexity = "child_complexity")]
     shop: Shop,
     storefront_access_token: Option<StorefrontAccessToken>,
@@ -30,20 +30,20 @@ struct StorefrontAccessTokenCreatePayload {
 }
 
 #[derive(SimpleObject)]
-struct StorefrontAccessTokenDeletePayload {
+pub(super) struct StorefrontAccessTokenDeletePayload {
     #[graphql(complexity = 0)]
     deleted_storefront_access_token_id: Option<ID>,
     #[graphql(complexity = 0)]
     user_errors: Vec<UserError>,
 }
 
-/// The root of mutations. Its fields are nullable: an error of one leaves a
-/// null there, not in place of all data.
-pub(super) struct Mutation;
+/// What the root of mutations has of these.
+#[derive(Default)]
+pub(super) struct StorefrontTokens;
 
 #[allow(clippy::unused_async, reason = "resolvers are async")]
 #[Object]
-impl Mutation {
+impl StorefrontTokens {
     #[graphql(complexity = "10 + child_complexity")]
     async fn storefront_access_token_create(
         &self,
@@ -66,7 +66,7 @@ impl Mutation {
 fn create(request: &Request<'_>, input: &StorefrontAccessTokenInput) -> Result<StorefrontAccessTokenCreatePayload> {
     let now = request.shopify.now();
     let mut state = request.shopify.state();
-    let created = state.create_storefront_token(request.owner, &input.title, now)?;
+    let created = state.create_storefront_token(request.owner, request.token, &input.title, now)?;
     let (token, user_errors) = match created {
         Ok(token) => {
             let scopes = state.installation(request.owner)?.unauthenticated_scopes();

@@ -14,16 +14,15 @@ use crate::state::Owner;
 pub(super) struct Request<'a> {
     pub(super) shopify: &'a Shopify,
     pub(super) owner: &'a Owner,
+    /// The value of the token that calls.
+    pub(super) token: &'a str,
     pub(super) meter: &'a Meter,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn of(ctx: &Context<'a>) -> Result<Self> {
-        Ok(Self {
-            shopify: ctx.data::<Shopify>()?,
-            owner: &ctx.data::<Caller>()?.owner,
-            meter: ctx.data::<Arc<Meter>>()?,
-        })
+        let Caller { owner, token } = ctx.data()?;
+        Ok(Self { shopify: ctx.data::<Shopify>()?, owner, token, meter: ctx.data::<Arc<Meter>>()? })
     }
 }
 

@@ -36,6 +36,15 @@ pub(crate) fn collapse(scopes: &BTreeSet<String>) -> String {
     kept.join(",")
 }
 
+/// Whether scopes hold another one: `write_x` implies `read_x`, of the Storefront API's too.
+pub(super) fn grants(scopes: &BTreeSet<String>, scope: &str) -> bool {
+    let implied = |prefix: &str| {
+        let rest = scope.strip_prefix(prefix)?.strip_prefix("read_")?;
+        Some(scopes.contains(&format!("{prefix}write_{rest}")))
+    };
+    scopes.contains(scope) || implied("").or_else(|| implied("unauthenticated_")).unwrap_or_default()
+}
+
 impl State {
     pub(crate) fn installation(&self, owner: &Owner) -> Result<&Installation, Unknown> {
         self.installations
@@ -68,6 +77,11 @@ impl State {
                 token.revoked = true;
             }
         }
+        for token in self.delegates.values_mut() {
+            if token.owner == *owner {
+                token.destroyed = true;
+            }
+        }
         if self.switches.sf_uninstall_kills_tokens {
             self.storefront_tokens.remove(owner);
         }
@@ -84,5 +98,17 @@ mod tests {
         let scopes = ["read_orders", "write_orders", "read_products"];
         let scopes = scopes.into_iter().map(str::to_owned).collect();
         assert_eq!(collapse(&scopes), "read_products,write_orders");
+    }
+
+    #[test]
+    fn a_write_scope_implies_its_read_scope() {
+        let scopes = ["read_products", "write_orders", "unauthenticated_write_checkouts"];
+        let scopes = scopes.into_iter().map(str::to_owned).collect();
+        for held in ["read_products", "write_orders", "read_orders", "unauthenticated_read_checkouts"] {
+            assert!(grants(&scopes, held), "{held}");
+        }
+        for missing in ["write_products", "read_themes", "read_checkouts", "orders", "unauthenticated_write_x", ""] {
+            assert!(!grants(&scopes, missing), "{missing}");
+        }
     }
 }

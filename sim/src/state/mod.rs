@@ -1,6 +1,7 @@
 //! Everything Shopify remembers: shops, apps, installations, tokens.
 
 mod app;
+mod delegate;
 mod installation;
 mod mint;
 mod shop;
@@ -17,6 +18,7 @@ use crate::error::Unknown;
 use crate::switches::Switches;
 
 pub(crate) use app::App;
+pub(crate) use delegate::{DelegateToken, DelegationRefused, DestructionRefused};
 pub(crate) use installation::{Installation, collapse};
 pub(crate) use shop::Shop;
 pub use shop::{Plan, ShopState};
@@ -50,6 +52,8 @@ pub(crate) struct State {
     pub(crate) installations: BTreeMap<Owner, Installation>,
     /// By value; the dead are kept, so that a test can ask who minted them.
     pub(crate) access_tokens: HashMap<String, AccessToken>,
+    /// By value, the dead included, as above.
+    pub(crate) delegates: HashMap<String, DelegateToken>,
     pub(crate) storefront_tokens: BTreeMap<Owner, Vec<StorefrontToken>>,
     pub(crate) buckets: Buckets,
     pub(crate) last_id: u64,

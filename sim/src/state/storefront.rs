@@ -48,13 +48,16 @@ pub(crate) enum CreateRefused {
 }
 
 impl State {
+    /// Makes one, as an app asks with the token `caller`.
     pub(crate) fn create_storefront_token(
         &mut self,
         owner: &Owner,
+        caller: &str,
         title: &str,
         now: DateTime<Utc>,
     ) -> Result<Result<StorefrontToken, CreateRefused>, Unknown> {
-        if self.installation(owner)?.unauthenticated_scopes().is_empty() {
+        let scopes = self.scopes_of_caller(owner, caller)?;
+        if !scopes.iter().any(|scope| scope.starts_with("unauthenticated_")) {
             return Ok(Err(CreateRefused::NoUnauthenticatedScope));
         }
         if title.trim().is_empty() {

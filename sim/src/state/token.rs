@@ -19,6 +19,15 @@ pub enum TokenKind {
     Custom,
 }
 
+impl TokenKind {
+    /// Whether it comes with a refresh token.
+    pub(super) fn is_refreshed(self) -> bool {
+        match self {
+            Self::ClientCredentials | Self::Custom => false,
+        }
+    }
+}
+
 /// An admin access token.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessToken {
@@ -39,17 +48,19 @@ pub(crate) struct AccessToken {
 
 impl State {
     pub(crate) fn is_live(&self, token: &AccessToken, now: DateTime<Utc>) -> bool {
-        let pinned_secret_lives = token
-            .minted_by
-            .as_ref()
-            .is_none_or(|secret| self.apps.get(&token.owner.client_id).is_some_and(|app| app.has_live_secret(secret)));
         !token.revoked
             && token.expires_at.is_none_or(|expires_at| now < expires_at)
             && self.installations.contains_key(&token.owner)
-            && pinned_secret_lives
+            && self.has_live_secret(&token.owner, token.minted_by.as_deref())
     }
 
-    /// The token of that value, if the Admin API of that shop accepts it by now.
+    /// Whether the client secret that a token is pinned to, if any, isn't revoked.
+    pub(super) fn has_live_secret(&self, owner: &Owner, minted_by: Option<&str>) -> bool {
+        let lives = |secret| self.apps.get(&owner.client_id).is_some_and(|app| app.has_live_secret(secret));
+        minted_by.is_none_or(lives)
+    }
+
+    /// The admin token of that value, if the Admin API of that shop accepts it by now.
     pub(crate) fn accepted_token(&self, shop: &str, value: &str, now: DateTime<Utc>) -> Option<&AccessToken> {
         self.access_tokens
             .get(value)

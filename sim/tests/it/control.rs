@@ -72,6 +72,16 @@ async fn everything_can_be_steered_over_the_wire() {
     delete(&format!("/shops/{SHOP}/access-tokens"), custom.clone()).await;
     assert!(!sim.is_valid_admin(SHOP, custom["value"].as_str().unwrap()));
 
+    let custom = post(&format!("{on_app}/access-tokens"), Value::Null).await;
+    let delegate =
+        "mutation { delegateAccessTokenCreate(input: { delegateAccessScope: [\"unauthenticated_read_content\"] })
+        { delegateAccessToken { accessToken } } }";
+    shop.query(custom["value"].as_str().unwrap(), delegate).await;
+    let live = get(&format!("{on_app}/delegates")).await;
+    assert_eq!(live[0]["parent"], custom["value"]);
+    delete(&format!("/shops/{SHOP}/delegates"), json!({ "value": live[0]["value"] })).await;
+    assert_eq!(get(&format!("{on_app}/delegates")).await, json!([]));
+
     let fault = json!({ "operation": "*", "kind": { "status": { "code": 503 } }, "times": 1 });
     let fault_id = post("/faults", fault).await;
     assert_eq!(shop.probe("x").send().await.unwrap().status(), 503);
