@@ -104,6 +104,18 @@ impl Client {
         Ok((data, answer))
     }
 
+    /// The payload of a mutation, its user errors included; null if there is none.
+    pub(super) async fn mutation(
+        &self,
+        access: &AdminAccess,
+        operation: &Operation,
+        field: &str,
+        variables: Value,
+    ) -> Result<(Value, Answer), ApiError> {
+        let (mut data, answer): (Value, _) = self.graphql(access, operation, variables).await?;
+        Ok((data.get_mut(field).map(Value::take).unwrap_or_default(), answer))
+    }
+
     /// Counts a wait that one of Shopify's limits imposes.
     fn note_throttling(&self, failure: &Failure) {
         let wait = failure.retry_after.and_then(|wait| wait.to_std().ok());

@@ -48,7 +48,7 @@ const SCOPES: Operation = Operation {
 };
 
 #[derive(Deserialize)]
-struct Scope {
+pub(super) struct Scope {
     handle: String,
 }
 
@@ -83,7 +83,7 @@ impl Node {
     }
 }
 
-fn handles(scopes: Vec<Scope>) -> Vec<String> {
+pub(super) fn handles(scopes: Vec<Scope>) -> Vec<String> {
     let mut handles: Vec<String> = scopes.into_iter().map(|scope| scope.handle).collect();
     handles.sort();
     handles.dedup();
@@ -179,8 +179,7 @@ impl Client {
         field: &str,
         variables: Value,
     ) -> Result<(Value, Answer), ApiError> {
-        let (mut data, answer): (Value, _) = self.graphql(access, operation, variables).await?;
-        let payload = data.get_mut(field).map(Value::take).unwrap_or_default();
+        let (payload, answer) = self.mutation(access, operation, field, variables).await?;
         match refusal::of_user_errors(&payload["userErrors"], &answer, &access.shop) {
             Some(refusal) => Err(refusal),
             None => Ok((payload, answer)),

@@ -127,7 +127,8 @@ impl Client {
         done.then_some(()).ok_or_else(|| failure::garbled(&answer, &access.shop).into())
     }
 
-    async fn rest(
+    /// One call of REST: waits for its turn, sends it, and learns how many are left.
+    pub(super) async fn rest(
         &self,
         operation: &'static str,
         access: &AdminAccess,

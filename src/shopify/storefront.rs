@@ -23,10 +23,34 @@ impl Client {
         version: &str,
         token: &SecretString,
     ) -> Result<bool, Failure> {
+        self.probe("X-Shopify-Storefront-Access-Token", shop, version, token).await
+    }
+
+    /// The same for a private token, which a delegate with an `unauthenticated_*` scope is
+    /// (<https://shopify.dev/docs/api/storefront#authentication>).
+    ///
+    /// # Errors
+    /// As of [`Client::probe_storefront_token`].
+    pub async fn probe_private_storefront_token(
+        &self,
+        shop: &Shop,
+        version: &str,
+        token: &SecretString,
+    ) -> Result<bool, Failure> {
+        self.probe("Shopify-Storefront-Private-Token", shop, version, token).await
+    }
+
+    async fn probe(
+        &self,
+        header: &'static str,
+        shop: &Shop,
+        version: &str,
+        token: &SecretString,
+    ) -> Result<bool, Failure> {
         let url = shop.url(&["api", version, "graphql.json"]);
         let request = self
             .request(Method::POST, url)
-            .header("X-Shopify-Storefront-Access-Token", secret_header(token)?)
+            .header(header, secret_header(token)?)
             .json(&json!({"query": "{ shop { name } }"}));
         let answer = self.send(Surface::StorefrontApi, "storefront_probe", shop, request).await?;
         let error = if answer.status.is_success() {
@@ -78,6 +102,16 @@ mod tests {
             assert!(request.ends_with(r#"{"query":"{ shop { name } }"}"#));
             assert_eq!(stub.codes(), [format!("storefront_probe {status}")]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_private_token_goes_in_its_own_header() {
+        let stub = Stub::always(200, "", r#"{"data":{"shop":{"name":"Acme"}}}"#).await;
+        let token = SecretString::from("canary");
+        assert_eq!(stub.client().probe_private_storefront_token(&shop(), "2026-10", &token).await, Ok(true));
+        let request = stub.request(0);
+        assert!(request.contains("shopify-storefront-private-token: canary\r\n"), "{request}");
+        assert!(!request.contains("x-shopify-storefront-access-token"), "{request}");
     }
 
     #[tokio::test]
