@@ -228,11 +228,8 @@ fn not_destroyed(errors: &Value, answer: &Answer, shop: &Shop) -> Option<ApiErro
             _ => return None,
         })
     });
-    known.or_else(|| {
-        let refusal = refusal::of_user_errors(errors, answer, shop)?;
-        let absent = codes(errors).all(|code| code == "ACCESS_TOKEN_NOT_FOUND");
-        Some(if absent { ApiError::NotFound(refusal.into()) } else { refusal })
-    })
+    // `ACCESS_TOKEN_NOT_FOUND` among them.
+    known.or_else(|| refusal::of_user_errors(errors, answer, shop))
 }
 
 fn codes(errors: &Value) -> impl Iterator<Item = &str> {
