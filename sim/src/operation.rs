@@ -118,7 +118,7 @@ fn first_field<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet) -> O
 }
 
 /// The fields of a selection, those in its fragments included.
-fn fields<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet) -> Vec<&'a Field> {
+pub(crate) fn fields<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet) -> Vec<&'a Field> {
     let mut found = Vec::new();
     collect(document, set, &mut found, 0);
     found

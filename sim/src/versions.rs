@@ -10,13 +10,17 @@ use crate::answer::not_found;
 use crate::shopify::Shopify;
 use crate::switches::FutureVersion;
 
+/// The version that answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Served(pub(crate) String);
+
 /// Answers with the version asked for or, if that was retired, the oldest
 /// supported one, and says which in `X-Shopify-API-Version`. What a version to
 /// come is answered is a switch.
 pub(crate) async fn fall_forward(
     State(shopify): State<Shopify>,
     parameters: RawPathParams,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let asked = parameters.iter().find_map(|(name, value)| (name == "version").then_some(value)).unwrap_or_default();
@@ -27,6 +31,7 @@ pub(crate) async fn fall_forward(
     let Some(served) = served else {
         return not_found();
     };
+    request.extensions_mut().insert(Served(served.clone()));
     let mut response = next.run(request).await;
     if let Ok(served) = HeaderValue::from_str(&served) {
         response.headers_mut().insert("x-shopify-api-version", served);

@@ -510,7 +510,9 @@ mod tests {
         assert!(matches!(client.token_scopes(&child).await, Err(ApiError::Unauthorized(_))));
         assert!(!client.probe_private_storefront_token(&shop(), "2026-10", &delegate.value).await.unwrap());
 
-        let brief = client.create_delegate(&admin, &scopes(), seconds(60)).await.unwrap();
+        let old = AdminAccess { version: "2026-01".to_owned(), ..admin.clone() };
+        let brief = client.create_delegate(&old, &scopes(), seconds(60)).await.unwrap();
+        assert_eq!(brief.lifetime, seconds(60));
         sim.clock().advance(Duration::from_mins(1));
         assert!(matches!(client.token_scopes(&of(&brief.value)).await, Err(ApiError::Unauthorized(_))));
         assert_eq!(client.destroy_delegate(&admin, &brief.value).await.unwrap(), Destroyed::AlreadyGone);

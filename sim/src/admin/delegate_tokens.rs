@@ -25,7 +25,7 @@ struct DelegateAccessToken {
     access_scopes: Vec<String>,
     #[graphql(complexity = 0)]
     created_at: Timestamp,
-    /// Since 2026-04 at Shopify; here in every version.
+    /// Since 2026-04.
     #[graphql(complexity = 0)]
     expires_in: Option<i64>,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::Request;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
@@ -15,8 +16,14 @@ use super::graphql_error::{self, Phase};
 use super::schema::SCHEMA;
 use crate::answer::{errors, internal_error, json_answer};
 use crate::shopify::Shopify;
+use crate::versions::Served;
 
-pub(crate) async fn answer(State(shopify): State<Shopify>, caller: Caller, body: Bytes) -> Response {
+pub(crate) async fn answer(
+    State(shopify): State<Shopify>,
+    Extension(served): Extension<Served>,
+    caller: Caller,
+    body: Bytes,
+) -> Response {
     let request = match serde_json::from_slice::<Request>(&body) {
         Ok(request) if !request.query.is_empty() => request,
         _ => {
@@ -26,7 +33,7 @@ pub(crate) async fn answer(State(shopify): State<Shopify>, caller: Caller, body:
     };
     let query = request.query.clone();
     let meter = Arc::new(Meter::new(shopify.clone(), caller.owner.clone()));
-    let request = request.data(shopify).data(caller).data(Arc::clone(&meter));
+    let request = request.data(shopify).data(served).data(caller).data(Arc::clone(&meter));
     let response = SCHEMA.execute(request).await;
 
     let mut body = Map::new();

@@ -2,6 +2,7 @@
 
 mod caller;
 mod cost;
+mod dated;
 mod delegate_tokens;
 mod graphql_error;
 mod schema;

@@ -6,13 +6,18 @@ use std::sync::LazyLock;
 use async_graphql::{Context, EmptySubscription, ID, MergedObject, Object, Result, Schema, SimpleObject};
 
 use super::cost::Charging;
+use super::dated::Dating;
 use super::delegate_tokens::DelegateTokens;
 use super::shop::Shop;
 use super::storefront_tokens::StorefrontTokens;
 use super::types::{AccessScope, Request};
 
 pub(super) static SCHEMA: LazyLock<Schema<QueryRoot, Mutation, EmptySubscription>> = LazyLock::new(|| {
-    Schema::build(QueryRoot, Mutation::default(), EmptySubscription).extension(Charging).disable_suggestions().finish()
+    Schema::build(QueryRoot, Mutation::default(), EmptySubscription)
+        .extension(Dating)
+        .extension(Charging)
+        .disable_suggestions()
+        .finish()
 });
 
 /// The root of mutations. Its fields are nullable: an error of one leaves a

@@ -138,6 +138,25 @@ async fn unknowns_of_a_create_are_switches() {
 }
 
 #[tokio::test]
+async fn a_version_before_2026_04_does_not_know_its_lifetime() {
+    let (sim, shop) = start().await;
+    let admin = shop.token().await;
+    let ask = async |query: &str| {
+        let request = shop.http.post(shop.url("/admin/api/2026-01/graphql.json"));
+        let input = json!({ "delegateAccessScope": ORDERS, "expiresIn": 60 });
+        let body = json!({ "query": query, "variables": { "input": input } });
+        answer(request.header("x-shopify-access-token", &admin).json(&body)).await
+    };
+    let body = ask(CREATE).await;
+    assert_eq!(body["errors"][0]["message"], "Field 'expiresIn' doesn't exist on type 'DelegateAccessToken'");
+    assert_eq!(body["errors"][0]["extensions"]["code"], "undefinedField");
+    assert_eq!(body["errors"][0]["path"][1], "delegateAccessTokenCreate");
+    assert!(body.get("data").is_none() && sim.live_delegates(SHOP, APP).is_empty());
+    ask(&CREATE.replace("createdAt expiresIn", "createdAt")).await;
+    assert_eq!(sim.live_delegates(SHOP, APP).len(), 1);
+}
+
+#[tokio::test]
 async fn without_a_lifetime_it_ends_with_its_parent() {
     let (sim, shop) = start().await;
     let admin = shop.token().await;
