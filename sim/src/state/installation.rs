@@ -68,6 +68,7 @@ impl State {
                 token.revoked = true;
             }
         }
+        self.end_approval(owner);
         if self.switches.sf_uninstall_kills_tokens {
             self.storefront_tokens.remove(owner);
         }

@@ -3,6 +3,7 @@
 mod app;
 mod installation;
 mod mint;
+mod offline;
 mod shop;
 mod storefront;
 mod throttle;
@@ -18,6 +19,9 @@ use crate::switches::Switches;
 
 pub(crate) use app::App;
 pub(crate) use installation::{Installation, collapse};
+use offline::Offline;
+pub use offline::OfflineCounts;
+pub(crate) use offline::Pair;
 pub(crate) use shop::Shop;
 pub use shop::{Plan, ShopState};
 pub(crate) use storefront::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken, TITLE_LIMIT};
@@ -50,6 +54,7 @@ pub(crate) struct State {
     pub(crate) installations: BTreeMap<Owner, Installation>,
     /// By value; the dead are kept, so that a test can ask who minted them.
     pub(crate) access_tokens: HashMap<String, AccessToken>,
+    pub(crate) offline: Offline,
     pub(crate) storefront_tokens: BTreeMap<Owner, Vec<StorefrontToken>>,
     pub(crate) buckets: Buckets,
     pub(crate) last_id: u64,

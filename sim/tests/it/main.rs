@@ -12,6 +12,7 @@ mod faults;
 mod limits;
 mod oauth;
 mod odd;
+mod offline;
 mod propagation;
 mod start;
 mod storefront;
