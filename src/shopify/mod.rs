@@ -29,6 +29,7 @@ pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;
 pub use limits::{Slot, Slots};
+pub use oauth::{Grant, GrantError};
 pub use outage::{Admission, Outages};
 pub use place::Place;
 pub use shop::{InvalidShop, Shop};

@@ -2,35 +2,21 @@
 //!
 //! <https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant>
 
-use chrono::{SubsecRound, TimeDelta};
-use reqwest::Method;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
+use chrono::TimeDelta;
+use secrecy::SecretString;
 
-use super::refusal::{refusal, with_hint};
+use super::{
+    Ask,
+    granted::{self, Documented},
+};
 use crate::{
-    core::{
-        credential::{self, Credential},
-        failure::Failure,
-        renewal::{self, Lifetime},
-        scopes,
-    },
-    shopify::{Client, Shop, Surface, answer::Answer, failure},
+    core::{credential::Credential, failure::Failure},
+    shopify::{Client, Shop},
     time::Timestamp,
 };
 
 /// "Always 86399 (24 hours)", says the grant's page.
-const DOCUMENTED_LIFETIME: TimeDelta = TimeDelta::seconds(86_399);
-
-#[derive(Deserialize)]
-struct Grant {
-    access_token: SecretString,
-    #[serde(default)]
-    scope: Option<String>,
-    #[serde(default)]
-    expires_in: Option<Value>,
-}
+const DOCUMENTED: Documented = Documented { lifetime: TimeDelta::seconds(86_399), words: "24 hours" };
 
 impl Client {
     /// Asks for an admin token by the client-credentials grant: a 24-hour token with the scopes of the
@@ -47,46 +33,20 @@ impl Client {
         client_secret: &SecretString,
         now: Timestamp,
     ) -> Result<Credential, Failure> {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client_id),
-            ("client_secret", client_secret.expose_secret()),
-        ];
-        let url = shop.url(&["admin", "oauth", "access_token"]);
-        let request = self.request(Method::POST, url).form(&form);
-        let answer = self.send(Surface::TokenEndpoint, "client_credentials", shop, request).await?;
-        if !answer.status.is_success() {
-            return Err(with_hint(refusal(&answer, shop), client_id, client_secret));
-        }
-        granted(&answer, shop, now)
+        let ask = Ask {
+            operation: "client_credentials",
+            parameters: &[("grant_type", "client_credentials")],
+            presented: None,
+        };
+        let answer = self.ask(shop, client_id, client_secret, ask).await?;
+        granted::credential(&answer, shop, now, &DOCUMENTED)
     }
-}
-
-fn granted(answer: &Answer, shop: &Shop, now: Timestamp) -> Result<Credential, Failure> {
-    let garbled = || failure::garbled(answer, shop);
-    let grant: Grant = answer.json().ok_or_else(garbled)?;
-    let value =
-        credential::check(grant.access_token.expose_secret().as_bytes(), "the answer").map_err(|_| garbled())?;
-    let (lifetime, warning) = match renewal::lifetime(grant.expires_in.as_ref()) {
-        Lifetime::Stated(lifetime) => (lifetime, None),
-        Lifetime::Unusual(what) => (
-            DOCUMENTED_LIFETIME,
-            Some(format!("{shop} granted a token with {what}; the documented 24 hours are assumed")),
-        ),
-    };
-    let issued_at = now.trunc_subsecs(0);
-    Ok(Credential {
-        value,
-        token_id: None,
-        scopes: scopes::parse(grant.scope.as_deref().unwrap_or_default()),
-        issued_at,
-        expires_at: Some(issued_at + lifetime),
-        warning,
-    })
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
     use crate::{
         core::vocabulary::Reason,
@@ -143,7 +103,8 @@ mod tests {
     fn lifetimes_that_cannot_be_believed_are_the_documented_one() {
         let expiry = |rest: &str| {
             let body = format!(r#"{{"access_token":"t"{rest}}}"#);
-            let credential = granted(&answer(200, &[], &body), &shop(), now()).unwrap();
+            let answer = answer(200, &[], &body);
+            let credential = granted::credential(&answer, &shop(), now(), &DOCUMENTED).unwrap();
             assert!(credential.scopes.is_empty());
             let lifetime = credential.expires_at.unwrap() - credential.issued_at;
             (lifetime.num_seconds(), credential.warning.is_some())
@@ -179,7 +140,8 @@ mod tests {
             r#"{"access_token":"canary"#,
             "\u{1f}\u{8b}\u{8}gzip",
         ] {
-            let failure = granted(&answer(200, &[], body), &shop(), now()).unwrap_err();
+            let answer = answer(200, &[], body);
+            let failure = granted::credential(&answer, &shop(), now(), &DOCUMENTED).unwrap_err();
             assert_eq!(failure.reason, Reason::BackingOff, "{body}");
             assert!(failure.unreachable, "{body}");
             assert!(!failure.message.contains("canary"), "{}", failure.message);

@@ -12,16 +12,112 @@ use crate::{
     },
 };
 
+/// Why nothing was granted for what was presented.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum GrantError {
+    /// Shopify says itself that the code, refresh token or token presented is dead: it never works again.
+    #[error("{}", .0.message)]
+    Dead(Failure),
+    /// Anything else. Unless it is a verdict of another kind (`CredentialsRejected`, `AppNotInstalled`,
+    /// `MigrationRequired`, the shop's own), what was presented can be tried again.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+}
+
+impl From<Failure> for GrantError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<GrantError> for Failure {
+    fn from(error: GrantError) -> Self {
+        match error {
+            GrantError::Dead(failure) | GrantError::Failed(failure) => failure,
+        }
+    }
+}
+
+/// What a request presents beside the app's credentials, to have it exchanged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Presented {
+    /// An authorization code.
+    Code,
+    /// A refresh token.
+    RefreshToken,
+    /// A non-expiring offline token.
+    NonExpiringToken,
+}
+
+impl Presented {
+    /// Whether Shopify says that this is dead, and means nothing else.
+    fn is_dead(self, status: u16, code: &str, words: &str) -> bool {
+        let said = match self {
+            Self::Code => ["authorization code was not found", "already used"].iter().any(|part| words.contains(part)),
+            // "Treat that 401 as final": seen with the same words, which aren't needed.
+            Self::RefreshToken => {
+                words.contains("active refresh_token") || (status == 401 && code == "invalid_request")
+            }
+            Self::NonExpiringToken => code == "invalid_subject_token",
+        };
+        matches!(status, 400 | 401) && (said || code == "invalid_grant")
+    }
+
+    fn dead(self, shop: &Shop) -> Failure {
+        let (reason, message) = match self {
+            Self::Code => (
+                Reason::ConsentRequired,
+                format!(
+                    "Shopify no longer takes the authorization code of {shop}, which works once and not for long: \
+                     let the merchant approve the app again"
+                ),
+            ),
+            Self::RefreshToken => (
+                Reason::RefreshTokenDead,
+                format!(
+                    "Shopify no longer takes the refresh token of {shop}: it has expired or was replaced, or the app \
+                     was uninstalled; let the merchant approve the app again"
+                ),
+            ),
+            Self::NonExpiringToken => (
+                Reason::TokenRejected,
+                format!(
+                    "Shopify doesn't migrate the token of {shop}: it was revoked or migrated before, or isn't a \
+                     non-expiring offline token of this app"
+                ),
+            ),
+        };
+        Failure::new(reason, message)
+    }
+
+    /// What else a refusal may mean that doesn't say what it means.
+    fn doubt(self) -> &'static str {
+        match self {
+            Self::Code => ", or the authorization code is dead",
+            Self::RefreshToken => ", or the refresh token is dead",
+            Self::NonExpiringToken => ", or the token to migrate is dead",
+        }
+    }
+}
+
 /// What a refusal of the token endpoint means.
-pub(super) fn refusal(answer: &Answer, shop: &Shop) -> Failure {
+pub(super) fn refusal(answer: &Answer, shop: &Shop, presented: Option<Presented>) -> GrantError {
     let refusal = match Refusal::read(answer, shop) {
         Ok(refusal) => refusal,
         // Signed already.
-        Err(failure) => return failure,
+        Err(failure) => return failure.into(),
     };
+    if let (Said::Code { code, words }, Some(presented)) = (&refusal.said, presented)
+        && presented.is_dead(refusal.status(), code, words)
+    {
+        return GrantError::Dead(failure::signed(presented.dead(shop), answer));
+    }
     let failure = match (&refusal.said, refusal.status()) {
         (Said::NoShop, _) => failure::shop_not_found(shop),
-        (Said::Code(code), status) => known_code(code, shop).unwrap_or_else(|| match status {
+        (Said::Code { words, .. } | Said::Errors(words), 400 | 403) if words.contains(failure::NON_EXPIRING) => {
+            failure::migration_required(shop)
+        }
+        (Said::Code { code, .. }, status) => known_code(code, shop, presented).unwrap_or_else(|| match status {
             400 => Failure {
                 ambiguous: true,
                 ..rejected("Shopify refuses the app's credentials with an error this release doesn't know (400)")
@@ -36,11 +132,11 @@ pub(super) fn refusal(answer: &Answer, shop: &Shop) -> Failure {
             _ => failure::unknown_refusal(shop, &format!("the token request ({status})")),
         }),
     };
-    failure::signed(failure, answer)
+    failure::signed(failure, answer).into()
 }
 
 /// RFC 6749, section 5.2, and Shopify's own codes.
-fn known_code(code: &str, shop: &Shop) -> Option<Failure> {
+fn known_code(code: &str, shop: &Shop, presented: Option<Presented>) -> Option<Failure> {
     Some(match code {
         "application_cannot_be_found" => Failure {
             may_settle: true,
@@ -51,7 +147,8 @@ fn known_code(code: &str, shop: &Shop) -> Option<Failure> {
             ambiguous: true,
             ..rejected(&format!(
                 "Shopify refuses without saying which: either the client secret is wrong or revoked, \
-                 or the app isn't installed on {shop} (install it from the Dev Dashboard)"
+                 or the app isn't installed on {shop} (install it from the Dev Dashboard){}",
+                presented.map_or("", Presented::doubt)
             ))
         },
         "app_not_installed" => Failure::new(
@@ -138,7 +235,8 @@ mod tests {
             (429, String::new(), BackingOff, "rate"),
         ];
         for (status, body, reason, words) in rows {
-            let failure = refusal(&answer(status, &[("x-request-id", "ab-1"), ("retry-after", "7")], &body), &shop());
+            let answer = answer(status, &[("x-request-id", "ab-1"), ("retry-after", "7")], &body);
+            let failure = Failure::from(refusal(&answer, &shop(), None));
             assert_eq!(failure.reason, reason, "{status} {body}");
             assert!(failure.message.contains(words), "{status}: {}", failure.message);
             assert!(failure.message.ends_with("(x-request-id ab-1)"), "{}", failure.message);
@@ -150,13 +248,13 @@ mod tests {
         // Faults of Shopify's, and pages and JSON that aren't.
         for status in [401, 402, 403, 404, 407, 423, 430] {
             for code in ["unauthorized", "forbidden", "not_found", "canary"] {
-                let failure = refusal(&answer(status, &[], &json(code)), &shop());
+                let failure = Failure::from(refusal(&answer(status, &[], &json(code)), &shop(), None));
                 assert_eq!((failure.reason, failure.unreachable), (BackingOff, true), "{status} {code}");
             }
         }
         for status in [500, 502, 503, 504, 520, 524, 408, 400, 401, 402, 403, 404, 418, 420, 423, 430] {
             for page in ["<title>canary</title>", "canary", "", r#"{"error":"Canary"}"#] {
-                let failure = refusal(&answer(status, &[], page), &shop());
+                let failure = Failure::from(refusal(&answer(status, &[], page), &shop(), None));
                 assert_eq!(failure.reason, BackingOff, "{status}");
                 assert!(failure.unreachable, "{status}");
                 assert!(!failure.message.to_lowercase().contains("canary"), "{}", failure.message);
