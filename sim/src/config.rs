@@ -19,6 +19,13 @@ pub const API_VERSIONS: [&str; 4] = ["2026-01", "2026-04", "2026-07", "2026-10"]
 /// (<https://shopify.dev/docs/apps/build/authentication-authorization/client-credentials-grant>).
 pub const CLIENT_CREDENTIALS_LIFETIME: Duration = Duration::from_secs(86_399);
 
+/// The lifetime of an expiring offline token, and of the refresh token beside it
+/// (<https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens>).
+pub const OFFLINE_LIFETIME: Duration = Duration::from_hours(1);
+
+/// See [`OFFLINE_LIFETIME`].
+pub const REFRESH_LIFETIME: Duration = Duration::from_hours(90 * 24);
+
 /// The whole configuration, as it stands in the YAML file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -126,7 +133,16 @@ pub struct AppConfig {
     /// How long client-credentials tokens live.
     #[serde(default = "default_lifetime", with = "crate::duration")]
     pub token_lifetime: Duration,
-    /// What the token endpoint says about that.
+    /// Whom the app is for: decides whether its non-expiring tokens are accepted.
+    #[serde(default)]
+    pub distribution: Distribution,
+    /// How long expiring offline tokens live.
+    #[serde(default = "default_offline_lifetime", with = "crate::duration")]
+    pub offline_lifetime: Duration,
+    /// How long refresh tokens live.
+    #[serde(default = "default_refresh_lifetime", with = "crate::duration")]
+    pub refresh_lifetime: Duration,
+    /// What the token endpoint says about the lifetime of access tokens.
     #[serde(default)]
     pub expires_in: ExpiresIn,
     /// Where the app is installed.
@@ -143,7 +159,10 @@ impl AppConfig {
             client_secrets: vec![client_secret.into()],
             title: default_title(),
             organization: String::new(),
+            distribution: Distribution::default(),
             token_lifetime: default_lifetime(),
+            offline_lifetime: default_offline_lifetime(),
+            refresh_lifetime: default_refresh_lifetime(),
             expires_in: ExpiresIn::default(),
             installations: Vec::new(),
         }
@@ -175,6 +194,19 @@ pub struct InstallationConfig {
     pub admin_token: Option<String>,
 }
 
+/// Whom an app is for
+/// (<https://shopify.dev/docs/apps/launch/distribution/select-distribution-method>).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distribution {
+    /// One merchant.
+    #[default]
+    Custom,
+    /// Anybody: the Admin API no longer accepts non-expiring offline tokens of such apps
+    /// (<https://shopify.dev/changelog/expiring-offline-access-tokens-required-for-public-apps-april-1-2026>).
+    Public,
+}
+
 /// What a token answer says in `expires_in`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -194,4 +226,12 @@ fn default_title() -> String {
 
 fn default_lifetime() -> Duration {
     CLIENT_CREDENTIALS_LIFETIME
+}
+
+fn default_offline_lifetime() -> Duration {
+    OFFLINE_LIFETIME
+}
+
+fn default_refresh_lifetime() -> Duration {
+    REFRESH_LIFETIME
 }

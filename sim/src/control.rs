@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::answer::{errors, json_answer, not_found};
-use crate::config::{AppConfig, ExpiresIn, ShopConfig};
+use crate::config::{AppConfig, Distribution, ExpiresIn, ShopConfig};
 use crate::error::Unknown;
 use crate::fault::{CutMode, Fault};
 use crate::faults::FaultId;
@@ -40,10 +40,15 @@ pub(crate) fn routes(shopify: Shopify) -> Router {
         .route("/shops/{shop}/apps/{app}/delegates", get(delegates))
         .route("/shops/{shop}/delegates", delete(destroy_delegate))
         .route("/shops/{shop}/apps/{app}/storefront-tokens", get(storefront_tokens).post(create_storefront_token))
+        .route("/shops/{shop}/apps/{app}/authorization-codes", post(create_authorization_code))
+        .route("/shops/{shop}/apps/{app}/offline-tokens", post(create_offline_token))
+        .route("/shops/{shop}/apps/{app}/offline-counts", get(offline_counts))
+        .route("/shops/{shop}/refresh-tokens", get(refresh_tokens).delete(retire_refresh_token))
         .route("/shops/{shop}/storefront-tokens", delete(delete_storefront_token))
         .route("/apps", post(add_app))
         .route("/apps/{app}/grants", get(grants))
         .route("/apps/{app}/secrets", post(add_secret).delete(revoke_secret))
+        .route("/apps/{app}/distribution", put(set_distribution))
         .route("/apps/{app}/expires-in", put(set_expires_in));
     Router::new().nest("/_sim", routes).fallback(async || not_found()).with_state(shopify)
 }
@@ -209,6 +214,38 @@ async fn destroy_delegate(State(shopify): State<Shopify>, body: Bytes) -> Respon
     with(&body, |Value { value }| shopify.destroy_delegate(&value))
 }
 
+async fn create_authorization_code(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
+    let created = shopify.create_authorization_code(&shop, &app);
+    done(created.map(|code| json!({ "code": code })))
+}
+
+#[derive(Deserialize)]
+struct Expiring {
+    expiring: bool,
+}
+
+async fn create_offline_token(State(shopify): State<Shopify>, Path((shop, app)): OnApp, body: Bytes) -> Response {
+    with(&body, |Expiring { expiring }| {
+        Ok(if expiring {
+            json!(shopify.create_offline_pair(&shop, &app)?)
+        } else {
+            json!({ "access_token": shopify.create_offline_token(&shop, &app)? })
+        })
+    })
+}
+
+async fn offline_counts(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
+    shown(&shopify.offline_counts(&shop, &app))
+}
+
+async fn refresh_tokens(State(shopify): State<Shopify>, Path(shop): Path<String>) -> Response {
+    shown(&shopify.live_refresh_tokens(&shop))
+}
+
+async fn retire_refresh_token(State(shopify): State<Shopify>, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.retire_refresh_token(&value))
+}
+
 async fn storefront_tokens(State(shopify): State<Shopify>, Path((shop, app)): OnApp) -> Response {
     shown(&shopify.live_storefront_tokens(&shop, &app))
 }
@@ -245,6 +282,10 @@ async fn add_secret(State(shopify): State<Shopify>, Path(app): Path<String>, bod
 
 async fn revoke_secret(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {
     with(&body, |Value { value }| shopify.revoke_secret(&app, &value))
+}
+
+async fn set_distribution(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {
+    with(&body, |distribution: Distribution| shopify.set_distribution(&app, distribution))
 }
 
 async fn set_expires_in(State(shopify): State<Shopify>, Path(app): Path<String>, body: Bytes) -> Response {

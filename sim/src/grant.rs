@@ -6,6 +6,9 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
+/// The type of an offline token, as token exchanges name it.
+pub(crate) const OFFLINE_TOKEN: &str = "urn:shopify:params:oauth:token-type:offline-access-token";
+
 /// The parameters of a grant request.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters(HashMap<String, String>);
@@ -41,9 +44,12 @@ impl Parameters {
 #[derive(Debug)]
 pub(crate) enum Grant {
     ClientCredentials(Parameters),
-    RefreshToken,
+    Code(Parameters),
+    Refresh(Parameters),
+    /// The token exchange of a non-expiring offline token for a pair.
+    Migrate(Parameters),
+    /// Any other token exchange.
     TokenExchange,
-    AuthorizationCode,
     Unknown,
 }
 
@@ -52,10 +58,13 @@ impl Grant {
         let parameters = Parameters::of(headers, body);
         match parameters.get("grant_type") {
             "client_credentials" => Self::ClientCredentials(parameters),
-            "refresh_token" => Self::RefreshToken,
-            "urn:ietf:params:oauth:grant-type:token-exchange" => Self::TokenExchange,
+            "refresh_token" => Self::Refresh(parameters),
+            "urn:ietf:params:oauth:grant-type:token-exchange" => match parameters.get("subject_token_type") {
+                OFFLINE_TOKEN => Self::Migrate(parameters),
+                _ => Self::TokenExchange,
+            },
             // Shopify's code exchange has no grant_type.
-            "" if !parameters.get("code").is_empty() => Self::AuthorizationCode,
+            "" if !parameters.get("code").is_empty() => Self::Code(parameters),
             _ => Self::Unknown,
         }
     }
@@ -64,9 +73,10 @@ impl Grant {
     pub(crate) fn operation(&self) -> &'static str {
         match self {
             Self::ClientCredentials(_) => "clientCredentials",
-            Self::RefreshToken => "refreshToken",
+            Self::Code(_) => "code",
+            Self::Refresh(_) => "refresh",
+            Self::Migrate(_) => "migrate",
             Self::TokenExchange => "tokenExchange",
-            Self::AuthorizationCode => "authorizationCode",
             Self::Unknown => "unknown",
         }
     }

@@ -68,7 +68,7 @@ pub struct LiveDelegate {
 pub struct GrantCounts {
     /// Calls, those that a fault struck included.
     pub asked: u64,
-    /// Tokens granted, the dead included.
+    /// Calls that a token was granted to.
     pub granted: u64,
     /// Calls refused because the client secret is wrong or revoked.
     pub secret_rejected: u64,
@@ -173,12 +173,8 @@ impl Shopify {
     pub fn grant_counts(&self, client_id: &str) -> Result<GrantCounts, Unknown> {
         let asked = self.calls_of(client_id, "oauth.*");
         let state = self.state();
-        let secret_rejected = state.app(client_id)?.secrets_rejected;
-        let granted = state
-            .access_tokens
-            .values()
-            .filter(|token| token.kind == TokenKind::ClientCredentials && token.owner.client_id == client_id);
-        Ok(GrantCounts { asked, granted: granted.count() as u64, secret_rejected })
+        let app = state.app(client_id)?;
+        Ok(GrantCounts { asked, granted: app.granted, secret_rejected: app.secrets_rejected })
     }
 
     /// How many calls have come in.

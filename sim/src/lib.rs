@@ -37,6 +37,7 @@ mod grant;
 mod inspect;
 mod listener;
 mod oauth;
+mod offline;
 mod operation;
 mod origin;
 mod pages;
@@ -52,17 +53,20 @@ mod versions;
 pub use calls::LoggedCall;
 pub use clock::Clock;
 pub use config::{
-    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, ExpiresIn, InstallationConfig, ShopConfig,
+    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, Distribution, ExpiresIn, InstallationConfig,
+    OFFLINE_LIFETIME, REFRESH_LIFETIME, ShopConfig,
 };
 pub use error::{ConfigError, StartError, Unknown};
 pub use fault::{CutMode, Edit, Fault, FaultKind, Page, PageFault, StatusFault};
 pub use faults::FaultId;
 pub use inspect::{GrantCounts, LiveAccessToken, LiveDelegate, LiveStorefrontToken};
+pub use offline::{LiveRefreshToken, OfflinePair};
 pub use operation::Surface;
 pub use shopify::Shopify;
 pub use sim::Sim;
-pub use state::{Plan, ShopState, TokenKind};
+pub use state::{OfflineCounts, Plan, ShopState, TokenKind};
 pub use switches::{
-    DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion, LimitMessage, LongTitle, NotInstalled,
-    OauthErrorFormat, Switches, UngrantedScope, WrongSecret,
+    DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion, LimitMessage, LongTitle, MigrateDead,
+    NotInstalled, OauthErrorFormat, RefreshDead, RefreshGrace, RefreshReplay, RetiredAccessToken, Switches,
+    UngrantedScope, WrongSecret,
 };

@@ -26,6 +26,16 @@ pub struct Switches {
     pub delegate_destroyed_by: DestroyedBy,
     /// Whether a parent that dies before its time ends its delegates at once.
     pub delegate_ends_with_parent: bool,
+    /// The answer to a refresh token that is dead.
+    pub refresh_dead: RefreshDead,
+    /// The answer to the migration of a token that is dead, or isn't a non-expiring offline one.
+    pub migrate_dead: MigrateDead,
+    /// How long a refresh token that was used can be used again.
+    pub refresh_grace: RefreshGrace,
+    /// What that brings.
+    pub refresh_replay: RefreshReplay,
+    /// What happens to an expiring offline token when another one takes its place.
+    pub retired_access_token: RetiredAccessToken,
     /// What a version later than the newest supported one is answered.
     pub future_version: FutureVersion,
     /// How the token endpoint words its errors.
@@ -59,6 +69,11 @@ impl Default for Switches {
             delegate_ungranted_scope: UngrantedScope::default(),
             delegate_destroyed_by: DestroyedBy::default(),
             delegate_ends_with_parent: false,
+            refresh_dead: RefreshDead::default(),
+            migrate_dead: MigrateDead::default(),
+            refresh_grace: RefreshGrace::default(),
+            refresh_replay: RefreshReplay::default(),
+            retired_access_token: RetiredAccessToken::default(),
             future_version: FutureVersion::default(),
             oauth_error_format: OauthErrorFormat::default(),
             sf_long_title: LongTitle::default(),
@@ -130,6 +145,67 @@ pub enum DestroyedBy {
     App,
     /// The token it was made with.
     Parent,
+}
+
+/// See [`Switches::refresh_dead`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshDead {
+    /// 401 `invalid_request`, seen at live shops and documented.
+    #[default]
+    #[serde(rename = "invalid_request_401")]
+    InvalidRequest401,
+    /// 400 `invalid_grant`, as in RFC 6749; expected by Shopify's PHP, Python and JavaScript libraries.
+    #[serde(rename = "invalid_grant_400")]
+    InvalidGrant400,
+}
+
+/// See [`Switches::migrate_dead`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrateDead {
+    /// 400 `invalid_request`, expected by Shopify's JavaScript library. The description is invented.
+    #[default]
+    InvalidRequest,
+    /// 400 `invalid_subject_token`, as for session tokens.
+    InvalidSubjectToken,
+}
+
+/// See [`Switches::refresh_grace`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshGrace {
+    /// Until its replacement is used, for 30 days at most: since 2026-08-28.
+    #[default]
+    UntilReplacementUsed,
+    /// The same, for an hour at most: before that.
+    OneHour,
+    /// Never.
+    None,
+}
+
+/// See [`Switches::refresh_replay`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshReplay {
+    /// The same pair, with what is left of its lifetimes.
+    #[default]
+    SamePair,
+    /// The same pair, with the lifetimes that it had when it was new.
+    SameAnswer,
+    /// A new pair; the one answered before can't be refreshed.
+    NewPair,
+}
+
+/// See [`Switches::retired_access_token`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetiredAccessToken {
+    /// It lives until it expires, as documented since 2026.
+    #[default]
+    ValidUntilExpiry,
+    /// It is revoked, as documented in December 2025.
+    DiesAtOnce,
 }
 
 /// See [`Switches::oauth_error_format`].

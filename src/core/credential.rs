@@ -26,6 +26,15 @@ pub struct Credential {
     pub warning: Option<String>,
 }
 
+/// A refresh token as Shopify issued it, or as a person supplied it.
+#[derive(Clone, Debug)]
+pub struct RefreshToken {
+    /// Its value. `Debug` prints `[REDACTED]`.
+    pub value: SecretString,
+    /// When it expires; `None` if nobody said.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Checks a value that a person put into a Secret. The message names place and shape, never the value.
 ///
 /// # Errors

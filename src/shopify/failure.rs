@@ -187,6 +187,22 @@ pub(super) fn no_version(shop: &Shop, version: &str) -> Failure {
     )
 }
 
+/// Words of the refusal of tokens that never expire, in lower case
+/// (<https://shopify.dev/changelog/expiring-offline-access-tokens-required-for-public-apps-april-1-2026>).
+pub(super) const NON_EXPIRING: &str = "non-expiring access tokens";
+
+/// The app must use tokens that expire.
+pub(super) fn migration_required(shop: &Shop) -> Failure {
+    Failure::new(
+        Reason::MigrationRequired,
+        format!(
+            "{shop} no longer accepts this app's non-expiring token: migrate it to an expiring one \
+             (source `offline` with `expiring: true` and `migrate: true`; this can't be undone), \
+             or use source `clientCredentials`"
+        ),
+    )
+}
+
 /// The shop itself is closed to us, in words.
 pub(super) fn shop_inactive(shop: &Shop) -> Failure {
     Failure::new(

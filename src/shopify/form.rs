@@ -20,9 +20,14 @@ pub(super) enum Said {
     /// All words of `{"errors": …}`, the form of every API
     /// (<https://shopify.dev/docs/api/usage/response-codes>).
     Errors(String),
-    /// The code of the token endpoint's `{"error": code}` (RFC 6749, section 5.2), or of its page titled
-    /// `400 - Oauth error code`.
-    Code(String),
+    /// The token endpoint's `{"error": code, "error_description": words}` (RFC 6749, section 5.2), or its page titled
+    /// `400 - Oauth error code`, of which all is taken for words.
+    Code {
+        /// The code.
+        code: String,
+        /// What describes it, if anything.
+        words: String,
+    },
     /// The page of a shop that is closed or was never there.
     NoShop,
 }
@@ -77,7 +82,8 @@ impl Said {
         }
         // Others' JSON has an "error" too: "Unauthorized", "Forbidden".
         let code = body.get("error")?.as_str()?;
-        is_code(code).then(|| Self::Code(code.to_owned()))
+        let words = body.get("error_description").map(failure::words).unwrap_or_default();
+        is_code(code).then(|| Self::Code { code: code.to_owned(), words })
     }
 
     fn of_page(answer: &Answer) -> Option<Self> {
@@ -94,7 +100,7 @@ impl Said {
         let (title, _) = title.split_once("</title>")?;
         let (_, code) = title.split_once("oauth error ")?;
         let code = code.split(|c: char| !is_of_code(c)).next()?;
-        is_code(code).then(|| Self::Code(code.to_owned()))
+        is_code(code).then(|| Self::Code { code: code.to_owned(), words: page.clone() })
     }
 }
 
@@ -119,11 +125,15 @@ mod tests {
         let errors = read(403, r#"{"errors":{"base":["Unavailable Shop"]}}"#);
         assert!(matches!(errors, Some(Said::Errors(words)) if words == "unavailable shop\n"));
         assert!(matches!(read(401, r#"{"errors":[{"message":""}]}"#), Some(Said::Errors(_))));
-        let code = read(400, r#"{"error":"invalid_request","error_description":"x"}"#);
-        assert!(matches!(code, Some(Said::Code(code)) if code == "invalid_request"));
+        for (rest, said) in
+            [(r#","error_description":"Was X""#, "was x\n"), ("", ""), (r#","error_description":1"#, "")]
+        {
+            let code = read(400, &format!(r#"{{"error":"invalid_request"{rest}}}"#));
+            assert!(matches!(code, Some(Said::Code { code, words }) if code == "invalid_request" && words == said));
+        }
         for title in ["400 - Oauth error app_not_installed", "unauthorized - Oauth error app_not_installed: more"] {
             let code = read(400, &format!("<!DOCTYPE html><html><HEAD><Title>{title}</title></HEAD></html>"));
-            assert!(matches!(code, Some(Said::Code(code)) if code == "app_not_installed"), "{title}");
+            assert!(matches!(code, Some(Said::Code { code, .. }) if code == "app_not_installed"), "{title}");
         }
         for page in ["<title>Store unavailable</title>", "\n<html><h1>Sorry, this shop is currently unavailable.</h1>"]
         {

@@ -265,7 +265,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use shopify_sim::{
-        AppConfig, Config, DestroyedBy, Fault, FaultKind, ShopConfig, Sim, StatusFault, Switches, UngrantedScope,
+        AppConfig, Config, DelegateParents, DestroyedBy, Fault, FaultKind, ShopConfig, Sim, StatusFault, Switches,
+        UngrantedScope,
     };
 
     use super::*;
@@ -538,6 +539,11 @@ mod tests {
         let child = create(&of(&daily.value), &SCOPES, 300).await.unwrap();
         let grandchild = create(&of(&child.value), &SCOPES, 60).await.unwrap_err();
         assert_eq!(grandchild.reason, Reason::InvalidCredential);
+
+        sim.switch(|switches| switches.delegate_parents = DelegateParents::WithoutRefreshToken);
+        let offline = SecretString::from(sim.create_offline_pair(shop().as_str(), APP).unwrap().access_token);
+        let refreshed = create(&of(&offline), &SCOPES, 60).await.unwrap_err();
+        assert_eq!((refreshed.reason, refreshed.is_stalled()), (Reason::InvalidCredential, true));
 
         let other = SecretString::from(sim.create_admin_token(shop().as_str(), "other").unwrap());
         let destroy = async |token: &SecretString| client.destroy_delegate(&of(&other), token).await.unwrap_err();

@@ -32,6 +32,7 @@ pub use connect_to::{ConnectTo, parse_connect_to};
 pub use failure::ApiError;
 pub use graphql_delegates::{Delegate, Destroyed};
 pub use limits::{Slot, Slots};
+pub use oauth::{Grant, GrantError};
 pub use outage::{Admission, Outages};
 pub use place::Place;
 pub use shop::{InvalidShop, Shop};

@@ -24,7 +24,7 @@ pub(super) fn of_status(answer: &Answer, shop: &Shop, version: &str) -> ApiError
     let error = match (&refusal.said, refusal.status()) {
         (Said::NoShop, _) => ApiError::Failed(failure::shop_not_found(shop)),
         // Only the token endpoint speaks like this.
-        (Said::Code(_), _) => ApiError::Failed(failure::foreign(answer, shop)),
+        (Said::Code { .. }, _) => ApiError::Failed(failure::foreign(answer, shop)),
         (Said::Errors(_), 401) => ApiError::Unauthorized(dead_token(shop)),
         (Said::Errors(_), 404) => ApiError::NotFound(failure::no_version(shop, version)),
         (Said::Errors(words), status) => match (refusal.shop_state(shop), of_words(words, shop)) {
@@ -90,15 +90,8 @@ fn of_code(code: &str, throttled_for: Option<Duration>, shop: &Shop) -> Option<A
 
 fn of_words(words: &str, shop: &Shop) -> Option<ApiError> {
     let has = |any: &[&str]| any.iter().any(|part| words.contains(part));
-    Some(if has(&["non-expiring access tokens"]) {
-        ApiError::Forbidden(Failure::new(
-            Reason::MigrationRequired,
-            format!(
-                "{shop} no longer accepts this app's non-expiring token: migrate it to an expiring one \
-                 (source `offline` with `expiring: true` and `migrate: true`; this can't be undone), \
-                 or use source `clientCredentials`"
-            ),
-        ))
+    Some(if has(&[failure::NON_EXPIRING]) {
+        ApiError::Forbidden(failure::migration_required(shop))
     } else if has(&["invalid api key or access token"]) {
         ApiError::Unauthorized(dead_token(shop))
     } else if has(&["throttled", "calls per second", "rate limit", "too many requests"]) {

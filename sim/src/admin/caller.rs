@@ -7,12 +7,16 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::answer::{errors, internal_error};
+use crate::config::Distribution;
 use crate::gate::Domain;
 use crate::origin::{ADMIN_TOKEN, header};
 use crate::shopify::Shopify;
-use crate::state::Owner;
+use crate::state::{Owner, TokenKind};
 
 const UNAUTHORIZED: &str = "[API] Invalid API key or access token (unrecognized login or wrong password)";
+
+/// As seen at live shops: the answer to a non-expiring token of a public app.
+const NON_EXPIRING: &str = "[API] Non-expiring access tokens are no longer accepted for the Admin API. Start using expiring offline tokens: https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/offline-access-tokens#expiring-vs-non-expiring-offline-tokens";
 
 /// The app that calls, the shop it calls, and with what.
 #[derive(Clone, Debug)]
@@ -38,9 +42,13 @@ impl FromRequestParts<Shopify> for Caller {
         if let Some(delegate) = state.accepted_delegate(&shop, value, now) {
             return Ok(as_app(&delegate.owner));
         }
-        match state.accepted_token(&shop, value, now) {
-            Some(token) => Ok(as_app(&token.owner)),
-            None => Err(errors(StatusCode::UNAUTHORIZED, UNAUTHORIZED)),
+        let Some(token) = state.accepted_token(&shop, value, now) else {
+            return Err(errors(StatusCode::UNAUTHORIZED, UNAUTHORIZED));
+        };
+        let is_public = state.app(&token.owner.client_id).is_ok_and(|app| app.distribution == Distribution::Public);
+        if is_public && token.kind == TokenKind::Offline {
+            return Err(errors(StatusCode::FORBIDDEN, NON_EXPIRING));
         }
+        Ok(as_app(&token.owner))
     }
 }

@@ -1,7 +1,9 @@
 //! The OAuth token endpoint: one path, told apart by grant.
 
+mod client;
 mod client_credentials;
 mod error;
+mod offline;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -24,9 +26,10 @@ pub(crate) async fn access_token(
 ) -> Response {
     let answer = match Grant::of(&headers, &body) {
         Grant::ClientCredentials(parameters) => client_credentials::grant(&shopify, &shop, &parameters),
-        Grant::RefreshToken | Grant::TokenExchange | Grant::AuthorizationCode | Grant::Unknown => {
-            Err(OauthError::unsupported_grant())
-        }
+        Grant::Code(parameters) => offline::code(&shopify, &shop, &parameters),
+        Grant::Refresh(parameters) => offline::refresh(&shopify, &shop, &parameters),
+        Grant::Migrate(parameters) => offline::migrate(&shopify, &shop, &parameters),
+        Grant::TokenExchange | Grant::Unknown => Err(OauthError::unsupported_grant()),
     };
     answer.unwrap_or_else(|error| {
         let format = shopify.state().switches.oauth_error_format;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::State;
-use crate::config::{AppConfig, ExpiresIn};
+use crate::config::{AppConfig, Distribution, ExpiresIn};
 use crate::error::Unknown;
 
 /// An app of the Dev Dashboard, or a legacy custom app.
@@ -15,8 +15,13 @@ pub(crate) struct App {
     pub(crate) secrets: Vec<Secret>,
     pub(crate) title: String,
     pub(crate) organization: String,
+    pub(crate) distribution: Distribution,
     pub(crate) token_lifetime: Duration,
+    pub(crate) offline_lifetime: Duration,
+    pub(crate) refresh_lifetime: Duration,
     pub(crate) expires_in: ExpiresIn,
+    /// How often a grant was answered with a token.
+    pub(crate) granted: u64,
     /// How often a grant was refused for its client secret.
     pub(crate) secrets_rejected: u64,
 }
@@ -43,6 +48,11 @@ impl App {
         self.secrets.iter().any(|secret| secret.value == value && !secret.revoked)
     }
 
+    /// The one that Shopify signs with while several are live.
+    pub(crate) fn oldest_secret(&self) -> Option<&str> {
+        self.secrets.iter().find(|secret| !secret.revoked).map(|secret| secret.value.as_str())
+    }
+
     pub(crate) fn add_secret(&mut self, value: String) {
         // Secrets are never reused at Shopify; here the newest state of one counts.
         self.secrets.retain(|secret| secret.value != value);
@@ -63,9 +73,9 @@ impl App {
 impl State {
     /// Adds an app with its installations, or changes the one of that client id.
     pub(crate) fn put_app(&mut self, config: AppConfig) -> Result<(), Unknown> {
-        let (id, secrets_rejected) = match self.apps.get(&config.client_id) {
-            Some(app) => (app.id, app.secrets_rejected),
-            None => (self.next_id(), 0),
+        let (id, granted, secrets_rejected) = match self.apps.get(&config.client_id) {
+            Some(app) => (app.id, app.granted, app.secrets_rejected),
+            None => (self.next_id(), 0, 0),
         };
         let client_id = config.client_id;
         let mut app = App {
@@ -74,8 +84,12 @@ impl State {
             secrets: Vec::new(),
             title: config.title,
             organization: config.organization,
+            distribution: config.distribution,
             token_lifetime: config.token_lifetime,
+            offline_lifetime: config.offline_lifetime,
+            refresh_lifetime: config.refresh_lifetime,
             expires_in: config.expires_in,
+            granted,
             secrets_rejected,
         };
         for secret in config.client_secrets {

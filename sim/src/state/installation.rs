@@ -82,6 +82,7 @@ impl State {
                 token.destroyed = true;
             }
         }
+        self.end_approval(owner);
         if self.switches.sf_uninstall_kills_tokens {
             self.storefront_tokens.remove(owner);
         }

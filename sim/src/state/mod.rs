@@ -4,6 +4,7 @@ mod app;
 mod delegate;
 mod installation;
 mod mint;
+mod offline;
 mod shop;
 mod storefront;
 mod throttle;
@@ -20,6 +21,9 @@ use crate::switches::Switches;
 pub(crate) use app::App;
 pub(crate) use delegate::{DelegateToken, DelegationRefused, DestructionRefused};
 pub(crate) use installation::{Installation, collapse};
+use offline::Offline;
+pub use offline::OfflineCounts;
+pub(crate) use offline::Pair;
 pub(crate) use shop::Shop;
 pub use shop::{Plan, ShopState};
 pub(crate) use storefront::{CreateRefused, STOREFRONT_TOKEN_LIMIT, StorefrontToken, TITLE_LIMIT};
@@ -54,6 +58,7 @@ pub(crate) struct State {
     pub(crate) access_tokens: HashMap<String, AccessToken>,
     /// By value, the dead included, as above.
     pub(crate) delegates: HashMap<String, DelegateToken>,
+    pub(crate) offline: Offline,
     pub(crate) storefront_tokens: BTreeMap<Owner, Vec<StorefrontToken>>,
     pub(crate) buckets: Buckets,
     pub(crate) last_id: u64,

@@ -1,6 +1,7 @@
 //! Admin access tokens: minting and validity.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,13 +18,18 @@ pub enum TokenKind {
     ClientCredentials,
     /// Shown once in the admin of a legacy custom app; permanent.
     Custom,
+    /// Approved by the merchant; permanent.
+    Offline,
+    /// The same with an expiry, and a refresh token beside it.
+    ExpiringOffline,
 }
 
 impl TokenKind {
     /// Whether it comes with a refresh token.
     pub(super) fn is_refreshed(self) -> bool {
         match self {
-            Self::ClientCredentials | Self::Custom => false,
+            Self::ClientCredentials | Self::Custom | Self::Offline => false,
+            Self::ExpiringOffline => true,
         }
     }
 }
@@ -71,7 +77,7 @@ impl State {
     fn has_spread(&self, token: &AccessToken, now: DateTime<Utc>) -> bool {
         match token.kind {
             TokenKind::ClientCredentials => is_over(self.switches.cc_accepted_after, token.issued_at, now),
-            TokenKind::Custom => true,
+            TokenKind::Custom | TokenKind::Offline | TokenKind::ExpiringOffline => true,
         }
     }
 
@@ -90,16 +96,28 @@ impl State {
             }
         }
         let lifetime = self.app(&owner.client_id)?.token_lifetime;
-        let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
+        self.mint_access_token(owner, secret, TokenKind::ClientCredentials, Some(lifetime), now)
+    }
+
+    /// Mints a token that is pinned to a client secret, with the scopes granted by now.
+    pub(super) fn mint_access_token(
+        &mut self,
+        owner: &Owner,
+        secret: &str,
+        kind: TokenKind,
+        lifetime: Option<Duration>,
+        now: DateTime<Utc>,
+    ) -> Result<AccessToken, Unknown> {
+        let lifetime = lifetime.map(|lifetime| TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX));
         let token = AccessToken {
             id: self.next_id(),
             value: self.mint("shpat_"),
-            kind: TokenKind::ClientCredentials,
+            kind,
             owner: owner.clone(),
             minted_by: Some(secret.to_owned()),
             scopes: self.installation(owner)?.scopes.clone(),
             issued_at: now,
-            expires_at: now.checked_add_signed(lifetime),
+            expires_at: lifetime.and_then(|lifetime| now.checked_add_signed(lifetime)),
             revoked: false,
         };
         self.access_tokens.insert(token.value.clone(), token.clone());

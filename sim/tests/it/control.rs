@@ -82,6 +82,19 @@ async fn everything_can_be_steered_over_the_wire() {
     delete(&format!("/shops/{SHOP}/delegates"), json!({ "value": live[0]["value"] })).await;
     assert_eq!(get(&format!("{on_app}/delegates")).await, json!([]));
 
+    let code = post(&format!("{on_app}/authorization-codes"), Value::Null).await;
+    assert!(code["code"].is_string());
+    let lone = post(&format!("{on_app}/offline-tokens"), json!({ "expiring": false })).await;
+    put(&format!("/apps/{APP}/distribution"), json!("public")).await;
+    let refused = shop.graphql(lone["access_token"].as_str().unwrap(), "{ shop { id } }", &json!({})).send().await;
+    assert_eq!(refused.unwrap().status(), 403);
+    let pair = post(&format!("{on_app}/offline-tokens"), json!({ "expiring": true })).await;
+    let refresh_tokens = format!("/shops/{SHOP}/refresh-tokens");
+    assert_eq!(get(&refresh_tokens).await[0]["value"], pair["refresh_token"]);
+    delete(&refresh_tokens, json!({ "value": pair["refresh_token"] })).await;
+    assert_eq!(get(&refresh_tokens).await, json!([]));
+    assert_eq!(get(&format!("{on_app}/offline-counts")).await["refreshed"], 0);
+
     let fault = json!({ "operation": "*", "kind": { "status": { "code": 503 } }, "times": 1 });
     let fault_id = post("/faults", fault).await;
     assert_eq!(shop.probe("x").send().await.unwrap().status(), 503);

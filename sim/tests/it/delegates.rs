@@ -126,10 +126,15 @@ async fn unknowns_of_a_create_are_switches() {
     let (sim, shop) = start().await;
     let admin = shop.token().await;
     let custom = sim.create_admin_token(SHOP, APP).unwrap();
+    let offline = sim.create_offline_token(SHOP, APP).unwrap();
+    let refreshed = sim.create_offline_pair(SHOP, APP).unwrap().access_token;
+    created(&shop, &refreshed, &ORDERS, Some(60)).await;
     sim.switch(|switches| switches.delegate_parents = DelegateParents::WithoutRefreshToken);
-    for parent in [&admin, &custom] {
+    for parent in [&admin, &custom, &offline] {
         created(&shop, parent, &ORDERS, Some(60)).await;
     }
+    let (code, message) = refused(&create(&shop, &refreshed, &ORDERS, Some(60)).await);
+    assert_eq!((code, message), (json!("REFRESH_TOKEN"), json!("The parent access token can't have a refresh token.")));
 
     sim.switch(|switches| switches.delegate_ungranted_scope = UngrantedScope::AccessDenied);
     let body = create(&shop, &custom, &["read_themes"], Some(60)).await;

@@ -13,6 +13,7 @@ mod faults;
 mod limits;
 mod oauth;
 mod odd;
+mod offline;
 mod propagation;
 mod start;
 mod storefront;

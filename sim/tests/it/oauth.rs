@@ -113,11 +113,11 @@ async fn grants_that_are_not_simulated_are_refused() {
         .http
         .post(shop.url("/admin/oauth/access_token"))
         .header("accept", "application/json")
-        .form(&[("grant_type", "refresh_token"), ("refresh_token", "x")]);
+        .form(&[("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"), ("subject_token", "x")]);
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 400);
     assert_eq!(json(response).await["error"], "invalid_request");
-    assert_eq!(sim.calls("oauth.refreshToken"), 1);
+    assert_eq!(sim.calls("oauth.tokenExchange"), 1);
 }
 
 #[tokio::test]
