@@ -90,6 +90,7 @@ impl Protected {
 
 /// Who needs what in a namespace.
 pub(in crate::controller) struct Needs {
+    namespace: String,
     tokens: Vec<ShopifyToken>,
     apps: Vec<ShopifyApp>,
     /// Names of apps that don't fit their type: nobody knows which Secret they read.
@@ -104,7 +105,7 @@ impl Needs {
     pub(in crate::controller) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
         let (tokens, _) = list(context, namespace).await?;
         let (apps, unreadable_apps) = list(context, namespace).await?;
-        Ok(Self { tokens, apps, unreadable_apps })
+        Ok(Self { namespace: namespace.to_owned(), tokens, apps, unreadable_apps })
     }
 
     /// The same without a token: who needs what once that one is gone.
@@ -137,7 +138,7 @@ impl Needs {
 
     /// The tokens that need an app, through their admin token.
     pub(in crate::controller) fn app(&self, name: &str) -> Vec<String> {
-        let admins = self.tokens.iter().filter(|t| t.app() == Some(name));
+        let admins = self.tokens.iter().filter(|t| t.app() == Some((&self.namespace, name)));
         admins.flat_map(|t| self.token(&t.name_any())).collect()
     }
 

@@ -160,7 +160,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         let status = app.0.as_ref().ok().and_then(|app| app.status.as_ref());
         let blamed = status.and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
         let freed = free && has_finalizer(&*app);
-        if gone || changed || (token.app() == Some(&name) && (blamed || rejected || freed)) {
+        if gone || changed || (token.app() == Some((&namespace, &name)) && (blamed || rejected || freed)) {
             context.wakes.app(ObjectRef::new(&name).within(&namespace));
         }
     }

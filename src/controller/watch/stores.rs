@@ -80,7 +80,7 @@ impl Stores {
             .filter(|t| {
                 t.secret_name() == secret
                     || t.credentials_secret() == Some(secret)
-                    || apps.iter().any(|a| t.app() == Some(a))
+                    || apps.iter().any(|a| t.app() == Some((namespace, a)))
             })
             .collect();
         let names: Vec<&str> = direct.iter().filter_map(|t| t.metadata.name.as_deref()).collect();
@@ -93,10 +93,12 @@ impl Stores {
     #[must_use]
     pub fn dependents_of_app(&self, namespace: &str, app: &str) -> Vec<ObjectRef<ShopifyToken>> {
         let tokens = self.tokens_of(namespace);
-        let names: Vec<&str> =
-            readable(&tokens).filter(|t| t.app() == Some(app)).filter_map(|t| t.metadata.name.as_deref()).collect();
+        let names: Vec<&str> = readable(&tokens)
+            .filter(|t| t.app() == Some((namespace, app)))
+            .filter_map(|t| t.metadata.name.as_deref())
+            .collect();
         readable(&tokens)
-            .filter(|t| t.app() == Some(app) || t.admin_token().is_some_and(|a| names.contains(&a)))
+            .filter(|t| t.app() == Some((namespace, app)) || t.admin_token().is_some_and(|a| names.contains(&a)))
             .map(ObjectRef::from_obj)
             .collect()
     }
@@ -114,7 +116,7 @@ impl Stores {
     #[must_use]
     pub fn users_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         let mut users = self.tokens_of(namespace);
-        users.retain(|t| t.0.as_ref().is_ok_and(|t| t.app() == Some(app)));
+        users.retain(|t| t.0.as_ref().is_ok_and(|t| t.app() == Some((namespace, app))));
         users.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
         users
     }
