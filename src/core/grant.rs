@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn app(grants: Value) -> ShopifyApp {
+    fn app(grants: &Value) -> ShopifyApp {
         let spec = json!({"credentialsRef": {"name": "acme-app"}, "grants": grants});
         let metadata = json!({"name": "acme", "namespace": "platform"});
         let api = "tokens.shopify-operator.dev/v1alpha1";
@@ -106,7 +106,9 @@ mod tests {
         let web = json!({"matchLabels": {"team": "web"}});
         let expression = |operator: &str, values: Option<Value>| {
             let mut expression = json!({"key": "team", "operator": operator});
-            values.into_iter().for_each(|values| expression["values"] = values);
+            if let Some(values) = values {
+                expression["values"] = values;
+            }
             json!({"matchExpressions": [expression]})
         };
         let named = |values: Value| Some(values);
@@ -138,17 +140,17 @@ mod tests {
         ];
         let team = labels(&[("team", "web"), ("kubernetes.io/metadata.name", "team")]);
         for (what, grants, granted) in cases {
-            assert_eq!(is_granted(&app(grants), &token("team", "clientCredentials"), &team), granted, "{what}");
+            assert_eq!(is_granted(&app(&grants), &token("team", "clientCredentials"), &team), granted, "{what}");
         }
         let offline = json!([{"namespaces": web, "sources": ["Offline"]}]);
-        assert!(is_granted(&app(offline), &token("team", "offline"), &team));
+        assert!(is_granted(&app(&offline), &token("team", "offline"), &team));
         let any = json!([{"namespaces": web}]);
-        assert!(!is_granted(&app(any), &token("team", "clientCredentials"), &Labels::new()), "without labels");
+        assert!(!is_granted(&app(&any), &token("team", "clientCredentials"), &Labels::new()), "without labels");
     }
 
     #[test]
     fn the_apps_own_namespace_needs_no_grant() {
-        assert!(is_granted(&app(json!([])), &token("platform", "clientCredentials"), &Labels::new()));
+        assert!(is_granted(&app(&json!([])), &token("platform", "clientCredentials"), &Labels::new()));
     }
 
     #[test]

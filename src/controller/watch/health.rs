@@ -138,6 +138,7 @@ impl Sight {
         let late = !self.listed && now - self.began >= LASTING;
         let trouble = self.trouble.as_ref().filter(|t| late || lasting(t) || (!self.listed && t.forbidden));
         let place = match namespace {
+            None if *kind == "Namespace" => "Namespaces".to_owned(),
             Some(namespace) => format!("{kind}s of namespace {namespace:?}"),
             None => format!("{kind}s of all namespaces"),
         };
