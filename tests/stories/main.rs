@@ -9,6 +9,7 @@ mod conflict;
 mod counts;
 mod events;
 mod gate;
+mod grants;
 mod issue;
 mod namespace;
 mod odd_shopify;
