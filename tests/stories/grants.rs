@@ -28,6 +28,10 @@ fn to_web() -> Value {
     json!([{"namespaces": {"matchLabels": {"team": "web"}}}])
 }
 
+fn to_others() -> Value {
+    json!([{"namespaces": {"matchLabels": {"team": "app"}}}])
+}
+
 /// A token that names the app `acme` of another namespace.
 fn of(world: &World) -> Value {
     json!({"source": {"clientCredentials": {"appRef": {"name": "acme", "namespace": world.namespace}}}})
@@ -80,6 +84,9 @@ fn is_ready(token: &ShopifyToken) -> bool {
 async fn a_granted_namespace_gets_its_tokens_and_nothing_of_the_app() {
     let (platform, team) = two_with_web("grant").await;
     assert_eq!(held(&platform).await, [true; 2], "until what hangs below is revoked");
+    platform.strip::<ShopifyApp>("acme").await;
+    platform.strip::<Secret>("acme-app").await;
+    platform.eventually("it is held again", async || held(&platform).await == [true; 2]).await;
     platform.eventually("the app counts it", async || total(&platform).await == 1).await;
     let mut names = Vec::new();
     for secret in team.api::<Secret>().list(&ListParams::default()).await.unwrap() {
@@ -125,9 +132,9 @@ async fn a_missing_grant_app_and_namespace_sound_the_same() {
         let token = team.because(name, "Stalled", "NotGranted").await;
         team.told(name, &["IssueFailed"]).await;
         let app = &spec["source"]["clientCredentials"]["appRef"];
-        let names = [(&app["name"], "NAME"), (&app["namespace"], "NAMESPACE"), (&json!(name), "TOKEN")];
+        let marks = [(&app["name"], "NAME"), (&app["namespace"], "NAMESPACE"), (&json!(name), "TOKEN")];
         let plain = |text: String| {
-            names.iter().fold(text, |text, (name, mark)| text.replace(&format!("{:?}", name.as_str().unwrap()), mark))
+            marks.iter().fold(text, |text, (name, mark)| text.replace(&format!("{:?}", name.as_str().unwrap()), mark))
         };
         let conditions = token.status.unwrap().conditions.into_iter();
         let conditions: Vec<_> = conditions.map(|c| (c.type_, c.status, c.reason, plain(c.message))).collect();
@@ -156,7 +163,8 @@ async fn a_withdrawn_grant_ends_with_the_credential_and_a_new_one_is_taken_up_at
     let (platform, team) = two("grant-withdrawn", to_web()).await;
     team.token("admin", of(&platform)).await;
     team.ready("admin").await;
-    grant(&platform, json!([{"namespaces": {"matchLabels": {"team": "app"}}}])).await;
+    team.a_while().await;
+    grant(&platform, to_others()).await;
     let token = soon("withdrawn", team.because("admin", "Stalled", "NotGranted")).await;
     assert!(is_ready(&token), "it works until it ends");
     platform.eventually("it counts no more", async || total(&platform).await == 0).await;
@@ -170,6 +178,7 @@ async fn a_withdrawn_grant_ends_with_the_credential_and_a_new_one_is_taken_up_at
     team.pass(TimeDelta::hours(5));
     let expired = |t: &ShopifyToken| condition(t, "Ready") == Some(("False".into(), "TokenExpired".into()));
     team.until("admin", "expired", expired).await;
+    team.a_while().await;
     assert_eq!(team.sim.total_calls(), calls);
 
     grant(&platform, to_web()).await;
@@ -183,9 +192,12 @@ async fn labels_grants_and_apps_are_noticed_at_once() {
     team.relabel(json!({"team": null})).await;
     team.token("admin", of(&platform)).await;
     team.because("admin", "Stalled", "NotGranted").await;
+    // What it has written itself has been looked at by then.
+    team.a_while().await;
     team.relabel(json!({"team": "web"})).await;
     soon("the label", team.ready("admin")).await;
     platform.eventually("the app counts it", async || total(&platform).await == 1).await;
+    team.a_while().await;
     team.relabel(json!({"team": "other"})).await;
     let token = soon("another label", team.because("admin", "Stalled", "NotGranted")).await;
     assert!(is_ready(&token));
@@ -196,6 +208,7 @@ async fn labels_grants_and_apps_are_noticed_at_once() {
     let late = json!({"source": {"clientCredentials": {"appRef": {"name": "late", "namespace": platform.namespace}}}});
     team.token("late", late).await;
     team.because("late", "Stalled", "NotGranted").await;
+    team.a_while().await;
     let spec = json!({"credentialsRef": {"name": "late-app"}, "grants": to_web()});
     platform.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "late"}, "spec": spec})).await;
     let token = soon("the app", team.because("late", "Reconciling", "CredentialsMissing")).await;
@@ -234,7 +247,7 @@ async fn an_app_that_is_deleted_is_there_until_the_storefront_tokens_elsewhere_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_grant_holds_no_app_and_leaks_no_storefront_token() {
     let (platform, team) = two_with_web("grant-leak").await;
-    grant(&platform, json!([])).await;
+    grant(&platform, to_others()).await;
     team.because("admin", "Stalled", "NotGranted").await;
     platform.eventually("the app is free", async || held(&platform).await == [false; 2]).await;
     platform.remove::<ShopifyApp>("acme").await;
@@ -258,7 +271,9 @@ async fn without_a_grant_and_a_token_in_hand_a_deletion_ends_with_a_warning() {
     let calls = team.sim.calls(GRANT);
     team.delete("web").await;
     team.gone("web").await;
-    assert!(team.events("web").await.contains(&"RevocationFailed".to_owned()));
+    let warned = team.news("web").await.into_iter().find(|e| e.reason.as_deref() == Some("RevocationFailed"));
+    let note = warned.and_then(|e| e.note).unwrap();
+    assert!(note.contains("ShopifyApp \"acme\"") && note.contains("grants"), "{note}");
     assert_eq!(team.sim.calls(GRANT), calls, "an app that grants nothing is used for nothing");
     assert_eq!(team.live().len(), 1, "as the warning says");
 }

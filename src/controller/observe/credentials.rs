@@ -183,7 +183,7 @@ impl<'a> Search<'a> {
             (Err(_), Origin { app: Some(app), .. }) if deleting => (None, Some(app.client_id.clone())),
             (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None),
             // What can't be read may be mended: the admin token itself isn't what is missing.
-            (Err(failure), Origin { unreadable, .. }) => return Err(unreadable.clone().unwrap_or(failure).into()),
+            (Err(failure), Origin { unusable, .. }) => return Err(unusable.clone().unwrap_or(failure).into()),
         };
         // Its Secret may name another app by now, which is about to issue the next one.
         let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
@@ -198,8 +198,12 @@ impl<'a> Search<'a> {
                 Ok((app, api)) => Ok(Origin { app: Some(app), api, ..Origin::default() }),
                 Err(stop) => {
                     let failure = stop.failure()?;
-                    let unreadable = Some(failure).filter(|f| f.reason == Reason::DependencyInvalid);
-                    Ok(Origin { unreadable, ..Origin::default() })
+                    // What a grant is missing for is the admin token's to tell, unless this is the last word.
+                    let deleting = self.token.metadata.deletion_timestamp.is_some();
+                    let tells = |f: &Failure| {
+                        f.reason == Reason::DependencyInvalid || (f.reason == Reason::NotGranted && deleting)
+                    };
+                    Ok(Origin { unusable: Some(failure).filter(tells), ..Origin::default() })
                 }
             },
             Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {
@@ -293,6 +297,6 @@ struct Origin {
     app: Option<App>,
     api: AdminApi,
     supplied: Option<SecretString>,
-    /// Its app doesn't fit its type.
-    unreadable: Option<Failure>,
+    /// Its app doesn't fit its type, or grants nothing to what is to be revoked with it.
+    unusable: Option<Failure>,
 }
