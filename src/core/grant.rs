@@ -49,7 +49,7 @@ pub fn not_granted(token: &ShopifyToken) -> Failure {
     refusal(
         token,
         &format!(
-            "there is none, or none of its grants covers the labels of namespace {namespace:?}, {shop} and source {source}; ask its owner for one that does (spec.grants of the ShopifyApp), and it goes on at once"
+            "there is none of that name, or none of its grants covers the labels of namespace {namespace:?}, {shop} and source {source}; ask its owner for one that does (spec.grants), and it goes on at once"
         ),
     )
 }
@@ -59,7 +59,7 @@ pub fn not_granted(token: &ShopifyToken) -> Failure {
 pub fn not_watched(token: &ShopifyToken) -> Failure {
     refusal(
         token,
-        "this operator doesn't watch that namespace; name both in its --watch-namespaces or let it watch all, with the rights of deploy/base, or use a ShopifyApp of this namespace",
+        "this operator doesn't watch that namespace; name both in its --watch-namespaces or let it watch all, with the rights of deploy/base",
     )
 }
 
@@ -68,13 +68,16 @@ pub fn not_watched(token: &ShopifyToken) -> Failure {
 pub fn labels_unread(token: &ShopifyToken) -> Failure {
     refusal(
         token,
-        "this operator may not read namespaces, whose labels grants go by; give it the rights of deploy/base, or use a ShopifyApp of this namespace",
+        "this operator may not read namespaces, whose labels grants go by; give it the rights of deploy/base",
     )
 }
 
 fn refusal(token: &ShopifyToken, why: &str) -> Failure {
-    let (namespace, name) = token.app().unwrap_or_default();
-    Failure::new(Reason::NotGranted, format!("ShopifyApp {name:?} of namespace {namespace:?} can't be used: {why}"))
+    let (own, (named, _)) = (token.metadata.namespace.as_deref().unwrap_or_default(), token.app().unwrap_or_default());
+    let message = format!(
+        "appRef names a ShopifyApp of namespace {named:?} that can't be used: {why}; or use a ShopifyApp of namespace {own:?}"
+    );
+    Failure::new(Reason::NotGranted, message)
 }
 
 #[cfg(test)]
@@ -159,7 +162,7 @@ mod tests {
         assert_eq!(reason, Reason::NotGranted);
         assert_eq!(
             message,
-            "ShopifyApp \"acme\" of namespace \"platform\" can't be used: there is none, or none of its grants covers the labels of namespace \"team\", acme.myshopify.com and source ClientCredentials; ask its owner for one that does (spec.grants of the ShopifyApp), and it goes on at once"
+            "appRef names a ShopifyApp of namespace \"platform\" that can't be used: there is none of that name, or none of its grants covers the labels of namespace \"team\", acme.myshopify.com and source ClientCredentials; ask its owner for one that does (spec.grants), and it goes on at once; or use a ShopifyApp of namespace \"team\""
         );
     }
 }

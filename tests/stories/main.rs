@@ -10,6 +10,7 @@ mod counts;
 mod events;
 mod gate;
 mod grants;
+mod grants_end;
 mod issue;
 mod namespace;
 mod odd_shopify;

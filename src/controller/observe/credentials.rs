@@ -7,9 +7,10 @@ use kube::{
     Api, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
+pub(in crate::controller) use self::app::app_credentials;
 use super::{Protected, list::list};
 use crate::{
     api::{AdminApi, ShopifyApp, ShopifyToken, SourceRef, app::NEWEST_API_VERSION, source::SecretKeyRef},
@@ -97,15 +98,6 @@ pub(super) async fn find_former(
         }
     }
     Ok(unread.filter(|_| waits).map_or(Former::Gone, Former::NotReady))
-}
-
-/// Client id and secret of an app's Secret.
-///
-/// # Errors
-/// `CredentialsMissing` for an absent key, `InvalidCredential` for a malformed value.
-pub(in crate::controller) fn app_credentials(secret: &Secret) -> Result<(String, SecretString), Failure> {
-    let id = key_of(secret, "client_id")?;
-    Ok((id.expose_secret().to_owned(), key_of(secret, "client_secret")?))
 }
 
 fn key_of(secret: &Secret, key: &str) -> Result<SecretString, Failure> {
@@ -198,12 +190,15 @@ impl<'a> Search<'a> {
                 Ok((app, api)) => Ok(Origin { app: Some(app), api, ..Origin::default() }),
                 Err(stop) => {
                     let failure = stop.failure()?;
-                    // What a grant is missing for is the admin token's to tell, unless this is the last word.
                     let deleting = self.token.metadata.deletion_timestamp.is_some();
-                    let tells = |f: &Failure| {
-                        f.reason == Reason::DependencyInvalid || (f.reason == Reason::NotGranted && deleting)
+                    // The admin token tells that a grant is missing, until that is why nothing can be revoked.
+                    let unusable = if failure.reason == Reason::NotGranted && deleting {
+                        let message = format!("of ShopifyToken {:?} {}", admin.name_any(), failure.message);
+                        Some(Failure { message, ..failure })
+                    } else {
+                        Some(failure).filter(|f| f.reason == Reason::DependencyInvalid)
                     };
-                    Ok(Origin { unusable: Some(failure).filter(tells), ..Origin::default() })
+                    Ok(Origin { unusable, ..Origin::default() })
                 }
             },
             Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {

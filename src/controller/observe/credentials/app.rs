@@ -1,8 +1,10 @@
 //! The app that a token names, of its own namespace or of another one that grants it, and its credentials.
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::{Search, app_credentials};
+use super::{Search, key_of};
 use crate::{
     api::{AdminApi, ShopifyApp, ShopifyToken, source::AppRef},
     controller::{
@@ -17,6 +19,15 @@ use crate::{
         vocabulary::Reason,
     },
 };
+
+/// Client id and secret of an app's Secret.
+///
+/// # Errors
+/// `CredentialsMissing` for an absent key, `InvalidCredential` for a malformed value.
+pub(in crate::controller) fn app_credentials(secret: &Secret) -> Result<(String, SecretString), Failure> {
+    let id = key_of(secret, "client_id")?;
+    Ok((id.expose_secret().to_owned(), key_of(secret, "client_secret")?))
+}
 
 impl Search<'_> {
     /// Reads the app that a token of this namespace names, and its credentials.
