@@ -20,8 +20,14 @@ pub fn revocable(token: &ShopifyToken, kind: SourceKind) -> bool {
     nature(kind).revocable && token.spec.deletion_policy() == DeletionPolicy::Revoke
 }
 
-/// Whether the object itself needs our finalizer: there is something to undo when it goes.
+/// Whether the object itself needs our finalizer: there is something to undo when it goes, or to tell.
 #[must_use]
 pub fn needs_finalizer(token: &ShopifyToken, kind: SourceKind) -> bool {
-    revocable(token, kind) || token.spec.creation_policy() == CreationPolicy::Merge
+    nature(kind).outlives || token.spec.creation_policy() == CreationPolicy::Merge
+}
+
+/// Whether what the object is issued with must stay until it is gone: it revokes with that.
+#[must_use]
+pub fn keeps_issuer(token: &ShopifyToken) -> bool {
+    has_finalizer(token) && token.spec.source().is_some_and(|source| revocable(token, source.kind()))
 }

@@ -65,6 +65,8 @@ pub enum Call {
 pub enum Ending {
     /// There is nothing to revoke.
     NothingToRevoke,
+    /// What there is isn't to be revoked, and lives on.
+    Retained,
     /// What should be revoked can't be: a warning says so.
     GivenUp,
 }

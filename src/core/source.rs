@@ -16,6 +16,8 @@ pub struct Nature {
     pub overlaps: bool,
     /// The operator can issue another one.
     pub replaceable: bool,
+    /// It lives on at Shopify when nothing refers to it any more.
+    pub outlives: bool,
     /// The operator can revoke it at Shopify.
     pub revocable: bool,
     /// It is an Admin API token: `adminTokenRef` may name its ShopifyToken.
@@ -27,12 +29,12 @@ pub struct Nature {
 #[rustfmt::skip]
 pub const fn nature(kind: SourceKind) -> Nature {
     match kind {
-        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, revocable: false, is_admin: true },
-        SourceKind::Offline => Nature { expires: true, overlaps: true, replaceable: true, revocable: false, is_admin: true },
-        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, revocable: true, is_admin: false },
-        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, revocable: true, is_admin: false },
-        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, revocable: false, is_admin: true },
-        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, revocable: false, is_admin: false },
+        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, outlives: false, revocable: false, is_admin: true },
+        SourceKind::Offline => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: false, is_admin: true },
+        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, outlives: true, revocable: true, is_admin: false },
+        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: true, is_admin: false },
+        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, outlives: false, revocable: false, is_admin: true },
+        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, outlives: false, revocable: false, is_admin: false },
     }
 }
 

@@ -167,6 +167,8 @@ pub enum EventReason {
     Leaving,
     /// A Secret that an older spec named was deleted, cleaned, or left behind.
     Left,
+    /// The object went, and its credential and Secret stay.
+    Retained,
     /// It works again after failures.
     Recovered,
     /// An issue failed.
@@ -204,6 +206,7 @@ impl EventReason {
         Self::Revoked,
         Self::Leaving,
         Self::Left,
+        Self::Retained,
         Self::Recovered,
         Self::IssueFailed,
         Self::RevocationFailed,
@@ -230,6 +233,7 @@ impl EventReason {
             Self::Revoked => "Revoked",
             Self::Leaving => "Leaving",
             Self::Left => "Left",
+            Self::Retained => "Retained",
             Self::Recovered => "Recovered",
             Self::IssueFailed => "IssueFailed",
             Self::RevocationFailed => "RevocationFailed",
@@ -257,6 +261,7 @@ impl EventReason {
             | Self::Revoked
             | Self::Leaving
             | Self::Left
+            | Self::Retained
             | Self::Recovered => false,
             Self::IssueFailed
             | Self::RevocationFailed

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use shopify_sim::{DeleteUnknown, Fault, FaultKind, NotInstalled, ShopState, StatusFault, Surface, Switches};
 
-use crate::world::{CLIENT_ID, SHOP, World, message};
+use crate::world::{CLIENT_ID, SHOP, World, message, revision};
 
 const REVOKED: &str = r#"shopify_token_revocations_total{source="Storefront",result="success"}"#;
 const GIVEN_UP: &str = r#"shopify_token_revocations_total{source="Storefront",result="given_up"}"#;
@@ -247,6 +247,28 @@ async fn a_warning_names_no_token_that_was_deleted() {
     let note = told(&world, "RevocationFailed").await;
     assert!(note.contains("let go without revoking a token with its marker at"), "{note}");
     assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retain_leaves_in_overlap_is_named() {
+    let spec = json!({"deletionPolicy": "Retain", "rotation": {"trigger": "1", "overlap": "24h"}});
+    let world = World::with_storefront("revoke-retain-overlap", spec).await;
+    let old = world.live()[0].id.clone();
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.until("web", "rotated", |t| revision(t) == 2).await;
+    world.delete("web").await;
+    world.gone("web").await;
+    assert_eq!(world.live().len(), 2);
+    world.told("web", &["Issued", "Rotated", "Retained", "RevocationFailed"]).await;
+    let news = world.news("web").await;
+    let notes: Vec<String> = news.into_iter().filter_map(|e| e.note).collect();
+    let (retained, older) = (&notes[2], &notes[3]);
+    let new = world.live().into_iter().map(|t| t.id).find(|id| *id != old).unwrap();
+    assert!(retained.contains(&new) && !retained.contains(&old), "{retained}");
+    assert!(older.contains(&old) && !older.contains(&new), "{older}");
+    // It held up nothing that it doesn't need.
+    world.delete("admin").await;
+    world.gone("admin").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,11 +59,17 @@ async fn at_shopify(context: &Context, observation: &Observation, call: Call) ->
         Err(failure) => return Ok(Acted::failed(failure.clone(), during)),
     };
     let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
-    match keep(context, observation).await {
-        Ok(true) => {}
+    match (keep(context, observation).await, call) {
+        (Ok(Kept::All), _) | (Ok(Kept::Without(_)), Call::Verify | Call::EndOverlap | Call::Revoke) => {}
         // It goes, or is gone, and the watch lags behind: what is created now nobody would ever revoke.
-        Ok(false) => return Ok(Acted::quietly(Outcome::Unchanged)),
-        Err(ended) => return Ok(Acted::failed(ended.failure()?, during)),
+        (Ok(Kept::Going), _) => return Ok(Acted::quietly(Outcome::Unchanged)),
+        (Ok(Kept::Without(what)), Call::Issue(_)) => {
+            let message = format!(
+                "{what} is being deleted, and what were created with it now could not be revoked any more; it goes on as soon as it is there anew"
+            );
+            return Ok(Acted::failed(Failure::new(Reason::AdminTokenNotReady, message), during));
+        }
+        (Err(ended), _) => return Ok(Acted::failed(ended.failure()?, during)),
     }
     let _turn = match (call, issuer.turn(&observed.identity)) {
         (Call::Issue(_), Some(key)) => Some(context.memory.turn(&key, &shop).await),
@@ -131,6 +137,8 @@ fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard:
                 match failure.filter(|failure| failure.reason == Reason::CredentialsRejected) {
                     Some(Failure { ambiguous: true, .. }) => outages.doubted(place, shop, key, now),
                     Some(_) => outages.silent(place, key, now),
+                    // The surface's own pause bounds these, and says nothing to the tokens of other shops.
+                    None if word == Some(Word::Silence) => woken.extend(outages.unused(place, key, now)),
                     None => outages.inconclusive(place, key, now),
                 }
             }
@@ -175,21 +183,35 @@ fn refused(context: &Context, observed: &Observed, refused: Refused, during: Ope
     }
 }
 
-/// Puts the finalizer where it is needed, and takes it off where nobody needs it any more. Says whether
-/// the object itself has what it needs.
-async fn keep(context: &Context, observation: &Observation) -> Result<bool, Stop> {
+/// What stays until a revocation is done.
+enum Kept {
+    /// All it needs.
+    All,
+    /// Not the object itself.
+    Going,
+    /// Not this, which it needs.
+    Without(String),
+}
+
+/// Puts the finalizer where it is needed, and takes it off where nobody needs it any more.
+async fn keep(context: &Context, observation: &Observation) -> Result<Kept, Stop> {
     let observed = &observation.observed;
     if observed.token.metadata.deletion_timestamp.is_some() {
-        return Ok(true);
+        return Ok(Kept::All);
     }
-    for object in observation.protect.iter().filter(|o| o.unprotected()) {
+    let mut kept = Kept::All;
+    for object in observation.protect.iter().filter(|o| !o.has) {
         let own = object.uid.as_ref() == Some(&observed.identity.uid);
-        if !protect::put_on(context, &observed.identity, object).await? && own {
-            return Ok(false);
+        if object.unprotected() && protect::put_on(context, &observed.identity, object).await? {
+            continue;
         }
+        if own {
+            return Ok(Kept::Going);
+        }
+        kept = Kept::Without(object.told_to(&observed.identity));
     }
     if observation.unneeded {
         protect::let_go(context, observation).await?;
     }
-    Ok(true)
+    Ok(kept)
 }

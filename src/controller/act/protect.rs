@@ -44,11 +44,7 @@ async fn set_on(context: &Context, token: &Identity, object: &Protected, on: boo
         ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), on).await,
         ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), on).await,
     };
-    // Of another namespace a token is told what it names itself.
-    let what = match object.kind {
-        ProtectedKind::Secret if *namespace != token.namespace => "our finalizer of its app's Secret".to_owned(),
-        kind => format!("our finalizer of {kind:?} {name:?}"),
-    };
+    let what = format!("our finalizer of {}", object.told_to(token));
     set.map_err(|error| context.unwritten(&token.uid, &what, error))
 }
 

@@ -134,6 +134,7 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
     let observed = &observation.observed;
     let acted = match (ending, &observed.issuer) {
         (Ending::NothingToRevoke, _) => Acted::quietly(Outcome::LetGo),
+        (Ending::Retained, _) => retained(observed),
         (Ending::GivenUp, Err(failure)) => given_up(observed, &recorded(context, observed), failure),
         (Ending::GivenUp, Ok(_)) => {
             let message = format!("{} let nothing be revoked within --revocation-timeout", observed.token.spec.shop);
@@ -141,6 +142,25 @@ pub(super) async fn let_go(context: &Context, observation: &Observation, ending:
         }
     };
     finish(context, observation, acted).await
+}
+
+/// The object goes, and its credential stays: a person should know which, and of those that nobody ends any more.
+fn retained(observed: &Observed) -> Acted {
+    let (shop, secret) = (&observed.token.spec.shop, observed.token.secret_name());
+    let acted = Acted::quietly(Outcome::LetGo);
+    let Some(record) = observed.latest() else { return acted };
+    let id = record.token_id.as_deref().unwrap_or("the token");
+    let note = format!("deletionPolicy is Retain: {id} lives on at {shop}, and Secret {secret:?} stays");
+    let acted = acted.with(EventReason::Retained, note);
+    if record.previous.is_empty() {
+        return acted;
+    }
+    let ids: Vec<&str> = record.previous.iter().map(|p| p.id.as_str()).collect();
+    let note = format!(
+        "deletionPolicy is Retain: older tokens that were in overlap live on at {shop} too, and nobody revokes them any more: {}; delete them in Shopify's admin when nothing uses them",
+        ids.join(", ")
+    );
+    acted.with(EventReason::RevocationFailed, note)
 }
 
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {

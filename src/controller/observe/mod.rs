@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{ShopifyToken, SourceKind, app::NEWEST_API_VERSION},
     core::{
-        finalizer::{has_finalizer, needs_finalizer},
+        finalizer::{has_finalizer, needs_finalizer, revocable},
         identity::Identity,
         observed::{Former, Observed, ShopState},
         ours::LISTED_WITHIN,
@@ -107,7 +107,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     observed.settles_at = settles_at(context, &observed);
     observed.former = former(context, &observed, context.now()).await?;
     // Only what a revocation needs.
-    let needed = found.needed.into_iter().filter(|_| nature(kind).revocable);
+    let needed = found.needed.into_iter().filter(|_| revocable(token, kind));
     let protect = std::iter::once(Protected::token(token)).chain(needed);
     let protect: Vec<Protected> = protect.filter(|_| in_use).collect();
     observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);

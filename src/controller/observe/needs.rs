@@ -13,7 +13,7 @@ use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
     controller::{context::Context, watch::api},
     core::{
-        finalizer::{has_finalizer, needs_finalizer},
+        finalizer::{has_finalizer, keeps_issuer, needs_finalizer},
         grant::is_granted,
         identity::Identity,
         source::nature,
@@ -80,6 +80,17 @@ impl Protected {
     #[must_use]
     pub(in crate::controller) fn secret(secret: &Secret) -> Self {
         Self::new(ProtectedKind::Secret, secret)
+    }
+
+    /// What a token is told of it: of another namespace no more than the token names itself.
+    #[must_use]
+    pub(in crate::controller) fn told_to(&self, token: &Identity) -> String {
+        match self.kind {
+            ProtectedKind::Token => format!("ShopifyToken {:?}", self.name),
+            ProtectedKind::App => format!("ShopifyApp {:?}", self.name),
+            ProtectedKind::Secret if self.namespace == token.namespace => format!("Secret {:?}", self.name),
+            ProtectedKind::Secret => "the Secret of its ShopifyApp".to_owned(),
+        }
     }
 
     /// Whether it lacks the finalizer and can still be given it: Kubernetes adds none to an object that is being deleted.
@@ -182,6 +193,6 @@ fn below(tokens: &[ShopifyToken], name: &str) -> Vec<String> {
     if !token.is_none_or(is_admin) {
         return Vec::new();
     }
-    let needs = |t: &&ShopifyToken| has_finalizer(*t) && t.admin_token() == Some(name);
+    let needs = |t: &&ShopifyToken| keeps_issuer(t) && t.admin_token() == Some(name);
     tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
 }

@@ -36,7 +36,7 @@ use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
         condition::{find, obstacle},
-        finalizer::has_finalizer,
+        finalizer::{has_finalizer, keeps_issuer},
         vocabulary::{Reason, conditions},
     },
 };
@@ -147,7 +147,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     }
     let Ok(token) = &token.0 else { return };
     // It needs nothing any more: what was kept for it may go.
-    let free = gone || !has_finalizer(token);
+    let free = gone || !keeps_issuer(token);
     if let Some(admin) = token.admin_token().filter(|_| free)
         && context.stores.token(&namespace, admin).is_some_and(|a| has_finalizer(&*a))
     {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
-        finalizer::has_finalizer,
+        finalizer::keeps_issuer,
         grant::{Labels, is_granted},
     },
 };
@@ -166,7 +166,7 @@ impl Stores {
     /// Whether a token needs an admin token for its revocation, as far as the watch knows.
     #[must_use]
     pub fn needs_token(&self, namespace: &str, name: &str) -> bool {
-        readable(&self.tokens_of(namespace)).any(|t| has_finalizer(t) && t.admin_token() == Some(name))
+        readable(&self.tokens_of(namespace)).any(|t| keeps_issuer(t) && t.admin_token() == Some(name))
     }
 
     /// Whether a token needs an app for its revocation, as far as the watch knows.

@@ -9,6 +9,7 @@ use crate::{
         finalizer::{has_finalizer, revocable},
         hold::Hold,
         observed::{Observed, ShopState},
+        source::nature,
         vocabulary::Reason,
     },
     time::{self, Timestamp},
@@ -39,7 +40,8 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
         };
     }
     if !revocable(&o.token, o.kind) {
-        return only(Step::LetGo(Ending::NothingToRevoke));
+        let lives_on = nature(o.kind).outlives && o.latest().is_some();
+        return only(Step::LetGo(if lives_on { Ending::Retained } else { Ending::NothingToRevoke }));
     }
     if let Some(at) = o.settles_at.filter(|at| *at > now && o.issuer.is_ok()) {
         let what = "a storefront token may have been created a moment ago: waiting until Shopify lists it";
