@@ -5,10 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    schema,
-    source::{LocalRef, SourceKind},
-};
+use super::{schema, source::LocalRef};
 
 /// The newest API version this release knows (<https://shopify.dev/docs/api/usage/versioning>).
 pub const NEWEST_API_VERSION: &str = "2026-10";
@@ -71,12 +68,12 @@ pub enum AdminApi {
     REST,
 }
 
-/// Lets other namespaces issue tokens with an app.
+/// Lets other namespaces issue tokens with an app: those that namespaces, shops and sources of one grant all allow.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
-    /// Namespaces, by their labels. An empty selector is every namespace.
-    #[schemars(schema_with = "schema::label_selector")]
+    /// Namespaces, by their labels. It has to name some: an empty selector would be every namespace.
+    #[schemars(schema_with = "schema::namespace_selector")]
     pub namespaces: LabelSelector,
     /// Shops: a domain, or `*.myshopify.com` for every one. Absent: every shop.
     #[schemars(
@@ -86,11 +83,20 @@ pub struct Grant {
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shops: Vec<String>,
-    /// Sources. Absent: every source.
-    #[schemars(length(max = 6))]
+    /// Sources of the tokens that name the app. Absent: both. What hangs below such a token needs no grant.
+    #[schemars(length(max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<SourceKind>,
+    pub sources: Vec<AppSource>,
+}
+
+/// A source that names an app: ClientCredentials or Offline.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AppSource {
+    /// OAuth client-credentials grant.
+    ClientCredentials,
+    /// Offline token with a rotating refresh token.
+    Offline,
 }
 
 /// Where the app stands.

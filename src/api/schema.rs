@@ -135,10 +135,15 @@ pub(super) fn secret_type(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A label selector (`metav1.LabelSelector`), with the rules that the API server has for its own.
-pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+/// A label selector of namespaces (`metav1.LabelSelector`), with the rules that the API server has for its own: never
+/// that of every namespace.
+pub(super) fn namespace_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object", "x-kubernetes-map-type": "atomic",
+        "x-kubernetes-validations": [{
+            "rule": "has(self.matchLabels) && size(self.matchLabels) > 0 || has(self.matchExpressions) && size(self.matchExpressions) > 0",
+            "message": "must name labels: an empty selector would be every namespace",
+        }],
         "properties": {
             "matchLabels": {
                 "description": "Labels that must be there with these values.",

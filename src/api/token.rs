@@ -250,12 +250,12 @@ impl ShopifyToken {
         self.spec.source().and_then(SourceRef::admin_token_ref).map(|r| r.name.as_str())
     }
 
-    /// Name of the app of its own namespace that it is issued with.
+    /// Namespace and name of the app that it is issued with.
     #[must_use]
-    pub fn app(&self) -> Option<&str> {
-        let own = self.metadata.namespace.as_deref();
+    pub fn app(&self) -> Option<(&str, &str)> {
         let reference = self.spec.source().and_then(SourceRef::app_ref)?;
-        (reference.namespace.is_none() || reference.namespace.as_deref() == own).then_some(reference.name.as_str())
+        let own = self.metadata.namespace.as_deref().unwrap_or_default();
+        Some((reference.namespace.as_deref().unwrap_or(own), &reference.name))
     }
 
     /// Name of the Secret of its namespace that a person fills for it.

@@ -27,6 +27,7 @@ use crate::{
         app::{AppFailure, AppTokens},
     },
     core::{
+        bounded,
         condition::{find, obstacle},
         failure::Failure,
         finalizer::has_finalizer,
@@ -52,7 +53,12 @@ pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Cont
             return Ok(Action::requeue(PATIENCE));
         }
         match &app.0 {
-            Ok(app) => once(&context, app).await,
+            Ok(app) => {
+                if !app.spec.grants.is_empty() {
+                    context.stores.neighbours_listed(PATIENCE).await;
+                }
+                once(&context, app).await
+            }
             Err(invalid) => unreadable(&context, &app.object_ref(&()), invalid).await,
         }
     };
@@ -62,6 +68,7 @@ pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Cont
 /// An app that doesn't fit its type: when it is deleted it is let go as soon as no token needs it.
 async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
     let (namespace, name) = place(invalid);
+    // What it granted nobody knows: it is held by its own namespace alone.
     if invalid.metadata.deletion_timestamp.is_some() && !Needs::of(context, &namespace).await?.app(&name).is_empty() {
         return Ok(Action::requeue(WAITING));
     }
@@ -79,15 +86,19 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
         found(Api::<Secret>::namespaced(context.client(), &namespace).get(&app.spec.credentials_ref.name).await)?;
     let deleting = app.metadata.deletion_timestamp.is_some();
     let mut waits = false;
-    match release(context, app, secret.as_ref()).await {
-        Ok(true) if deleting => return Ok(Action::await_change()),
-        Ok(_) => drop(context.refused.remove(&app.uid().unwrap_or_default())),
+    let needed_by = match release(context, app, secret.as_ref()).await {
+        Ok(needed_by) if deleting && needed_by.is_empty() => return Ok(Action::await_change()),
+        Ok(needed_by) => {
+            context.refused.remove(&app.uid().unwrap_or_default());
+            needed_by
+        }
         Err(stop) => {
             publish_all(context, &app.object_ref(&()), &Acted::warned(&stop.failure()?).news).await;
             waits = true;
+            Vec::new()
         }
-    }
-    let status = project(context, app, secret.as_ref());
+    };
+    let status = project(context, app, secret.as_ref(), &needed_by);
     let refused = write_status(context, app, app.status.as_ref(), &status).await?.refused_until();
     waits |= deleting && has_finalizer(app);
     let now = context.now();
@@ -95,20 +106,22 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     Ok(next.min().map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Takes our finalizer off the app and its Secret once no token needs them for its revocation.
-async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Result<bool, Stop> {
+/// Takes our finalizer off the app and its Secret once no token needs them for its revocation. The tokens for which a
+/// deletion has to wait.
+async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Result<Vec<String>, Stop> {
     let namespace = app.namespace().unwrap_or_default();
     let protected_secret = secret.filter(|s| has_finalizer(*s));
     if !has_finalizer(app) && protected_secret.is_none() {
-        return Ok(true);
+        return Ok(Vec::new());
     }
+    let deleting = app.metadata.deletion_timestamp.is_some();
     // The watch's view is a hint that saves a list; the live list decides.
-    if context.stores.needs_app(&namespace, &app.name_any()) && app.metadata.deletion_timestamp.is_none() {
-        return Ok(false);
+    if !deleting && context.stores.needs_app(app) {
+        return Ok(Vec::new());
     }
-    let needs = Needs::of(context, &namespace).await?;
-    if !needs.app(&app.name_any()).is_empty() {
-        return Ok(false);
+    let needed_by = Needs::from_anywhere(context, &namespace).await?.app(&app.name_any());
+    if !needed_by.is_empty() {
+        return Ok(if deleting { needed_by } else { Vec::new() });
     }
     if let Some(secret) = protected_secret {
         let what = format!("to take our finalizer off Secret {:?}", secret.name_any());
@@ -117,14 +130,14 @@ async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -
         let_go.map_err(|error| context.unwritten(&uid, &what, error))?;
     }
     protect::let_app_go(context, app).await?;
-    Ok(true)
+    Ok(needed_by)
 }
 
-fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> ShopifyAppStatus {
+fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>, needed_by: &[String]) -> ShopifyAppStatus {
     let before = app.status.clone().unwrap_or_default();
     let now = time::to_kube(context.now());
     let name = &app.spec.credentials_ref.name;
-    let users = context.stores.users_of_app(&app.namespace().unwrap_or_default(), &app.name_any());
+    let users = context.stores.users_of_app(app);
     let refused = users
         .iter()
         .filter_map(|t| t.0.as_ref().ok())
@@ -136,10 +149,11 @@ fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Shop
         )),
         (Some(secret), None) => app_credentials(secret).err(),
         (Some(secret), Some(token)) => Some(app_credentials(secret).err().unwrap_or_else(|| {
-            Failure::new(
-                Reason::CredentialsRejected,
-                format!("{} refuses the client id or secret; see ShopifyToken {:?}", token.spec.shop, token.name_any()),
-            )
+            let elsewhere = token.namespace().filter(|place| Some(place) != app.namespace().as_ref());
+            let elsewhere = elsewhere.map(|place| format!(" of namespace {place:?}")).unwrap_or_default();
+            let (shop, name) = (&token.spec.shop, token.name_any());
+            let message = format!("{shop} refuses the client id or secret; see ShopifyToken {name:?}{elsewhere}");
+            Failure::new(Reason::CredentialsRejected, message)
         })),
     };
     let last_failure = match (&failure, refused) {
@@ -155,31 +169,45 @@ fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -> Shop
     };
     ShopifyAppStatus {
         observed_generation: app.metadata.generation.unwrap_or_default(),
-        conditions: conditions_of(app, &before, failure.as_ref(), &now),
+        conditions: conditions_of(app, &before, failure.as_ref(), needed_by, &now),
         tokens: Some(AppTokens { total: i64::try_from(users.len()).unwrap_or(i64::MAX), on_current_secret: None }),
         last_failure,
     }
 }
 
-fn conditions_of(app: &ShopifyApp, before: &ShopifyAppStatus, failure: Option<&Failure>, now: &Time) -> Vec<Condition> {
+fn conditions_of(
+    app: &ShopifyApp,
+    before: &ShopifyAppStatus,
+    failure: Option<&Failure>,
+    needed_by: &[String],
+    now: &Time,
+) -> Vec<Condition> {
     let condition = |type_: &str, status: &str, reason: Reason, message: &str| {
         let same = find(&before.conditions, type_).filter(|c| c.status == status);
         Condition {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: reason.as_str().to_owned(),
-            message: message.to_owned(),
+            message: bounded::text(message, bounded::MESSAGE).into_owned(),
             observed_generation: app.metadata.generation,
             last_transition_time: same.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
         }
     };
     let Some(failure) = failure else {
-        return vec![condition(
+        let mut conditions = vec![condition(
             conditions::READY,
             "True",
             Reason::CredentialsPresent,
             "client id and client secret are there",
         )];
+        if !needed_by.is_empty() {
+            let message = format!(
+                "kept until the tokens that need it are revoked: {}; delete those, or withdraw what is granted to their namespaces",
+                needed_by.join(", ")
+            );
+            conditions.push(condition(conditions::RECONCILING, "True", Reason::Revoking, &message));
+        }
+        return conditions;
     };
     let also = if failure.reason.class() == Class::Stalled { conditions::STALLED } else { conditions::RECONCILING };
     vec![

@@ -128,6 +128,11 @@ pub fn found<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error
     }
 }
 
+/// Whether it is a want of rights.
+pub(super) fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

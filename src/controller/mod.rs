@@ -88,6 +88,15 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         let woken = wakes.route(scope.clone());
         parts.push((scope, tokens, apps, woken));
     }
+    // With one namespace there is no other that could grant it anything.
+    let labels = (setup.namespaces.len() != 1).then(reflector::store);
+    stores.know(labels.as_ref().map(|(kept, _)| kept.clone()));
+    if !setup.namespaces.is_empty() {
+        tracing::info!(
+            namespaces = setup.namespaces.join(","),
+            "ShopifyApps of other namespaces can't be used, whatever they grant: that takes an operator of the whole cluster"
+        );
+    }
     let visible = stores.clone();
     setup.metrics.watch_tokens(
         move |visit| {
@@ -105,6 +114,9 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::going::waiting(Arc::clone(&context)));
     watches.spawn(watch::history::history(Arc::clone(&context)));
+    if let Some((kept, keeper)) = labels {
+        watches.spawn(watch::namespaces::namespaces(Arc::clone(&context), kept, keeper));
+    }
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
         watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));

@@ -7,6 +7,7 @@ pub mod credential;
 pub mod failure;
 pub mod finalizer;
 pub mod grace;
+pub mod grant;
 pub mod hold;
 pub mod identity;
 pub mod leave;

@@ -185,7 +185,7 @@ fn kustomizations_build() {
     let cluster = shared_cluster().unwrap();
     for (dir, objects) in [
         ("crds", 2),
-        ("deploy/base", 13),
+        ("deploy/base", 15),
         ("deploy/overlays/namespaced", 11),
         ("deploy/samples", 7),
         ("deploy/uninstall", 1),

@@ -31,7 +31,7 @@ const NOT_SEEN: [(&str, &str); 1] = [
 
 fn granted() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for file in ["cluster_role", "lease_role"] {
+    for file in ["cluster_role", "grant_role", "lease_role"] {
         let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
         for role in Manifests::Path(path.into()).objects().unwrap() {
             let rules: Vec<PolicyRule> = serde_json::from_value(role.data["rules"].clone()).unwrap_or_default();
@@ -79,8 +79,17 @@ async fn the_verbs_used_are_the_verbs_granted() {
     assert!(unused.is_empty() && unexpected.is_empty(), "granted, never used: {unused:?}; used: {unexpected:?}");
 }
 
-/// Issue, rotate with rollouts, repair, fail twice in the same way, change the Secret's name, delete.
+/// Issue, also with an app of another namespace, rotate with rollouts, repair, fail twice in the same way, change the
+/// Secret's name, delete.
 async fn a_life(world: &World) {
+    let platform = world.beside("rbac-platform", json!({})).await;
+    platform.make_app().await;
+    let namespaces = json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
+    let spec = json!({"credentialsRef": {"name": "acme-app"}, "grants": [{"namespaces": namespaces}]});
+    platform.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": spec})).await;
+    let granted = json!({"name": "acme", "namespace": platform.namespace});
+    world.token("granted", json!({"source": {"clientCredentials": {"appRef": granted}}})).await;
+    world.ready("granted").await;
     let template =
         json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}});
     let mut targets = Vec::new();

@@ -236,6 +236,38 @@ async fn an_app_that_cant_be_read_stalls_its_tokens_and_ends_after_them() {
     operator.stop().await;
 }
 
+/// Nobody knows what it grants; and that it is there isn't told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_elsewhere_that_cant_be_read_is_like_none() {
+    let (_local, world) = cluster("unreadable-elsewhere").await;
+    let team = world.beside("unreadable-team", json!({"team": "web"})).await;
+    let operator = Operator::cluster_wide(&world, &[ALONE]).await;
+    let grants = json!([{"namespaces": {"matchLabels": {"team": "web"}}}]);
+    let spec = json!({"credentialsRef": {"name": "acme-app"}, "grants": grants});
+    world.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": spec})).await;
+    for name in ["acme", "absent"] {
+        let named = json!({"name": name, "namespace": world.namespace});
+        team.token(name, json!({"source": {"clientCredentials": {"appRef": named}}})).await;
+    }
+    team.ready("acme").await;
+    let absent = team.because("absent", "Stalled", "NotGranted").await;
+    open_schema(&world, APPS).await;
+    let kind = GroupVersionKind::gvk("tokens.shopify-operator.dev", "v1alpha1", "ShopifyApp");
+    let apps: Api<DynamicObject> =
+        Api::namespaced_with(world.admin.clone(), &world.namespace, &ApiResource::from_gvk(&kind));
+    let admin_api = async |api: &str| {
+        let patch = Patch::Merge(json!({"spec": {"adminApi": api}}));
+        apps.patch("acme", &PatchParams::default(), &patch).await
+    };
+    world.eventually("the open schema counts", async || admin_api("Future").await.is_ok()).await;
+    let token = team.because("acme", "Stalled", "NotGranted").await;
+    assert_eq!(message(&token, "Stalled"), message(&absent, "Stalled"));
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())));
+    admin_api("GraphQL").await.unwrap();
+    team.ready("acme").await;
+    operator.stop().await;
+}
+
 /// Lets the API server take anything for a kind. Returns the definition as it was.
 async fn open_schema(world: &World, name: &str) -> CustomResourceDefinition {
     let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());

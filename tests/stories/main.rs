@@ -9,6 +9,8 @@ mod conflict;
 mod counts;
 mod events;
 mod gate;
+mod grants;
+mod grants_end;
 mod issue;
 mod namespace;
 mod odd_shopify;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use dev::{Cluster, Manifests, shared_cluster};
 use k8s_openapi::api::{
-    core::v1::{Secret, ServiceAccount},
+    core::v1::{Namespace, Secret, ServiceAccount},
     events::v1::Event,
     rbac::v1::{Role, RoleBinding},
 };
@@ -33,6 +33,8 @@ pub(crate) const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const CLIENT_SECRET: &str = "shpss_canaryc0ffee0123456789abcdef012345";
 pub(crate) const SCOPES: &[&str] = &["read_products", "write_orders", "unauthenticated_read_product_listings"];
 const PATIENCE: Duration = Duration::from_secs(40);
+/// A `ServiceAccount` with rights of a story's choice.
+const OTHER_RIGHTS: &str = "other-rights";
 
 /// Client secret and other values that may be nowhere but in a Secret contain this.
 pub(crate) const CANARY: &str = "canaryc0ffee";
@@ -43,7 +45,7 @@ pub(crate) struct World {
     /// As an administrator, like the people of the story.
     pub admin: Client,
     pub namespace: String,
-    pub sim: Sim,
+    pub sim: Arc<Sim>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     operators: Vec<Operator>,
@@ -68,7 +70,7 @@ impl World {
         let config = shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
             .shop(ShopConfig::new(SHOP))
             .app(AppConfig::new(CLIENT_ID, CLIENT_SECRET).installed(SHOP, SCOPES.iter().copied()));
-        let sim = Sim::start(config).await.expect("a simulator");
+        let sim = Arc::new(Sim::start(config).await.expect("a simulator"));
         Self {
             cluster,
             admin,
@@ -78,6 +80,35 @@ impl World {
             metrics: Arc::new(Metrics::new()),
             operators: Vec::new(),
         }
+    }
+
+    /// Another namespace beside this one, with labels; it has no operator of its own.
+    pub(crate) async fn beside(&self, name: &str, labels: Value) -> Self {
+        let namespace = self.cluster.create_namespace(name).await.expect("a namespace");
+        let world = Self {
+            cluster: self.cluster,
+            admin: self.admin.clone(),
+            namespace,
+            sim: Arc::clone(&self.sim),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            operators: Vec::new(),
+        };
+        world.relabel(labels).await;
+        world
+    }
+
+    /// Changes labels of the namespace; null takes one off.
+    pub(crate) async fn relabel(&self, labels: Value) {
+        let namespaces = Api::<Namespace>::all(self.admin.clone());
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        let labelled = namespaces.patch_metadata(&self.namespace, &PatchParams::default(), &patch).await;
+        labelled.expect("a labelled namespace");
+    }
+
+    /// The setup of an operator over both namespaces.
+    pub(crate) async fn setup_with(&self, other: &Self) -> Setup {
+        Setup { namespaces: vec![self.namespace.clone(), other.namespace.clone()], ..self.setup().await }
     }
 
     /// The same, with the operator running and a ShopifyApp `acme` with its Secret.
@@ -158,22 +189,26 @@ impl World {
 
     /// The setup of an operator that has these rights, in this namespace and nowhere else.
     pub(crate) async fn setup_with_rights(&self, rules: Value) -> Setup {
-        let (name, new) = ("other-rights", PostParams::default());
-        let metadata = json!({"name": name});
-        let binding = json!({
-            "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
-        });
-        let account = serde_json::from_value(json!({"metadata": metadata})).unwrap();
-        let role = serde_json::from_value(json!({"metadata": metadata, "rules": rules})).unwrap();
-        self.api::<ServiceAccount>().create(&new, &account).await.unwrap();
-        self.api::<Role>().create(&new, &role).await.unwrap();
-        self.api::<RoleBinding>().create(&new, &serde_json::from_value(binding).unwrap()).await.unwrap();
-        let text = self.cluster.service_account_kubeconfig(&self.namespace, name).await.expect("a kubeconfig");
+        let account = serde_json::from_value(json!({"metadata": {"name": OTHER_RIGHTS}})).unwrap();
+        self.api::<ServiceAccount>().create(&PostParams::default(), &account).await.unwrap();
+        self.grant_rights(&self.namespace, rules).await;
+        let text = self.cluster.service_account_kubeconfig(&self.namespace, OTHER_RIGHTS).await.expect("a kubeconfig");
         let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         Setup { client: kubernetes::client(config, Arc::clone(&self.metrics)).unwrap(), ..self.setup().await }
+    }
+
+    /// Gives the account of [`Self::setup_with_rights`] of a namespace these rights in this one.
+    pub(crate) async fn grant_rights(&self, of: &str, rules: Value) {
+        let (name, new) = (OTHER_RIGHTS, PostParams::default());
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": of}],
+        });
+        let role = serde_json::from_value(json!({"metadata": {"name": name}, "rules": rules})).unwrap();
+        self.api::<Role>().create(&new, &role).await.unwrap();
+        self.api::<RoleBinding>().create(&new, &serde_json::from_value(binding).unwrap()).await.unwrap();
     }
 
     pub(crate) async fn start(&mut self) {
@@ -465,7 +500,7 @@ async fn install_rbac(cluster: &Cluster) {
     if done.iter().any(|dir| dir == cluster.dir()) {
         return;
     }
-    for file in ["namespace", "service_account", "cluster_role", "lease_role"] {
+    for file in ["namespace", "service_account", "cluster_role", "grant_role", "lease_role"] {
         let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
         cluster.apply(&Manifests::Path(path.into()), "shopify-token-operator").await.expect("deploy/base applies");
     }

@@ -43,7 +43,7 @@ pub(super) async fn cluster(quiet: bool) -> Result<LocalCluster> {
     let crds = vec![Manifests::Path(repository("crds"))];
     let cluster = LocalCluster::start(Options { crds, quiet, ..Options::default() }).await?;
     // As in deploy/base, and nothing else: where the operator lives, who it is, what it may do.
-    for file in ["namespace", "service_account", "cluster_role", "lease_role"] {
+    for file in ["namespace", "service_account", "cluster_role", "grant_role", "lease_role"] {
         let path = repository("deploy").join(format!("base/{file}.yaml"));
         cluster.apply(&Manifests::Path(path), OPERATOR).await?;
     }

@@ -208,7 +208,7 @@ async fn keep(context: &Context, observation: &Observation) -> Result<Kept, Stop
         if own {
             return Ok(Kept::Going);
         }
-        kept = Kept::Without(object.to_string());
+        kept = Kept::Without(object.told_to(&observed.identity));
     }
     if observation.unneeded {
         protect::let_go(context, observation).await?;

@@ -3,6 +3,8 @@
 //! In the manner of `kubernetes.io/pvc-protection`: put on before the first create at Shopify, put
 //! back when a tool strips it, and taken off only after a live list finds nobody who needs the object.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
@@ -42,7 +44,8 @@ async fn set_on(context: &Context, token: &Identity, object: &Protected, on: boo
         ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), on).await,
         ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), on).await,
     };
-    set.map_err(|error| context.unwritten(&token.uid, &format!("our finalizer of {object}"), error))
+    let what = format!("our finalizer of {}", object.told_to(token));
+    set.map_err(|error| context.unwritten(&token.uid, &what, error))
 }
 
 /// Takes the finalizer off an object, whichever has the name now.
@@ -86,9 +89,15 @@ pub(super) async fn let_needed_go(context: &Context, observation: &Observation) 
     if context.setup.selector.is_none() || others.clone().next().is_none() {
         return Ok(());
     }
-    let needs = Needs::of(context, &me.namespace).await?.without(&me.name);
-    for object in others.filter(|o| !needs.object(o)) {
-        set_on(context, me, object, false).await?;
+    let mut places: BTreeMap<&str, Vec<&Protected>> = BTreeMap::new();
+    for object in others {
+        places.entry(&object.namespace).or_default().push(object);
+    }
+    for (place, objects) in places {
+        let needs = Needs::from_anywhere(context, place).await?.without(me);
+        for object in objects.into_iter().filter(|o| !needs.object(o)) {
+            set_on(context, me, object, false).await?;
+        }
     }
     Ok(())
 }
@@ -112,7 +121,7 @@ pub(in crate::controller) async fn let_secret_go(
     namespace: &str,
     name: &str,
 ) -> Result<Vec<String>, kube::Error> {
-    let needed_by = Needs::of(context, namespace).await?.secret(name);
+    let needed_by = Needs::from_anywhere(context, namespace).await?.secret(name);
     if needed_by.is_empty() {
         take_off::<Secret>(context, namespace, name).await?;
     }

@@ -1,23 +1,23 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
+mod app;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use super::{Protected, needs::list};
+pub(in crate::controller) use self::app::app_credentials;
+use super::{Protected, list::list};
 use crate::{
-    api::{
-        AdminApi, ShopifyApp, ShopifyToken, SourceRef,
-        app::NEWEST_API_VERSION,
-        source::{AppRef, SecretKeyRef},
-    },
+    api::{AdminApi, ShopifyApp, ShopifyToken, SourceRef, app::NEWEST_API_VERSION, source::SecretKeyRef},
     controller::{
         context::Context,
         error::{Error, Stop, found},
+        watch::api,
     },
     core::{
         condition::is_rejected,
@@ -84,9 +84,8 @@ pub(super) async fn find_former(
             Err(stop) => return Ok(Former::NotReady(stop.failure()?)),
         }
     }
-    for app in list::<ShopifyApp>(context, &search.namespace).await?.0 {
-        let reference = AppRef { name: app.name_any(), namespace: None };
-        match search.app(&reference).await {
+    for app in list::<ShopifyApp>(&api(context.client(), Some(&search.namespace))).await?.0 {
+        match search.app(&app).await {
             Ok((app, api)) if Some(app.client_id.as_str()) == issuer => {
                 let version = search.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
                 let name = name.cloned().unwrap_or_default();
@@ -109,15 +108,6 @@ pub(super) async fn find_former(
         }
     }
     Ok(unread.filter(|_| waits).map_or(Former::Gone, Former::NotReady))
-}
-
-/// Client id and secret of an app's Secret.
-///
-/// # Errors
-/// `CredentialsMissing` for an absent key, `InvalidCredential` for a malformed value.
-pub(in crate::controller) fn app_credentials(secret: &Secret) -> Result<(String, SecretString), Failure> {
-    let id = key_of(secret, "client_id")?;
-    Ok((id.expose_secret().to_owned(), key_of(secret, "client_secret")?))
 }
 
 fn key_of(secret: &Secret, key: &str) -> Result<SecretString, Failure> {
@@ -146,7 +136,9 @@ impl<'a> Search<'a> {
 
     async fn issuer(&mut self, source: SourceRef<'_>) -> Result<Issuer, Stop> {
         match source {
-            SourceRef::ClientCredentials(s) => Ok(Issuer::ClientCredentials(self.app(&s.app_ref).await?.0)),
+            SourceRef::ClientCredentials(s) => {
+                Ok(Issuer::ClientCredentials(self.app_of(self.token, &s.app_ref).await?.0))
+            }
             SourceRef::Storefront(s) => Ok(Issuer::Storefront(self.admin_token(&s.admin_token_ref.name).await?)),
             SourceRef::Custom(s) => Ok(Issuer::Custom(self.supplied(&s.token_ref).await?)),
             SourceRef::Delegate(s) => Ok(Issuer::Delegate(Parent {
@@ -161,39 +153,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    async fn app(&mut self, reference: &AppRef) -> Result<(App, AdminApi), Stop> {
-        let namespace = &self.namespace;
-        if let Some(other) = reference.namespace.as_ref().filter(|n| *n != namespace) {
-            // Absent and forbidden look the same: nothing of the other namespace is read.
-            let message = format!(
-                "appRef names namespace {other:?}, and this release honours no grants across namespaces; use a ShopifyApp of namespace {namespace:?}"
-            );
-            return Err(Failure::new(Reason::NotGranted, message).into());
-        }
-        let app: ShopifyApp = self.object(&reference.name).await?.ok_or_else(|| {
-            let message = format!("ShopifyApp {:?} isn't there yet; it goes on as soon as it is", reference.name);
-            Failure::new(Reason::AppNotFound, message)
-        })?;
-        // Its status changes too: the generation is what counts.
-        self.saw("app", &app);
-        self.api_version = Some(app.spec.api_version().to_owned());
-        self.needed.push(Protected::app(&app));
-        let name = &app.spec.credentials_ref.name;
-        let secret = self.secret("secret", name).await?.ok_or_else(|| {
-            let message = format!(
-                "Secret {name:?} of ShopifyApp {:?} isn't there yet; make it with the keys client_id and client_secret",
-                reference.name
-            );
-            Failure::new(Reason::CredentialsMissing, message)
-        })?;
-        self.needed.push(Protected::secret(&secret));
-        let (client_id, client_secret) = app_credentials(&secret)?;
-        let key = format!("{}/{}", self.namespace, reference.name);
-        Ok((App { key, client_id, client_secret }, app.spec.admin_api()))
-    }
-
     async fn supplied(&mut self, reference: &SecretKeyRef) -> Result<SecretString, Stop> {
-        let secret = self.secret("secret", &reference.name).await?.ok_or_else(|| {
+        let namespace = self.namespace.clone();
+        let secret = self.secret("secret", &namespace, &reference.name).await?.ok_or_else(|| {
             let (name, key) = (&reference.name, &reference.key);
             let message = format!("Secret {name:?} isn't there yet; make it with the token under key {key:?}");
             Failure::new(Reason::CredentialsMissing, message)
@@ -204,7 +166,7 @@ impl<'a> Search<'a> {
 
     async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
         let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
-        let admin: ShopifyToken = self.object(name).await?.ok_or_else(|| {
+        let admin: ShopifyToken = self.object(&self.namespace, name).await?.ok_or_else(|| {
             not_ready(format!("ShopifyToken {name:?} (adminTokenRef) isn't there yet; it goes on as soon as it is"))
         })?;
         self.saw("token", &admin);
@@ -231,7 +193,7 @@ impl<'a> Search<'a> {
             (Err(_), Origin { app: Some(app), .. }) if deleting => (None, None, Some(app.client_id.clone())),
             (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None, None),
             // What can't be read may be mended: the admin token itself isn't what is missing.
-            (Err(failure), Origin { unreadable, .. }) => return Err(unreadable.clone().unwrap_or(failure).into()),
+            (Err(failure), Origin { unusable, .. }) => return Err(unusable.clone().unwrap_or(failure).into()),
         };
         // Its Secret may name another app by now, which is about to issue the next one.
         let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
@@ -244,12 +206,19 @@ impl<'a> Search<'a> {
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
     async fn origin(&mut self, admin: &ShopifyToken) -> Result<Origin, Stop> {
         match admin.spec.source() {
-            Some(SourceRef::ClientCredentials(source)) => match self.app(&source.app_ref).await {
+            Some(SourceRef::ClientCredentials(source)) => match self.app_of(admin, &source.app_ref).await {
                 Ok((app, api)) => Ok(Origin { app: Some(app), api, ..Origin::default() }),
                 Err(stop) => {
                     let failure = stop.failure()?;
-                    let unreadable = Some(failure).filter(|f| f.reason == Reason::DependencyInvalid);
-                    Ok(Origin { unreadable, ..Origin::default() })
+                    let deleting = self.token.metadata.deletion_timestamp.is_some();
+                    // The admin token tells that a grant is missing, until that is why nothing can be revoked.
+                    let unusable = if failure.reason == Reason::NotGranted && deleting {
+                        let message = format!("of ShopifyToken {:?} {}", admin.name_any(), failure.message);
+                        Some(Failure { message, ..failure })
+                    } else {
+                        Some(failure).filter(|f| f.reason == Reason::DependencyInvalid)
+                    };
+                    Ok(Origin { unusable, ..Origin::default() })
                 }
             },
             Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {
@@ -276,7 +245,8 @@ impl<'a> Search<'a> {
 
     /// The credential in another token's Secret, if it is there, whole and alive, and its record.
     async fn published(&mut self, admin: &ShopifyToken) -> Result<(SecretString, Record), Stop> {
-        let live = self.secret("admin", admin.secret_name()).await?;
+        let namespace = self.namespace.clone();
+        let live = self.secret("admin", &namespace, admin.secret_name()).await?;
         let name = admin.name_any();
         let not_ready = |what: &str| {
             let message = format!(
@@ -300,11 +270,11 @@ impl<'a> Search<'a> {
     }
 
     /// Reads an object of ours. One that doesn't fit its type is a failure of those that name it.
-    async fn object<K>(&self, name: &str) -> Result<Option<K>, Stop>
+    async fn object<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Stop>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let objects: Api<DeserializeGuard<K>> = Api::namespaced(self.context.client(), &self.namespace);
+        let objects: Api<DeserializeGuard<K>> = Api::namespaced(self.context.client(), namespace);
         match found(objects.get(name).await)? {
             None => Ok(None),
             Some(DeserializeGuard(Ok(object))) => Ok(Some(object)),
@@ -320,8 +290,8 @@ impl<'a> Search<'a> {
     }
 
     /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.
-    async fn secret(&mut self, role: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
-        let secrets: Api<Secret> = Api::namespaced(self.context.client(), &self.namespace);
+    async fn secret(&mut self, role: &str, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.context.client(), namespace);
         let secret = found(secrets.get(name).await)?;
         if let Some(secret) = &secret {
             let (uid, data) = (secret.uid().unwrap_or_default(), secret.data.clone().unwrap_or_default());
@@ -342,6 +312,6 @@ struct Origin {
     app: Option<App>,
     api: AdminApi,
     supplied: Option<SecretString>,
-    /// Its app doesn't fit its type.
-    unreadable: Option<Failure>,
+    /// Its app doesn't fit its type, or grants nothing to what is to be revoked with it.
+    unusable: Option<Failure>,
 }

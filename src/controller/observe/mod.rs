@@ -1,6 +1,8 @@
 //! Gathers everything that a decision needs: all reads that decide something are here.
 
+mod abroad;
 mod credentials;
+mod list;
 mod needs;
 mod older;
 mod workloads;
@@ -143,7 +145,11 @@ async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity, in_u
     if !has_finalizer(token) || (needed && !deleting) {
         return Ok(Uses::default());
     }
-    let needs = Needs::of(context, &identity.namespace).await?;
+    // An app of the same Secret may be used from elsewhere.
+    let needs = match token.credentials_secret() {
+        Some(_) => Needs::from_anywhere(context, &identity.namespace).await?,
+        None => Needs::of(context, &identity.namespace).await?,
+    };
     let needed_by = needs.token(&identity.name);
     Ok(Uses {
         unneeded: !needed && !deleting && needed_by.is_empty(),

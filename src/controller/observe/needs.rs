@@ -1,20 +1,21 @@
-//! Who needs what for its revocation: live lists of a namespace, without the instance's selector.
+//! Who needs what for its revocation: live lists, without the instance's selector.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, ResourceExt,
-    api::ListParams,
-    core::{DeserializeGuard, NamespaceResourceScope},
-};
-use serde::de::DeserializeOwned;
+use kube::ResourceExt;
 
+use super::{
+    abroad::{Neighbour, neighbours},
+    list::list,
+};
 use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
-    controller::context::Context,
+    controller::{context::Context, watch::api},
     core::{
         finalizer::{has_finalizer, keeps_issuer, needs_finalizer},
+        grant::is_granted,
+        identity::Identity,
         source::nature,
     },
 };
@@ -46,17 +47,6 @@ pub(in crate::controller) enum ProtectedKind {
     App,
     /// A Secret with credentials.
     Secret,
-}
-
-impl fmt::Display for Protected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            ProtectedKind::Token => "ShopifyToken",
-            ProtectedKind::App => "ShopifyApp",
-            ProtectedKind::Secret => "Secret",
-        };
-        write!(f, "{kind} {:?}", self.name)
-    }
 }
 
 impl Protected {
@@ -92,6 +82,17 @@ impl Protected {
         Self::new(ProtectedKind::Secret, secret)
     }
 
+    /// What a token is told of it: of another namespace no more than the token names itself.
+    #[must_use]
+    pub(in crate::controller) fn told_to(&self, token: &Identity) -> String {
+        match self.kind {
+            ProtectedKind::Token => format!("ShopifyToken {:?}", self.name),
+            ProtectedKind::App => format!("ShopifyApp {:?}", self.name),
+            ProtectedKind::Secret if self.namespace == token.namespace => format!("Secret {:?}", self.name),
+            ProtectedKind::Secret => "the Secret of its ShopifyApp".to_owned(),
+        }
+    }
+
     /// Whether it lacks the finalizer and can still be given it: Kubernetes adds none to an object that is being deleted.
     #[must_use]
     pub(in crate::controller) const fn unprotected(&self) -> bool {
@@ -99,29 +100,46 @@ impl Protected {
     }
 }
 
-/// Who needs what in a namespace.
+/// Who needs what of a namespace.
 pub(in crate::controller) struct Needs {
+    namespace: String,
     tokens: Vec<ShopifyToken>,
     apps: Vec<ShopifyApp>,
-    /// Names of apps that don't fit their type: nobody knows which Secret they read.
+    /// Names of apps that don't fit their type: nobody knows which Secret they read, or what they grant.
     unreadable_apps: Vec<String>,
+    /// Other namespaces, where an app may be granted to their tokens.
+    neighbours: BTreeMap<String, Neighbour>,
 }
 
 impl Needs {
-    /// Lists a namespace.
+    /// Lists a namespace: enough for a token of it, which none of another can name.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub(in crate::controller) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
-        let (tokens, _) = list(context, namespace).await?;
-        let (apps, unreadable_apps) = list(context, namespace).await?;
-        Ok(Self { tokens, apps, unreadable_apps })
+        let (tokens, _) = list(&api(context.client(), Some(namespace))).await?;
+        let (apps, unreadable_apps) = list(&api(context.client(), Some(namespace))).await?;
+        Ok(Self { namespace: namespace.to_owned(), tokens, apps, unreadable_apps, neighbours: BTreeMap::new() })
+    }
+
+    /// Lists besides, where an app of the namespace grants something, the tokens of all others.
+    ///
+    /// # Errors
+    /// Of Kubernetes.
+    pub(in crate::controller) async fn from_anywhere(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
+        let mut needs = Self::of(context, namespace).await?;
+        if needs.apps.iter().any(|app| !app.spec.grants.is_empty()) {
+            needs.neighbours = neighbours(context, namespace).await?;
+        }
+        Ok(needs)
     }
 
     /// The same without a token: who needs what once that one is gone.
     #[must_use]
-    pub(in crate::controller) fn without(mut self, name: &str) -> Self {
-        self.tokens.retain(|token| token.name_any() != name);
+    pub(in crate::controller) fn without(mut self, gone: &Identity) -> Self {
+        let stays = |token: &ShopifyToken| token.metadata.uid.as_ref() != Some(&gone.uid);
+        self.tokens.retain(stays);
+        self.neighbours.values_mut().for_each(|neighbour| neighbour.tokens.retain(stays));
         self
     }
 
@@ -136,20 +154,23 @@ impl Needs {
 
     /// The tokens that need an admin token for their revocation.
     pub(in crate::controller) fn token(&self, name: &str) -> Vec<String> {
-        // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
-        let token = self.tokens.iter().find(|t| t.name_any() == name);
-        let is_admin = |t: &ShopifyToken| t.spec.source().is_some_and(|s| nature(s.kind()).is_admin);
-        if !token.is_none_or(is_admin) {
-            return Vec::new();
-        }
-        let needs = |t: &&ShopifyToken| keeps_issuer(t) && t.admin_token() == Some(name);
-        self.tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
+        below(&self.tokens, name)
     }
 
-    /// The tokens that need an app, through their admin token.
+    /// The tokens that need an app, through their admin token; `namespace/name` for those of another namespace, which
+    /// count for as long as a grant covers their admin token: without one the app may not be used, nor held.
     pub(in crate::controller) fn app(&self, name: &str) -> Vec<String> {
-        let admins = self.tokens.iter().filter(|t| t.app() == Some(name));
-        admins.flat_map(|t| self.token(&t.name_any())).collect()
+        let names = |t: &&ShopifyToken| t.app() == Some((&self.namespace, name));
+        let own = self.tokens.iter().filter(names).flat_map(|t| self.token(&t.name_any()));
+        let app = self.apps.iter().find(|app| app.name_any() == name);
+        let granted = app.into_iter().flat_map(|app| {
+            self.neighbours.iter().flat_map(move |(place, Neighbour { tokens, labels })| {
+                let granted = tokens.iter().filter(names).filter(move |t| is_granted(app, t, labels));
+                let needing = granted.flat_map(|t| below(tokens, &t.name_any()));
+                needing.map(move |name| format!("{place}/{name}"))
+            })
+        });
+        own.chain(granted).collect()
     }
 
     /// The tokens that need a Secret: as credentials of their app, or because their admin token is read from there.
@@ -164,22 +185,14 @@ impl Needs {
     }
 }
 
-/// Lists a kind of a namespace, and the names of what doesn't fit its type.
-///
-/// # Errors
-/// Of Kubernetes.
-pub(super) async fn list<K>(context: &Context, namespace: &str) -> Result<(Vec<K>, Vec<String>), kube::Error>
-where
-    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let api: Api<DeserializeGuard<K>> = Api::namespaced(context.client(), namespace);
-    let list = api.list(&ListParams::default()).await?;
-    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
-    for object in list.items {
-        match object.0 {
-            Ok(object) => readable.push(object),
-            Err(invalid) => unreadable.push(invalid.metadata.name.unwrap_or_default()),
-        }
+/// The tokens of a namespace that need one of them as their admin token.
+fn below(tokens: &[ShopifyToken], name: &str) -> Vec<String> {
+    // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
+    let token = tokens.iter().find(|t| t.name_any() == name);
+    let is_admin = |t: &ShopifyToken| t.spec.source().is_some_and(|s| nature(s.kind()).is_admin);
+    if !token.is_none_or(is_admin) {
+        return Vec::new();
     }
-    Ok((readable, unreadable))
+    let needs = |t: &&ShopifyToken| keeps_issuer(t) && t.admin_token() == Some(name);
+    tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
 }

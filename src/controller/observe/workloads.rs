@@ -10,7 +10,11 @@ use crate::{
         ShopifyToken,
         token::{RolloutRestartTarget, WorkloadKind},
     },
-    controller::{context::Context, error::found, refusal::part},
+    controller::{
+        context::Context,
+        error::{found, is_forbidden},
+        refusal::part,
+    },
     core::{identity::Identity, observed::Workload, vocabulary::PREFIX},
 };
 
@@ -70,10 +74,6 @@ where
         w.pointer(&format!("/spec/template/metadata/annotations/{key}")).and_then(Value::as_str).map(str::to_owned)
     });
     Ok(Some(Workload { target: target.clone(), restarted_for, finished: finished(&workload) }))
-}
-
-fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_forbidden())
 }
 
 // As `kubectl rollout status` decides.

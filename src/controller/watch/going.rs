@@ -63,7 +63,7 @@ fn cannot_let_go((namespace, name): &(String, String), error: &Error) {
 /// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
 async fn waits(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String]) {
     let note = format!(
-        "Secret {:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, or let them name other credentials, and make the Secret anew when it is gone",
+        "Secret {:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, let them name other credentials, or withdraw what the app grants to their namespaces, and make the Secret anew when it is gone",
         secret.name_any(),
         needed_by.join(", ")
     );

@@ -138,6 +138,7 @@ impl Sight {
         let late = !self.listed && now - self.began >= LASTING;
         let trouble = self.trouble.as_ref().filter(|t| late || lasting(t) || (!self.listed && t.forbidden));
         let place = match namespace {
+            None if *kind == "Namespace" => "Namespaces".to_owned(),
             Some(namespace) => format!("{kind}s of namespace {namespace:?}"),
             None => format!("{kind}s of all namespaces"),
         };
@@ -232,6 +233,11 @@ mod tests {
         assert_eq!(watches.missing(now).unwrap(), missing);
         apps.brought(&Ok(Event::<Secret>::InitDone), now);
         assert_eq!(watches.missing(now), None);
+        let namespaces = watches.begin("Namespace", None, now);
+        namespaces.brought(&forbidden(), now);
+        let unseen = "can't watch the Namespaces: the API server answered 403 (Forbidden)";
+        assert_eq!(watches.missing(now).unwrap(), unseen, "they are in no namespace");
+        namespaces.brought(&Ok(Event::<Secret>::InitDone), now);
 
         apps.brought(&forbidden(), after(1));
         assert_eq!(watches.missing(after(1)), None, "an API server that restarts");

@@ -4,6 +4,7 @@ pub(super) mod going;
 pub(super) mod health;
 pub(super) mod history;
 pub(super) mod holdings;
+pub(super) mod namespaces;
 pub(super) mod stores;
 pub(super) mod streams;
 pub(super) mod wake;
@@ -155,13 +156,17 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
     // The app counts its tokens, and this one may be new to it.
     let changed = token.status.as_ref().map(|s| s.observed_generation) != token.metadata.generation;
-    for app in context.stores.apps_of(&namespace) {
-        let name = app.name_any();
+    // It may have named another one before, unless it is new.
+    let elsewhere = token.metadata.generation != Some(1);
+    for app in context.stores.apps_for(&namespace) {
+        let (place, name) = (app.namespace().unwrap_or_default(), app.name_any());
+        let named = token.app() == Some((&place, &name));
         let status = app.0.as_ref().ok().and_then(|app| app.status.as_ref());
         let blamed = status.and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
         let freed = free && has_finalizer(&*app);
-        if gone || changed || (token.app() == Some(&name) && (blamed || rejected || freed)) {
-            context.wakes.app(ObjectRef::new(&name).within(&namespace));
+        let counts = named || place == namespace || elsewhere;
+        if ((gone || changed) && counts) || (named && (blamed || rejected || freed)) {
+            context.wakes.app(ObjectRef::new(&name).within(&place));
         }
     }
 }

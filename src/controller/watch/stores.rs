@@ -1,22 +1,34 @@
 //! What the watches hold, and who depends on whom in it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use futures::{FutureExt, future::join_all};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Resource, ResourceExt,
-    core::DeserializeGuard,
+    ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::time::timeout;
 
 use crate::{
     api::{ShopifyApp, ShopifyToken},
-    core::finalizer::keeps_issuer,
+    core::{
+        finalizer::keeps_issuer,
+        grant::{Labels, is_granted},
+    },
 };
+
+/// What is kept of a namespace: its name and labels.
+pub(in crate::controller) type Labelled = PartialObjectMeta<Namespace>;
 
 /// What the watches hold: one scope a namespace, or one for all.
 #[derive(Clone, Default)]
-pub struct Stores(Vec<Scope>);
+pub struct Stores {
+    scopes: Vec<Scope>,
+    /// The labels of namespaces, where one may grant an app to another.
+    namespaces: Option<Store<Labelled>>,
+}
 
 #[derive(Clone)]
 struct Scope {
@@ -33,24 +45,46 @@ impl Stores {
         tokens: Store<DeserializeGuard<ShopifyToken>>,
         apps: Store<DeserializeGuard<ShopifyApp>>,
     ) {
-        self.0.push(Scope { namespace, tokens, apps });
+        self.scopes.push(Scope { namespace, tokens, apps });
+    }
+
+    /// Adds the store of namespaces, if one may grant an app to another.
+    pub(in crate::controller) fn know(&mut self, namespaces: Option<Store<Labelled>>) {
+        self.namespaces = namespaces;
+    }
+
+    fn scope(&self, namespace: &str) -> Option<&Scope> {
+        self.scopes.iter().find(|scope| scope.namespace.as_deref().is_none_or(|n| n == namespace))
     }
 
     /// Waits until the tokens of a namespace have been listed once. Says whether they were within `patience`: what is
     /// amiss in another namespace delays nobody.
     pub async fn tokens_listed(&self, namespace: &str, patience: Duration) -> bool {
-        let holds = |scope: &&Scope| scope.namespace.as_deref().is_none_or(|n| n == namespace);
-        let Some(scope) = self.0.iter().find(holds) else { return false };
+        let Some(scope) = self.scope(namespace) else { return false };
         matches!(timeout(patience, scope.tokens.wait_until_ready()).await, Ok(Ok(())))
+    }
+
+    /// Waits for the tokens of all namespaces and for their labels, `patience` at most: whom apps may be granted to.
+    pub(in crate::controller) async fn neighbours_listed(&self, patience: Duration) {
+        let tokens = join_all(self.scopes.iter().map(|scope| scope.tokens.wait_until_ready()));
+        let labels = join_all(self.namespaces.iter().map(Store::wait_until_ready));
+        // What isn't listed by then counts when it is.
+        drop(timeout(patience, futures::future::join(tokens, labels)).await);
+    }
+
+    /// Whether the tokens of a namespace were listed since the process began.
+    #[must_use]
+    pub(in crate::controller) fn sees(&self, namespace: &str) -> bool {
+        self.scope(namespace).is_some_and(|scope| scope.tokens.wait_until_ready().now_or_never().is_some())
     }
 
     /// Every token that could be read.
     pub fn tokens(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
-        self.0.iter().flat_map(|scope| scope.tokens.state()).filter(|t| t.0.is_ok())
+        self.scopes.iter().flat_map(|scope| scope.tokens.state()).filter(|t| t.0.is_ok())
     }
 
     fn apps(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
-        self.0.iter().flat_map(|scope| scope.apps.state())
+        self.scopes.iter().flat_map(|scope| scope.apps.state())
     }
 
     fn tokens_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
@@ -75,30 +109,30 @@ impl Stores {
         secret: &str,
     ) -> (Vec<ObjectRef<ShopifyApp>>, Vec<ObjectRef<ShopifyToken>>) {
         let apps = self.apps_with_credentials(namespace, secret);
-        let tokens = self.tokens_of(namespace);
-        let direct: Vec<&ShopifyToken> = readable(&tokens)
-            .filter(|t| {
-                t.secret_name() == secret
-                    || t.credentials_secret() == Some(secret)
-                    || apps.iter().any(|a| t.app() == Some(a))
-            })
-            .collect();
-        let names: Vec<&str> = direct.iter().filter_map(|t| t.metadata.name.as_deref()).collect();
-        let indirect = readable(&tokens).filter(|t| t.admin_token().is_some_and(|a| names.contains(&a)));
-        let tokens = direct.iter().copied().chain(indirect).map(ObjectRef::from_obj).collect();
+        // Without an app nobody elsewhere has to do with it.
+        let tokens = if apps.is_empty() { self.tokens_of(namespace) } else { self.tokens().collect() };
+        let direct = |t: &ShopifyToken| {
+            let names = t.app().is_some_and(|(place, app)| place == namespace && apps.iter().any(|a| a == app));
+            let holds = t.secret_name() == secret || t.credentials_secret() == Some(secret);
+            names || (holds && t.metadata.namespace.as_deref() == Some(namespace))
+        };
+        let tokens = with_those_below(&tokens, direct);
         (apps.iter().map(|a| ObjectRef::new(a).within(namespace)).collect(), tokens)
     }
 
-    /// The tokens that use an app, directly or through an admin token.
+    /// The tokens that name an app, of whatever namespace, and those whose admin token such a one is.
     #[must_use]
     pub fn dependents_of_app(&self, namespace: &str, app: &str) -> Vec<ObjectRef<ShopifyToken>> {
+        with_those_below(&self.tokens().collect::<Vec<_>>(), |t| t.app() == Some((namespace, app)))
+    }
+
+    /// The tokens of a namespace that name an app of another one, those below them, and the apps that they name.
+    #[must_use]
+    pub fn abroad(&self, namespace: &str) -> (Vec<ObjectRef<ShopifyToken>>, Vec<ObjectRef<ShopifyApp>>) {
         let tokens = self.tokens_of(namespace);
-        let names: Vec<&str> =
-            readable(&tokens).filter(|t| t.app() == Some(app)).filter_map(|t| t.metadata.name.as_deref()).collect();
-        readable(&tokens)
-            .filter(|t| t.app() == Some(app) || t.admin_token().is_some_and(|a| names.contains(&a)))
-            .map(ObjectRef::from_obj)
-            .collect()
+        let named = |t: &ShopifyToken| t.app().filter(|(place, _)| *place != namespace).map(app_ref);
+        let apps: HashSet<_> = readable(&tokens).filter_map(named).collect();
+        (with_those_below(&tokens, |t| named(t).is_some()), apps.into_iter().collect())
     }
 
     /// The tokens whose admin token this is.
@@ -110,13 +144,23 @@ impl Stores {
             .collect()
     }
 
-    /// The tokens that name an app.
+    /// The tokens that name an app and may be issued with it, those of its own namespace first.
     #[must_use]
-    pub fn users_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        let mut users = self.tokens_of(namespace);
-        users.retain(|t| t.0.as_ref().is_ok_and(|t| t.app() == Some(app)));
-        users.sort_by(|a, b| a.meta().name.cmp(&b.meta().name));
+    pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
+        let granted = |t: &ShopifyToken| {
+            t.app() == Some((&namespace, &name)) && is_granted(app, t, &self.labels(t.metadata.namespace.as_deref()))
+        };
+        let among = if app.spec.grants.is_empty() { self.tokens_of(&namespace) } else { self.tokens().collect() };
+        let mut users: Vec<_> = among.into_iter().filter(|t| t.0.as_ref().is_ok_and(granted)).collect();
+        users.sort_by_key(|t| (t.namespace().as_ref() != Some(&namespace), t.namespace(), t.name_any()));
         users
+    }
+
+    /// The labels of a namespace, as far as the watch knows.
+    fn labels(&self, namespace: Option<&str>) -> Labels {
+        let kept = self.namespaces.as_ref().zip(namespace).and_then(|(kept, name)| kept.get(&ObjectRef::new(name)));
+        kept.and_then(|namespace| namespace.metadata.labels.clone()).unwrap_or_default()
     }
 
     /// Whether a token needs an admin token for its revocation, as far as the watch knows.
@@ -127,15 +171,16 @@ impl Stores {
 
     /// Whether a token needs an app for its revocation, as far as the watch knows.
     #[must_use]
-    pub fn needs_app(&self, namespace: &str, app: &str) -> bool {
-        self.users_of_app(namespace, app).iter().any(|t| self.needs_token(namespace, &t.name_any()))
+    pub fn needs_app(&self, app: &ShopifyApp) -> bool {
+        let users = self.users_of_app(app);
+        users.iter().any(|t| self.needs_token(&t.namespace().unwrap_or_default(), &t.name_any()))
     }
 
     /// A token that could be read.
     #[must_use]
     pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
         let object = ObjectRef::new(name).within(namespace);
-        self.0.iter().find_map(|scope| scope.tokens.get(&object)).filter(|t| t.0.is_ok())
+        self.scopes.iter().find_map(|scope| scope.tokens.get(&object)).filter(|t| t.0.is_ok())
     }
 
     /// Every token, for a change that may concern all.
@@ -156,6 +201,12 @@ impl Stores {
         self.apps().filter(|a| a.namespace().as_deref() == Some(namespace)).collect()
     }
 
+    /// The apps that tokens of a namespace may be issued with, or may have been: its own, and those that grant something.
+    pub fn apps_for(&self, namespace: &str) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
+        let grants = |a: &DeserializeGuard<ShopifyApp>| a.0.as_ref().is_ok_and(|a| !a.spec.grants.is_empty());
+        self.apps().filter(move |a| a.namespace().as_deref() == Some(namespace) || grants(a))
+    }
+
     /// An older token of this namespace that names the same Secret.
     #[must_use]
     pub fn rival(&self, token: &ShopifyToken) -> Option<String> {
@@ -171,4 +222,20 @@ impl Stores {
 
 fn readable(tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
     tokens.iter().filter_map(|t| t.0.as_ref().ok())
+}
+
+/// Those tokens that are meant, and those of the same namespace that have one of them as their admin token.
+fn with_those_below(
+    tokens: &[Arc<DeserializeGuard<ShopifyToken>>],
+    meant: impl Fn(&ShopifyToken) -> bool,
+) -> Vec<ObjectRef<ShopifyToken>> {
+    let place = |t: &ShopifyToken| t.metadata.namespace.clone().unwrap_or_default();
+    let direct: HashSet<_> = readable(tokens).filter(|t| meant(t)).map(|t| (place(t), t.name_any())).collect();
+    let below = |t: &ShopifyToken| t.admin_token().is_some_and(|a| direct.contains(&(place(t), a.to_owned())));
+    let all = readable(tokens).filter(|t| direct.contains(&(place(t), t.name_any())) || below(t));
+    all.map(ObjectRef::from_obj).collect()
+}
+
+fn app_ref((namespace, name): (&str, &str)) -> ObjectRef<ShopifyApp> {
+    ObjectRef::new(name).within(namespace)
 }
