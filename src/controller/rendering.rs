@@ -120,10 +120,11 @@ impl Owned {
         self.access_token.expose_secret() == values.access_token.expose_secret()
             && self.previous_access_token.as_ref().map(ExposeSecret::expose_secret)
                 == values.previous_access_token.map(ExposeSecret::expose_secret)
-            && self.older_access_tokens.iter().map(ExposeSecret::expose_secret).eq(values
+            && self
                 .older_access_tokens
                 .iter()
-                .map(ExposeSecret::expose_secret))
+                .map(ExposeSecret::expose_secret)
+                .eq(values.older_access_tokens.iter().map(ExposeSecret::expose_secret))
             && self.shop_domain == values.shop_domain
             && self.api_version == values.api_version
             && self.scopes == values.scopes

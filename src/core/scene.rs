@@ -85,10 +85,9 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         token_id: match kind {
             SourceKind::Storefront => Some(id(3)),
             SourceKind::Delegate => Some(id_of(&secret_string("canary"))),
-            SourceKind::ClientCredentials
-            | SourceKind::Offline
-            | SourceKind::Custom
-            | SourceKind::CustomerAccount => None,
+            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => {
+                None
+            }
         },
         scopes: vec!["read_products".into()],
         inputs: "inputs".into(),
@@ -167,7 +166,14 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
     let live = published(token, kind, record);
     let record = Record::parse(live.annotations());
     let value = Some(secret_string("canary"));
-    SecretState::Ours(Box::new(Held { record, value, previous: PreviousValues::default(), edited: false, frozen: None, live }))
+    SecretState::Ours(Box::new(Held {
+        record,
+        value,
+        previous: PreviousValues::default(),
+        edited: false,
+        frozen: None,
+        live,
+    }))
 }
 
 /// Secret `old`, which an older spec named: with a revision, and a mark so long before its time.

@@ -68,6 +68,25 @@ pub struct Parent {
     pub lifetime: TimeDelta,
 }
 
+impl Parent {
+    /// How long before its parent a delegate ends.
+    const BEFORE: TimeDelta = TimeDelta::minutes(1);
+
+    /// How long one that is made now is to live: as the spec wishes, or until a minute before its parent ends
+    /// (<https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/use-delegate-tokens>).
+    #[must_use]
+    pub fn allows(&self, now: Timestamp) -> TimeDelta {
+        self.admin.expires_at.map_or(self.lifetime, |end| self.lifetime.min(end - now - Self::BEFORE))
+    }
+
+    /// Whether one that is made now would end a minute or more after one that ends at `end`. If not, the parent has to be
+    /// renewed first.
+    #[must_use]
+    pub fn outlasts(&self, end: Timestamp, now: Timestamp) -> bool {
+        now + self.allows(now) >= end + Self::BEFORE
+    }
+}
+
 /// A ShopifyApp's client id and secret.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -144,11 +163,11 @@ impl Issuer {
         }
     }
 
-    /// The revision of the token that it is made of, where one of another revision asks for another one.
+    /// The token that it is made of, and whose end is its own.
     #[must_use]
-    pub const fn parent_revision(&self) -> Option<i64> {
+    pub const fn parent(&self) -> Option<&Parent> {
         match self {
-            Self::Delegate(parent) => parent.admin.revision,
+            Self::Delegate(parent) => Some(parent),
             Self::ClientCredentials(_) | Self::Storefront(_) | Self::Custom(_) => None,
         }
     }

@@ -22,9 +22,7 @@ use crate::{
     time::{self, Timestamp},
 };
 
-/// How long before its parent it ends.
-const BEFORE_PARENT: TimeDelta = TimeDelta::minutes(1);
-/// The shortest life that is worth a call.
+/// The shortest life that is worth a call, unless the spec wishes a shorter one.
 const SHORTEST: TimeDelta = TimeDelta::minutes(1);
 
 /// Makes a delegate.
@@ -37,7 +35,8 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
     let missing = scopes::missing(&observed.token.spec.required_scopes, &parent.scopes);
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        let message = format!("spec.requiredScopes names {missing}, and source.delegate.scopes doesn't: add them there");
+        let message =
+            format!("spec.requiredScopes names {missing}, and source.delegate.scopes doesn't: add them there");
         return Err(Failure::new(Reason::ScopesMissing, message).into());
     }
     let before = turn.now();
@@ -68,19 +67,17 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
     })
 }
 
-/// How long it is to live: as the spec wishes, or until a minute before its parent ends
-/// (<https://shopify.dev/docs/apps/build/authentication-authorization/access-tokens/use-delegate-tokens>).
+/// How long it is to live, in whole seconds.
 fn lifetime(parent: &Parent, now: Timestamp) -> Result<TimeDelta, Failure> {
-    let Some(end) = parent.admin.expires_at else { return Ok(parent.lifetime) };
-    let left = end - now - BEFORE_PARENT;
-    if left < SHORTEST {
+    let allowed = parent.allows(now);
+    if allowed < SHORTEST.min(parent.lifetime) {
         let name = &parent.admin.name;
         let message = format!(
             "the token of ShopifyToken {name:?} (adminTokenRef) ends in less than two minutes, and a delegate has to end before; it goes on as soon as that one is renewed"
         );
         return Err(Failure::new(Reason::AdminTokenNotReady, message));
     }
-    Ok(parent.lifetime.min(left))
+    Ok(allowed)
 }
 
 /// The older ones that still live: those in overlap, and the one that is replaced, whose overlap ends with it at the
@@ -151,7 +148,10 @@ mod tests {
         let o = healthy(SourceKind::Delegate, serde_json::json!({"rotation": {"overlap": "10m"}}));
         let expiry = o.record().unwrap().expires_at.unwrap();
         let (list, values) = previous(&o, Why::Expiring, now());
-        assert_eq!(list.iter().map(|p| (p.revoke_at, p.expires_at)).collect::<Vec<_>>(), [(now() + minutes(10), Some(expiry))]);
+        assert_eq!(
+            list.iter().map(|p| (p.revoke_at, p.expires_at)).collect::<Vec<_>>(),
+            [(now() + minutes(10), Some(expiry))]
+        );
         assert!(values.newest.is_some() && values.kept.is_empty());
         let late = expiry - minutes(5);
         let (list, _) = previous(&o, Why::Expiring, late);

@@ -239,9 +239,7 @@ pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused>
 /// [`Refused`]: to be tried again.
 pub async fn revoke(turn: &Turn<'_>, target: Target<'_>) -> Result<Revoked, Refused> {
     match turn.issuer {
-        Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }) => {
-            revoke::revoke(turn, admin, target).await
-        }
+        Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }) => revoke::revoke(turn, admin, target).await,
         // Shopify has no way to: the one expires, the other is the person's.
         Issuer::ClientCredentials(_) | Issuer::Custom(_) => Ok(Revoked::default()),
     }

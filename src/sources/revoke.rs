@@ -22,11 +22,7 @@ const GRANT_SETTLES: TimeDelta = TimeDelta::seconds(60);
 const GRANT_TELLS: TimeDelta = TimeDelta::minutes(10);
 
 /// Revokes one token, or all that were ever created for the object.
-pub(super) async fn revoke(
-    turn: &Turn<'_>,
-    admin: &AdminToken,
-    target: Target<'_>,
-) -> Result<Revoked, Refused> {
+pub(super) async fn revoke(turn: &Turn<'_>, admin: &AdminToken, target: Target<'_>) -> Result<Revoked, Refused> {
     match target {
         Target::One(old) if old.expired(turn.now()) => Ok(Revoked::default()),
         Target::One(old) => match Named::of(turn, &old.id) {
@@ -63,12 +59,7 @@ fn by_value(turn: &Turn<'_>) -> bool {
     nature(turn.observed.kind).by_value
 }
 
-async fn revoke_one(
-    turn: &Turn<'_>,
-    current: &AdminToken,
-    id: &str,
-    named: Named<'_>,
-) -> Result<Revoked, Refused> {
+async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, id: &str, named: Named<'_>) -> Result<Revoked, Refused> {
     let (admin, former) = match turn.observed.former.get(id) {
         Some(Former::Ready(admin)) => (admin, true),
         // Another app's token would be told that the old one is gone.
@@ -97,8 +88,7 @@ async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Re
     let ours = |id: &String| !inherited.contains(&id.as_str());
     let recorded = observed.latest().map_or_else(Vec::new, |record| record.living(turn.now()).collect());
     let own = recorded.into_iter().filter(|id| ours(id) && !observed.former.contains_key(*id));
-    let (own, no_value): (Vec<&str>, Vec<&str>) =
-        own.map(String::as_str).partition(|id| Named::of(turn, id).is_some());
+    let (own, no_value): (Vec<&str>, Vec<&str>) = own.map(String::as_str).partition(|id| Named::of(turn, id).is_some());
     let ready = observed.former.iter().filter(|(id, _)| ours(id)).filter_map(|(id, former)| match former {
         Former::Ready(admin) => Some((admin, vec![id.as_str()])),
         Former::NotReady(_) | Former::Gone => None,

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_spec;
 mod conflict;
 mod counts;
+mod delegate;
 mod events;
 mod gate;
 mod grants;

@@ -11,7 +11,7 @@ use crate::{
         renewal::{renewal_of, rotation_of},
         scopes,
         secret::Whole,
-        source::Issuer,
+        source::{Issuer, Parent},
     },
     time::{self, Timestamp},
 };
@@ -51,14 +51,22 @@ fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
 
 /// Whether what it was made of has been replaced: it may end with that.
 fn parent_changed(o: &Observed, record: &Record) -> bool {
-    let parent = o.issuer.as_ref().ok().and_then(Issuer::parent_revision);
+    let parent = parent(o).and_then(|parent| parent.admin.revision);
     parent.is_some() && parent != record.parent
+}
+
+fn parent(o: &Observed) -> Option<&Parent> {
+    o.issuer.as_ref().ok().and_then(Issuer::parent)
 }
 
 /// Whether a credential expires soon. Not even its record is believed once the clock was set back
 /// by more than the renewal comes early: then it expires earlier than written.
 fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
     let (Some(expiry), Some(renewal)) = (record.expires_at, renewal_of(&o.token, o.kind, record)) else { return false };
+    // A renewal of its parent brings another one; one of the same parent would end no later.
+    if now < expiry && parent(o).is_some_and(|parent| !parent.outlasts(expiry, now)) {
+        return false;
+    }
     // What lives shorter than a renewal must wait is renewed after its expiry.
     renewal <= now || record.issued_at - now > (expiry - renewal).max(TimeDelta::zero())
 }

@@ -744,3 +744,23 @@ fn a_restart_happens_once_for_each_revision() {
     assert!(overlap(missing).rolling_out(), "nobody knows what runs with the old one");
     assert!(!overlap(replaced(Some(3), None, true)).rolling_out());
 }
+
+#[test]
+fn a_delegate_is_made_anew_with_its_parent() {
+    let of = |revision, ends_in: Option<TimeDelta>, ago: TimeDelta| {
+        let o = healthy(SourceKind::Delegate, json!({}));
+        o.recorded(|r| (r.issued_at, r.expires_at) = (now() - ago, Some(now() - ago + hours(1)))).with(|o| {
+            let Ok(Issuer::Delegate(parent)) = &mut o.issuer else { panic!("a delegate") };
+            (parent.admin.revision, parent.admin.expires_at) = (Some(revision), ends_in.map(|left| now() + left));
+        })
+    };
+    let issue = |why| Step::Call(Call::Issue(why));
+    assert_all(vec![
+        ("fresh", of(7, None, minutes(5)), Step::Keep, ""),
+        ("its parent is new", of(8, None, minutes(5)), issue(Why::ParentChanged), ""),
+        ("by the clock", of(7, None, minutes(45)), issue(Why::Expiring), ""),
+        ("by the clock, the parent lives on", of(7, Some(hours(5)), minutes(45)), issue(Why::Expiring), ""),
+        ("by the clock, in vain: it ends with its parent", of(7, Some(minutes(16)), minutes(45)), Step::Keep, ""),
+        ("it has ended", of(7, Some(minutes(16)), minutes(61)), issue(Why::Expiring), ""),
+    ]);
+}
