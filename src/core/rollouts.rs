@@ -2,6 +2,7 @@
 
 use super::{
     observed::{Observed, Workload},
+    older::Older,
     record::{Previous, Record},
 };
 use crate::{api::token::RolloutRestartTarget, time::Timestamp};
@@ -13,6 +14,14 @@ impl Observed {
     pub fn overlap_ended(&self, old: &Previous, now: Timestamp) -> bool {
         if old.revoking.is_some() || old.expired(now) {
             return true;
+        }
+        // Applications may read an older Secret until it is left.
+        let read = |o: &Older| {
+            let holds = o.record.as_ref().is_some_and(|r| r.token_id.as_ref() == Some(&old.id));
+            holds && o.leave_at.is_none_or(|at| at > now)
+        };
+        if self.older.iter().any(read) {
+            return false;
         }
         old.revoke_at <= now && (!self.rolling_out() || old.revoke_at + self.token.spec.overlap() <= now)
     }

@@ -21,7 +21,7 @@ use shopify_token_operator::{
 
 use crate::{
     cut::{Counted, Cuts, Cutting, Side},
-    world::{SHOP, World},
+    world::{CLIENT_ID, SHOP, World},
 };
 
 /// The other name of the Secret of token `web`.
@@ -82,6 +82,16 @@ impl Driver {
         };
         let context = Context::new(setup.clone(), Stores::default(), Wakes::default());
         Self { world, cuts, setup, context, armed: None, tokens: &[], struck: false }
+    }
+
+    /// An admin token that never expires, Ready.
+    pub(crate) async fn with_admin(&mut self) {
+        let admin = self.world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
+        self.world.secret_of("by-hand", &[("token", &admin)]).await;
+        let source = serde_json::json!({"custom": {"tokenRef": {"name": "by-hand", "key": "token"}}});
+        self.world.token("admin", serde_json::json!({"source": source, "verifyInterval": 0})).await;
+        self.tokens = &["admin"];
+        self.settle().await;
     }
 
     /// Lets a fault strike at the n-th call from now.
@@ -190,6 +200,12 @@ impl Driver {
 
     async fn check_holding(&self, name: &str) {
         let Some(secret) = self.world.secret(name).await else { return };
+        let left = secret
+            .record("leave-at")
+            .is_some_and(|at| at.parse::<chrono::DateTime<chrono::Utc>>().unwrap() <= self.world.clock.now());
+        if left {
+            return;
+        }
         let record = Record::parse(&secret.annotations);
         let overlap = record.is_some_and(|r| r.previous.iter().any(|p| p.revoke_at > self.world.clock.now()));
         let keys = [("access_token", true), ("previous_access_token", overlap)];

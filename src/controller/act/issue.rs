@@ -81,7 +81,7 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
     let Unpublished { inputs, mut issued } = context.unpublished.get(uid)?;
     let Credential { issued_at, expires_at, .. } = issued.credential;
     // The record keeps whole seconds.
-    let written = observed.record().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
+    let written = observed.latest().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
     let due =
         expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
     if written || due || inputs != observed.inputs {
