@@ -21,12 +21,6 @@ impl PreviousValues {
         self.newest.iter().chain(&self.kept)
     }
 
-    /// The value of the credential with this id, of a source that is revoked by value.
-    #[must_use]
-    pub fn of(&self, id: &str) -> Option<&SecretString> {
-        self.all().find(|value| id_of(value) == id)
-    }
-
     /// What is to stand beside this list of older credentials, where `self` stands beside `before`. What is being revoked
     /// applications see no more.
     #[must_use]
@@ -78,8 +72,8 @@ mod tests {
     }
 
     fn texts(values: &PreviousValues) -> (Option<&str>, Vec<&str>) {
-        let kept = values.kept.iter().map(|v| v.expose_secret());
-        (values.newest.as_ref().map(|v| v.expose_secret()), kept.collect())
+        let kept = values.kept.iter().map(ExposeSecret::expose_secret);
+        (values.newest.as_ref().map(ExposeSecret::expose_secret), kept.collect())
     }
 
     #[test]
@@ -89,7 +83,6 @@ mod tests {
         let list = [listed("a", None), listed("b", None), listed("c", None)];
         let all = of(&list);
         assert_eq!(texts(&all), (Some("c"), vec!["b", "a"]));
-        assert_eq!(all.of(&list[0].id).map(|v| v.expose_secret()), Some("a"));
         let ending = [listed("a", Some(4)), listed("c", Some(4))];
         assert_eq!(texts(&of(&ending)), (None, vec!["c", "a"]), "applications see neither");
         assert_eq!(texts(&all.beside(SourceKind::Delegate, &list, &ending)), (None, vec!["c", "a"]));

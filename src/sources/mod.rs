@@ -201,9 +201,8 @@ pub fn places(issuer: &Issuer, call: Call, shop: &Shop, salt: &str) -> Vec<Place
             }
         }
         (Issuer::Storefront(_), Call::Issue(_))
-        | (Issuer::Delegate(_), Call::Issue(_) | Call::Verify)
         | (Issuer::ClientCredentials(_), Call::Verify)
-        | (Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
+        | (Issuer::Delegate(_) | Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
         (Issuer::ClientCredentials(_) | Issuer::Custom(_), Call::EndOverlap | Call::Revoke) => Vec::new(),
     }
 }

@@ -49,7 +49,7 @@ async fn through_its_whole_life() {
     let world = World::with_delegate("delegate", json!({})).await;
     let secret = world.secret("web").await.unwrap();
     let first = secret.access_token().to_owned();
-    assert_eq!(world.delegates(), [first.clone()]);
+    assert_eq!(world.delegates(), std::slice::from_ref(&first));
     assert_eq!((secret.data["scopes"].as_str(), secret.record("parent-revision")), ("read_products", Some("1")));
     let expires = |s: &crate::world::SecretView| s.data["expires_at"].parse::<chrono::DateTime<chrono::Utc>>().unwrap();
     let left = expires(&secret) - world.clock.now();

@@ -19,11 +19,12 @@ pub(super) fn data(
 ) -> Result<BTreeMap<&'static str, String>, Failure> {
     let (token, shop) = match preset {
         // https://shopify.dev/docs/storefronts/headless/hydrogen/environments
+        Preset::Hydrogen if kind == SourceKind::Delegate => ("PRIVATE_STOREFRONT_API_TOKEN", "PUBLIC_STORE_DOMAIN"),
         Preset::Hydrogen if kind != SourceKind::Storefront => {
             return Err(Failure::new(
                 Reason::InvalidTemplate,
                 format!(
-                    "spec.secret.preset: Hydrogen publishes the token to browsers (PUBLIC_STOREFRONT_API_TOKEN), which is right for a storefront token alone, not for {}; choose Node, Ruby or Python, or a template",
+                    "spec.secret.preset: Hydrogen publishes the token to browsers (PUBLIC_STOREFRONT_API_TOKEN), which is right for a storefront token alone (and a delegate's to servers), not for {}; choose Node, Ruby or Python, or a template",
                     kind.as_str()
                 ),
             ));
