@@ -82,12 +82,7 @@ async fn what_only_the_operator_can_tell_is_stalled_without_a_call() {
         (
             json!({"source": {"offline": {"appRef": {"name": "acme"}}}}),
             "NotImplemented",
-            "clientCredentials, storefront and custom",
-        ),
-        (
-            json!({"source": {"delegate": {"adminTokenRef": {"name": "x"}, "scopes": ["read_products"]}}}),
-            "NotImplemented",
-            "are to come",
+            "offline and customerAccount are to come",
         ),
         (
             json!({"source": {"customerAccount": {"credentialsRef": {"name": "x"}, "clientType": "Public"}}}),
