@@ -230,10 +230,12 @@ impl ShopifyTokenSpec {
         self.secret.as_ref().and_then(|s| s.creation_policy).unwrap_or_default()
     }
 
-    /// What happens to the credential on deletion. Default Revoke.
+    /// What happens to the credential on deletion. Default Revoke, and Retain of an offline token: only the merchant can
+    /// end it, and bring it back.
     #[must_use]
     pub fn deletion_policy(&self) -> DeletionPolicy {
-        self.deletion_policy.unwrap_or_default()
+        let offline = self.source.offline.is_some();
+        self.deletion_policy.unwrap_or(if offline { DeletionPolicy::Retain } else { DeletionPolicy::Revoke })
     }
 
     /// Template of the Secret, if any.
@@ -262,6 +264,13 @@ impl ShopifyToken {
     #[must_use]
     pub fn credentials_secret(&self) -> Option<&str> {
         self.spec.source().and_then(SourceRef::credentials_secret)
+    }
+
+    /// Name of the Secret where the operator keeps the refresh token of an offline token.
+    #[must_use]
+    pub fn record_secret(&self) -> Option<String> {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        self.spec.source.offline.as_ref().map(|_| format!("{name}-record"))
     }
 
     /// Name of the Secret that applications mount. Default: the name of this object.

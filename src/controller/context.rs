@@ -22,7 +22,7 @@ use crate::{
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Slots},
-    sources::{Issued, Memory},
+    sources::{Issued, Memory, Renewed},
     time::Timestamp,
 };
 
@@ -106,6 +106,8 @@ pub struct Context {
     pub rendering: Rendering,
     /// Issued, but the Secret write failed: published by the next attempt instead of issuing again.
     pub unpublished: Shared<String, Unpublished>,
+    /// Pairs that came and couldn't be written down, by UID: written before anything else is asked.
+    pub unrecorded: Shared<String, Renewed>,
     /// The status last written for a token, and the version it was written upon: the watch may lag behind it.
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
@@ -165,6 +167,7 @@ impl Context {
             memory: Memory::default(),
             rendering: Rendering::default(),
             unpublished: Shared::default(),
+            unrecorded: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
             errors: Shared::default(),
@@ -218,6 +221,7 @@ impl Context {
         self.written.remove(token);
         self.suspects.remove(token);
         self.unpublished.remove(&uid);
+        self.unrecorded.remove(&uid);
         self.memory.forget(&uid);
         self.paces.remove(&uid);
         self.bare.remove(&uid);

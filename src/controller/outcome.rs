@@ -64,9 +64,13 @@ impl Operation {
         match step {
             Step::Call(Call::EndOverlap | Call::Revoke) | Step::LetGo(_) => Self::Revoke,
             Step::Call(Call::Verify) => Self::Verify,
-            Step::Call(Call::Issue(_)) | Step::Keep | Step::Protect | Step::Repair | Step::Restart | Step::Leave => {
-                Self::Issue
-            }
+            Step::Call(Call::Issue(_))
+            | Step::Keep
+            | Step::Protect
+            | Step::Begin
+            | Step::Repair
+            | Step::Restart
+            | Step::Leave => Self::Issue,
         }
     }
 

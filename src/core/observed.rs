@@ -234,6 +234,7 @@ impl Observed {
             revision,
             issued_at: credential.issued_at,
             expires_at: credential.expires_at,
+            refresh_expires_at: None,
             token_id: credential.token_id.clone(),
             scopes: credential.scopes.clone(),
             inputs: self.inputs.clone(),

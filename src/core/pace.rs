@@ -57,7 +57,7 @@ impl Paced {
             )) => Some(Self::Issue),
             Step::Call(Call::Issue(Why::Expiring | Why::Interval)) if others => Some(Self::Issue),
             Step::Call(Call::Verify | Call::EndOverlap) if others => Some(Self::Repair),
-            Step::Repair => Some(Self::Repair),
+            Step::Begin | Step::Repair => Some(Self::Repair),
             Step::Restart => Some(Self::Restart),
             Step::Protect => Some(Self::Protect),
             Step::Leave => Some(Self::Leave),

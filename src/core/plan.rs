@@ -35,6 +35,8 @@ pub enum Step {
     Keep,
     /// Put our finalizer on what a revocation will need, and take it off what needs it no more.
     Protect,
+    /// Write what a person has put into the bootstrap Secret into the record Secret.
+    Begin,
     /// Write the Secret anew from what is at hand.
     Repair,
     /// Restart the workloads that don't run with the newest credential.
@@ -121,6 +123,12 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
+    if hold.is_none() && o.offline().is_some_and(|offline| offline.beginning().is_some()) {
+        let pending = o.next_attempt(now);
+        let step = if pending.is_some() { Step::Keep } else { Step::Begin };
+        let wake_at = soonest([wake(o, None, now), pending, Some(now + SAFETY_NET)], now);
+        return Plan { step, hold: pending.map(|_| Hold::BackingOff), wake_at };
+    }
     if hold.is_none() {
         let (mut calls, out_of_turn) = in_turn(o, wanted(o, now));
         calls.retain(|call| !waiting.contains(call));

@@ -18,6 +18,8 @@ pub struct Record {
     pub issued_at: Timestamp,
     /// When it expires; `None` if it never does.
     pub expires_at: Option<Timestamp>,
+    /// When the refresh token ends, of an offline token.
+    pub refresh_expires_at: Option<Timestamp>,
     /// Shopify's id of it, where it has one.
     pub token_id: Option<String>,
     /// Its scopes.
@@ -109,6 +111,7 @@ const TOKEN: &str = "token";
 const REVISION: &str = "revision";
 const ISSUED_AT: &str = "issued-at";
 const EXPIRES_AT: &str = "expires-at";
+const REFRESH_EXPIRES_AT: &str = "refresh-token-expires-at";
 const TOKEN_ID: &str = "token-id";
 const SCOPES: &str = "scopes";
 const INPUTS: &str = "inputs";
@@ -143,6 +146,7 @@ impl Record {
         set(REVISION, Some(self.revision.to_string()));
         set(ISSUED_AT, Some(time::print(self.issued_at)));
         set(EXPIRES_AT, self.expires_at.map(time::print));
+        set(REFRESH_EXPIRES_AT, self.refresh_expires_at.map(time::print));
         set(TOKEN_ID, self.token_id.clone());
         set(SCOPES, Some(self.scopes.join(",")));
         set(INPUTS, Some(self.inputs.clone()));
@@ -225,6 +229,7 @@ impl Record {
             revision: get(REVISION)?.parse().ok().filter(|r| *r > 0)?,
             issued_at: time::parse(get(ISSUED_AT)?)?,
             expires_at: optional_time(EXPIRES_AT)?,
+            refresh_expires_at: optional_time(REFRESH_EXPIRES_AT)?,
             token_id: get(TOKEN_ID).map(str::to_owned),
             scopes: super::scopes::parse(get(SCOPES)?),
             inputs: get(INPUTS)?.to_owned(),
@@ -336,6 +341,7 @@ mod tests {
             revision: 4,
             issued_at: at(1_790_000_000),
             expires_at: Some(at(1_790_086_399)),
+            refresh_expires_at: Some(at(1_797_776_000)),
             token_id: Some("gid://shopify/StorefrontAccessToken/1".into()),
             scopes: vec!["read_orders".into(), "read_products".into()],
             inputs: "i".into(),

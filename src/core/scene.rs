@@ -13,16 +13,18 @@ use serde_json::{Value, json};
 
 pub(crate) use self::dice::dice;
 use super::{
+    credential::RefreshToken,
     failure::Failure,
     hold::Hold,
     identity::Identity,
     observed::{Doubt, Observed, ShopState, Workload},
     older::Older,
+    pair::{Access, Pair, Recorded},
     previous::{PreviousValues, id_of},
     record::{Fields, Previous, Record, mark},
     render::{self, Data, Values},
     secret::{self, Held, SecretState},
-    source::{AdminToken, App, Issuer, Parent, nature},
+    source::{AdminToken, App, Issuer, Offline, Parent, nature},
     status::{Attempts, Snapshot, Validity, project},
     vocabulary::{FINALIZER, REQUESTED_AT, ROTATE_AT, Reason},
 };
@@ -82,6 +84,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         revision: 3,
         issued_at,
         expires_at: expires.then(|| issued_at + hours(24)),
+        refresh_expires_at: None,
         token_id: match kind {
             SourceKind::Storefront => Some(id(3)),
             SourceKind::Delegate => Some(id_of(&secret_string("canary"))),
@@ -94,7 +97,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         content: String::new(),
         api_version: "2026-10".into(),
         asked_version: None,
-        issuer: (made || kind == SourceKind::ClientCredentials).then(|| "id".into()),
+        issuer: (made || matches!(kind, SourceKind::ClientCredentials | SourceKind::Offline)).then(|| "id".into()),
         admin: made.then(|| "admin".into()),
         parent: (kind == SourceKind::Delegate).then_some(7),
         previous: Vec::new(),
@@ -194,13 +197,24 @@ pub(crate) fn older_with(record: &Record, left: Option<TimeDelta>) -> Older {
 pub(crate) fn issuer(kind: SourceKind) -> Issuer {
     let app = App { key: "shop/acme".into(), client_id: "id".into(), client_secret: secret_string("canary-s") };
     match kind {
-        SourceKind::ClientCredentials | SourceKind::Offline => Issuer::ClientCredentials(app),
+        SourceKind::ClientCredentials => Issuer::ClientCredentials(app),
+        SourceKind::Offline => Issuer::Offline(offline(app)),
         SourceKind::Storefront => Issuer::Storefront(admin(app)),
         SourceKind::Delegate => {
             Issuer::Delegate(Parent { admin: admin(app), scopes: vec!["read_products".into()], lifetime: hours(1) })
         }
         SourceKind::Custom | SourceKind::CustomerAccount => Issuer::Custom(secret_string("canary")),
     }
+}
+
+fn offline(app: App) -> Offline {
+    let value = secret_string("canary");
+    let expires_at = Some(now() + hours(23));
+    let access = Access { value, issued_at: Some(now() - hours(1)), expires_at, scopes: None };
+    let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
+    let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
+    let recorded = Some(Box::new(Recorded { live: Secret::default(), pair, bootstrap: None }));
+    Offline { app, recorded, bootstrap: None, migrate: false }
 }
 
 fn admin(app: App) -> AdminToken {

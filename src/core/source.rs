@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::identity::Identity;
+use super::{
+    identity::Identity,
+    pair::{Pair, Recorded},
+};
 use crate::{
     api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef},
     time::Timestamp,
@@ -36,7 +39,7 @@ pub struct Nature {
 pub const fn nature(kind: SourceKind) -> Nature {
     match kind {
         SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, outlives: false, revocable: false, by_value: false, is_admin: true },
-        SourceKind::Offline => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: false, by_value: false, is_admin: true },
+        SourceKind::Offline => Nature { expires: true, overlaps: false, replaceable: false, outlives: true, revocable: false, by_value: false, is_admin: true },
         SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, outlives: true, revocable: true, by_value: false, is_admin: false },
         SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: true, by_value: true, is_admin: false },
         SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, outlives: false, revocable: false, by_value: false, is_admin: true },
@@ -49,6 +52,8 @@ pub const fn nature(kind: SourceKind) -> Nature {
 pub enum Issuer {
     /// An app's client id and secret.
     ClientCredentials(App),
+    /// An app, and a pair that was approved once.
+    Offline(Offline),
     /// Another ShopifyToken's Admin API token.
     Storefront(AdminToken),
     /// Another ShopifyToken's Admin API token, of which one with fewer scopes is made.
@@ -66,6 +71,28 @@ pub struct Parent {
     pub scopes: Vec<String>,
     /// How long it is to live, if its parent lives longer.
     pub lifetime: TimeDelta,
+}
+
+/// What an offline token is issued with, as observed.
+#[derive(Clone, Debug)]
+pub struct Offline {
+    /// The app.
+    pub app: App,
+    /// The record Secret, if there is one.
+    pub recorded: Option<Box<Recorded>>,
+    /// What a person has put into the bootstrap Secret.
+    pub bootstrap: Option<Bootstrap>,
+    /// Whether a token that never expires is to be exchanged for a pair.
+    pub migrate: bool,
+}
+
+/// What a person has put into the bootstrap Secret.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// A pair, or a lone access token.
+    pub pair: Pair,
+    /// Salted hash of its refresh token, or of its lone access token.
+    pub fingerprint: String,
 }
 
 impl Parent {
@@ -140,7 +167,26 @@ impl Issuer {
     pub const fn supplied(&self) -> Option<&SecretString> {
         match self {
             Self::Custom(value) => Some(value),
+            Self::ClientCredentials(_) | Self::Offline(_) | Self::Storefront(_) | Self::Delegate(_) => None,
+        }
+    }
+
+    /// The value that the Secret of applications is to hold, where something else than its record tells.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&SecretString> {
+        match self {
+            Self::Custom(value) => Some(value),
+            Self::Offline(offline) => offline.access_token(),
             Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) => None,
+        }
+    }
+
+    /// What an offline token is issued with.
+    #[must_use]
+    pub const fn offline(&self) -> Option<&Offline> {
+        match self {
+            Self::Offline(offline) => Some(offline),
+            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) | Self::Custom(_) => None,
         }
     }
 
@@ -149,7 +195,7 @@ impl Issuer {
     pub const fn admin_token(&self) -> Option<&AdminToken> {
         match self {
             Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => Some(admin),
-            Self::ClientCredentials(_) | Self::Custom(_) => None,
+            Self::ClientCredentials(_) | Self::Offline(_) | Self::Custom(_) => None,
         }
     }
 
@@ -157,7 +203,7 @@ impl Issuer {
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         match self {
-            Self::ClientCredentials(app) => Some(&app.client_id),
+            Self::ClientCredentials(app) | Self::Offline(Offline { app, .. }) => Some(&app.client_id),
             Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => admin.issuer.as_deref(),
             Self::Custom(_) => None,
         }
@@ -168,7 +214,7 @@ impl Issuer {
     pub const fn parent(&self) -> Option<&Parent> {
         match self {
             Self::Delegate(parent) => Some(parent),
-            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Custom(_) => None,
+            Self::ClientCredentials(_) | Self::Offline(_) | Self::Storefront(_) | Self::Custom(_) => None,
         }
     }
 
@@ -177,7 +223,7 @@ impl Issuer {
     #[must_use]
     pub fn turn(&self, token: &Identity) -> Option<String> {
         match self {
-            Self::ClientCredentials(app) => Some(app.key.clone()),
+            Self::ClientCredentials(app) | Self::Offline(Offline { app, .. }) => Some(app.key.clone()),
             Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => Some(match &admin.app {
                 Some(app) => app.key.clone(),
                 None => format!("{}/{}", token.namespace, admin.name),

@@ -102,6 +102,7 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
         status.scopes.clone_from(&record.scopes);
         status.issued_at = Some(time::to_kube(record.issued_at));
         status.expires_at = record.expires_at.map(time::to_kube);
+        status.refresh_token_expires_at = record.refresh_expires_at.map(time::to_kube);
         status.renewal_time = renewal_of(s.token, s.kind, record).map(time::to_kube);
         status.previous = record
             .previous

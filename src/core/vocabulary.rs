@@ -159,6 +159,8 @@ pub enum EventReason {
     Rotated,
     /// A credential found at Shopify was published.
     Adopted,
+    /// A token that never expired was exchanged for one that does.
+    Migrated,
     /// An edited or deleted Secret was restored.
     Repaired,
     /// A credential was revoked.
@@ -202,6 +204,7 @@ impl EventReason {
         Self::Renewed,
         Self::Rotated,
         Self::Adopted,
+        Self::Migrated,
         Self::Repaired,
         Self::Revoked,
         Self::Leaving,
@@ -229,6 +232,7 @@ impl EventReason {
             Self::Renewed => "Renewed",
             Self::Rotated => "Rotated",
             Self::Adopted => "Adopted",
+            Self::Migrated => "Migrated",
             Self::Repaired => "Repaired",
             Self::Revoked => "Revoked",
             Self::Leaving => "Leaving",
@@ -257,6 +261,7 @@ impl EventReason {
             | Self::Renewed
             | Self::Rotated
             | Self::Adopted
+            | Self::Migrated
             | Self::Repaired
             | Self::Revoked
             | Self::Leaving

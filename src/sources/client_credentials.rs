@@ -17,6 +17,7 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         served: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
+        renewed: None,
         unless_written: UnlessWritten::Remember,
     })
 }

@@ -50,6 +50,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         served,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
+        renewed: None,
         unless_written: UnlessWritten::Nothing,
     })
 }

@@ -54,6 +54,7 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
         served: turn.served(&access, made.served),
         previous,
         previous_values,
+        renewed: None,
         unless_written: UnlessWritten::Remember,
         credential: Credential {
             token_id: Some(id_of(&made.value)),

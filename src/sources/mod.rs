@@ -4,6 +4,7 @@ mod client_credentials;
 mod custom;
 mod delegate;
 mod memory;
+mod offline;
 mod probe;
 mod revoke;
 mod storefront;
@@ -17,6 +18,8 @@ use crate::{
         credential::Credential,
         failure::Failure,
         observed::{Doubt, Observed},
+        offline::Next,
+        pair::Pair,
         plan::{Call, Why},
         previous::PreviousValues,
         record::Previous,
@@ -67,8 +70,19 @@ pub struct Issued {
     pub previous: Vec<Previous>,
     /// Their values, as far as the Secret is to hold them.
     pub previous_values: PreviousValues,
+    /// The pair that it is of, which is written down before it.
+    pub renewed: Option<Renewed>,
     /// The way back, if it can't be written into the Secret.
     pub unless_written: UnlessWritten,
+}
+
+/// A pair that came, in no Secret yet.
+#[derive(Clone, Debug)]
+pub struct Renewed {
+    /// The pair.
+    pub pair: Pair,
+    /// The refresh token, or lone access token, that was in the record before.
+    pub replaces: Option<SecretString>,
 }
 
 /// Where an issued credential comes from.
@@ -78,6 +92,8 @@ pub enum Origin {
     New,
     /// It was found at Shopify: an earlier attempt made it.
     Adopted,
+    /// It was exchanged for one that never expired.
+    Migrated,
     /// It is the one that is in the Secret already.
     Same,
 }
@@ -187,11 +203,16 @@ impl From<ApiError> for Refused {
 
 /// What has to be in order for a call.
 #[must_use]
-pub fn places(issuer: &Issuer, call: Call, shop: &Shop, salt: &str) -> Vec<Place> {
+pub fn places(observed: &Observed, issuer: &Issuer, call: Call, shop: &Shop, salt: &str, now: Timestamp) -> Vec<Place> {
     let on = |surface| Place::Surface(shop.clone(), surface);
     let grant = |app: &App| vec![on(Surface::TokenEndpoint), Place::Credentials(app.fingerprint(salt))];
     match (issuer, call) {
         (Issuer::ClientCredentials(app), Call::Issue(_)) => grant(app),
+        (Issuer::Offline(offline), Call::Issue(why)) => match offline.next(observed, why, now) {
+            Ok(Next::Publish(_)) => vec![on(Surface::AdminApi)],
+            Ok(Next::Refresh(_) | Next::Migrate(_)) => grant(&offline.app),
+            Err(_) => Vec::new(),
+        },
         (Issuer::Storefront(_), Call::Verify) => vec![on(Surface::AdminApi), on(Surface::StorefrontApi)],
         (Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }), Call::EndOverlap | Call::Revoke) => {
             match admin {
@@ -201,9 +222,11 @@ pub fn places(issuer: &Issuer, call: Call, shop: &Shop, salt: &str) -> Vec<Place
             }
         }
         (Issuer::Storefront(_), Call::Issue(_))
-        | (Issuer::ClientCredentials(_), Call::Verify)
+        | (Issuer::ClientCredentials(_) | Issuer::Offline(_), Call::Verify)
         | (Issuer::Delegate(_) | Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
-        (Issuer::ClientCredentials(_) | Issuer::Custom(_), Call::EndOverlap | Call::Revoke) => Vec::new(),
+        (Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_), Call::EndOverlap | Call::Revoke) => {
+            Vec::new()
+        }
     }
 }
 
@@ -214,6 +237,7 @@ pub fn places(issuer: &Issuer, call: Call, shop: &Shop, salt: &str) -> Vec<Place
 pub async fn issue(turn: &Turn<'_>, why: Why) -> Result<Issued, Refused> {
     match turn.issuer {
         Issuer::ClientCredentials(app) => client_credentials::issue(turn, app).await,
+        Issuer::Offline(offline) => offline::issue(turn, offline, why).await,
         Issuer::Storefront(admin) => storefront::issue(turn, admin, why).await,
         Issuer::Delegate(parent) => delegate::issue(turn, parent, why).await,
         Issuer::Custom(value) => custom::issue(turn, value, why).await,
@@ -226,7 +250,7 @@ pub async fn issue(turn: &Turn<'_>, why: Why) -> Result<Issued, Refused> {
 /// [`Refused`]: among them [`Refused::Dead`], if it isn't.
 pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused> {
     match turn.issuer {
-        Issuer::ClientCredentials(_) | Issuer::Custom(_) => probe::verify(turn, whole).await,
+        Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_) => probe::verify(turn, whole).await,
         Issuer::Storefront(admin) => storefront::verify(turn, admin, whole).await,
         Issuer::Delegate(parent) => delegate::verify(turn, &parent.admin, whole).await,
     }
@@ -239,8 +263,8 @@ pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused>
 pub async fn revoke(turn: &Turn<'_>, target: Target<'_>) -> Result<Revoked, Refused> {
     match turn.issuer {
         Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }) => revoke::revoke(turn, admin, target).await,
-        // Shopify has no way to: the one expires, the other is the person's.
-        Issuer::ClientCredentials(_) | Issuer::Custom(_) => Ok(Revoked::default()),
+        // Shopify has no way to: they expire, end with the app's installation, or are the person's.
+        Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_) => Ok(Revoked::default()),
     }
 }
 

@@ -66,9 +66,10 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         served: turn.served(&access, listed.served),
         previous_values: PreviousValues { newest: previous.last().and_then(value_of), kept: Vec::new() },
         previous,
+        renewed: None,
         unless_written: match origin {
             Origin::New => UnlessWritten::DoubtStray,
-            Origin::Adopted | Origin::Same => UnlessWritten::Nothing,
+            Origin::Adopted | Origin::Migrated | Origin::Same => UnlessWritten::Nothing,
         },
         credential: Credential {
             issued_at: token.created_at.filter(|_| origin == Origin::Adopted).unwrap_or(now),

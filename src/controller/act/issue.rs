@@ -3,6 +3,7 @@
 use chrono::SubsecRound;
 
 use super::{
+    pair,
     publish::{Written, live, publish, replaced_version},
     refused,
 };
@@ -19,6 +20,7 @@ use crate::{
         plan::Why,
         record::Record,
         renewal,
+        source::Offline,
         vocabulary::EventReason,
     },
     sources::{self, Issued, Origin, Target, Turn, UnlessWritten},
@@ -38,6 +40,11 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         },
     };
     let me = &observed.identity;
+    if let (Some(renewed), Some(offline)) = (&issued.renewed, observed.offline())
+        && let Err(stop) = pair::record(context, observed, offline, renewed).await
+    {
+        return Acted::unwritten(stop);
+    }
     if let Some(failure) = observed.lacks_scopes(&issued.credential.scopes) {
         // One that was kept from before must not be tried again: the next one may have the scope.
         context.unpublished.remove(&me.uid);
@@ -49,7 +56,10 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         context.unpublished.put(me.uid.clone(), kept);
     }
     let next = observed.next_record(&issued.credential, issued.revision);
+    let at_hand = observed.offline().and_then(Offline::pair);
+    let pair = issued.renewed.as_ref().map(|renewed| &renewed.pair).or(at_hand);
     let record = Record {
+        refresh_expires_at: pair.and_then(|pair| pair.refresh.as_ref()).and_then(|refresh| refresh.expires_at),
         admin: issued.admin.clone(),
         parent: issued.parent,
         issuer: issued.issuer.clone().or(next.issuer),
@@ -113,6 +123,7 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
         return acted;
     }
     let (reason, text) = match (why, issued.origin) {
+        (_, Origin::Migrated) => (EventReason::Migrated, "exchanged for a token that expires, with a refresh token"),
         (Why::First, Origin::Adopted) => (EventReason::Adopted, "found at Shopify and published"),
         (Why::Lost, Origin::Adopted) => {
             (EventReason::Repaired, "the Secret had lost its credential; found at Shopify and published")

@@ -2,6 +2,7 @@
 
 mod issue;
 mod leave;
+mod pair;
 pub(super) mod protect;
 mod publish;
 mod revoke;
@@ -36,6 +37,7 @@ pub(super) async fn act(context: &Context, observation: &Observation, step: Step
             Ok(_) => Ok(Acted::quietly(Outcome::Unchanged)),
             Err(ended) => Ok(Acted::warned(&ended.failure()?)),
         },
+        Step::Begin => pair::begin(context, &observation.observed).await,
         Step::Repair => publish::repair(context, &observation.observed).await,
         Step::Restart => rollout::restart(context, &observation.observed).await,
         Step::Leave => leave::leave(context, &observation.observed).await,
@@ -71,13 +73,19 @@ async fn at_shopify(context: &Context, observation: &Observation, call: Call) ->
         }
         (Err(ended), _) => return Ok(Acted::failed(ended.failure()?, during)),
     }
+    match pair::pending(context, observed).await {
+        Ok(false) => {}
+        // The watch brings it back with what was written.
+        Ok(true) => return Ok(Acted::quietly(Outcome::Unchanged)),
+        Err(unwritten) => return Acted::unwritten(unwritten),
+    }
     let _turn = match (call, issuer.turn(&observed.identity)) {
         (Call::Issue(_), Some(key)) => Some(context.memory.turn(&key, &shop).await),
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
     // Asked after the wait: the shop may have fallen silent for the one before.
     let key = TokenKey::of(&observed.identity);
-    let places = sources::places(issuer, call, &shop, &context.salt);
+    let places = sources::places(observed, issuer, call, &shop, &context.salt, context.now());
     context.pass_on(&context.outages.keep_to(&places, &key, context.now()));
     if let Admission::Wait { place, .. } = context.outages.admit(&places, &key, context.now()) {
         context.pass_on(&context.outages.keep_to(std::slice::from_ref(&place), &key, context.now()));

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::{
     leave::leave_all,
-    protect,
+    pair, protect,
     publish::{leave, overdue, publish},
     refused,
 };
@@ -168,6 +168,7 @@ fn retained(observed: &Observed) -> Acted {
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
     let ended = async {
         let mut left = leave_all(context, &observation.observed).await?;
+        pair::leave(context, &observation.observed).await?;
         left.extend(leave(context, &observation.observed).await?);
         match protect::let_needed_go(context, observation).await {
             // Its own deletion ends all the same.

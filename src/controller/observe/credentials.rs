@@ -1,6 +1,7 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
 mod app;
+mod offline;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -146,8 +147,9 @@ impl<'a> Search<'a> {
                 scopes: s.scopes.clone(),
                 lifetime: s.lifetime(),
             })),
-            SourceRef::Offline(_) | SourceRef::CustomerAccount(_) => {
-                let message = "this release issues clientCredentials, storefront, delegate and custom; offline and customerAccount are to come";
+            SourceRef::Offline(s) => Ok(Issuer::Offline(self.offline(s).await?)),
+            SourceRef::CustomerAccount(_) => {
+                let message = "this release issues every source but customerAccount, which is to come";
                 Err(Failure::new(Reason::NotImplemented, message).into())
             }
         }

@@ -146,6 +146,11 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.forget(&TokenKey { namespace: namespace.clone(), name }, &token.uid().unwrap_or_default());
     }
     let Ok(token) = &token.0 else { return };
+    if token.record_secret().is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
+        for other in context.stores.offline_of(&token.spec.shop) {
+            context.wakes.token(other);
+        }
+    }
     // It needs nothing any more: what was kept for it may go.
     let free = gone || !keeps_issuer(token);
     if let Some(admin) = token.admin_token().filter(|_| free)

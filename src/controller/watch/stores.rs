@@ -113,7 +113,9 @@ impl Stores {
         let tokens = if apps.is_empty() { self.tokens_of(namespace) } else { self.tokens().collect() };
         let direct = |t: &ShopifyToken| {
             let names = t.app().is_some_and(|(place, app)| place == namespace && apps.iter().any(|a| a == app));
-            let holds = t.secret_name() == secret || t.credentials_secret() == Some(secret);
+            let holds = t.secret_name() == secret
+                || t.credentials_secret() == Some(secret)
+                || t.record_secret().as_deref() == Some(secret);
             names || (holds && t.metadata.namespace.as_deref() == Some(namespace))
         };
         let tokens = with_those_below(&tokens, direct);
@@ -205,6 +207,13 @@ impl Stores {
     pub fn apps_for(&self, namespace: &str) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
         let grants = |a: &DeserializeGuard<ShopifyApp>| a.0.as_ref().is_ok_and(|a| !a.spec.grants.is_empty());
         self.apps().filter(move |a| a.namespace().as_deref() == Some(namespace) || grants(a))
+    }
+
+    /// The other offline tokens of a shop: one of them may have waited for this one to go.
+    #[must_use]
+    pub fn offline_of(&self, shop: &str) -> Vec<ObjectRef<ShopifyToken>> {
+        let offline = |t: &ShopifyToken| t.record_secret().is_some() && t.spec.shop == shop;
+        self.tokens().filter_map(|t| t.0.as_ref().ok().filter(|t| offline(t)).map(ObjectRef::from_obj)).collect()
     }
 
     /// An older token of this namespace that names the same Secret.

@@ -11,7 +11,7 @@ use crate::{
         renewal::{renewal_of, rotation_of},
         scopes,
         secret::Whole,
-        source::{Issuer, Parent},
+        source::{Issuer, Offline, Parent},
     },
     time::{self, Timestamp},
 };
@@ -31,8 +31,8 @@ pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
         return Some(if o.status().and_then(|s| s.revision).is_some() { Why::Lost } else { Why::First });
     }
     let Some(Whole { record, value, .. }) = o.whole() else { return Some(Why::Lost) };
-    let supplied = o.issuer.as_ref().ok().and_then(Issuer::supplied);
-    if supplied.is_some_and(|theirs| !same(theirs, value)) { Some(Why::Replaced) } else { demanded(o, record, now) }
+    let wanted = o.issuer.as_ref().ok().and_then(Issuer::wanted);
+    if wanted.is_some_and(|wanted| !same(wanted, value)) { Some(Why::Replaced) } else { demanded(o, record, now) }
 }
 
 /// Why another credential than this one is asked for, if it is.
@@ -40,7 +40,8 @@ fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
     match () {
         () if o.rejected(record) => Some(Why::Rejected),
         () if record.inputs != o.inputs || o.moved(record) => Some(Why::InputsChanged),
-        () if expiring(o, record, now) => Some(Why::Expiring),
+        () if o.offline().is_some_and(Offline::migrates) => Some(Why::InputsChanged),
+        () if expiring(o, record, now) || o.offline().is_some_and(|offline| offline.cools(now)) => Some(Why::Expiring),
         () if parent_changed(o, record) => Some(Why::ParentChanged),
         () if o.rotation_requested(record) => Some(Why::Requested),
         () if rotation_of(&o.token, o.kind, record).is_some_and(|at| at <= now) => Some(Why::Interval),

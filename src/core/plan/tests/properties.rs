@@ -13,7 +13,8 @@ fn after(o: &Observed, step: Step) -> Observed {
     let mut fact = (Validity::NotAsked, false);
     let mut next = o.latest().cloned().unwrap_or_else(|| record(o.kind));
     match step {
-        Step::Keep | Step::LetGo(_) | Step::Call(Call::Revoke) => return o,
+        // Nothing that chance makes has a bootstrap Secret.
+        Step::Keep | Step::Begin | Step::LetGo(_) | Step::Call(Call::Revoke) => return o,
         Step::Call(Call::Issue(_)) => {
             let before = next.clone();
             next = record(o.kind);

@@ -1,0 +1,114 @@
+//! What an offline token is issued with: the app, the record Secret, and what a person has brought.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt, core::PartialObjectMeta};
+use secrecy::ExposeSecret;
+
+use super::Search;
+use crate::{
+    api::{ShopifyToken, source},
+    controller::error::{Stop, found},
+    core::{
+        failure::Failure,
+        identity::Identity,
+        offline::consent_required,
+        pair::{self, Pair, RecordState},
+        render::content_hash,
+        source::{App, Bootstrap, Offline},
+        vocabulary::Reason,
+    },
+};
+
+impl Search<'_> {
+    /// Reads what an offline token is issued with. One whose pair another ShopifyToken keeps asks nothing of Shopify: either
+    /// would end the other's.
+    pub(super) async fn offline(&mut self, source: &source::Offline) -> Result<Offline, Stop> {
+        let (app, _) = self.app_of(self.token, &source.app_ref).await?;
+        if let Some(rival) = self.rival(&app).await? {
+            return Err(self.taken(&rival).into());
+        }
+        let Some(me) = Identity::of(self.token) else { return Err(consent_required().into()) };
+        let namespace = self.namespace.clone();
+        let name = self.token.record_secret().unwrap_or_default();
+        let live = self.secret("record", &namespace, &name).await?;
+        let recorded = match pair::classify(self.token, &me, &app.client_id, live) {
+            RecordState::Absent => None,
+            RecordState::Ours(recorded) => Some(recorded),
+            RecordState::Refused(failure) => return Err(failure.into()),
+        };
+        let has_pair = recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
+        let bootstrap = match &source.bootstrap_ref {
+            None => None,
+            Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair) {
+                (Ok(bootstrap), _) => Some(bootstrap),
+                // It has served its purpose.
+                (Err(_), true) => None,
+                (Err(failure), false) => return Err(failure.into()),
+            },
+        };
+        if !has_pair && bootstrap.is_none() {
+            return Err(consent_required().into());
+        }
+        Ok(Offline { app, recorded, bootstrap, migrate: source.migrate.unwrap_or_default() })
+    }
+
+    async fn bootstrap(&mut self, me: &Identity, name: &str) -> Result<Result<Bootstrap, Failure>, Stop> {
+        let namespace = self.namespace.clone();
+        let Some(secret) = self.secret("bootstrap", &namespace, name).await? else {
+            let message = format!(
+                "Secret {name:?} (bootstrapRef) isn't there yet; make it with the key refresh_token, or with an access_token alone"
+            );
+            return Ok(Err(Failure::new(Reason::CredentialsMissing, message)));
+        };
+        let pair = Pair::read(&secret.data.unwrap_or_default(), &format!("Secret {name:?} (bootstrapRef)"));
+        Ok(pair.map(|pair| {
+            let text = pair.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
+            let key = "bootstrap".to_owned();
+            let data = [(key.clone(), k8s_openapi::ByteString(text.into_bytes()))].into();
+            // Salted by the place, not by the UID: an object that is made anew begins with the same one.
+            let salt = format!("{}/{}", me.namespace, me.name);
+            Bootstrap { pair: Pair { previous_refresh: None, ..pair }, fingerprint: content_hash(&salt, &data, [&key]) }
+        }))
+    }
+
+    /// An older offline token of the same app and shop. Shopify keeps one refreshable token for these.
+    async fn rival(&self, app: &App) -> Result<Option<ShopifyToken>, Stop> {
+        let age = |t: &ShopifyToken| (t.metadata.creation_timestamp.clone().map(|at| at.0), t.uid());
+        let others: Vec<ShopifyToken> = self
+            .context
+            .stores
+            .tokens()
+            .filter_map(|token| token.0.as_ref().ok().cloned())
+            .filter(|t| {
+                t.record_secret().is_some() && t.spec.shop == self.token.spec.shop && t.uid() != self.token.uid()
+            })
+            .filter(|t| t.metadata.deletion_timestamp.is_none() && age(t) < age(self.token))
+            .collect();
+        for other in others {
+            // An app of another name may have the same client id: that one's record Secret tells.
+            if other.app() == self.token.app() || self.is_of(&other, app).await? {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn is_of(&self, other: &ShopifyToken, app: &App) -> Result<bool, Stop> {
+        let (Some(namespace), Some(name)) = (other.namespace(), other.record_secret()) else { return Ok(false) };
+        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.context.client(), &namespace);
+        let record = found(secrets.get_metadata(&name).await)?;
+        Ok(record.is_some_and(|record| pair::issuer(record.annotations()) == Some(&app.client_id)))
+    }
+
+    fn taken(&self, rival: &ShopifyToken) -> Failure {
+        let whose = if rival.namespace().as_deref() == Some(&self.namespace) {
+            format!("ShopifyToken {:?} has", rival.name_any())
+        } else {
+            "a ShopifyToken of another namespace has".to_owned()
+        };
+        let message = format!(
+            "{whose} the offline token of this app and shop, and there is one only; use that one, or delete it"
+        );
+        Failure::new(Reason::SecretConflict, message)
+    }
+}

@@ -1,0 +1,330 @@
+//! The record Secret of an offline token, `<name>-record`: the pair that only the operator sees.
+
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Resource, ResourceExt, api::ObjectMeta};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    credential::{self, RefreshToken},
+    failure::Failure,
+    identity::Identity,
+    leave::Leave,
+    scopes,
+    vocabulary::{MANAGED_BY, OPERATOR, PREFIX, Reason},
+};
+use crate::{
+    api::ShopifyToken,
+    time::{self, Timestamp},
+};
+
+const ACCESS_TOKEN: &str = "access_token";
+const ISSUED_AT: &str = "issued_at";
+const EXPIRES_AT: &str = "expires_at";
+const REFRESH_TOKEN: &str = "refresh_token";
+const REFRESH_TOKEN_EXPIRES_AT: &str = "refresh_token_expires_at";
+const PREVIOUS_REFRESH_TOKEN: &str = "previous_refresh_token";
+
+/// An offline access token, and what the next one is had with. Not both are absent.
+#[derive(Clone, Debug, Default)]
+pub struct Pair {
+    /// The access token.
+    pub access: Option<Access>,
+    /// The refresh token; `None` beside an access token that never expires.
+    pub refresh: Option<RefreshToken>,
+    /// The one before it, until it has been used: Shopify takes that as long.
+    pub previous_refresh: Option<SecretString>,
+}
+
+/// An offline access token.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Its value.
+    pub value: SecretString,
+    /// When it was issued, if that is known.
+    pub issued_at: Option<Timestamp>,
+    /// When it expires; `None` if it never does.
+    pub expires_at: Option<Timestamp>,
+    /// Its scopes, if they are known.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// What stands under the name of the record Secret.
+#[derive(Clone, Debug)]
+pub enum RecordState {
+    /// Nothing.
+    Absent,
+    /// Ours.
+    Ours(Box<Recorded>),
+    /// Not ours to read or write.
+    Refused(Failure),
+}
+
+/// Our record Secret. `Debug` prints nothing that is in it.
+#[derive(Clone)]
+pub struct Recorded {
+    /// The object as it is.
+    pub live: Secret,
+    /// What it holds, unless that was edited beyond recognition.
+    pub pair: Option<Pair>,
+    /// Hash of the bootstrap Secret's credential that it has begun with, or passed over.
+    pub bootstrap: Option<String>,
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded").field("pair", &self.pair.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Pair {
+    /// Reads a Secret's data, of the keys that the record has and that a person's bootstrap Secret may have.
+    ///
+    /// # Errors
+    /// `InvalidCredential` for a malformed value, naming the key; `CredentialsMissing` where there is neither token.
+    pub fn read(data: &BTreeMap<String, ByteString>, place: &str) -> Result<Self, Failure> {
+        let value = |key: &str| {
+            let value = data.get(key).map(|value| credential::check(&value.0, &format!("key {key:?} of {place}")));
+            value.transpose()
+        };
+        let moment = |key: &str| match data.get(key) {
+            None => Ok(None),
+            Some(text) => std::str::from_utf8(&text.0).ok().and_then(time::parse).map(Some).ok_or_else(|| {
+                let message = format!("key {key:?} of {place} isn't a time as in 2026-11-22T12:00:00Z");
+                Failure::new(Reason::InvalidCredential, message)
+            }),
+        };
+        let (issued_at, expires_at) = (moment(ISSUED_AT)?, moment(EXPIRES_AT)?);
+        let access = value(ACCESS_TOKEN)?.map(|value| Access { value, issued_at, expires_at, scopes: None });
+        let ends = moment(REFRESH_TOKEN_EXPIRES_AT)?;
+        let refresh = value(REFRESH_TOKEN)?.map(|value| RefreshToken { value, expires_at: ends });
+        if access.is_none() && refresh.is_none() {
+            let message = format!("{place} has neither of the keys {REFRESH_TOKEN:?} and {ACCESS_TOKEN:?}; add one");
+            return Err(Failure::new(Reason::CredentialsMissing, message));
+        }
+        Ok(Self { access, refresh, previous_refresh: value(PREVIOUS_REFRESH_TOKEN)? })
+    }
+
+    /// The data that [`Pair::read`] reads; of keys without a value nothing.
+    fn data(&self) -> [(&'static str, Option<String>); 6] {
+        let text = |value: &SecretString| value.expose_secret().to_owned();
+        let access = self.access.as_ref();
+        let refresh = self.refresh.as_ref();
+        [
+            (ACCESS_TOKEN, access.map(|access| text(&access.value))),
+            (ISSUED_AT, access.and_then(|access| access.issued_at).map(time::print)),
+            (EXPIRES_AT, access.and_then(|access| access.expires_at).map(time::print)),
+            (REFRESH_TOKEN, refresh.map(|refresh| text(&refresh.value))),
+            (REFRESH_TOKEN_EXPIRES_AT, refresh.and_then(|refresh| refresh.expires_at).map(time::print)),
+            (PREVIOUS_REFRESH_TOKEN, self.previous_refresh.as_ref().map(text)),
+        ]
+    }
+
+    /// What tells this credential from another one: the refresh token, or where there is none the access token.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretString> {
+        let access = self.access.as_ref().map(|access| &access.value);
+        self.refresh.as_ref().map(|refresh| &refresh.value).or(access)
+    }
+}
+
+/// The client id of the app whose pair a record Secret holds, as its annotations say.
+#[must_use]
+pub fn issuer(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    annotations.get(&annotation("issuer")).map(String::as_str)
+}
+
+fn annotation(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+/// Whose is the record Secret? `client_id` is that of the app that the spec names.
+#[must_use]
+pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Option<Secret>) -> RecordState {
+    let Some(live) = live else { return RecordState::Absent };
+    let name = live.name_any();
+    let get = |key: &str| live.annotations().get(&annotation(key)).map(String::as_str);
+    let conflict = |what: &str| {
+        let message = format!("Secret {name:?}, where the refresh token is kept, {what}");
+        RecordState::Refused(Failure::new(Reason::SecretConflict, message))
+    };
+    let owner = live.owner_references().iter().find(|o| o.controller == Some(true));
+    match owner {
+        Some(owner) if owner.uid == me.uid => {}
+        Some(owner) if owner.kind == "ShopifyToken" && owner.name == me.name => {
+            let message =
+                format!("waiting for the garbage collector to remove Secret {name:?} of the deleted ShopifyToken");
+            return RecordState::Refused(Failure::new(Reason::Issuing, message));
+        }
+        Some(owner) => {
+            return conflict(&format!("is controlled by {} {:?}; rename this object", owner.kind, owner.name));
+        }
+        None => {}
+    }
+    let holder = get("record-of").and_then(|text| text.parse::<Identity>().ok());
+    if !holder.is_some_and(|holder| holder.same_place(me)) {
+        return conflict("was there before; rename this object, or delete that Secret");
+    }
+    if get("issuer") != Some(client_id) || get("shop") != Some(token.spec.shop.as_str()) {
+        return conflict(
+            "holds a refresh token of another app or shop; delete it when nobody needs that one any more, or rename this object",
+        );
+    }
+    let place = format!("Secret {name:?}");
+    let pair = live.data.as_ref().and_then(|data| Pair::read(data, &place).ok()).map(|mut pair| {
+        if let Some(access) = &mut pair.access {
+            access.scopes = get("scopes").map(scopes::parse);
+        }
+        pair
+    });
+    let bootstrap = get("bootstrap").map(str::to_owned);
+    RecordState::Ours(Box::new(Recorded { live, pair, bootstrap }))
+}
+
+/// The record Secret as it should be, on top of what is there: everything else of it, and its `resourceVersion`, stays.
+#[must_use]
+pub fn recorded(
+    token: &ShopifyToken,
+    me: &Identity,
+    client_id: &str,
+    live: Option<&Secret>,
+    pair: &Pair,
+    bootstrap: Option<&str>,
+) -> Secret {
+    let mut secret = live.cloned().unwrap_or_else(|| Secret {
+        metadata: ObjectMeta { name: token.record_secret(), namespace: token.namespace(), ..ObjectMeta::default() },
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    });
+    let data = secret.data.get_or_insert_default();
+    for (key, value) in pair.data() {
+        match value {
+            Some(value) => data.insert(key.to_owned(), ByteString(value.into_bytes())),
+            None => data.remove(key),
+        };
+    }
+    secret.labels_mut().insert(MANAGED_BY.to_owned(), OPERATOR.to_owned());
+    let known = pair.access.as_ref().and_then(|access| access.scopes.as_ref()).map(|scopes| scopes.join(","));
+    let annotations = [
+        ("record-of", Some(me.to_string())),
+        ("issuer", Some(client_id.to_owned())),
+        ("shop", Some(token.spec.shop.clone())),
+        ("scopes", known),
+        ("bootstrap", bootstrap.map(str::to_owned)),
+    ];
+    for (name, value) in annotations {
+        match value {
+            Some(value) => secret.annotations_mut().insert(annotation(name), value),
+            None => secret.annotations_mut().remove(&annotation(name)),
+        };
+    }
+    let owns = Leave::of(token) == Leave::Delete;
+    secret.owner_references_mut().retain(|owner| owner.uid != me.uid);
+    if owns {
+        secret.owner_references_mut().extend(token.controller_owner_ref(&()));
+    }
+    secret
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        super::scene::{hours, identity, now, secret_string, token},
+        *,
+    };
+    use crate::api::SourceKind;
+
+    fn offline() -> ShopifyToken {
+        token(SourceKind::Offline, &json!({}))
+    }
+
+    fn pair() -> Pair {
+        Pair {
+            access: Some(Access {
+                value: secret_string("canary-a"),
+                issued_at: Some(now()),
+                expires_at: Some(now() + hours(1)),
+                scopes: Some(vec!["read_products".into()]),
+            }),
+            refresh: Some(RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(2160)) }),
+            previous_refresh: Some(secret_string("canary-p")),
+        }
+    }
+
+    fn written(live: Option<&Secret>) -> Secret {
+        recorded(&offline(), &identity(), "id", live, &pair(), Some("hash"))
+    }
+
+    fn read(client_id: &str, me: &Identity, secret: Secret) -> Result<Recorded, String> {
+        match classify(&offline(), me, client_id, Some(secret)) {
+            RecordState::Ours(recorded) => Ok(*recorded),
+            RecordState::Refused(failure) => Err(format!("{}: {}", failure.reason, failure.message)),
+            RecordState::Absent => Err("absent".into()),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let found = read("id", &identity(), written(None)).unwrap();
+        assert_eq!(found.live.metadata.name.as_deref(), Some("web-record"));
+        assert_eq!(found.bootstrap.as_deref(), Some("hash"));
+        let (found, wanted) = (found.pair.unwrap(), pair());
+        assert_eq!(found.data(), wanted.data());
+        assert_eq!(found.access.unwrap().scopes, wanted.access.unwrap().scopes);
+        assert!(!format!("{:?}", read("id", &identity(), written(None))).contains("canary"));
+        // What isn't known any more goes, and what is another's stays.
+        let mut live = written(None);
+        live.data.get_or_insert_default().insert("authorization_code".into(), ByteString(b"code".to_vec()));
+        let lone = Pair { refresh: None, previous_refresh: None, ..pair() };
+        let again = recorded(&offline(), &identity(), "id", Some(&live), &lone, None);
+        let keys: Vec<&str> = again.data.as_ref().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["access_token", "authorization_code", "expires_at", "issued_at"]);
+    }
+
+    #[test]
+    fn whose_it_is() {
+        let another = Identity { uid: "another".into(), ..identity() };
+        assert!(read("id", &another, written(None)).is_ok(), "a new object of that name takes it up again");
+        let elsewhere = Identity { namespace: "elsewhere".into(), ..identity() };
+        assert!(read("id", &elsewhere, written(None)).unwrap_err().starts_with("SecretConflict"));
+        let message = read("other", &identity(), written(None)).unwrap_err();
+        assert!(message.starts_with("SecretConflict") && message.contains("another app"), "{message}");
+        let mut foreign = written(None);
+        foreign.annotations_mut().clear();
+        assert!(read("id", &identity(), foreign).unwrap_err().contains("was there before"));
+        let owned = recorded(
+            &token(SourceKind::Offline, &json!({"deletionPolicy": "Revoke"})),
+            &identity(),
+            "id",
+            None,
+            &pair(),
+            None,
+        );
+        assert!(read("id", &identity(), owned.clone()).is_ok());
+        assert!(read("id", &another, owned).unwrap_err().starts_with("Issuing"), "about to be collected");
+    }
+
+    #[test]
+    fn a_persons_mistakes_are_named() {
+        for (data, says) in [
+            (json!({}), "CredentialsMissing: Secret \"boot\" has neither of the keys"),
+            (
+                json!({"refresh_token": "canary\n"}),
+                "InvalidCredential: key \"refresh_token\" of Secret \"boot\" ends in a newline",
+            ),
+            (
+                json!({"access_token": "a", "expires_at": "tomorrow"}),
+                "InvalidCredential: key \"expires_at\" of Secret \"boot\" isn't a time",
+            ),
+        ] {
+            let data: BTreeMap<String, String> = serde_json::from_value(data).unwrap();
+            let data = data.into_iter().map(|(k, v)| (k, ByteString(v.into_bytes()))).collect();
+            let failure = Pair::read(&data, "Secret \"boot\"").unwrap_err();
+            let told = format!("{}: {}", failure.reason, failure.message);
+            assert!(told.starts_with(says) && !told.contains("canary"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! offline: the pair at hand is published; it is refreshed with its refresh token, or with the one before it.
+//!
+//! Shopify takes the refresh token that was used for as long as the one it brought wasn't, so that an answer which was lost
+//! is had again (<https://shopify.dev/changelog/more-resilient-refreshes-for-expiring-offline-access-tokens>).
+
+use secrecy::SecretString;
+
+use super::{Issued, Origin, Refused, Renewed, Turn, UnlessWritten, probe};
+use crate::{
+    core::{
+        credential::{Credential, RefreshToken, same},
+        failure::Failure,
+        offline::{Next, consent_required},
+        pair::{Access, Pair},
+        plan::Why,
+        previous::PreviousValues,
+        source::Offline,
+        vocabulary::Reason,
+    },
+    shopify::{ApiError, Grant, GrantError, Granted},
+};
+
+/// Publishes what is at hand, or has another pair.
+pub(super) async fn issue(turn: &Turn<'_>, offline: &Offline, why: Why) -> Result<Issued, Refused> {
+    match offline.next(turn.observed, why, turn.now())? {
+        Next::Publish(access) => publish(turn, offline, access, why).await,
+        Next::Refresh(refresh) => refreshed(turn, offline, refresh).await,
+        Next::Migrate(token) => migrated(turn, offline, token).await,
+    }
+}
+
+/// Shopify is asked only for what nobody knows yet: the scopes of a token that a person has brought, and whether one
+/// without an end works.
+async fn publish(turn: &Turn<'_>, offline: &Offline, access: &Access, why: Why) -> Result<Issued, Refused> {
+    let observed = turn.observed;
+    let held = observed.whole().filter(|whole| same(whole.value, &access.value) && !observed.outdated());
+    let refresh = offline.pair().and_then(|pair| pair.refresh.as_ref());
+    let Granted { scopes, served } = match &access.scopes {
+        Some(scopes) if access.expires_at.is_some() => Granted { scopes: scopes.clone(), served: None },
+        Some(_) | None => match (probe::granted_scopes(turn, &access.value).await, refresh) {
+            (Ok(granted), _) => granted,
+            (Err(ApiError::Unauthorized(_)), Some(refresh)) => return refreshed(turn, offline, refresh).await,
+            // News of the credential that applications hold; the next look finds it rejected, and stalls.
+            (Err(ApiError::Unauthorized(_)), None) if held.is_some() && why != Why::Rejected => {
+                return Err(Refused::Dead(probe::REFUSED));
+            }
+            (Err(ApiError::Unauthorized(_)), None) => return Err(rejected(turn).into()),
+            (Err(error), _) => return Err(error.into()),
+        },
+    };
+    let (revision, issued_at, origin) = match held {
+        Some(whole) => (whole.record.revision, whole.record.issued_at, Origin::Same),
+        None => (observed.next_revision(), access.since(turn.now()), Origin::New),
+    };
+    let credential = Credential {
+        value: access.value.clone(),
+        token_id: None,
+        scopes,
+        issued_at,
+        expires_at: access.expires_at,
+        warning: None,
+    };
+    Ok(issued(offline, credential, revision, origin, served, None))
+}
+
+/// A new pair. The refresh token before the current one is tried once where that is dead: then it was never used.
+async fn refreshed(turn: &Turn<'_>, offline: &Offline, refresh: &RefreshToken) -> Result<Issued, Refused> {
+    let previous = offline.pair().and_then(|pair| pair.previous_refresh.as_ref());
+    let (grant, used) = match ask(turn, offline, &refresh.value).await {
+        Ok(grant) => (grant, &refresh.value),
+        Err(GrantError::Failed(failure)) => return Err(failure.into()),
+        Err(GrantError::Dead(_)) => match previous {
+            None => return Err(dead(turn).into()),
+            Some(previous) => match ask(turn, offline, previous).await {
+                Ok(grant) => (grant, previous),
+                Err(GrantError::Failed(failure)) => return Err(failure.into()),
+                Err(GrantError::Dead(_)) => return Err(dead(turn).into()),
+            },
+        },
+    };
+    let kept = RefreshToken { value: used.clone(), expires_at: refresh.expires_at };
+    let (refresh, previous) = match grant.refresh {
+        Some(new) => (new, Some(used.clone())),
+        // The one that was used is still the one to use.
+        None => (kept, previous.cloned()),
+    };
+    Ok(renewed(turn, offline, grant.credential, refresh, previous, Origin::New))
+}
+
+async fn ask(turn: &Turn<'_>, offline: &Offline, token: &SecretString) -> Result<Grant, GrantError> {
+    let app = &offline.app;
+    turn.shopify.refresh(turn.shop, &app.client_id, &app.client_secret, token, turn.now()).await
+}
+
+/// The exchange of a token that never expires. Asked again with the same token, it brings the same pair for seven days.
+async fn migrated(turn: &Turn<'_>, offline: &Offline, token: &SecretString) -> Result<Issued, Refused> {
+    let app = &offline.app;
+    let grant = turn.shopify.migrate(turn.shop, &app.client_id, &app.client_secret, token, turn.now()).await;
+    match grant {
+        Ok(Grant { credential, refresh: Some(refresh) }) => {
+            Ok(renewed(turn, offline, credential, refresh, None, Origin::Migrated))
+        }
+        Ok(Grant { refresh: None, .. }) => {
+            let message = format!("{} exchanged the token for one without a refresh token", turn.shop);
+            Err(Failure::new(Reason::UnexpectedAnswer, message).into())
+        }
+        Err(GrantError::Dead(_)) => Err(rejected(turn).into()),
+        // The words for wrong credentials are those for a dead token, too.
+        Err(GrantError::Failed(failure)) if failure.ambiguous => match probe::granted_scopes(turn, token).await {
+            Err(ApiError::Unauthorized(_)) => Err(rejected(turn).into()),
+            Ok(_) | Err(_) => Err(failure.into()),
+        },
+        Err(GrantError::Failed(failure)) => Err(failure.into()),
+    }
+}
+
+fn renewed(
+    turn: &Turn<'_>,
+    offline: &Offline,
+    credential: Credential,
+    refresh: RefreshToken,
+    previous_refresh: Option<SecretString>,
+    origin: Origin,
+) -> Issued {
+    let access = Access {
+        value: credential.value.clone(),
+        issued_at: Some(credential.issued_at),
+        expires_at: credential.expires_at,
+        scopes: Some(credential.scopes.clone()),
+    };
+    let pair = Pair { access: Some(access), refresh: Some(refresh), previous_refresh };
+    let replaces = offline.pair().and_then(Pair::secret).cloned();
+    let renewed = Renewed { pair, replaces };
+    issued(offline, credential, turn.observed.next_revision(), origin, None, Some(renewed))
+}
+
+fn issued(
+    offline: &Offline,
+    credential: Credential,
+    revision: i64,
+    origin: Origin,
+    served: Option<String>,
+    renewed: Option<Renewed>,
+) -> Issued {
+    Issued {
+        credential,
+        revision,
+        origin,
+        admin: None,
+        parent: None,
+        issuer: Some(offline.app.client_id.clone()),
+        served,
+        previous: Vec::new(),
+        previous_values: PreviousValues::default(),
+        renewed,
+        // The record Secret is written first, and read again.
+        unless_written: UnlessWritten::Nothing,
+    }
+}
+
+fn dead(turn: &Turn<'_>) -> Failure {
+    let Failure { message: remedy, .. } = consent_required();
+    let message = format!(
+        "{} refuses the refresh token, and the one before it: the app was uninstalled there, another token was acquired, or it wasn't used for 90 days; {}",
+        turn.shop,
+        remedy.trim_start_matches("there is no refresh token: ")
+    );
+    Failure::new(Reason::RefreshTokenDead, message)
+}
+
+fn rejected(turn: &Turn<'_>) -> Failure {
+    let message = format!(
+        "{} refuses the access token of source.offline.bootstrapRef (401): it was revoked, migrated before, or belongs to another shop; put a working one, or a refresh token, there",
+        turn.shop
+    );
+    Failure::new(Reason::TokenRejected, message)
+}
