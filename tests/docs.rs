@@ -135,6 +135,7 @@ fn every_annotation_is_named() {
         revision: 2,
         issued_at: Timestamp::default(),
         expires_at: Some(Timestamp::default()),
+        refresh_expires_at: Some(Timestamp::default()),
         token_id: Some("1".into()),
         scopes: vec![],
         inputs: "i".into(),

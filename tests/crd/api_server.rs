@@ -167,7 +167,7 @@ async fn a_new_object_is_seen_as_unobserved() {
     let applied = cluster.apply(&samples, &namespace).await.unwrap();
     let ours = |kind: &str| matches!(kind, "ShopifyApp" | "ShopifyToken");
     let ours: Vec<_> = applied.iter().filter(|o| o.types.as_ref().is_some_and(|t| ours(&t.kind))).collect();
-    assert_eq!(ours.len(), 6);
+    assert_eq!(ours.len(), 7);
     for object in ours {
         assert_eq!(object.data["status"], json!({"observedGeneration": -1}), "{:?}", object.metadata.name);
     }

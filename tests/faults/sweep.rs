@@ -212,3 +212,51 @@ async fn delegate(driver: &mut Driver, phase: Phase, lost: usize) {
         driver.check_idle().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offline_tokens_survive_every_cut() {
+    sweep("offline", async |n, fault, process| {
+        let mut driver = Driver::new().await;
+        let pair = driver.world.sim.create_offline_pair(SHOP, CLIENT_ID).unwrap();
+        let boot = [("refresh_token", pair.refresh_token.as_str())];
+        driver.world.secret_of("boot", &boot).await;
+        driver.tokens = &["web"];
+        driver.arm(n, fault, process);
+        for phase in [Phase::Issue, Phase::Renew, Phase::Rotate, Phase::Delete] {
+            offline(&mut driver, phase).await;
+        }
+        driver.struck
+    })
+    .await;
+}
+
+async fn offline(driver: &mut Driver, phase: Phase) {
+    let world = &driver.world;
+    let token = |trigger: &str, policy: &str| {
+        json!({
+            "source": {"offline": {"appRef": {"name": "acme"}, "bootstrapRef": {"name": "boot"}}},
+            "rotation": {"trigger": trigger}, "deletionPolicy": policy,
+        })
+    };
+    match phase {
+        Phase::Issue => world.token("web", token("1", "Retain")).await,
+        Phase::Renew => world.pass(TimeDelta::minutes(41)),
+        Phase::Rotate => world.token("web", token("2", "Retain")).await,
+        Phase::Delete => world.delete("web").await,
+        Phase::Rename | Phase::EndOverlap => {}
+    }
+    driver.settle().await;
+    // I4: what is written down can be refreshed, whatever was lost on the way.
+    let record = driver.world.secret("web-record").await.expect("a record");
+    let live = driver.world.sim.live_refresh_tokens(SHOP);
+    let ours = live.iter().find(|live| live.value == record.data["refresh_token"]);
+    assert!(ours.is_some_and(|live| live.used_at.is_none()), "{phase:?}: {:?}", driver.armed());
+    let secret = driver.world.secret("web").await.expect("what applications mount");
+    assert_eq!(secret.access_token(), record.data["access_token"], "{phase:?}: {:?}", driver.armed());
+    assert!(driver.world.sim.is_valid_admin(SHOP, secret.access_token()));
+    match phase {
+        Phase::Delete => assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends"),
+        Phase::Renew => driver.check_idle().await,
+        Phase::Issue | Phase::Rotate | Phase::Rename | Phase::EndOverlap => {}
+    }
+}

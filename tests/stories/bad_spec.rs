@@ -81,13 +81,13 @@ async fn what_only_the_operator_can_tell_is_stalled_without_a_call() {
         ),
         (
             json!({"source": {"offline": {"appRef": {"name": "acme"}}}}),
-            "NotImplemented",
-            "offline and customerAccount are to come",
+            "ConsentRequired",
+            "source.offline.bootstrapRef",
         ),
         (
             json!({"source": {"customerAccount": {"credentialsRef": {"name": "x"}, "clientType": "Public"}}}),
             "NotImplemented",
-            "are to come",
+            "which is to come",
         ),
         (
             json!({"source": {"clientCredentials": {"appRef": {"name": "acme", "namespace": "default"}}}}),

@@ -18,6 +18,7 @@ mod odd_shopify;
 mod odd_shopify_pages;
 mod odd_shopify_transport;
 mod odd_shopify_versions;
+mod offline;
 mod older;
 mod order;
 mod outage;
