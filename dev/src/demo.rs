@@ -67,7 +67,8 @@ impl Demo {
         screen.done(&format!("a simulated Shopify at https://{}, for https://{SHOP}", sim.address()))?;
         let (operator, admin) = stage::operator(&operator, &cluster, &sim).await?;
         screen.done("the operator, a process with exactly the rights of deploy/base")?;
-        let stage = Stage { operator, sim, cluster, admin };
+        let approved = sim.create_offline_pair(SHOP, stage::CLIENT_ID).context("the merchant approves nothing")?;
+        let stage = Stage { operator, sim, refresh_token: approved.refresh_token, cluster, admin };
         Ok(Self { stage, screen, credentials, started })
     }
 
@@ -86,7 +87,7 @@ impl Demo {
 
     async fn issue(&mut self) -> Result<()> {
         self.screen.chapter("The samples: YAML in, Secrets out")?;
-        let samples = stage::samples(&self.credentials)?;
+        let samples = stage::samples(&self.credentials, &self.stage.refresh_token)?;
         self.stage.cluster.apply(&Manifests::Objects(samples), NAMESPACE).await?;
         self.screen.say("deploy/samples is applied, all at once and in no order that would help:\n")?;
         self.until_ready().await?;
@@ -170,7 +171,7 @@ impl Demo {
 
     /// Puts back what the tour deleted, and says what else there is to see.
     pub async fn invite(&mut self) -> Result<()> {
-        let samples = stage::samples(&self.credentials)?;
+        let samples = stage::samples(&self.credentials, &self.stage.refresh_token)?;
         self.stage.cluster.apply(&Manifests::Objects(samples), NAMESPACE).await?;
         let Stage { cluster, sim, admin, .. } = &self.stage;
         let (dir, kubectl) = (cluster.dir().display(), cluster.kubectl());

@@ -29,6 +29,8 @@ const OPERATOR: &str = "shopify-token-operator";
 pub(super) struct Stage {
     pub(super) operator: Process,
     pub(super) sim: Sim,
+    /// Of the app that the merchant has approved.
+    pub(super) refresh_token: String,
     pub(super) cluster: LocalCluster,
     pub(super) admin: SocketAddr,
 }
@@ -125,7 +127,7 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 /// The samples, with credentials where they say `replace-me`.
-pub(super) fn samples(credentials: &Credentials) -> Result<Vec<DynamicObject>> {
+pub(super) fn samples(credentials: &Credentials, refresh_token: &str) -> Result<Vec<DynamicObject>> {
     let mut objects = Manifests::Path(repository("deploy").join("samples")).objects()?;
     for object in &mut objects {
         let name = object.name_any();
@@ -135,6 +137,7 @@ pub(super) fn samples(credentials: &Credentials) -> Result<Vec<DynamicObject>> {
                 ("acme-app", "client_id") => json!(CLIENT_ID),
                 ("acme-app", "client_secret") => json!(credentials.client_secret),
                 ("legacy-pasted", "token") => json!(credentials.permanent_token),
+                ("backoffice-approved", "refresh_token") => json!(refresh_token),
                 _ => anyhow::bail!("the demo has no value for {key} of the sample Secret {name}"),
             };
         }
