@@ -66,6 +66,6 @@ pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{OfflineCounts, Plan, ShopState, TokenKind};
 pub use switches::{
-    DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, MigrateDead, NotInstalled, OauthErrorFormat,
-    RefreshDead, RefreshGrace, RefreshReplay, RetiredAccessToken, Switches, WrongSecret,
+    CallbackSecret, DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, MigrateDead, NotInstalled,
+    OauthErrorFormat, RefreshDead, RefreshGrace, RefreshReplay, RetiredAccessToken, Switches, WrongSecret,
 };
