@@ -130,6 +130,12 @@ pub struct AppConfig {
     /// only on shops of the same one.
     #[serde(default)]
     pub organization: String,
+    /// Where a merchant may be sent back to after an approval: these addresses and no others.
+    #[serde(default)]
+    pub redirect_urls: Vec<String>,
+    /// The scopes of the app's configuration: asked for where an approval names none.
+    #[serde(default)]
+    pub scopes: BTreeSet<String>,
     /// How long client-credentials tokens live.
     #[serde(default = "default_lifetime", with = "crate::duration")]
     pub token_lifetime: Duration,
@@ -160,12 +166,21 @@ impl AppConfig {
             title: default_title(),
             organization: String::new(),
             distribution: Distribution::default(),
+            redirect_urls: Vec::new(),
+            scopes: BTreeSet::new(),
             token_lifetime: default_lifetime(),
             offline_lifetime: default_offline_lifetime(),
             refresh_lifetime: default_refresh_lifetime(),
             expires_in: ExpiresIn::default(),
             installations: Vec::new(),
         }
+    }
+
+    /// Lets an approval send the merchant back to this address.
+    #[must_use]
+    pub fn redirect_url(mut self, url: impl Into<String>) -> Self {
+        self.redirect_urls.push(url.into());
+        self
     }
 
     /// Installs the app on a shop with the scopes granted there.

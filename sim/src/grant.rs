@@ -29,9 +29,14 @@ impl Parameters {
                 })
                 .collect()
         } else {
-            url::form_urlencoded::parse(body).into_owned().collect()
+            return Self::of_form(body);
         };
         Self(parameters)
+    }
+
+    /// Those of a form, or of a query.
+    pub(crate) fn of_form(form: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(form).into_owned().collect())
     }
 
     /// A parameter; empty if absent.

@@ -66,7 +66,7 @@ pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{OfflineCounts, Plan, ShopState, TokenKind};
 pub use switches::{
-    DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion, LimitMessage, LongTitle, MigrateDead,
-    NotInstalled, OauthErrorFormat, RefreshDead, RefreshGrace, RefreshReplay, RetiredAccessToken, Switches,
-    UngrantedScope, WrongSecret,
+    CallbackSecret, DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion, LimitMessage,
+    LongTitle, MigrateDead, NotInstalled, OauthErrorFormat, RefreshDead, RefreshGrace, RefreshReplay,
+    RetiredAccessToken, Switches, UngrantedScope, WrongSecret,
 };

@@ -50,6 +50,8 @@ impl Call {
             (&Method::POST, ["admin", "oauth", "access_token"]) => {
                 (Dialect::Oauth, format!("oauth.{}", Grant::of(&parts.headers, body).operation()))
             }
+            (&Method::GET, ["admin", "oauth", "authorize"]) => (Dialect::Other, "oauth.authorize".to_owned()),
+            (&Method::POST, ["admin", "oauth", "authorize"]) => (Dialect::Other, "oauth.consent".to_owned()),
             (_, ["admin", "oauth", "access_scopes.json"]) => (Dialect::AdminRest, "rest.accessScopes".to_owned()),
             (&Method::POST, ["admin", "api", _, "graphql.json"]) => {
                 (Dialect::AdminGraphql, format!("admin.{}", graphql_operation(body)))

@@ -22,6 +22,7 @@ pub(crate) fn shops(shopify: Shopify) -> Router {
         .route_layer(from_fn_with_state(shopify.clone(), versions::fall_forward));
     Router::new()
         .merge(versioned)
+        .route("/admin/oauth/authorize", get(oauth::page).post(oauth::decision))
         .route("/admin/oauth/access_token", post(oauth::access_token))
         .route("/admin/oauth/access_scopes.json", get(admin::rest::access_scopes))
         .fallback(async || not_found())

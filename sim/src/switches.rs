@@ -36,6 +36,8 @@ pub struct Switches {
     pub refresh_replay: RefreshReplay,
     /// What happens to an expiring offline token when another one takes its place.
     pub retired_access_token: RetiredAccessToken,
+    /// The client secret that signs the callback of an approval, while several are live.
+    pub callback_secret: CallbackSecret,
     /// What a version later than the newest supported one is answered.
     pub future_version: FutureVersion,
     /// How the token endpoint words its errors.
@@ -74,6 +76,7 @@ impl Default for Switches {
             refresh_grace: RefreshGrace::default(),
             refresh_replay: RefreshReplay::default(),
             retired_access_token: RetiredAccessToken::default(),
+            callback_secret: CallbackSecret::default(),
             future_version: FutureVersion::default(),
             oauth_error_format: OauthErrorFormat::default(),
             sf_long_title: LongTitle::default(),
@@ -206,6 +209,17 @@ pub enum RetiredAccessToken {
     ValidUntilExpiry,
     /// It is revoked, as documented in December 2025.
     DiesAtOnce,
+}
+
+/// See [`Switches::callback_secret`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackSecret {
+    /// The oldest live one, as is documented of webhooks.
+    #[default]
+    Oldest,
+    /// The newest.
+    Newest,
 }
 
 /// See [`Switches::oauth_error_format`].

@@ -1,5 +1,7 @@
-//! The OAuth token endpoint: one path, told apart by grant.
+//! OAuth: the page where a merchant approves an app, and the token endpoint, whose one path is told apart by grant.
 
+mod authorize;
+mod callback;
 mod client;
 mod client_credentials;
 mod error;
@@ -15,6 +17,7 @@ use crate::gate::Domain;
 use crate::grant::Grant;
 use crate::shopify::Shopify;
 
+pub(crate) use authorize::{decision, page};
 use error::OauthError;
 
 /// `POST /admin/oauth/access_token`.

@@ -1,5 +1,6 @@
 //! Apps and their client secrets.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::State;
@@ -16,6 +17,9 @@ pub(crate) struct App {
     pub(crate) title: String,
     pub(crate) organization: String,
     pub(crate) distribution: Distribution,
+    pub(crate) redirect_urls: Vec<String>,
+    /// What is asked for where an approval names no scopes.
+    pub(crate) scopes: BTreeSet<String>,
     pub(crate) token_lifetime: Duration,
     pub(crate) offline_lifetime: Duration,
     pub(crate) refresh_lifetime: Duration,
@@ -48,9 +52,16 @@ impl App {
         self.secrets.iter().any(|secret| secret.value == value && !secret.revoked)
     }
 
-    /// The one that Shopify signs with while several are live.
     pub(crate) fn oldest_secret(&self) -> Option<&str> {
-        self.secrets.iter().find(|secret| !secret.revoked).map(|secret| secret.value.as_str())
+        self.live_secrets().next()
+    }
+
+    pub(crate) fn newest_secret(&self) -> Option<&str> {
+        self.live_secrets().next_back()
+    }
+
+    fn live_secrets(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.secrets.iter().filter(|secret| !secret.revoked).map(|secret| secret.value.as_str())
     }
 
     pub(crate) fn add_secret(&mut self, value: String) {
@@ -85,6 +96,8 @@ impl State {
             title: config.title,
             organization: config.organization,
             distribution: config.distribution,
+            redirect_urls: config.redirect_urls,
+            scopes: config.scopes,
             token_lifetime: config.token_lifetime,
             offline_lifetime: config.offline_lifetime,
             refresh_lifetime: config.refresh_lifetime,

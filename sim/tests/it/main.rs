@@ -4,6 +4,7 @@
 
 mod admin_graphql;
 mod admin_rest;
+mod authorize;
 mod client;
 mod clock;
 mod connections;
