@@ -97,6 +97,12 @@ pub struct ShopConfig {
     /// Whether the shop answers.
     #[serde(default)]
     pub state: ShopState,
+    /// The domain that its storefront is at, if it isn't the permanent one: `www.acme.example`.
+    #[serde(default)]
+    pub primary_domain: Option<String>,
+    /// The domain that its customers' accounts are at, if it isn't `shopify.com`: `account.acme.example`.
+    #[serde(default)]
+    pub account_domain: Option<String>,
 }
 
 impl ShopConfig {

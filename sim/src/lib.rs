@@ -26,6 +26,7 @@ mod change;
 mod clock;
 mod config;
 mod control;
+mod customer;
 mod cut;
 mod distort;
 mod duration;
@@ -63,6 +64,6 @@ pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{Plan, ShopState, TokenKind};
 pub use switches::{
-    DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, NotInstalled, OauthErrorFormat, Switches,
-    WrongSecret,
+    CustomerDiscovery, DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, NotInstalled,
+    OauthErrorFormat, Switches, WrongSecret,
 };

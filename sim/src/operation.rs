@@ -21,6 +21,8 @@ pub enum Surface {
     Admin,
     /// The Storefront API.
     Storefront,
+    /// Customer accounts, discovery included.
+    CustomerAccounts,
 }
 
 /// The language a call is answered in: each has its own way to say no.
@@ -30,6 +32,7 @@ pub(crate) enum Dialect {
     AdminGraphql,
     AdminRest,
     Storefront,
+    Customer,
     Other,
 }
 
@@ -62,6 +65,8 @@ impl Call {
                 (Dialect::AdminRest, "rest.storefrontTokens.delete".to_owned())
             }
             (&Method::POST, ["api", _, "graphql.json"]) => (Dialect::Storefront, "storefront.probe".to_owned()),
+            (_, [".well-known", "openid-configuration"]) => (Dialect::Customer, "customer.discovery".to_owned()),
+            (_, [".well-known", "customer-account-api"]) => (Dialect::Customer, "customer.discoveryApi".to_owned()),
             _ => (Dialect::Other, "unknown".to_owned()),
         };
         Self { shop: shop.to_owned(), operation, dialect, app: None }
@@ -72,6 +77,7 @@ impl Call {
             Dialect::Oauth => Some(Surface::TokenEndpoint),
             Dialect::AdminGraphql | Dialect::AdminRest => Some(Surface::Admin),
             Dialect::Storefront => Some(Surface::Storefront),
+            Dialect::Customer => Some(Surface::CustomerAccounts),
             Dialect::Other => None,
         }
     }

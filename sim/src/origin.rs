@@ -32,6 +32,6 @@ pub(crate) fn app(state: &State, call: &Call, headers: &HeaderMap, body: &[u8]) 
             let owner = state.storefront_owner(&call.shop, header(headers, STOREFRONT_TOKEN))?;
             Some(owner.client_id.clone())
         }
-        Dialect::Other => None,
+        Dialect::Customer | Dialect::Other => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::answer::{errors, not_found, store_unavailable};
 use crate::gate::Domain;
 use crate::shopify::Shopify;
 use crate::state::ShopState;
-use crate::{admin, oauth, storefront, versions};
+use crate::{admin, customer, oauth, storefront, versions};
 
 pub(crate) fn shops(shopify: Shopify) -> Router {
     let versioned = Router::new()
@@ -24,6 +24,9 @@ pub(crate) fn shops(shopify: Shopify) -> Router {
         .merge(versioned)
         .route("/admin/oauth/access_token", post(oauth::access_token))
         .route("/admin/oauth/access_scopes.json", get(admin::rest::access_scopes))
+        .route("/.well-known/openid-configuration", get(customer::discovery::openid))
+        .route("/.well-known/customer-account-api", get(customer::discovery::api))
+        .route("/password", get(customer::discovery::password))
         .fallback(async || not_found())
         .layer(from_fn_with_state(shopify.clone(), in_business))
         .with_state(shopify)

@@ -20,6 +20,8 @@ pub struct Switches {
     pub cc_accepted_after: Duration,
     /// What a version later than the newest supported one is answered.
     pub future_version: FutureVersion,
+    /// What a shop serves in place of its discovery documents.
+    pub customer_discovery: CustomerDiscovery,
     /// How the token endpoint words its errors.
     pub oauth_error_format: OauthErrorFormat,
     /// What happens to a title of more than 255 characters.
@@ -48,6 +50,7 @@ impl Default for Switches {
             cc_invalidates_previous: false,
             cc_accepted_after: Duration::ZERO,
             future_version: FutureVersion::default(),
+            customer_discovery: CustomerDiscovery::default(),
             oauth_error_format: OauthErrorFormat::default(),
             sf_long_title: LongTitle::default(),
             sf_limit_message: LimitMessage::default(),
@@ -108,6 +111,37 @@ pub enum FutureVersion {
     NotFound,
     /// Served by the oldest supported version, as a retired one is.
     Oldest,
+}
+
+/// See [`Switches::customer_discovery`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CustomerDiscovery {
+    /// Both documents as they should be.
+    #[default]
+    Good,
+    /// The store's 404 page.
+    NotFound,
+    /// A page of the store, with 200.
+    Page,
+    /// A redirect to the page that asks for the store's password.
+    Password,
+    /// JSON without its first character.
+    Malformed,
+    /// JSON of 10 MB.
+    Huge,
+    /// Without the token endpoint, and without the API.
+    MissingField,
+    /// All URLs with the scheme `http`.
+    HttpUrls,
+    /// A redirect that leads to the next one.
+    TwoRedirects,
+    /// A redirect to a URL with the scheme `http`.
+    RedirectToHttp,
+    /// A redirect to port 8443.
+    RedirectToPort,
+    /// A redirect to 10.0.0.1.
+    RedirectToAddress,
 }
 
 /// See [`Switches::sf_long_title`].

@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod connections;
 mod control;
+mod discovery;
 mod faults;
 mod limits;
 mod oauth;
