@@ -1,5 +1,7 @@
 //! What a simulation starts with.
 
+mod customer;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::state::{Plan, ShopState};
 use crate::switches::Switches;
+
+pub use customer::CustomerClientConfig;
 
 /// The Admin API versions supported on 2026-11-01
 /// (<https://shopify.dev/docs/api/usage/versioning>).
@@ -103,6 +107,9 @@ pub struct ShopConfig {
     /// The domain that its customers' accounts are at, if it isn't `shopify.com`: `account.acme.example`.
     #[serde(default)]
     pub account_domain: Option<String>,
+    /// Clients of its Customer Account API.
+    #[serde(default)]
+    pub customer_clients: Vec<CustomerClientConfig>,
 }
 
 impl ShopConfig {
@@ -110,6 +117,13 @@ impl ShopConfig {
     #[must_use]
     pub fn new(domain: impl Into<String>) -> Self {
         Self { domain: domain.into(), ..Self::default() }
+    }
+
+    /// Adds a client of its Customer Account API.
+    #[must_use]
+    pub fn customer_client(mut self, client: CustomerClientConfig) -> Self {
+        self.customer_clients.push(client);
+        self
     }
 }
 

@@ -56,6 +56,8 @@ impl Grant {
             "urn:ietf:params:oauth:grant-type:token-exchange" => Self::TokenExchange,
             // Shopify's code exchange has no grant_type.
             "" if !parameters.get("code").is_empty() => Self::AuthorizationCode,
+            // That of customers has one.
+            "authorization_code" => Self::AuthorizationCode,
             _ => Self::Unknown,
         }
     }

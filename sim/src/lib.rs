@@ -53,17 +53,18 @@ mod versions;
 pub use calls::LoggedCall;
 pub use clock::Clock;
 pub use config::{
-    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, ExpiresIn, InstallationConfig, ShopConfig,
+    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, CustomerClientConfig, ExpiresIn, InstallationConfig,
+    ShopConfig,
 };
 pub use error::{ConfigError, StartError, Unknown};
 pub use fault::{CutMode, Edit, Fault, FaultKind, Page, PageFault, StatusFault};
 pub use faults::FaultId;
-pub use inspect::{GrantCounts, LiveAccessToken, LiveStorefrontToken};
+pub use inspect::{GrantCounts, LiveAccessToken, LiveCustomerSession, LiveStorefrontToken};
 pub use operation::Surface;
 pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{Plan, ShopState, TokenKind};
 pub use switches::{
-    CustomerDiscovery, DeleteUnknown, DeleteUnlisted, FutureVersion, LimitMessage, LongTitle, NotInstalled,
+    CustomerDiscovery, DeleteUnknown, DeleteUnlisted, FutureVersion, IdToken, LimitMessage, LongTitle, NotInstalled,
     OauthErrorFormat, Switches, WrongSecret,
 };

@@ -67,6 +67,14 @@ impl Call {
             (&Method::POST, ["api", _, "graphql.json"]) => (Dialect::Storefront, "storefront.probe".to_owned()),
             (_, [".well-known", "openid-configuration"]) => (Dialect::Customer, "customer.discovery".to_owned()),
             (_, [".well-known", "customer-account-api"]) => (Dialect::Customer, "customer.discoveryApi".to_owned()),
+            (method, ["authentication", rest @ ..]) => match customer_operation(method, rest) {
+                Some(operation) => (Dialect::Customer, operation.to_owned()),
+                None if rest.ends_with(&["oauth", "token"]) => {
+                    (Dialect::Customer, format!("customer.token.{}", Grant::of(&parts.headers, body).operation()))
+                }
+                None => (Dialect::Other, "unknown".to_owned()),
+            },
+            (&Method::POST, ["customer", "api", _, "graphql"]) => (Dialect::Customer, "customer.graphql".to_owned()),
             _ => (Dialect::Other, "unknown".to_owned()),
         };
         Self { shop: shop.to_owned(), operation, dialect, app: None }
@@ -85,6 +93,17 @@ impl Call {
     pub(crate) fn is(&self, pattern: &str) -> bool {
         matches(pattern, &self.operation)
     }
+}
+
+/// Of the endpoints of customers' accounts, all but the token endpoint.
+fn customer_operation(method: &Method, path: &[&str]) -> Option<&'static str> {
+    Some(match path {
+        [.., "oauth", "authorize"] if method == Method::POST => "customer.authorize.decide",
+        [.., "oauth", "authorize"] => "customer.authorize.page",
+        [.., ".well-known", "jwks.json"] => "customer.jwks",
+        [.., "logout"] => "customer.logout",
+        _ => return None,
+    })
 }
 
 /// Whether a pattern (`*`, `admin.*`, or a full name) means this operation.

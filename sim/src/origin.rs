@@ -4,7 +4,7 @@ use http::HeaderMap;
 
 use crate::grant::Parameters;
 use crate::operation::{Call, Dialect};
-use crate::state::State;
+use crate::state::{Owner, State};
 
 /// The header of the Admin API's token.
 pub(crate) const ADMIN_TOKEN: &str = "x-shopify-access-token";
@@ -32,6 +32,14 @@ pub(crate) fn app(state: &State, call: &Call, headers: &HeaderMap, body: &[u8]) 
             let owner = state.storefront_owner(&call.shop, header(headers, STOREFRONT_TOKEN))?;
             Some(owner.client_id.clone())
         }
-        Dialect::Customer | Dialect::Other => None,
+        Dialect::Customer => {
+            let owner = Owner::new(&call.shop, Parameters::of(headers, body).get("client_id"));
+            let by_token = || {
+                state.customer_sessions.iter().find(|session| session.access_token == header(headers, "authorization"))
+            };
+            let owner = if state.customer_clients.contains_key(&owner) { owner } else { by_token()?.owner.clone() };
+            Some(owner.client_id)
+        }
+        Dialect::Other => None,
     }
 }

@@ -22,6 +22,13 @@ pub struct Switches {
     pub future_version: FutureVersion,
     /// What a shop serves in place of its discovery documents.
     pub customer_discovery: CustomerDiscovery,
+    /// What a customer's sign-in brings as ID token.
+    pub customer_id_token: IdToken,
+    /// Whether a customer's refresh brings a new refresh token, and ends the one that was used.
+    pub customer_refresh_rotates: bool,
+    /// How long a customer's refresh token that was used can be used again, in virtual time.
+    #[serde(with = "crate::duration")]
+    pub customer_refresh_grace: Duration,
     /// How the token endpoint words its errors.
     pub oauth_error_format: OauthErrorFormat,
     /// What happens to a title of more than 255 characters.
@@ -51,6 +58,9 @@ impl Default for Switches {
             cc_accepted_after: Duration::ZERO,
             future_version: FutureVersion::default(),
             customer_discovery: CustomerDiscovery::default(),
+            customer_id_token: IdToken::default(),
+            customer_refresh_rotates: true,
+            customer_refresh_grace: Duration::ZERO,
             oauth_error_format: OauthErrorFormat::default(),
             sf_long_title: LongTitle::default(),
             sf_limit_message: LimitMessage::default(),
@@ -142,6 +152,27 @@ pub enum CustomerDiscovery {
     RedirectToPort,
     /// A redirect to 10.0.0.1.
     RedirectToAddress,
+}
+
+/// See [`Switches::customer_id_token`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdToken {
+    /// As it should be.
+    #[default]
+    Good,
+    /// None.
+    Absent,
+    /// Its `iss` is that of another shop.
+    OtherIssuer,
+    /// Its `aud` is another client.
+    OtherAudience,
+    /// Its `nonce` is that of another sign-in.
+    OtherNonce,
+    /// Its `exp` was an hour ago.
+    Expired,
+    /// Somebody else's key has signed it, under the issuer's key id.
+    OtherKey,
 }
 
 /// See [`Switches::sf_long_title`].

@@ -29,6 +29,8 @@ pub(super) struct Answer {
     /// `page_info` of the `Link` to the next page
     /// (<https://shopify.dev/docs/api/admin-rest/usage/pagination>).
     pub(super) next_page: Option<String>,
+    /// `WWW-Authenticate` names `invalid_token` (RFC 6750, section 3.1).
+    pub(super) invalid_token: bool,
     /// `X-Shopify-Shop-Api-Call-Limit`: how many of how many REST calls are used up.
     pub(super) call_limit: Option<(u32, u32)>,
     pub(super) body: Vec<u8>,
@@ -44,6 +46,7 @@ impl Answer {
             served: served(headers),
             retry_after: retry_after(headers),
             next_page: next_page(headers),
+            invalid_token: text(headers, header::WWW_AUTHENTICATE).is_some_and(|value| value.contains("invalid_token")),
             call_limit: call_limit(headers),
             body,
         }

@@ -29,7 +29,10 @@ mod stub;
 pub use admin::{AdminAccess, Deleted, Granted, ListedTokens};
 pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
-pub use customer::{Discovery, Endpoint, InvalidEndpoint};
+pub use customer::{
+    Code, CustomerSession, Discovery, Endpoint, Expected, InvalidEndpoint, OidcClient, SignIn, code_challenge,
+    code_verifier,
+};
 pub use failure::ApiError;
 pub use limits::{Slot, Slots};
 pub use outage::{Admission, Outages};

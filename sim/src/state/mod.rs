@@ -1,6 +1,7 @@
 //! Everything Shopify remembers: shops, apps, installations, tokens.
 
 mod app;
+mod customer;
 mod installation;
 mod mint;
 mod shop;
@@ -17,6 +18,7 @@ use crate::error::Unknown;
 use crate::switches::Switches;
 
 pub(crate) use app::App;
+pub(crate) use customer::{CustomerClient, CustomerCode, CustomerSession};
 pub(crate) use installation::{Installation, collapse};
 pub(crate) use shop::Shop;
 pub use shop::{Plan, ShopState};
@@ -51,6 +53,11 @@ pub(crate) struct State {
     /// By value; the dead are kept, so that a test can ask who minted them.
     pub(crate) access_tokens: HashMap<String, AccessToken>,
     pub(crate) storefront_tokens: BTreeMap<Owner, Vec<StorefrontToken>>,
+    pub(crate) customer_clients: BTreeMap<Owner, CustomerClient>,
+    /// By value; a code is taken out when it is used.
+    pub(crate) customer_codes: HashMap<String, CustomerCode>,
+    /// Oldest first; one that was ended is taken out.
+    pub(crate) customer_sessions: Vec<CustomerSession>,
     pub(crate) buckets: Buckets,
     pub(crate) last_id: u64,
 }

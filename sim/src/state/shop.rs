@@ -126,7 +126,10 @@ impl State {
             primary_domain: config.primary_domain.map(|domain| domain.to_ascii_lowercase()),
             account_domain: config.account_domain.map(|domain| domain.to_ascii_lowercase()),
         };
-        self.shops.insert(domain, shop);
+        self.shops.insert(domain.clone(), shop);
+        for client in config.customer_clients {
+            self.put_customer_client(&domain, client);
+        }
     }
 
     /// The permanent domain of the shop that a call is for: customers come to

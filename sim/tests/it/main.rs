@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod connections;
 mod control;
+mod customer;
 mod discovery;
 mod faults;
 mod limits;

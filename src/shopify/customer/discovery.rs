@@ -195,7 +195,7 @@ fn target(from: &Url, answer: &Answer) -> Result<Url, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use shopify_sim::{Config, CustomerDiscovery, Fault, FaultKind, ShopConfig, ShopState, Sim, StatusFault};
 
     use super::*;
@@ -206,6 +206,19 @@ mod tests {
 
     const OPENID: &str = r#"{"issuer":"https://shopify.com/authentication/1","token_endpoint":"https://shopify.com/authentication/1/oauth/token","authorization_endpoint":"https://shopify.com/authentication/1/oauth/authorize","end_session_endpoint":"https://shopify.com/authentication/1/logout","jwks_uri":"https://shopify.com/authentication/1/.well-known/jwks.json","scopes_supported":["openid"]}"#;
     const API: &str = r#"{"graphql_api":"https://www.acme.example/customer/api/2026-10/graphql"}"#;
+
+    /// What a shop with its accounts there would serve.
+    pub(in crate::shopify::customer) fn discovery(accounts: &str) -> Discovery {
+        let endpoint = |path: &str| format!("{accounts}{path}").parse().unwrap();
+        Discovery {
+            issuer: endpoint(""),
+            authorization_endpoint: endpoint("/oauth/authorize"),
+            token_endpoint: endpoint("/oauth/token"),
+            end_session_endpoint: endpoint("/logout"),
+            jwks_uri: endpoint("/.well-known/jwks.json"),
+            graphql_api: "https://www.acme.example/customer/api/2026-10/graphql".parse().unwrap(),
+        }
+    }
 
     fn good(request: &str) -> Reply {
         reply(200, "", if request.starts_with("GET /.well-known/openid-configuration ") { OPENID } else { API })

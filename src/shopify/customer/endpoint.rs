@@ -10,7 +10,10 @@ const LONGEST: usize = 2048;
 /// An https URL as a shop served it: visible ASCII of at most 2048 characters, with a host name, without user name,
 /// password or fragment. Not secret.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Endpoint(String);
+pub struct Endpoint {
+    text: String,
+    url: Url,
+}
 
 /// Text that isn't an [`Endpoint`]: what is wrong with it, after its name. Doesn't show the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -21,7 +24,12 @@ impl Endpoint {
     /// As it was served.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The same as a URL to ask.
+    pub(super) fn url(&self) -> Url {
+        self.url.clone()
     }
 }
 
@@ -53,19 +61,19 @@ impl FromStr for Endpoint {
         if url.fragment().is_some() {
             return Err(InvalidEndpoint("has a fragment"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), url })
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
