@@ -60,6 +60,11 @@ impl Proxies {
         Ok(proxy.map(|proxy| proxy.no_proxy(except)))
     }
 
+    /// The proxy's host.
+    pub(crate) fn host(&self) -> Option<String> {
+        self.https.as_ref()?.host_str().map(str::to_owned)
+    }
+
     /// What is reached without the proxy at `port`, in the matcher's words: it knows neither ports nor `*.`.
     fn except(&self, port: u16) -> String {
         let mut list = LOOPBACK.to_vec();

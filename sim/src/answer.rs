@@ -78,7 +78,7 @@ pub(crate) fn throttled(dialect: Dialect) -> Response {
             json_answer(StatusCode::OK, &body)
         }
         Dialect::Storefront => json_answer(StatusCode::OK, &json!({ "errors": [throttled_error()] })),
-        Dialect::Oauth | Dialect::AdminRest | Dialect::Other => too_many_requests(2),
+        Dialect::Oauth | Dialect::AdminRest | Dialect::Customer | Dialect::Other => too_many_requests(2),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::{AppConfig, ExpiresIn, ShopConfig};
+use crate::config::{AppConfig, CustomerClientConfig, ExpiresIn, ShopConfig};
 use crate::error::Unknown;
 use crate::fault::{CutMode, Fault};
 use crate::faults::FaultId;
@@ -91,6 +91,48 @@ impl Shopify {
     pub fn set_expires_in(&self, client_id: &str, expires_in: ExpiresIn) -> Result<(), Unknown> {
         self.state().app_mut(client_id)?.expires_in = expires_in;
         Ok(())
+    }
+
+    /// Adds a client of a shop's Customer Account API, or changes the one of that client id.
+    pub fn add_customer_client(&self, shop: &str, client: CustomerClientConfig) -> Result<(), Unknown> {
+        let mut state = self.state();
+        state.shop(shop)?;
+        state.put_customer_client(shop, client);
+        Ok(())
+    }
+
+    /// Adds a secret of such a client; the others stay live.
+    pub fn add_customer_secret(&self, shop: &str, client_id: &str, value: impl Into<String>) -> Result<(), Unknown> {
+        self.state().customer_client_mut(&Owner::new(shop, client_id))?.add_secret(value.into());
+        Ok(())
+    }
+
+    /// Revokes a secret of such a client.
+    pub fn revoke_customer_secret(&self, shop: &str, client_id: &str, value: &str) -> Result<(), Unknown> {
+        let owner = Owner::new(shop, client_id);
+        let revoked = self.state().customer_client_mut(&owner)?.revoke_secret(value);
+        if revoked { Ok(()) } else { Err(Unknown::Secret(owner.client_id)) }
+    }
+
+    /// Removes a client of a shop's Customer Account API, and its customers' sessions.
+    pub fn remove_customer_client(&self, shop: &str, client_id: &str) -> Result<(), Unknown> {
+        let owner = Owner::new(shop, client_id);
+        let mut state = self.state();
+        state.customer_client_mut(&owner)?;
+        state.customer_clients.remove(&owner);
+        state.customer_sessions.retain(|session| session.owner != owner);
+        Ok(())
+    }
+
+    /// Changes what the token endpoint says in `expires_in` to such a client.
+    pub fn set_customer_expires_in(&self, shop: &str, client_id: &str, expires_in: ExpiresIn) -> Result<(), Unknown> {
+        self.state().customer_client_mut(&Owner::new(shop, client_id))?.expires_in = expires_in;
+        Ok(())
+    }
+
+    /// Ends all customers' sessions of a shop before their time.
+    pub fn end_customer_sessions(&self, shop: &str) {
+        self.state().customer_sessions.retain(|session| session.owner.shop != shop);
     }
 
     /// Creates a permanent admin token, as a legacy custom app has one.

@@ -1,5 +1,7 @@
 //! What a simulation starts with.
 
+mod customer;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::state::{Plan, ShopState};
 use crate::switches::Switches;
+
+pub use customer::CustomerClientConfig;
 
 /// The Admin API versions supported on 2026-11-01
 /// (<https://shopify.dev/docs/api/usage/versioning>).
@@ -104,6 +108,15 @@ pub struct ShopConfig {
     /// Whether the shop answers.
     #[serde(default)]
     pub state: ShopState,
+    /// The domain that its storefront is at, if it isn't the permanent one: `www.acme.example`.
+    #[serde(default)]
+    pub primary_domain: Option<String>,
+    /// The domain that its customers' accounts are at, if it isn't `shopify.com`: `account.acme.example`.
+    #[serde(default)]
+    pub account_domain: Option<String>,
+    /// Clients of its Customer Account API.
+    #[serde(default)]
+    pub customer_clients: Vec<CustomerClientConfig>,
 }
 
 impl ShopConfig {
@@ -111,6 +124,13 @@ impl ShopConfig {
     #[must_use]
     pub fn new(domain: impl Into<String>) -> Self {
         Self { domain: domain.into(), ..Self::default() }
+    }
+
+    /// Adds a client of its Customer Account API.
+    #[must_use]
+    pub fn customer_client(mut self, client: CustomerClientConfig) -> Self {
+        self.customer_clients.push(client);
+        self
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::answer::{errors, json_answer, not_found};
-use crate::config::{AppConfig, Distribution, ExpiresIn, ShopConfig};
+use crate::config::{AppConfig, CustomerClientConfig, Distribution, ExpiresIn, ShopConfig};
 use crate::error::Unknown;
 use crate::fault::{CutMode, Fault};
 use crate::faults::FaultId;
@@ -45,6 +45,13 @@ pub(crate) fn routes(shopify: Shopify) -> Router {
         .route("/shops/{shop}/apps/{app}/offline-counts", get(offline_counts))
         .route("/shops/{shop}/refresh-tokens", get(refresh_tokens).delete(retire_refresh_token))
         .route("/shops/{shop}/storefront-tokens", delete(delete_storefront_token))
+        .route("/shops/{shop}/customer-clients", post(add_customer_client))
+        .route("/shops/{shop}/customer-clients/{client}", delete(remove_customer_client))
+        .route(
+            "/shops/{shop}/customer-clients/{client}/secrets",
+            post(add_customer_secret).delete(revoke_customer_secret),
+        )
+        .route("/shops/{shop}/customer-sessions", get(customer_sessions).delete(end_customer_sessions))
         .route("/apps", post(add_app))
         .route("/apps/{app}/grants", get(grants))
         .route("/apps/{app}/secrets", post(add_secret).delete(revoke_secret))
@@ -266,6 +273,31 @@ struct Id {
 
 async fn delete_storefront_token(State(shopify): State<Shopify>, Path(shop): Path<String>, body: Bytes) -> Response {
     with(&body, |Id { id }| shopify.delete_storefront_token(&shop, &id))
+}
+
+async fn add_customer_client(State(shopify): State<Shopify>, Path(shop): Path<String>, body: Bytes) -> Response {
+    with(&body, |client: CustomerClientConfig| shopify.add_customer_client(&shop, client))
+}
+
+async fn remove_customer_client(State(shopify): State<Shopify>, Path((shop, client)): OnApp) -> Response {
+    done(shopify.remove_customer_client(&shop, &client))
+}
+
+async fn add_customer_secret(State(shopify): State<Shopify>, Path((shop, client)): OnApp, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.add_customer_secret(&shop, &client, value))
+}
+
+async fn revoke_customer_secret(State(shopify): State<Shopify>, Path((shop, client)): OnApp, body: Bytes) -> Response {
+    with(&body, |Value { value }| shopify.revoke_customer_secret(&shop, &client, &value))
+}
+
+async fn customer_sessions(State(shopify): State<Shopify>, Path(shop): Path<String>) -> Response {
+    shown(&shopify.live_customer_sessions(&shop))
+}
+
+async fn end_customer_sessions(State(shopify): State<Shopify>, Path(shop): Path<String>) -> Response {
+    shopify.end_customer_sessions(&shop);
+    shown(&())
 }
 
 async fn add_app(State(shopify): State<Shopify>, body: Bytes) -> Response {

@@ -26,9 +26,13 @@ use crate::{distort, origin, pages};
 
 const REQUEST_LIMIT: usize = 1024 * 1024;
 
-/// The domain that a request was sent to.
+/// The permanent domain of the shop that a request is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Domain(pub(crate) String);
+
+/// The domain that a request was sent to.
+#[derive(Clone, Debug)]
+pub(crate) struct Host(pub(crate) String);
 
 #[derive(Clone)]
 pub(crate) struct Gate {
@@ -43,11 +47,13 @@ impl Gate {
     pub(crate) async fn call(self, request: Request<Incoming>, end: UnboundedSender<Ending>) -> Result<Response, Cut> {
         let (mut parts, body) = request.into_parts();
         let body = Limited::new(body, REQUEST_LIMIT).collect().await.map_err(|_| Cut::Off)?.to_bytes();
-        let domain = domain(&parts);
-        parts.extensions.insert(Domain(domain.clone()));
-        if domain == "localhost" {
+        let host = host(&parts);
+        if host == "localhost" {
             return Ok(route(self.control, parts, body).await);
         }
+        let domain = self.shopify.state().shop_of(&host, parts.uri.path());
+        parts.extensions.insert(Domain(domain.clone()));
+        parts.extensions.insert(Host(host));
 
         let mut call = Call::of(&domain, &parts, &body);
         call.app = origin::app(&self.shopify.state(), &call, &parts.headers, &body);
@@ -155,7 +161,7 @@ async fn route(router: Router, parts: Parts, body: Bytes) -> Response {
 }
 
 /// The name in `:authority` or `Host`, without a port.
-fn domain(parts: &Parts) -> String {
+fn host(parts: &Parts) -> String {
     let host = parts.uri.host().or_else(|| {
         let host = parts.headers.get(HOST)?.to_str().ok()?;
         host.split(':').next()

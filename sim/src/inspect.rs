@@ -63,6 +63,21 @@ pub struct LiveDelegate {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A customer's session that lives at Shopify: its refresh token does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveCustomerSession {
+    /// The client it belongs to.
+    pub client_id: String,
+    /// What was asked for.
+    pub scopes: BTreeSet<String>,
+    /// The newest access token.
+    pub access_token: String,
+    /// When that expires.
+    pub expires_at: DateTime<Utc>,
+    /// The newest refresh token.
+    pub refresh_token: String,
+}
+
 /// How often the token endpoint was asked with an app's client id, on all shops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantCounts {
@@ -148,6 +163,22 @@ impl Shopify {
     pub fn is_valid_private(&self, shop: &str, value: &str) -> bool {
         let now = self.now();
         self.state().is_valid_private(shop, value, now)
+    }
+
+    /// All customers' sessions of a shop, oldest first.
+    #[must_use]
+    pub fn live_customer_sessions(&self, shop: &str) -> Vec<LiveCustomerSession> {
+        let state = self.state();
+        let sessions = state.customer_sessions.iter().filter(|session| session.owner.shop == shop);
+        sessions
+            .map(|session| LiveCustomerSession {
+                client_id: session.owner.client_id.clone(),
+                scopes: session.scopes.clone(),
+                access_token: session.access_token.clone(),
+                expires_at: session.expires_at,
+                refresh_token: session.refresh_token.clone(),
+            })
+            .collect()
     }
 
     /// How many calls of an operation (`oauth.clientCredentials`, `admin.*`,

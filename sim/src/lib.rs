@@ -26,6 +26,7 @@ mod change;
 mod clock;
 mod config;
 mod control;
+mod customer;
 mod cut;
 mod distort;
 mod duration;
@@ -53,20 +54,20 @@ mod versions;
 pub use calls::LoggedCall;
 pub use clock::Clock;
 pub use config::{
-    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, Distribution, ExpiresIn, InstallationConfig,
-    OFFLINE_LIFETIME, REFRESH_LIFETIME, ShopConfig,
+    API_VERSIONS, AppConfig, CLIENT_CREDENTIALS_LIFETIME, Config, CustomerClientConfig, Distribution, ExpiresIn,
+    InstallationConfig, OFFLINE_LIFETIME, REFRESH_LIFETIME, ShopConfig,
 };
 pub use error::{ConfigError, StartError, Unknown};
 pub use fault::{CutMode, Edit, Fault, FaultKind, Page, PageFault, StatusFault};
 pub use faults::FaultId;
-pub use inspect::{GrantCounts, LiveAccessToken, LiveDelegate, LiveStorefrontToken};
+pub use inspect::{GrantCounts, LiveAccessToken, LiveCustomerSession, LiveDelegate, LiveStorefrontToken};
 pub use offline::{LiveRefreshToken, OfflinePair};
 pub use operation::Surface;
 pub use shopify::Shopify;
 pub use sim::Sim;
 pub use state::{OfflineCounts, Plan, ShopState, TokenKind};
 pub use switches::{
-    CallbackSecret, DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion, LimitMessage,
-    LongTitle, MigrateDead, NotInstalled, OauthErrorFormat, RefreshDead, RefreshGrace, RefreshReplay,
-    RetiredAccessToken, Switches, UngrantedScope, WrongSecret,
+    CallbackSecret, CustomerDiscovery, DelegateParents, DeleteUnknown, DeleteUnlisted, DestroyedBy, FutureVersion,
+    IdToken, LimitMessage, LongTitle, MigrateDead, NotInstalled, OauthErrorFormat, RefreshDead, RefreshGrace,
+    RefreshReplay, RetiredAccessToken, Switches, UngrantedScope, WrongSecret,
 };

@@ -9,7 +9,7 @@ use http::Method;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
 
-use crate::grant::Grant;
+use crate::grant::{Grant, Parameters};
 
 /// A part of Shopify, which may be out of order for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Surface {
     Admin,
     /// The Storefront API.
     Storefront,
+    /// Customer accounts, discovery included.
+    CustomerAccounts,
 }
 
 /// The language a call is answered in: each has its own way to say no.
@@ -30,6 +32,7 @@ pub(crate) enum Dialect {
     AdminGraphql,
     AdminRest,
     Storefront,
+    Customer,
     Other,
 }
 
@@ -64,6 +67,21 @@ impl Call {
                 (Dialect::AdminRest, "rest.storefrontTokens.delete".to_owned())
             }
             (&Method::POST, ["api", _, "graphql.json"]) => (Dialect::Storefront, "storefront.probe".to_owned()),
+            (_, [".well-known", "openid-configuration"]) => (Dialect::Customer, "customer.discovery".to_owned()),
+            (_, [".well-known", "customer-account-api"]) => (Dialect::Customer, "customer.discoveryApi".to_owned()),
+            (method, ["authentication", rest @ ..]) => match customer_operation(method, rest) {
+                Some(operation) => (Dialect::Customer, operation.to_owned()),
+                None if rest.ends_with(&["oauth", "token"]) => {
+                    let grant = match Parameters::of(&parts.headers, body).get("grant_type") {
+                        "authorization_code" => "code",
+                        "refresh_token" => "refresh",
+                        _ => "unknown",
+                    };
+                    (Dialect::Customer, format!("customer.token.{grant}"))
+                }
+                None => (Dialect::Other, "unknown".to_owned()),
+            },
+            (&Method::POST, ["customer", "api", _, "graphql"]) => (Dialect::Customer, "customer.graphql".to_owned()),
             _ => (Dialect::Other, "unknown".to_owned()),
         };
         Self { shop: shop.to_owned(), operation, dialect, app: None }
@@ -74,6 +92,7 @@ impl Call {
             Dialect::Oauth => Some(Surface::TokenEndpoint),
             Dialect::AdminGraphql | Dialect::AdminRest => Some(Surface::Admin),
             Dialect::Storefront => Some(Surface::Storefront),
+            Dialect::Customer => Some(Surface::CustomerAccounts),
             Dialect::Other => None,
         }
     }
@@ -81,6 +100,17 @@ impl Call {
     pub(crate) fn is(&self, pattern: &str) -> bool {
         matches(pattern, &self.operation)
     }
+}
+
+/// Of the endpoints of customers' accounts, all but the token endpoint.
+fn customer_operation(method: &Method, path: &[&str]) -> Option<&'static str> {
+    Some(match path {
+        [.., "oauth", "authorize"] if method == Method::POST => "customer.authorize.decide",
+        [.., "oauth", "authorize"] => "customer.authorize.page",
+        [.., ".well-known", "jwks.json"] => "customer.jwks",
+        [.., "logout"] => "customer.logout",
+        _ => return None,
+    })
 }
 
 /// Whether a pattern (`*`, `admin.*`, or a full name) means this operation.

@@ -37,6 +37,14 @@ pub(crate) fn app(state: &State, call: &Call, headers: &HeaderMap, body: &[u8]) 
             let public = state.storefront_owner(&call.shop, header(headers, STOREFRONT_TOKEN));
             of_shop(public.or_else(|| delegate(state, header(headers, PRIVATE_TOKEN))))
         }
+        Dialect::Customer => {
+            let owner = Owner::new(&call.shop, Parameters::of(headers, body).get("client_id"));
+            let by_token = || {
+                state.customer_sessions.iter().find(|session| session.access_token == header(headers, "authorization"))
+            };
+            let owner = if state.customer_clients.contains_key(&owner) { owner } else { by_token()?.owner.clone() };
+            Some(owner.client_id)
+        }
         Dialect::Other => None,
     }
 }

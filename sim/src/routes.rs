@@ -11,7 +11,7 @@ use crate::answer::{errors, not_found, store_unavailable};
 use crate::gate::Domain;
 use crate::shopify::Shopify;
 use crate::state::ShopState;
-use crate::{admin, oauth, storefront, versions};
+use crate::{admin, customer, oauth, storefront, versions};
 
 pub(crate) fn shops(shopify: Shopify) -> Router {
     let versioned = Router::new()
@@ -19,12 +19,23 @@ pub(crate) fn shops(shopify: Shopify) -> Router {
         .route("/admin/api/{version}/storefront_access_tokens.json", get(admin::rest::list).post(admin::rest::create))
         .route("/admin/api/{version}/storefront_access_tokens/{file}", delete(admin::rest::remove))
         .route("/api/{version}/graphql.json", post(storefront::answer))
+        .route("/customer/api/{version}/graphql", post(customer::graphql::answer))
         .route_layer(from_fn_with_state(shopify.clone(), versions::fall_forward));
+    let accounts = Router::new()
+        .route("/oauth/authorize", get(customer::authorize::page).post(customer::authorize::decide))
+        .route("/oauth/token", post(customer::token::grant))
+        .route("/.well-known/jwks.json", get(customer::keys::jwks))
+        .route("/logout", get(customer::logout::answer));
     Router::new()
         .merge(versioned)
         .route("/admin/oauth/authorize", get(oauth::page).post(oauth::decision))
+        .nest("/authentication", accounts.clone())
+        .nest("/authentication/{shop}", accounts)
         .route("/admin/oauth/access_token", post(oauth::access_token))
         .route("/admin/oauth/access_scopes.json", get(admin::rest::access_scopes))
+        .route("/.well-known/openid-configuration", get(customer::discovery::openid))
+        .route("/.well-known/customer-account-api", get(customer::discovery::api))
+        .route("/password", get(customer::discovery::password))
         .fallback(async || not_found())
         .layer(from_fn_with_state(shopify.clone(), in_business))
         .with_state(shopify)

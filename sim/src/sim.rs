@@ -33,7 +33,8 @@ impl Sim {
         let listener = TcpListener::bind(config.listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let identity = tls::identity()?;
+        let domains = config.shops.iter().flat_map(|shop| [&shop.primary_domain, &shop.account_domain]);
+        let identity = tls::identity(domains.flatten().cloned())?;
         let shopify = Shopify::new(config)?;
         let stopping = CancellationToken::new();
         let gate = Gate {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// or, failing that, what the documentation suggests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 pub struct Switches {
     /// The answer to a wrong client secret in a client-credentials grant.
     pub cc_wrong_secret: WrongSecret,
@@ -40,6 +41,15 @@ pub struct Switches {
     pub callback_secret: CallbackSecret,
     /// What a version later than the newest supported one is answered.
     pub future_version: FutureVersion,
+    /// What a shop serves in place of its discovery documents.
+    pub customer_discovery: CustomerDiscovery,
+    /// What a customer's sign-in brings as ID token.
+    pub customer_id_token: IdToken,
+    /// Whether a customer's refresh brings a new refresh token, and ends the one that was used.
+    pub customer_refresh_rotates: bool,
+    /// How long a customer's refresh token that was used can be used again, in virtual time.
+    #[serde(with = "crate::duration")]
+    pub customer_refresh_grace: Duration,
     /// How the token endpoint words its errors.
     pub oauth_error_format: OauthErrorFormat,
     /// What happens to a title of more than 255 characters.
@@ -78,6 +88,10 @@ impl Default for Switches {
             retired_access_token: RetiredAccessToken::default(),
             callback_secret: CallbackSecret::default(),
             future_version: FutureVersion::default(),
+            customer_discovery: CustomerDiscovery::default(),
+            customer_id_token: IdToken::default(),
+            customer_refresh_rotates: true,
+            customer_refresh_grace: Duration::ZERO,
             oauth_error_format: OauthErrorFormat::default(),
             sf_long_title: LongTitle::default(),
             sf_limit_message: LimitMessage::default(),
@@ -244,6 +258,58 @@ pub enum FutureVersion {
     NotFound,
     /// Served by the oldest supported version, as a retired one is.
     Oldest,
+}
+
+/// See [`Switches::customer_discovery`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CustomerDiscovery {
+    /// Both documents as they should be.
+    #[default]
+    Good,
+    /// The store's 404 page.
+    NotFound,
+    /// A page of the store, with 200.
+    Page,
+    /// A redirect to the page that asks for the store's password.
+    Password,
+    /// JSON without its first character.
+    Malformed,
+    /// JSON of 10 MB.
+    Huge,
+    /// Without the token endpoint, and without the API.
+    MissingField,
+    /// All URLs with the scheme `http`.
+    HttpUrls,
+    /// A redirect that leads to the next one.
+    TwoRedirects,
+    /// A redirect to a URL with the scheme `http`.
+    RedirectToHttp,
+    /// A redirect to port 8443.
+    RedirectToPort,
+    /// A redirect to 10.0.0.1.
+    RedirectToAddress,
+}
+
+/// See [`Switches::customer_id_token`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdToken {
+    /// As it should be.
+    #[default]
+    Good,
+    /// None.
+    Absent,
+    /// Its `iss` is that of another shop.
+    OtherIssuer,
+    /// Its `aud` is another client.
+    OtherAudience,
+    /// Its `nonce` is that of another sign-in.
+    OtherNonce,
+    /// Its `exp` was an hour ago.
+    Expired,
+    /// Somebody else's key has signed it, under the issuer's key id.
+    OtherKey,
 }
 
 /// See [`Switches::sf_long_title`].

@@ -19,7 +19,8 @@ pub(crate) struct Identity {
     pub(crate) server: Arc<ServerConfig>,
 }
 
-pub(crate) fn identity() -> Result<Identity, StartError> {
+/// For `domains` too.
+pub(crate) fn identity(domains: impl IntoIterator<Item = String>) -> Result<Identity, StartError> {
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -28,7 +29,7 @@ pub(crate) fn identity() -> Result<Identity, StartError> {
     let ca_pem = ca.self_signed(&ca_key)?.pem();
     let issuer = Issuer::new(ca, ca_key);
 
-    let mut leaf = CertificateParams::new(NAMES.map(str::to_owned))?;
+    let mut leaf = CertificateParams::new(NAMES.map(str::to_owned).into_iter().chain(domains).collect::<Vec<_>>())?;
     leaf.distinguished_name.push(DnType::CommonName, "shopify-sim");
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

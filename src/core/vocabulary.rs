@@ -126,6 +126,8 @@ reasons! {
     RefreshTokenDead: Stalled,
     /// Shopify refuses the credential itself.
     TokenRejected: Stalled,
+    /// What the shop's domain says of its customer accounts can't be used.
+    DiscoveryInvalid: Stalled,
     /// Non-expiring tokens are no longer accepted.
     MigrationRequired: Stalled,
     /// This release can't do it yet.

@@ -19,8 +19,8 @@ pub(super) struct Answer {
     pub(super) request_id: Option<String>,
     /// Type and subtype of `Content-Type`, such as `text/html`.
     pub(super) media: Option<String>,
-    /// The shop that a `Location` points to, if that is what it points to.
-    pub(super) moved_to: Option<Shop>,
+    /// `Location`: where a redirect points to.
+    pub(super) location: Option<String>,
     /// `X-Shopify-API-Version`: the version that answered, which may be another than the one asked for
     /// (<https://shopify.dev/docs/api/usage/versioning>).
     pub(super) served: Option<String>,
@@ -29,6 +29,8 @@ pub(super) struct Answer {
     /// `page_info` of the `Link` to the next page
     /// (<https://shopify.dev/docs/api/admin-rest/usage/pagination>).
     pub(super) next_page: Option<String>,
+    /// `WWW-Authenticate` names `invalid_token` (RFC 6750, section 3.1).
+    pub(super) invalid_token: bool,
     /// `X-Shopify-Shop-Api-Call-Limit`: how many of how many REST calls are used up.
     pub(super) call_limit: Option<(u32, u32)>,
     pub(super) body: Vec<u8>,
@@ -40,10 +42,11 @@ impl Answer {
             status,
             request_id: request_id(headers),
             media: media(headers),
-            moved_to: moved_to(headers),
+            location: text(headers, header::LOCATION).map(str::to_owned),
             served: served(headers),
             retry_after: retry_after(headers),
             next_page: next_page(headers),
+            invalid_token: text(headers, header::WWW_AUTHENTICATE).is_some_and(|value| value.contains("invalid_token")),
             call_limit: call_limit(headers),
             body,
         }
@@ -52,6 +55,11 @@ impl Answer {
     /// The body as JSON of the expected shape, if it is that. serde's own errors quote the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The shop that a redirect points to, if that is what it points to.
+    pub(super) fn moved_to(&self) -> Option<Shop> {
+        Url::parse(self.location.as_deref()?).ok()?.host_str()?.parse().ok()
     }
 }
 
@@ -110,10 +118,6 @@ fn served(headers: &HeaderMap) -> Option<String> {
         .filter(|version| (1..=16).contains(&version.len()))
         .filter(|version| version.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-'))
         .map(str::to_owned)
-}
-
-fn moved_to(headers: &HeaderMap) -> Option<Shop> {
-    Url::parse(text(headers, header::LOCATION)?).ok()?.host_str()?.parse().ok()
 }
 
 fn call_limit(headers: &HeaderMap) -> Option<(u32, u32)> {

@@ -3,6 +3,8 @@
 //! Bodies are searched for the words Shopify uses (<https://shopify.dev/docs/api/usage/response-codes>)
 //! and never quoted.
 
+use std::fmt::Display;
+
 use chrono::TimeDelta;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -69,9 +71,9 @@ pub(super) fn unreachable(message: impl Into<String>) -> Failure {
 }
 
 /// The shop's answer can't be used.
-pub(super) fn unreadable(shop: &Shop, what: &str) -> Failure {
+pub(super) fn unreadable(whom: impl Display, what: &str) -> Failure {
     unreachable(format!(
-        "the answer of {shop} {what}: if this lasts, look for a proxy in between, and at https://www.shopifystatus.com"
+        "the answer of {whom} {what}: if this lasts, look for a proxy in between, and at https://www.shopifystatus.com"
     ))
 }
 
@@ -85,7 +87,7 @@ pub(super) fn garbled(answer: &Answer, shop: &Shop) -> Failure {
 }
 
 /// An answer in none of Shopify's forms. It says nothing of shop, app or token, whatever its status.
-pub(super) fn foreign(answer: &Answer, shop: &Shop) -> Failure {
+pub(super) fn foreign(answer: &Answer, whom: impl Display) -> Failure {
     let what = match &answer.media {
         _ if answer.body.trim_ascii().is_empty() => "an empty body".to_owned(),
         Some(media) if media == "application/json" => "JSON of another form".to_owned(),
@@ -95,16 +97,16 @@ pub(super) fn foreign(answer: &Answer, shop: &Shop) -> Failure {
     let status = answer.status.as_u16();
     let known = if status == 430 { ", or Shopify's security rejects our calls: ask Shopify's support" } else { "" };
     unreachable(format!(
-        "{shop} answered {status} with {what}, which isn't how Shopify answers: a proxy, a bot wall or a captive portal \
+        "{whom} answered {status} with {what}, which isn't how Shopify answers: a proxy, a bot wall or a captive portal \
          may stand between{known}; it is asked again, but check egress and proxies, and https://www.shopifystatus.com"
     ))
 }
 
 /// 408 and 5xx, in Shopify's own form.
-pub(super) fn broken(answer: &Answer, shop: &Shop) -> Failure {
+pub(super) fn broken(answer: &Answer, whom: impl Display) -> Failure {
     let status = answer.status.as_u16();
     unreachable(format!(
-        "{shop} answers {status}: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
+        "{whom} answers {status}: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
     ))
 }
 
@@ -125,12 +127,12 @@ pub(super) fn fault(shop: &Shop) -> Failure {
 }
 
 /// A limit of Shopify's is used up for now.
-pub(super) fn throttled(shop: &Shop, retry_after: Option<TimeDelta>) -> Failure {
+pub(super) fn throttled(whom: impl Display, retry_after: Option<TimeDelta>) -> Failure {
     Failure {
         retry_after,
         ..Failure::new(
             Reason::BackingOff,
-            format!("{shop} limits the rate of this app's calls: nothing to do, it goes on by itself"),
+            format!("{whom} limits the rate of this app's calls: nothing to do, it goes on by itself"),
         )
     }
 }
@@ -147,7 +149,7 @@ pub(super) fn signed(mut failure: Failure, answer: &Answer) -> Failure {
 /// Redirects are never followed: a credential must not go where an answer points.
 pub(super) fn redirect(answer: &Answer, shop: &Shop) -> Option<Failure> {
     let failure = match answer.status.as_u16() {
-        301 | 308 if answer.moved_to.as_ref().is_some_and(|to| to != shop) => Failure::new(
+        301 | 308 if answer.moved_to().is_some_and(|to| to != *shop) => Failure::new(
             Reason::ShopNotFound,
             format!(
                 "{shop} answers with a redirect to another shop, which is never followed: \

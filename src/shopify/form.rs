@@ -2,6 +2,8 @@
 //!
 //! A status alone is no verdict. Bot walls, proxies and captive portals answer with the same ones.
 
+use std::fmt::Display;
+
 use serde_json::Value;
 
 use super::{Shop, answer::Answer, failure};
@@ -37,13 +39,13 @@ impl<'a> Refusal<'a> {
     ///
     /// # Errors
     /// What is no verdict, whoever says it: a limit (429), a fault (408, 5xx), and anything in another form.
-    pub(super) fn read(answer: &'a Answer, shop: &Shop) -> Result<Self, Failure> {
+    pub(super) fn read(answer: &'a Answer, whom: impl Display + Copy) -> Result<Self, Failure> {
         let fault = matches!(answer.status.as_u16(), 408 | 500..);
         match Said::read(answer) {
-            _ if answer.status.as_u16() == 429 => Err(failure::throttled(shop, answer.retry_after)),
-            Some(_) if fault => Err(failure::broken(answer, shop)),
+            _ if answer.status.as_u16() == 429 => Err(failure::throttled(whom, answer.retry_after)),
+            Some(_) if fault => Err(failure::broken(answer, whom)),
             Some(said) => return Ok(Self { answer, said }),
-            None => Err(failure::foreign(answer, shop)),
+            None => Err(failure::foreign(answer, whom)),
         }
         .map_err(|failure| failure::signed(failure, answer))
     }

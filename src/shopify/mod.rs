@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod authorities;
 mod connect_to;
+mod customer;
 mod encoding;
 mod failure;
 mod form;
@@ -15,6 +16,7 @@ mod oauth;
 mod outage;
 mod place;
 mod refusal;
+mod resolver;
 mod rest;
 mod shop;
 mod storefront;
@@ -29,6 +31,10 @@ mod stub;
 pub use admin::{AdminAccess, Deleted, Granted, ListedTokens};
 pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
+pub use customer::{
+    Code, CustomerSession, Discovery, Endpoint, Expected, InvalidEndpoint, OidcClient, SignIn, code_challenge,
+    code_verifier,
+};
 pub use failure::ApiError;
 pub use graphql_delegates::{Delegate, Destroyed};
 pub use limits::{Slot, Slots};

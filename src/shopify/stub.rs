@@ -62,12 +62,15 @@ pub(super) fn access(api: AdminApi) -> AdminAccess {
 impl Stub {
     /// Answers the n-th request (from 0) as the script says, for every shop.
     pub(super) async fn start(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::with_name("*.myshopify.com", script).await
+        Self::with_names(&["*.myshopify.com", "*.acme.example", "shopify.com"], script).await
     }
 
-    /// As [`Stub::start`], with a certificate for this name.
-    pub(super) async fn with_name(name: &str, script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
-        let (config, ca_pem) = identity(name);
+    /// As [`Stub::start`], with a certificate for these names.
+    pub(super) async fn with_names(
+        names: &[&str],
+        script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let (config, ca_pem) = identity(names);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -123,7 +126,7 @@ impl Stub {
     }
 }
 
-fn identity(name: &str) -> (ServerConfig, String) {
+fn identity(names: &[&str]) -> (ServerConfig, String) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name.push(DnType::CommonName, "stub CA");
@@ -131,7 +134,7 @@ fn identity(name: &str) -> (ServerConfig, String) {
     let pem = ca.self_signed(&ca_key).unwrap().pem();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new([name.to_owned()]).unwrap();
+    let leaf = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
     let leaf = leaf.signed_by(&key, &issuer).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

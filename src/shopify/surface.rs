@@ -11,6 +11,8 @@ pub enum Surface {
     AdminApi,
     /// GraphQL below `/api`.
     StorefrontApi,
+    /// Customer accounts: discovery at the shop's own domain, and the endpoints that it names.
+    CustomerAccounts,
 }
 
 impl Surface {
@@ -21,6 +23,7 @@ impl Surface {
             Self::TokenEndpoint => "token endpoint",
             Self::AdminApi => "Admin API",
             Self::StorefrontApi => "Storefront API",
+            Self::CustomerAccounts => "Customer Account API",
         }
     }
 }

@@ -22,6 +22,7 @@ use super::{
     authorities::authorities,
     encoding, failure,
     limits::Budgets,
+    resolver::{Lookup, NotPublic},
 };
 use crate::{
     core::{failure::Failure, vocabulary::Reason},
@@ -132,8 +133,11 @@ impl Client {
         }
         if let Some(target) = options.connect_to {
             builder = builder.dns_resolver(target);
-        } else if let Some(proxy) = options.proxies.rule().context("the proxy can't be used")? {
-            builder = builder.proxy(proxy);
+        } else {
+            builder = builder.dns_resolver(Lookup { proxy: options.proxies.host() });
+            if let Some(proxy) = options.proxies.rule().context("the proxy can't be used")? {
+                builder = builder.proxy(proxy);
+            }
         }
         Ok(Self {
             http: builder.build().context("TLS can't be set up")?,
@@ -151,7 +155,7 @@ impl Client {
         (Self { heard: heard.clone(), ..self.clone() }, heard)
     }
 
-    /// A request to a URL of [`Shop::url`].
+    /// A request to a URL of [`Shop::url`], or of a host whose name was checked ([`super::customer`]).
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.http.request(method, url)
     }
@@ -168,15 +172,35 @@ impl Client {
         shop: &Shop,
         request: RequestBuilder,
     ) -> Result<Answer, Failure> {
+        let answer = self.receive(surface, operation, shop, request).await;
+        let answer = answer.map_err(|lost| self.lost(shop, lost))?;
+        if let Some(redirect) = failure::redirect(&answer, shop) {
+            return Err(redirect);
+        }
+        Ok(answer)
+    }
+
+    /// The same, for those who know what else it means that there is no answer, or that it is a redirect.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(super) async fn receive(
+        &self,
+        surface: Surface,
+        operation: &'static str,
+        shop: &Shop,
+        request: RequestBuilder,
+    ) -> Result<Answer, Lost> {
         let started = Instant::now();
         let (code, request_id, outcome) = match request.send().await {
-            Err(error) => (code(&error), None, Err(self.silence(shop, error))),
+            Err(error) => (code_of(&error), None, Err(Lost::Silent(error))),
             Ok(response) => {
                 let status = response.status();
                 let request_id = answer::request_id(response.headers());
-                match self.read(shop, response).await {
+                match read(response).await {
                     Ok(answer) => (status.as_str().to_owned(), request_id, Ok(answer)),
-                    Err((code, failure)) => (code.to_owned(), request_id, Err(failure)),
+                    Err(lost @ Lost::Unreadable(_)) => ("error".to_owned(), request_id, Err(lost)),
+                    Err(Lost::Silent(error)) => (code_of(&error), request_id, Err(Lost::Silent(error))),
                 }
             }
         };
@@ -196,46 +220,72 @@ impl Client {
             let wait = answer.retry_after.and_then(|wait| wait.to_std().ok());
             (self.observer.on_throttled)(wait.unwrap_or_default());
         }
-        if let Some(redirect) = failure::redirect(&answer, shop) {
-            return Err(redirect);
-        }
         Ok(answer)
     }
 
-    async fn read(&self, shop: &Shop, mut response: Response) -> Result<Answer, (&'static str, Failure)> {
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
-                    return Err(("error", failure::unreadable(shop, "is larger than 1 MiB")));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(error) => return Err((code_of(&error), self.silence(shop, error))),
-            }
+    /// What it means that `whom` gave no answer, or none that can be read.
+    pub(super) fn lost(&self, whom: impl fmt::Display, lost: Lost) -> Failure {
+        match lost {
+            Lost::Silent(error) => self.silence(whom, error),
+            Lost::Unreadable(what) => failure::unreadable(whom, what),
         }
-        let body = encoding::plain(response.headers(), body, LARGEST_BODY)
-            .map_err(|what| ("error", failure::unreadable(shop, what)))?;
-        Ok(Answer::new(response.status(), response.headers(), body))
     }
 
     /// No answer, or half of one.
-    fn silence(&self, shop: &Shop, error: reqwest::Error) -> Failure {
+    fn silence(&self, whom: impl fmt::Display, error: reqwest::Error) -> Failure {
         let error = error.without_url();
         let message = if error.is_timeout() && error.is_connect() {
-            format!("no connection to {shop} in time: check the network, DNS, proxy and egress rules")
+            format!("no connection to {whom} in time: check the network, DNS, proxy and egress rules")
         } else if error.is_timeout() {
-            format!("no whole answer from {shop} within {} s", self.timeout.as_secs_f64())
+            format!("no whole answer from {whom} within {} s", self.timeout.as_secs_f64())
         } else if error.is_connect() {
             format!(
-                "can't connect to {shop} ({}): check the network, DNS, proxy, egress rules and trusted CAs",
+                "can't connect to {whom} ({}): check the network, DNS, proxy, egress rules and trusted CAs",
                 root_cause(&error)
             )
         } else {
-            format!("the connection to {shop} broke ({})", root_cause(&error))
+            format!("the connection to {whom} broke ({})", root_cause(&error))
         };
         failure::unreachable(message)
     }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// There was none, or half of one.
+    Silent(reqwest::Error),
+    /// It can't be read; the text says why, after "the answer".
+    Unreadable(&'static str),
+}
+
+impl Lost {
+    /// Whether nothing was asked, because the name has an address that isn't public.
+    pub(super) fn is_not_public(&self) -> bool {
+        let mut cause = match self {
+            Self::Silent(error) => error.source(),
+            Self::Unreadable(_) => None,
+        };
+        while let Some(error) = cause {
+            if error.is::<NotPublic>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+async fn read(mut response: Response) -> Result<Answer, Lost> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Lost::Silent)? {
+        if body.len() + chunk.len() > LARGEST_BODY {
+            return Err(Lost::Unreadable("is larger than 1 MiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let body = encoding::plain(response.headers(), body, LARGEST_BODY).map_err(Lost::Unreadable)?;
+    Ok(Answer::new(response.status(), response.headers(), body))
 }
 
 /// A header that holds a credential: marked sensitive, so that no library prints it.
@@ -261,12 +311,8 @@ fn word(answer: &Answer) -> Word {
     }
 }
 
-fn code_of(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() { "timeout" } else { "error" }
-}
-
-fn code(error: &reqwest::Error) -> String {
-    code_of(error).to_owned()
+fn code_of(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "timeout".to_owned() } else { "error".to_owned() }
 }
 
 /// The innermost cause: the operating system's or the TLS library's words, never a body.
@@ -404,7 +450,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_certificate_for_another_name_is_refused() {
-        let stub = Stub::with_name("*.example.com", |_, _| reply(200, "", "{}")).await;
+        let stub = Stub::with_names(&["*.example.com"], |_, _| reply(200, "", "{}")).await;
         assert_silent(call(&stub.client()).await, "not valid for name");
         assert_eq!(stub.count(), 0);
     }

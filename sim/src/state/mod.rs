@@ -1,6 +1,7 @@
 //! Everything Shopify remembers: shops, apps, installations, tokens.
 
 mod app;
+mod customer;
 mod delegate;
 mod installation;
 mod mint;
@@ -19,6 +20,7 @@ use crate::error::Unknown;
 use crate::switches::Switches;
 
 pub(crate) use app::App;
+pub(crate) use customer::{CustomerClient, CustomerCode, CustomerSession};
 pub(crate) use delegate::{DelegateToken, DelegationRefused, DestructionRefused};
 pub(crate) use installation::{Installation, collapse};
 use offline::Offline;
@@ -60,6 +62,11 @@ pub(crate) struct State {
     pub(crate) delegates: HashMap<String, DelegateToken>,
     pub(crate) offline: Offline,
     pub(crate) storefront_tokens: BTreeMap<Owner, Vec<StorefrontToken>>,
+    pub(crate) customer_clients: BTreeMap<Owner, CustomerClient>,
+    /// By value; a code is taken out when it is used.
+    pub(crate) customer_codes: HashMap<String, CustomerCode>,
+    /// Oldest first; one that was ended is taken out.
+    pub(crate) customer_sessions: Vec<CustomerSession>,
     pub(crate) buckets: Buckets,
     pub(crate) last_id: u64,
 }

@@ -69,6 +69,9 @@ pub(crate) struct Shop {
     pub(crate) plan: Plan,
     pub(crate) restore_rate: Option<u32>,
     pub(crate) state: ShopState,
+    pub(crate) domain: String,
+    pub(crate) primary_domain: Option<String>,
+    pub(crate) account_domain: Option<String>,
 }
 
 impl Shop {
@@ -77,9 +80,29 @@ impl Shop {
         self.restore_rate.unwrap_or_else(|| self.plan.points_per_second())
     }
 
+    /// The domain that its storefront is at.
+    pub(crate) fn site(&self) -> &str {
+        self.primary_domain.as_ref().unwrap_or(&self.domain)
+    }
+
+    /// Where its customers sign in: at a domain of its own, or at `shopify.com`
+    /// under its id. Both have been seen.
+    pub(crate) fn accounts(&self) -> String {
+        match &self.account_domain {
+            Some(domain) => format!("https://{domain}/authentication"),
+            None => format!("https://shopify.com/authentication/{}", self.id),
+        }
+    }
+
     pub(crate) fn gid(&self) -> String {
         format!("gid://shopify/Shop/{}", self.id)
     }
+}
+
+/// Whether a path is one of those that a shop serves to its customers: under its
+/// primary domain too, and under that of their accounts.
+fn is_for_customers(path: &str) -> bool {
+    ["/.well-known/", "/authentication/", "/customer/", "/password"].iter().any(|start| path.starts_with(start))
 }
 
 impl State {
@@ -99,7 +122,27 @@ impl State {
             plan: config.plan,
             restore_rate: config.restore_rate,
             state: config.state,
+            domain: domain.clone(),
+            primary_domain: config.primary_domain.map(|domain| domain.to_ascii_lowercase()),
+            account_domain: config.account_domain.map(|domain| domain.to_ascii_lowercase()),
         };
-        self.shops.insert(domain, shop);
+        self.shops.insert(domain.clone(), shop);
+        for client in config.customer_clients {
+            self.put_customer_client(&domain, client);
+        }
+    }
+
+    /// The permanent domain of the shop that a call is for: customers come to
+    /// others, too. The host itself if there is no such shop.
+    pub(crate) fn shop_of(&self, host: &str, path: &str) -> String {
+        let is_at = |shop: &&Shop| {
+            let at_shopify = || path.strip_prefix("/authentication/")?.split('/').next()?.parse().ok();
+            match host {
+                "shopify.com" => shop.account_domain.is_none() && at_shopify() == Some(shop.id),
+                host => [&shop.primary_domain, &shop.account_domain].into_iter().flatten().any(|domain| domain == host),
+            }
+        };
+        let shop = is_for_customers(path).then(|| self.shops.values().find(is_at)).flatten();
+        shop.map_or(host, |shop| &shop.domain).to_owned()
     }
 }

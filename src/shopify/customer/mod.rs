@@ -1,0 +1,17 @@
+//! The Customer Account API: its endpoints, found out at the shop's own domain, and one customer's session there.
+//!
+//! <https://shopify.dev/docs/api/customer>
+
+mod authorize;
+mod discovery;
+mod endpoint;
+mod id_token;
+#[cfg(test)]
+mod simulated;
+mod token;
+
+pub use authorize::{SignIn, code_challenge, code_verifier};
+pub use discovery::Discovery;
+pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use id_token::Expected;
+pub use token::{Code, CustomerSession, OidcClient};
