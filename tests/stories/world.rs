@@ -184,6 +184,7 @@ impl World {
             selector: None,
             concurrency: 16,
             revocation_timeout: TimeDelta::hours(1),
+            public_url: None,
         }
     }
 
