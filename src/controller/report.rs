@@ -24,7 +24,7 @@ use crate::{
         grace,
         hold::Hold,
         identity::Identity,
-        observed::Observed,
+        observed::{Observed, ShopState},
         plan::{Call, Plan, Step},
         record::Record,
         renewal,
@@ -114,7 +114,10 @@ impl<'a> Attempt<'a> {
             Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
             Outcome::Waits(failure) => {
                 attempt.attempts = Attempts::AsBefore;
-                attempt.hold = Some(Hold::Blocked(failure.clone()));
+                // What it was told itself says more than that others ask.
+                let told = matches!(observed.shop, ShopState::Down { own: true })
+                    && observed.last_failure() == Some(failure.reason);
+                attempt.hold = Some(if told { Hold::BackingOff } else { Hold::Blocked(failure.clone()) });
             }
             Outcome::Published { record, confirmed } => {
                 (attempt.record, attempt.intact) = (Some(record.as_ref()), true);

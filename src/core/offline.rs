@@ -93,7 +93,10 @@ impl Offline {
             (Some(access), Some(refresh)) => {
                 let at_hand = match why {
                     Why::First | Why::Lost | Why::Renamed | Why::Replaced => {
-                        !cools(pair, now) && access.renewal_time(o).is_none_or(|at| at > now)
+                        !cools(pair, now)
+                            && access.renewal_time(o).is_none_or(|at| at > now)
+                            // Another refresh may bring what was granted meanwhile.
+                            && access.scopes.as_ref().is_none_or(|scopes| o.lacks_scopes(scopes).is_none())
                     }
                     Why::Rejected
                     | Why::InputsChanged
@@ -117,6 +120,12 @@ impl Access {
     #[must_use]
     pub fn since(&self, now: Timestamp) -> Timestamp {
         self.issued_at.or_else(|| self.expires_at.map(|at| at - LIFETIME)).unwrap_or(now).min(now)
+    }
+
+    /// Its scopes, where Shopify needn't be asked for them: of a token that never expires nobody knows whether it works.
+    #[must_use]
+    pub fn known_scopes(&self) -> Option<&Vec<String>> {
+        self.scopes.as_ref().filter(|_| self.expires_at.is_some())
     }
 
     fn renewal_time(&self, o: &Observed) -> Option<Timestamp> {
@@ -192,7 +201,8 @@ mod tests {
 
     #[test]
     fn what_is_at_hand_is_used_first() {
-        let o = healthy(SourceKind::Offline, json!({}));
+        let o = healthy(SourceKind::Offline, json!({"requiredScopes": ["read_products"]}));
+        let scoped = |scope: &str| Access { scopes: Some(vec![scope.into()]), ..access(Some(minutes(50))) };
         let Issuer::Offline(base) = issuer(SourceKind::Offline) else { unreachable!() };
         for (about, access, refresh, migrate, why, wanted) in [
             ("fresh", Some(access(Some(minutes(50)))), Some(refresh(Some(89))), false, Why::First, "publish"),
@@ -210,6 +220,8 @@ mod tests {
             ("on request", Some(access(Some(minutes(50)))), Some(refresh(Some(89))), false, Why::Requested, "refresh"),
             ("refused", Some(access(Some(minutes(50)))), Some(refresh(Some(89))), false, Why::Rejected, "refresh"),
             ("no access token", None, Some(refresh(Some(89))), false, Why::First, "refresh"),
+            ("without a scope", Some(scoped("read_orders")), Some(refresh(Some(89))), false, Why::First, "refresh"),
+            ("with every scope", Some(scoped("write_products")), Some(refresh(Some(89))), false, Why::First, "publish"),
             ("lone", Some(access(None)), None, false, Why::First, "publish"),
             ("lone, on request", Some(access(None)), None, false, Why::Requested, "publish"),
             ("lone, to be migrated", Some(access(None)), None, true, Why::First, "migrate"),

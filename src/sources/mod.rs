@@ -213,9 +213,9 @@ pub fn places(observed: &Observed, issuer: &Issuer, call: Call, shop: &Shop, sal
     match (issuer, call) {
         (Issuer::ClientCredentials(app), Call::Issue(_)) => grant(app),
         (Issuer::Offline(offline), Call::Issue(why)) => match offline.next(observed, why, now) {
-            Ok(Next::Publish(_)) => vec![on(Surface::AdminApi)],
+            Ok(Next::Publish(access)) if access.known_scopes().is_none() => vec![on(Surface::AdminApi)],
             Ok(Next::Exchange(_) | Next::Refresh(_) | Next::Migrate(_)) => grant(&offline.app),
-            Err(_) => Vec::new(),
+            Ok(Next::Publish(_)) | Err(_) => Vec::new(),
         },
         (Issuer::Storefront(_), Call::Verify) => vec![on(Surface::AdminApi), on(Surface::StorefrontApi)],
         (Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }), Call::EndOverlap | Call::Revoke) => {

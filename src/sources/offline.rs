@@ -37,9 +37,9 @@ async fn publish(turn: &Turn<'_>, offline: &Offline, access: &Access, why: Why) 
     let observed = turn.observed;
     let held = observed.whole().filter(|whole| same(whole.value, &access.value) && !observed.outdated());
     let refresh = offline.pair().and_then(|pair| pair.refresh.as_ref());
-    let Granted { scopes, served } = match &access.scopes {
-        Some(scopes) if access.expires_at.is_some() => Granted { scopes: scopes.clone(), served: None },
-        Some(_) | None => match (probe::granted_scopes(turn, &access.value).await, refresh) {
+    let Granted { scopes, served } = match access.known_scopes() {
+        Some(scopes) => Granted { scopes: scopes.clone(), served: None },
+        None => match (probe::granted_scopes(turn, &access.value).await, refresh) {
             (Ok(granted), _) => granted,
             (Err(ApiError::Unauthorized(_)), Some(refresh)) => return refreshed(turn, offline, refresh).await,
             // News of the credential that applications hold; the next look finds it rejected, and stalls.

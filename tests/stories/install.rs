@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shopify_sim::{Fault, FaultKind};
 use shopify_token_operator::{
     core::{
-        approvals::{self, Code},
+        approvals::{self, Approvals, Code, Outcome},
         identity::Identity,
         pair::{self, RecordState},
     },
@@ -127,8 +127,13 @@ async fn a_code_that_brings_nothing_is_forgotten_and_said() {
     // An answer that was lost can't be had again, and what comes next counts.
     world.sim.inject(Fault::new(EXCHANGE, FaultKind::CommitThenDrop).times(1));
     world.store("lost").await;
-    let lost = |t: &_| condition(t, "Stalled").is_some() && message(t, "Stalled").contains("can't be had again");
-    world.until("web", "told that it was lost", lost).await;
+    world
+        .eventually("its code is forgotten", async || {
+            let record = world.secret("web-record").await.unwrap();
+            let approvals = Approvals::parse(&record.annotations);
+            matches!(approvals.outcome("lost"), Some(Outcome::Refused(why)) if why.contains("can't be had again"))
+        })
+        .await;
     world.store("again").await;
     world.ready("web").await;
 }

@@ -21,6 +21,7 @@ use crate::{
         leave::Leave,
         observed::Observed,
         pair::{self, Content, Pair, RecordState},
+        secret::disowned,
         source::Offline,
     },
     sources::Renewed,
@@ -144,7 +145,7 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<(), 
             found(secrets.delete(&name, &parameters).await).map(drop)
         }
         Leave::Keep => {
-            let left = pair::left(token, live);
+            let left = disowned(token, &pair::without_code(live));
             if left == *live { Ok(()) } else { found(write(context, true, &left).await).map(drop) }
         }
     };
