@@ -128,8 +128,8 @@ pub struct Context {
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
-    /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and whether that was told.
-    pub going: Shared<(String, String), bool>,
+    /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
+    pub going: Shared<(String, String), String>,
     /// Something is gone that a Secret may have waited for.
     pub freed: Notify,
 }
