@@ -82,6 +82,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         remark: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
+        unpublished: false,
     };
     write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
 }
@@ -157,6 +158,7 @@ impl<'a> Attempt<'a> {
             remark: observed.remark(),
             validity: self.validity,
             attempts: self.attempts.clone(),
+            unpublished: self.record.is_some_and(|record| observed.client_unpublished(record)),
         }
     }
 
