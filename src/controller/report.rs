@@ -80,6 +80,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         intact: observed.value().is_some(),
         hold: Some(&hold),
         remark: None,
+        install_url: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
     };
@@ -158,6 +159,7 @@ impl<'a> Attempt<'a> {
             intact: self.intact,
             hold: self.hold.as_ref(),
             remark: observed.remark(),
+            install_url: observed.install_url.as_deref(),
             validity: self.validity,
             attempts: self.attempts.clone(),
         }
