@@ -36,6 +36,8 @@ use crate::time::{self, Duration};
         .message("requiredScopes are of Admin and Storefront API tokens: a customerAccount has none, leave them out"),
     validation = Rule::new("!has(self.spec.source.customerAccount) || !has(self.spec.secret) || !has(self.spec.secret.template) || !has(self.spec.secret.template.data) || self.spec.secret.template.data.all(k, !(k in ['authorization_endpoint', 'client_id', 'client_secret', 'end_session_endpoint', 'graphql_api', 'issuer', 'jwks_uri', 'previous_client_id', 'previous_client_secret', 'token_endpoint']))")
         .message("authorization_endpoint, client_id, client_secret, end_session_endpoint, graphql_api, issuer, jwks_uri, previous_client_id, previous_client_secret, token_endpoint are the operator's own keys of a customerAccount: choose another name"),
+    validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.source.offline.bootstrapRef) || !self.spec.source.offline.bootstrapRef.name.endsWith('-record')")
+        .message("bootstrapRef must not end in -record: such Secrets are the operator's, which writes refresh tokens there; name one of yours"),
     selectable = ".spec.shop",
     selectable = ".status.source",
     printcolumn(name = "Source", type_ = "string", json_path = ".status.source"),

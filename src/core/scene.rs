@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::dice::dice;
 use super::{
+    approvals::Approvals,
     credential::RefreshToken,
     customer::{CustomerClient, Discovery},
     failure::Failure,
@@ -222,7 +223,12 @@ pub(crate) fn discovery() -> Discovery {
 
 /// What a kind is issued with.
 pub(crate) fn issuer(kind: SourceKind) -> Issuer {
-    let app = App { key: "shop/acme".into(), client_id: "id".into(), client_secret: secret_string("canary-s") };
+    let app = App {
+        key: "shop/acme".into(),
+        client_id: "id".into(),
+        client_secret: secret_string("canary-s"),
+        previous_client_secret: None,
+    };
     match kind {
         SourceKind::ClientCredentials => Issuer::ClientCredentials(app),
         SourceKind::Offline => Issuer::Offline(offline(app)),
@@ -241,8 +247,14 @@ fn offline(app: App) -> Offline {
     let access = Access { value, issued_at: Some(now() - hours(1)), expires_at, scopes: None };
     let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
     let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
-    let recorded = Some(Box::new(Recorded { live: Secret::default(), pair, bootstrap: None }));
-    Offline { app, recorded, bootstrap: None, migrate: false }
+    let recorded = Some(Box::new(Recorded {
+        live: Secret::default(),
+        pair,
+        bootstrap: None,
+        code: None,
+        approvals: Approvals::default(),
+    }));
+    Offline { app, recorded, bootstrap: None, migrate: false, expiring: true }
 }
 
 fn admin(app: App) -> AdminToken {
@@ -280,6 +292,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         former: BTreeMap::new(),
         settles_at: None,
         unprotected: false,
+        install_url: Some("https://tokens.example.com/oauth/install/shop/web".into()),
         api_version: "2026-10".into(),
         identity: identity(),
         revocation_timeout: hours(1),
@@ -308,6 +321,7 @@ pub(crate) fn snapshot<'a>(
         intact: o.value().is_some(),
         hold,
         remark: o.remark(),
+        install_url: o.install_url.as_deref(),
         validity,
         attempts,
         unpublished: o.record().is_some_and(|record| o.client_unpublished(record)),

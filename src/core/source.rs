@@ -89,6 +89,8 @@ pub struct Offline {
     pub bootstrap: Option<Bootstrap>,
     /// Whether a token that never expires is to be exchanged for a pair.
     pub migrate: bool,
+    /// Whether an approval is to bring a token that expires.
+    pub expiring: bool,
 }
 
 /// What a person has put into the bootstrap Secret.
@@ -128,6 +130,8 @@ pub struct App {
     pub client_id: String,
     /// Client secret.
     pub client_secret: SecretString,
+    /// The client secret before it: Shopify may sign with either while both are active.
+    pub previous_client_secret: Option<SecretString>,
 }
 
 impl App {

@@ -39,6 +39,7 @@ pub(super) fn at_hand(observed: &Observed, why: Why) -> Option<&Discovery> {
         | Why::ScopesMissing
         | Why::Expiring
         | Why::Interval
+        | Why::Approved
         | Why::Replaced => Some(known),
     }
 }
