@@ -8,6 +8,7 @@ mod bad_spec;
 mod browser;
 mod conflict;
 mod counts;
+mod customer_account;
 mod delegate;
 mod events;
 mod gate;
