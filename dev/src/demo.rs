@@ -181,7 +181,7 @@ impl Demo {
         self.stage.cluster.apply(&Manifests::Objects(samples), NAMESPACE).await?;
         kubectl(
             &self.stage.cluster,
-            &["delete", "stok/reports", "secret/reports-record", "secret/reports", "--ignore-not-found"],
+            &["delete", "stok/partner", "secret/partner-record", "secret/partner", "--ignore-not-found"],
         )
         .await?;
         let install = self.ask_for_approval().await?;
@@ -197,7 +197,7 @@ impl Demo {
              kubectl describe stok/web\n  \
              curl -s http://{admin}/metrics | grep ^shopify_\n  \
              tail -f {dir}/operator.log\n\n\
-             ShopifyToken reports waits for a merchant. Be it, in a browser that finds the simulated shop:\n\n  \
+             ShopifyToken partner waits for a merchant. Be it, in a browser that finds the simulated shop:\n\n  \
              chromium --user-data-dir={dir}/chromium --ignore-certificate-errors \\\n    \
              --host-resolver-rules=\"MAP {SHOP} {sim}\" {install}\n\n\
              Everything that reached the simulated Shopify, and a fault for the next call (sim/README.md has more):\n\n  \

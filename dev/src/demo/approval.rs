@@ -12,7 +12,7 @@ use super::{Credentials, Demo};
 use crate::Manifests;
 
 /// Name of the ShopifyToken that waits for an approval.
-const TOKEN: &str = "reports";
+const TOKEN: &str = "partner";
 
 /// An app of a partner's, and an offline token of it that nobody has approved.
 fn objects(credentials: &Credentials) -> Result<Vec<DynamicObject>> {
