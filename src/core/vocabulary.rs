@@ -25,6 +25,8 @@ pub mod conditions {
     pub const STALLED: &str = "Stalled";
     /// What Shopify last said of the credential.
     pub const TOKEN_VALID: &str = "TokenValid";
+    /// Nothing needs an older client secret any more.
+    pub const SAFE_TO_REVOKE_OLD_SECRET: &str = "SafeToRevokeOldSecret";
     /// `spec.suspend` is true.
     pub const SUSPENDED: &str = "Suspended";
 }
@@ -134,6 +136,10 @@ reasons! {
     NotImplemented: Stalled,
     /// The app's Secret holds a client id and secret.
     CredentialsPresent: Ready,
+    /// No older client secret is in use.
+    NoTokenOnOldSecret: Ready,
+    /// An older client secret is in use, or may be.
+    TokensOnOldSecret: Reconciling,
 }
 
 impl Reason {
@@ -175,6 +181,12 @@ pub enum EventReason {
     Retained,
     /// It works again after failures.
     Recovered,
+    /// An app's client secret changed: its tokens are issued again.
+    SecretChanged,
+    /// Every token of an app is on its current client secret.
+    SecretRotated,
+    /// An app's old client secret can be revoked.
+    SafeToRevokeOldSecret,
     /// An issue failed.
     IssueFailed,
     /// A revocation failed, or was given up.
@@ -195,6 +207,8 @@ pub enum EventReason {
     Contended,
     /// A Secret with credentials was deleted, and is kept until the tokens that need it are revoked.
     DeletionWaits,
+    /// Shopify refuses an app's new client secret: its tokens stay on the old one.
+    SecretRotationStopped,
     /// The API server refuses a write of a status or finalizer.
     WriteRefused,
 }
@@ -213,6 +227,9 @@ impl EventReason {
         Self::Left,
         Self::Retained,
         Self::Recovered,
+        Self::SecretChanged,
+        Self::SecretRotated,
+        Self::SafeToRevokeOldSecret,
         Self::IssueFailed,
         Self::RevocationFailed,
         Self::VerificationFailed,
@@ -223,6 +240,7 @@ impl EventReason {
         Self::RolloutNotFinished,
         Self::Contended,
         Self::DeletionWaits,
+        Self::SecretRotationStopped,
         Self::WriteRefused,
     ];
 
@@ -241,6 +259,9 @@ impl EventReason {
             Self::Left => "Left",
             Self::Retained => "Retained",
             Self::Recovered => "Recovered",
+            Self::SecretChanged => "SecretChanged",
+            Self::SecretRotated => "SecretRotated",
+            Self::SafeToRevokeOldSecret => "SafeToRevokeOldSecret",
             Self::IssueFailed => "IssueFailed",
             Self::RevocationFailed => "RevocationFailed",
             Self::VerificationFailed => "VerificationFailed",
@@ -251,6 +272,7 @@ impl EventReason {
             Self::RolloutNotFinished => "RolloutNotFinished",
             Self::Contended => "Contended",
             Self::DeletionWaits => "DeletionWaits",
+            Self::SecretRotationStopped => "SecretRotationStopped",
             Self::WriteRefused => "WriteRefused",
         }
     }
@@ -269,7 +291,10 @@ impl EventReason {
             | Self::Leaving
             | Self::Left
             | Self::Retained
-            | Self::Recovered => false,
+            | Self::Recovered
+            | Self::SecretChanged
+            | Self::SecretRotated
+            | Self::SafeToRevokeOldSecret => false,
             Self::IssueFailed
             | Self::RevocationFailed
             | Self::VerificationFailed
@@ -280,6 +305,7 @@ impl EventReason {
             | Self::RolloutNotFinished
             | Self::Contended
             | Self::DeletionWaits
+            | Self::SecretRotationStopped
             | Self::WriteRefused => true,
         }
     }

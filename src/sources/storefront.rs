@@ -62,6 +62,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         origin,
         admin: Some(admin.name.clone()),
         parent: None,
+        minted_by: None,
         issuer,
         served: turn.served(&access, listed.served),
         previous_values: PreviousValues { newest: previous.last().and_then(value_of), kept: Vec::new() },
