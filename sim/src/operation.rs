@@ -59,13 +59,20 @@ impl Call {
             (&Method::POST, ["admin", "api", _, "graphql.json"]) => {
                 (Dialect::AdminGraphql, format!("admin.{}", graphql_operation(body)))
             }
-            (method, ["admin", "api", _, "storefront_access_tokens.json"]) => {
+            (&Method::DELETE, ["admin", "api_permissions", "current.json"]) => {
+                (Dialect::AdminRest, "rest.uninstall".to_owned())
+            }
+            (
+                method,
+                ["admin", "api", _, "storefront_access_tokens.json"] | ["admin", "storefront_access_tokens.json"],
+            ) => {
                 let verb = if method == Method::POST { "create" } else { "list" };
                 (Dialect::AdminRest, format!("rest.storefrontTokens.{verb}"))
             }
-            (&Method::DELETE, ["admin", "api", _, "storefront_access_tokens", _]) => {
-                (Dialect::AdminRest, "rest.storefrontTokens.delete".to_owned())
-            }
+            (
+                &Method::DELETE,
+                ["admin", "api", _, "storefront_access_tokens", _] | ["admin", "storefront_access_tokens", _],
+            ) => (Dialect::AdminRest, "rest.storefrontTokens.delete".to_owned()),
             (&Method::POST, ["api", _, "graphql.json"]) => (Dialect::Storefront, "storefront.probe".to_owned()),
             (_, [".well-known", "openid-configuration"]) => (Dialect::Customer, "customer.discovery".to_owned()),
             (_, [".well-known", "customer-account-api"]) => (Dialect::Customer, "customer.discoveryApi".to_owned()),

@@ -15,6 +15,9 @@ use crate::{admin, customer, oauth, storefront, versions};
 
 pub(crate) fn shops(shopify: Shopify) -> Router {
     let versioned = Router::new()
+        // Without a version they are those of the oldest one.
+        .route("/admin/storefront_access_tokens.json", get(admin::rest::list).post(admin::rest::create))
+        .route("/admin/storefront_access_tokens/{file}", delete(admin::rest::remove))
         .route("/admin/api/{version}/graphql.json", post(admin::graphql::answer))
         .route("/admin/api/{version}/storefront_access_tokens.json", get(admin::rest::list).post(admin::rest::create))
         .route("/admin/api/{version}/storefront_access_tokens/{file}", delete(admin::rest::remove))
@@ -33,6 +36,7 @@ pub(crate) fn shops(shopify: Shopify) -> Router {
         .nest("/authentication/{shop}", accounts)
         .route("/admin/oauth/access_token", post(oauth::access_token))
         .route("/admin/oauth/access_scopes.json", get(admin::rest::access_scopes))
+        .route("/admin/api_permissions/current.json", delete(admin::rest::uninstall))
         .route("/.well-known/openid-configuration", get(customer::discovery::openid))
         .route("/.well-known/customer-account-api", get(customer::discovery::api))
         .route("/password", get(customer::discovery::password))

@@ -14,19 +14,22 @@ use crate::switches::FutureVersion;
 #[derive(Clone, Debug)]
 pub(crate) struct Served(pub(crate) String);
 
-/// Answers with the version asked for or, if that was retired, the oldest
-/// supported one, and says which in `X-Shopify-API-Version`. What a version to
-/// come is answered is a switch.
+/// Answers with the version asked for or, if that was retired or the path names
+/// none, the oldest supported one, and says which in `X-Shopify-API-Version`.
+/// What a version to come is answered is a switch.
 pub(crate) async fn fall_forward(
     State(shopify): State<Shopify>,
     parameters: RawPathParams,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let asked = parameters.iter().find_map(|(name, value)| (name == "version").then_some(value)).unwrap_or_default();
+    let asked = parameters.iter().find_map(|(name, value)| (name == "version").then_some(value));
     let served = {
         let state = shopify.state();
-        served(&state.api_versions, state.switches.future_version, asked)
+        match asked {
+            Some(asked) => served(&state.api_versions, state.switches.future_version, asked),
+            None => state.api_versions.first().cloned(),
+        }
     };
     let Some(served) = served else {
         return not_found();

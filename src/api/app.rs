@@ -125,7 +125,7 @@ pub struct ShopifyAppStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// How many tokens are issued with this app.
+    /// How many credentials of this app are held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<AppTokens>,
     /// The client secret that these numbers and SafeToRevokeOldSecret speak of.
@@ -136,7 +136,7 @@ pub struct ShopifyAppStatus {
     pub last_failure: Option<AppFailure>,
 }
 
-/// How many tokens are issued with an app.
+/// How many credentials of an app are held by ShopifyTokens, delegates included.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppTokens {

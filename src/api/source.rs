@@ -256,6 +256,19 @@ impl<'a> SourceRef<'a> {
         }
     }
 
+    /// What a person approves in a browser before it is issued, for the sources that begin so.
+    #[must_use]
+    pub const fn approval(self) -> Option<&'a Offline> {
+        match self {
+            Self::Offline(s) => Some(s),
+            Self::ClientCredentials(_)
+            | Self::Storefront(_)
+            | Self::Delegate(_)
+            | Self::Custom(_)
+            | Self::CustomerAccount(_) => None,
+        }
+    }
+
     /// The admin token it is issued with, for the sources that name one.
     #[must_use]
     pub const fn admin_token_ref(self) -> Option<&'a LocalRef> {

@@ -32,6 +32,8 @@ use crate::time::{self, Duration};
         .message("the name of an offline ShopifyToken may have at most 246 characters: the operator keeps the refresh token in a Secret <name>-record"),
     validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.secret) || !has(self.spec.secret.name) || self.spec.secret.name != self.metadata.name + '-record'")
         .message("secret.name must not be <name>-record: the operator keeps the refresh token in that Secret, apart from the one applications mount"),
+    validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.source.offline.bootstrapRef) || !self.spec.source.offline.bootstrapRef.name.endsWith('-record')")
+        .message("bootstrapRef must not end in -record: such Secrets are the operator's, which writes refresh tokens there; name one of yours"),
     selectable = ".spec.shop",
     selectable = ".status.source",
     printcolumn(name = "Source", type_ = "string", json_path = ".status.source"),

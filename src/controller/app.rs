@@ -251,25 +251,20 @@ fn project(
     };
     let mut conditions = conditions_of(app, &before, failure.as_ref(), needed_by, &now);
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let (tokens, client_secret) = match verdict {
-        Some(Verdict { secret, judgement, .. }) => {
-            let (status, reason) = match judgement.safe {
-                true => ("True", Reason::NoTokenOnOldSecret),
-                false => ("False", Reason::TokensOnOldSecret),
-            };
-            let message = format!("client secret {}: {}", &secret.hash[..SHORT], judgement.message);
-            let type_ = conditions::SAFE_TO_REVOKE_OLD_SECRET;
-            conditions.push(condition(app, &before, type_, (status, reason, &message), &now));
-            let Judgement { total, on_current, .. } = *judgement;
-            let tokens = AppTokens { total: number(total), on_current_secret: Some(number(on_current)) };
-            (tokens, Some(secret.clone()))
-        }
+    let (tokens, client_secret) = if let Some(Verdict { secret, judgement, .. }) = verdict {
+        let (status, reason) =
+            if judgement.safe { ("True", Reason::NoTokenOnOldSecret) } else { ("False", Reason::TokensOnOldSecret) };
+        let message = format!("client secret {}: {}", &secret.hash[..SHORT], judgement.message);
+        let type_ = conditions::SAFE_TO_REVOKE_OLD_SECRET;
+        conditions.push(condition(app, &before, type_, (status, reason, &message), &now));
+        let Judgement { total, on_current, .. } = *judgement;
+        let tokens = AppTokens { total: number(total), on_current_secret: Some(number(on_current)) };
+        (tokens, Some(secret.clone()))
+    } else {
         // Nothing is known of a secret that isn't there: what was said of the last one stays, with its name.
-        None => {
-            conditions.extend(find(&before.conditions, conditions::SAFE_TO_REVOKE_OLD_SECRET).cloned());
-            let on_current_secret = before.tokens.as_ref().and_then(|tokens| tokens.on_current_secret);
-            (AppTokens { total: number(users.len()), on_current_secret }, before.client_secret.clone())
-        }
+        conditions.extend(find(&before.conditions, conditions::SAFE_TO_REVOKE_OLD_SECRET).cloned());
+        let on_current_secret = before.tokens.as_ref().and_then(|tokens| tokens.on_current_secret);
+        (AppTokens { total: number(users.len()), on_current_secret }, before.client_secret.clone())
     };
     ShopifyAppStatus {
         observed_generation: app.metadata.generation.unwrap_or_default(),

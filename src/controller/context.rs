@@ -21,14 +21,11 @@ use super::{
     },
 };
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus},
+    api::{ShopifyToken, ShopifyTokenStatus, SourceRef},
     clock::Clock,
     core::{
-        identity::Identity,
-        observed::Doubt,
-        old_secret::Judgement,
-        pace::Pace,
-        secret_rotation::{Rotation, Schedule},
+        identity::Identity, minted::Rotation, observed::Doubt, old_secret::Judgement, pace::Pace,
+        public_url::PublicUrl, secret_rotation::Schedule,
     },
     metrics::Metrics,
     shared::Shared,
@@ -58,6 +55,8 @@ pub struct Setup {
     pub concurrency: u16,
     /// How long a revocation is retried after the deletion timestamp.
     pub revocation_timeout: TimeDelta,
+    /// Under which URL the install pages are served, where they are.
+    pub public_url: Option<PublicUrl>,
 }
 
 /// Key of a ShopifyToken in memory.
@@ -141,8 +140,8 @@ pub struct Context {
     pub schedules: Shared<String, Arc<Scheduled>>,
     /// What was last judged of each app's client secret, by the app's UID.
     pub judged: Shared<String, Judged>,
-    /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and whether that was told.
-    pub going: Shared<(String, String), bool>,
+    /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
+    pub going: Shared<(String, String), String>,
     /// Something is gone that a Secret may have waited for.
     pub freed: Notify,
 }
@@ -291,6 +290,14 @@ impl Context {
         }
     }
 
+    /// Where the merchant approves what a token asks for, if that is to be approved and there are install pages.
+    #[must_use]
+    pub fn install_url(&self, token: &ShopifyToken) -> Option<String> {
+        let public =
+            self.setup.public_url.as_ref().filter(|_| token.spec.source().and_then(SourceRef::approval).is_some())?;
+        Some(public.install(&token.namespace()?, &token.name_any()))
+    }
+
     /// Client of the API server.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -323,6 +330,7 @@ impl Context {
             selector: None,
             concurrency: 1,
             revocation_timeout: TimeDelta::hours(1),
+            public_url: None,
         };
         Self::new(setup, Stores::default(), Wakes::default())
     }

@@ -24,7 +24,7 @@ use crate::{
         grace,
         hold::Hold,
         identity::Identity,
-        observed::Observed,
+        observed::{Observed, ShopState},
         plan::{Call, Plan, Step},
         record::Record,
         renewal,
@@ -80,6 +80,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         intact: observed.value().is_some(),
         hold: Some(&hold),
         remark: None,
+        install_url: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
     };
@@ -113,7 +114,10 @@ impl<'a> Attempt<'a> {
             Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
             Outcome::Waits(failure) => {
                 attempt.attempts = Attempts::AsBefore;
-                attempt.hold = Some(Hold::Blocked(failure.clone()));
+                // What it was told itself says more than that others ask.
+                let told = matches!(observed.shop, ShopState::Down { own: true })
+                    && observed.last_failure() == Some(failure.reason);
+                attempt.hold = Some(if told { Hold::BackingOff } else { Hold::Blocked(failure.clone()) });
             }
             Outcome::Published { record, confirmed } => {
                 (attempt.record, attempt.intact) = (Some(record.as_ref()), true);
@@ -155,6 +159,7 @@ impl<'a> Attempt<'a> {
             intact: self.intact,
             hold: self.hold.as_ref(),
             remark: observed.remark(),
+            install_url: observed.install_url.as_deref(),
             validity: self.validity,
             attempts: self.attempts.clone(),
         }

@@ -185,11 +185,22 @@ async fn as_if_deleted(context: &Context, token: ShopifyToken, began: Timestamp)
         left: note(EventReason::RevocationFailed).filter(|_| let_go),
     };
     let revoked = plan.step == Step::Call(Call::Revoke) && ended.revoked.is_some();
-    report(context, &observation.observed, &plan, acted).await?;
-    if revoked && token.metadata.deletion_timestamp.is_none() {
-        report_revoked(context, &observation.observed, &token).await?;
+    let reported = async {
+        report(context, &observation.observed, &plan, acted).await?;
+        if revoked && token.metadata.deletion_timestamp.is_none() {
+            report_revoked(context, &observation.observed, &token).await?;
+        }
+        Ok(())
+    };
+    match reported.await {
+        // What was revoked is told in the summary all the same: no later attempt knows of it.
+        Err(error) if let_go => {
+            let (namespace, name) = (token.namespace(), token.name_any());
+            tracing::warn!(namespace, name, %error, "let go; its status doesn't say so");
+            Ok(ended)
+        }
+        told => told.map(|()| ended),
     }
-    Ok(ended)
 }
 
 /// The token as if it had been deleted when the uninstallation began: what had failed before holds nothing up.

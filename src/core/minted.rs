@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::{observed::Observed, record::Record};
+use super::record::Record;
 use crate::{
-    api::SourceKind,
-    time::{self, Timestamp},
+    api::{ShopifyToken, SourceKind},
+    time::Timestamp,
 };
 
 /// What stands for the hash where a person has brought an access token without a refresh token: nobody knows which secret
@@ -53,6 +54,15 @@ pub const fn is_minted(kind: SourceKind) -> bool {
     }
 }
 
+/// That an app's client secret has taken the place of another one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rotation {
+    /// When the operator found it.
+    pub since: Timestamp,
+    /// The time over which the app's tokens are spread.
+    pub within: TimeDelta,
+}
+
 /// What a record says of the client secret that minted its credential.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mint {
@@ -71,10 +81,16 @@ pub struct Mint {
 }
 
 impl Mint {
-    /// Whether a person has brought it, and the operator can't issue it again.
+    /// Whether a person has brought it without a refresh token: nobody knows what minted it.
     #[must_use]
     pub fn is_brought(&self) -> bool {
         self.client_secret.as_deref() == Some(BROUGHT)
+    }
+
+    /// Whether it is an access token of this object that has no refresh token: the operator can't issue it again.
+    #[must_use]
+    pub fn is_lone(&self, token: &ShopifyToken) -> bool {
+        self.is_brought() || (token.spec.source.offline.is_some() && self.expires_at.is_none())
     }
 
     /// Reads it from the annotations of a Secret; `None` if its record can't be read.
@@ -94,43 +110,5 @@ impl Mint {
             old_until: record.old_secret_until,
             issuer: record.issuer.clone(),
         }
-    }
-}
-
-impl Observed {
-    /// The record of a credential that is about to be published, with what minted it. `same`: it is the one that is
-    /// published already.
-    #[must_use]
-    pub fn minted(&self, record: Record, by: Option<String>, same: bool, now: Timestamp) -> Record {
-        if !is_minted(self.kind) {
-            return record;
-        }
-        let before = self.latest();
-        let known = before.filter(|b| by.is_some() && b.client_secret == by);
-        Record {
-            client_secret_since: match known {
-                Some(before) => before.client_secret_since,
-                None => by.as_ref().map(|_| now),
-            },
-            old_secret_until: self.old_secret_until(known.is_some() || same, now),
-            client_secret: by,
-            ..record
-        }
-    }
-
-    /// Until when applications may use a credential that another secret minted, once a new one is published. `same`: the
-    /// one that it replaces is no such one.
-    fn old_secret_until(&self, same: bool, now: Timestamp) -> Option<Timestamp> {
-        let overlap = now + self.token.spec.overlap();
-        let within = |end: Option<Timestamp>| end.map_or(overlap, |end| end.min(overlap));
-        let before = self.latest();
-        let replaced = match before {
-            Some(_) if same => None,
-            Some(before) => Some(within(before.expires_at)),
-            // The Secret is lost, and with it what minted the credential that was in it.
-            None => self.lost_before_rotation().map(within),
-        };
-        let known = before.and_then(|b| b.old_secret_until);
-        replaced.map(time::round_up).into_iter().chain(known).filter(|at| *at > now).max()
     }
 }

@@ -1,7 +1,10 @@
 //! The decisions, all of them pure: no async, no client, no clock. `now` is an argument.
 
+pub mod approval;
+pub mod approvals;
 pub mod backoff;
 pub mod bounded;
+pub mod client_secret;
 pub mod condition;
 pub mod credential;
 pub mod failure;
@@ -22,6 +25,7 @@ pub mod pace;
 pub mod pair;
 pub mod plan;
 pub mod previous;
+pub mod public_url;
 pub mod record;
 pub mod renamed;
 pub mod render;

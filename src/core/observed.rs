@@ -69,6 +69,8 @@ pub struct Observed {
     pub unprotected: bool,
     /// How long a revocation is retried after the deletion timestamp.
     pub revocation_timeout: TimeDelta,
+    /// Where the merchant approves what has to be approved, where the operator serves install pages.
+    pub install_url: Option<String>,
 }
 
 /// What a credential was created with that the spec doesn't name any more.

@@ -7,8 +7,7 @@ use secrecy::SecretString;
 use super::{
     condition::obstacle,
     identity::Identity,
-    minted::{self, Mint},
-    secret_rotation::Rotation,
+    minted::{self, Mint, Rotation},
     vocabulary::{Class, Reason},
 };
 use crate::{
@@ -26,8 +25,8 @@ const NAMED: usize = 5;
 pub struct Standing {
     /// Its name, with its namespace where that isn't the app's.
     pub name: String,
-    /// What its record says; `None` where nothing is published.
-    pub mint: Option<Mint>,
+    /// What its record says.
+    pub mint: Mint,
     /// What the record says if the current client secret has minted it.
     pub current: String,
     /// How long applications use a credential that was replaced.
@@ -45,14 +44,14 @@ pub enum Rests {
     Deleted,
     /// Something stands in its way, which its conditions tell.
     Hindered,
-    /// It is an access token that a person has brought, without a refresh token.
-    Brought,
+    /// It is an access token without a refresh token.
+    Lone,
 }
 
 /// What was judged.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Judgement {
-    /// How many tokens the app has; those that a person has brought aren't the app's to issue.
+    /// How many credentials the app has issued that are held; those without a refresh token aren't the app's to issue.
     pub total: usize,
     /// How many of them the current secret has minted.
     pub on_current: usize,
@@ -67,34 +66,37 @@ pub struct Judgement {
 }
 
 impl Standing {
-    /// A token that names an app of `namespace` with this client secret, and what its record says; `None` for one that
-    /// isn't the app's yet: an offline token without a pair.
+    /// A token that names an app of `namespace` with this client secret, and what its record says.
     #[must_use]
-    pub fn of(token: &ShopifyToken, mint: Option<Mint>, secret: &SecretString, namespace: &str) -> Option<Self> {
+    pub fn of(token: &ShopifyToken, mint: Mint, secret: &SecretString, namespace: &str) -> Option<Self> {
         let me = Identity::of(token)?;
-        if token.spec.source.offline.is_some() && mint.is_none() {
-            return None;
-        }
         let current = minted::by(&me.namespace, &me.name, secret);
         Some(Self {
             name: told(&me, namespace),
-            rests: Rests::of(token, mint.as_ref()),
+            rests: Rests::of(token, &mint),
             mint,
             current,
             overlap: token.spec.overlap(),
         })
     }
 
-    /// A delegate of it, and what the delegate's record says.
+    /// A delegate, what its record says, and its parent, of which something else may be known.
     #[must_use]
-    pub fn below(&self, delegate: &ShopifyToken, mint: Option<Mint>, namespace: &str) -> Option<Self> {
-        let me = Identity::of(delegate)?;
+    pub fn below(
+        delegate: &ShopifyToken,
+        mint: Mint,
+        (parent, known): (&ShopifyToken, Option<&Self>),
+        secret: &SecretString,
+        namespace: &str,
+    ) -> Option<Self> {
+        let (me, parent) = (Identity::of(delegate)?, Identity::of(parent)?);
+        let of_parent = minted::by(&parent.namespace, &parent.name, secret);
         Some(Self {
             name: told(&me, namespace),
             // It follows its parent.
-            rests: Rests::of(delegate, mint.as_ref()).or(self.rests),
+            rests: Rests::of(delegate, &mint).or(known.and_then(|parent| parent.rests)),
             mint,
-            current: minted::below(&me.namespace, &me.name, &self.current),
+            current: minted::below(&me.namespace, &me.name, &of_parent),
             overlap: delegate.spec.overlap(),
         })
     }
@@ -103,25 +105,21 @@ impl Standing {
     #[must_use]
     pub fn unreadable(namespace: &str, name: &str, mint: Mint, secret: &SecretString) -> Self {
         let current = minted::by(namespace, name, secret);
-        let (name, mint, rests) = (name.to_owned(), Some(mint), Some(Rests::Hindered));
+        let (name, rests) = (name.to_owned(), Some(Rests::Hindered));
         Self { name, mint, current, overlap: TimeDelta::zero(), rests }
     }
     fn is_current(&self) -> bool {
-        self.mint.as_ref().is_some_and(|mint| mint.client_secret.as_ref() == Some(&self.current))
-    }
-
-    fn is_brought(&self) -> bool {
-        self.mint.as_ref().is_some_and(Mint::is_brought)
+        self.mint.client_secret.as_ref() == Some(&self.current)
     }
 
     /// Whether what it holds lives, and another secret has minted it, or nobody knows which.
     fn on_another(&self, now: Timestamp) -> Option<&Mint> {
-        self.mint.as_ref().filter(|mint| !self.is_current() && mint.expires_at.is_none_or(|at| at > now))
+        Some(&self.mint).filter(|mint| !self.is_current() && mint.expires_at.is_none_or(|at| at > now))
     }
 
     /// When nothing of another secret is in use any more, if it is issued again at `moved`. `None` if it never ends.
     fn free_at(&self, moved: Timestamp, now: Timestamp) -> Option<Timestamp> {
-        let older = self.mint.as_ref().and_then(|mint| mint.old_until).filter(|at| *at > now).unwrap_or(now);
+        let older = self.mint.old_until.filter(|at| *at > now).unwrap_or(now);
         let Some(mint) = self.on_another(now) else { return Some(older) };
         let overlap = self.rests.is_none().then(|| moved + self.overlap);
         let end = [overlap, mint.expires_at].into_iter().flatten().min()?;
@@ -130,14 +128,14 @@ impl Standing {
 }
 
 impl Rests {
-    fn of(token: &ShopifyToken, mint: Option<&Mint>) -> Option<Self> {
+    fn of(token: &ShopifyToken, mint: &Mint) -> Option<Self> {
         let stalled = |reason: Reason| reason != Reason::CredentialsRejected && reason.class() == Class::Stalled;
-        if token.metadata.deletion_timestamp.is_some() {
+        if mint.is_lone(token) {
+            Some(Self::Lone)
+        } else if token.metadata.deletion_timestamp.is_some() {
             Some(Self::Deleted)
         } else if token.spec.suspended() {
             Some(Self::Suspended)
-        } else if mint.is_some_and(Mint::is_brought) {
-            Some(Self::Brought)
         } else {
             token.status.as_ref().and_then(obstacle).is_some_and(stalled).then_some(Self::Hindered)
         }
@@ -157,7 +155,7 @@ pub fn is_under_way(standings: &[Standing], now: Timestamp) -> bool {
 /// Judges. Before any rotation there is no old secret.
 #[must_use]
 pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool, now: Timestamp) -> Judgement {
-    let counted = || standings.iter().filter(|s| !s.is_brought());
+    let counted = || standings.iter().filter(|s| s.rests != Some(Rests::Lone));
     let (total, on_current) = (counted().count(), counted().filter(|s| s.is_current()).count());
     let Some(rotation) = rotation else {
         let message = "no token is on another one".to_owned();
@@ -170,8 +168,8 @@ pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool,
         // One that never ends makes that the answer.
         ends.into_iter().collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().fold(settled.max(now), Timestamp::max))
     };
-    let left = standings.iter().filter_map(|s| s.mint.as_ref()?.old_until).filter(|at| *at > now);
-    let dies = others.iter().filter_map(|s| s.mint.as_ref()?.expires_at);
+    let left = standings.iter().filter_map(|s| s.mint.old_until).filter(|at| *at > now);
+    let dies = others.iter().filter_map(|s| s.mint.expires_at);
     let wake_at = left.chain(dies).chain([settled]).filter(|at| *at > now).min();
     let free = ends_by(now);
     if others.is_empty() && free == Some(now) {
@@ -216,7 +214,7 @@ fn next_minutes(at: Timestamp) -> Timestamp {
 fn unissued(on_current: usize, total: usize) -> String {
     match total - on_current {
         0 => String::new(),
-        n => format!("; {n} of {total} have no credential that works"),
+        n => format!("; {n} of {total} have a credential that has expired"),
     }
 }
 
@@ -227,8 +225,8 @@ fn resting(others: &[&Standing], now: Timestamp) -> Vec<String> {
         (Rests::Deleted, "being deleted"),
         (Rests::Hindered, "held up, as their conditions say"),
         (
-            Rests::Brought,
-            "brought by a person without a refresh token, and nobody knows which secret minted them: exchange them (source.offline.migrate), replace them, or make sure of it yourself",
+            Rests::Lone,
+            "without a refresh token, so that the operator can't issue them again, and perhaps of the old one: exchange them (source.offline.migrate), have the app approved again, or make sure of it yourself",
         ),
     ];
     let said = why.into_iter().filter_map(|(rests, why)| {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::dice::dice;
 use super::{
+    approvals::Approvals,
     credential::RefreshToken,
     failure::Failure,
     hold::Hold,
@@ -217,6 +218,7 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
         client_id: "id".into(),
         client_secret: secret_string("canary-s"),
         rotation: None,
+        previous_client_secret: None,
     };
     match kind {
         SourceKind::ClientCredentials => Issuer::ClientCredentials(app),
@@ -241,8 +243,14 @@ fn offline(app: App) -> Offline {
     };
     let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
     let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
-    let recorded = Some(Box::new(Recorded { live: Secret::default(), pair, bootstrap: None }));
-    Offline { app, recorded, bootstrap: None, migrate: false }
+    let recorded = Some(Box::new(Recorded {
+        live: Secret::default(),
+        pair,
+        bootstrap: None,
+        code: None,
+        approvals: Approvals::default(),
+    }));
+    Offline { app, recorded, bootstrap: None, migrate: false, expiring: true }
 }
 
 fn admin(app: App) -> AdminToken {
@@ -282,6 +290,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         former: BTreeMap::new(),
         settles_at: None,
         unprotected: false,
+        install_url: Some("https://tokens.example.com/oauth/install/shop/web".into()),
         api_version: "2026-10".into(),
         identity: identity(),
         revocation_timeout: hours(1),
@@ -310,6 +319,7 @@ pub(crate) fn snapshot<'a>(
         intact: o.value().is_some(),
         hold,
         remark: o.remark(),
+        install_url: o.install_url.as_deref(),
         validity,
         attempts,
     }

@@ -10,25 +10,11 @@ use chrono::TimeDelta;
 use super::{
     condition::obstacle,
     identity::Identity,
-    minted::{self, Mint},
-    observed::Observed,
+    minted::{Mint, Rotation},
     renewal::renewal_time,
-    source::{App, Issuer},
     vocabulary::Reason,
 };
-use crate::{
-    api::ShopifyToken,
-    time::{self, Timestamp},
-};
-
-/// That an app's client secret has taken the place of another one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rotation {
-    /// When the operator found it.
-    pub since: Timestamp,
-    /// The time over which the app's tokens are spread.
-    pub within: TimeDelta,
-}
+use crate::{api::ShopifyToken, time::Timestamp};
 
 /// A token of the app.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,14 +62,20 @@ pub struct Schedule {
 }
 
 impl Member {
-    /// A token that names the app, and what its record says; `None` for an object that is none.
+    /// A token that names the app, what its record says, and what that says of the current secret; `None` for an object that
+    /// is none.
     #[must_use]
-    pub fn of(token: &ShopifyToken, mint: Option<&Mint>, app: &App, rotation: &Rotation) -> Option<Self> {
+    pub fn of(
+        token: &ShopifyToken,
+        mint: Option<&Mint>,
+        current: impl FnOnce(&Identity) -> String,
+        rotation: &Rotation,
+    ) -> Option<Self> {
         let me = Identity::of(token)?;
         let rests = token.spec.suspended() || token.metadata.deletion_timestamp.is_some();
-        let state = match mint.filter(|mint| !rests && !mint.is_brought()) {
+        let state = match mint.filter(|mint| !rests && !mint.is_lone(token)) {
             None => State::Rests,
-            Some(mint) if mint.client_secret == Some(app.mints(&me)) => match mint.since {
+            Some(mint) if mint.client_secret == Some(current(&me)) => match mint.since {
                 Some(at) if at >= rotation.since => State::Moved(at),
                 Some(_) | None => State::There,
             },
@@ -136,66 +128,4 @@ impl Schedule {
 fn times(whole: TimeDelta, n: usize, all: usize) -> TimeDelta {
     let (n, all) = (i64::try_from(n).unwrap_or(i64::MAX), i64::try_from(all).unwrap_or(i64::MAX).max(1));
     TimeDelta::milliseconds(whole.num_milliseconds().saturating_mul(n) / all)
-}
-
-impl Observed {
-    /// The rotation of the client secret that it is issued with, if that has taken the place of another one.
-    #[must_use]
-    pub fn rotation(&self) -> Option<&Rotation> {
-        self.issuer.as_ref().ok().and_then(Issuer::app)?.rotation.as_ref()
-    }
-
-    /// What its record says if the current client secret has minted it.
-    #[must_use]
-    pub fn current_secret(&self) -> Option<String> {
-        Some(self.issuer.as_ref().ok()?.app()?.mints(&self.identity))
-    }
-
-    /// Whether another client secret than the current one has minted what applications hold, or what the next one is had
-    /// with, as far as the operator can replace it.
-    #[must_use]
-    pub fn on_old_secret(&self) -> bool {
-        let (Some(record), Some(current)) = (self.record(), self.current_secret()) else { return false };
-        let minted = |by: &Option<String>| by.as_deref() == Some(current.as_str());
-        match self.offline().and_then(|offline| offline.pair()) {
-            // A person has brought it: nothing to have another one with.
-            Some(pair) if pair.refresh.is_none() => false,
-            Some(pair) => {
-                let pair = pair.access.as_ref().is_none_or(|access| minted(&access.minted_by));
-                !(pair && minted(&record.client_secret))
-            }
-            None => !minted(&record.client_secret),
-        }
-    }
-
-    /// Whether it is this token's turn to be issued again with another client secret.
-    #[must_use]
-    pub fn secret_changed(&self, now: Timestamp) -> bool {
-        matches!(self.turn, Some(Turn::At(at)) if at <= now)
-    }
-
-    /// When its turn comes, if that is known.
-    #[must_use]
-    pub fn turn_at(&self) -> Option<Timestamp> {
-        match self.turn {
-            Some(Turn::At(at)) => Some(at),
-            Some(Turn::AfterFirst) | None => None,
-        }
-    }
-
-    /// The end of a credential that is lost and that an older client secret may have minted, as far as the status knows: it
-    /// was issued before the secret changed. The inner `None`: it has no end.
-    #[must_use]
-    pub(super) fn lost_before_rotation(&self) -> Option<Option<Timestamp>> {
-        let status = self.status()?;
-        let issued_at = time::from_kube(status.issued_at.as_ref()?);
-        let rotation = self.rotation()?;
-        (issued_at < rotation.since).then(|| status.expires_at.as_ref().map(time::from_kube))
-    }
-
-    /// What its record says of the secret that minted it, for a delegate: by the record of its parent.
-    #[must_use]
-    pub fn mints_below(&self, parent: Option<&str>) -> Option<String> {
-        parent.map(|parent| minted::below(&self.identity.namespace, &self.identity.name, parent))
-    }
 }

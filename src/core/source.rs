@@ -6,9 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     identity::Identity,
-    minted,
+    minted::{self, Rotation},
     pair::{Pair, Recorded},
-    secret_rotation::Rotation,
 };
 use crate::{
     api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef},
@@ -86,6 +85,8 @@ pub struct Offline {
     pub bootstrap: Option<Bootstrap>,
     /// Whether a token that never expires is to be exchanged for a pair.
     pub migrate: bool,
+    /// Whether an approval is to bring a token that expires.
+    pub expiring: bool,
 }
 
 /// What a person has put into the bootstrap Secret.
@@ -127,6 +128,8 @@ pub struct App {
     pub client_secret: SecretString,
     /// That it has taken the place of another one, as the app's status says of this very secret.
     pub rotation: Option<Rotation>,
+    /// The client secret before it: Shopify may sign with either while both are active.
+    pub previous_client_secret: Option<SecretString>,
 }
 
 impl App {

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::{
     bounded,
-    condition::{find, obstacle_of},
+    condition::{find, obstacle, obstacle_of},
     grace,
     hold::Hold,
     record::Record,
@@ -32,6 +32,8 @@ pub struct Snapshot<'a> {
     pub hold: Option<&'a Hold>,
     /// What else a person should know of it, if anything.
     pub remark: Option<String>,
+    /// Where the merchant approves what has to be approved.
+    pub install_url: Option<&'a str>,
     /// What Shopify said of the credential just now.
     pub validity: Validity,
     /// What became of the attempts.
@@ -128,6 +130,8 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
         }
     }
     status.conditions = all_conditions(s, &before, same_credential, now);
+    let approval = matches!(obstacle(&status), Some(Reason::ConsentRequired | Reason::RefreshTokenDead));
+    status.install_url = s.install_url.filter(|_| approval).map(str::to_owned);
     status
 }
 

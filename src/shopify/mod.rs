@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod approval;
 mod authorities;
 mod connect_to;
 mod customer;
@@ -29,6 +30,7 @@ mod turns;
 mod stub;
 
 pub use admin::{AdminAccess, Deleted, Granted, ListedTokens};
+pub use approval::{Approval, Callback, InvalidCallback};
 pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use customer::{

@@ -118,6 +118,7 @@ mod tests {
             client_id: client_id.into(),
             client_secret: SecretString::from("secret".to_owned()),
             rotation: None,
+            previous_client_secret: None,
         }
     }
 

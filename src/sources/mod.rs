@@ -85,6 +85,8 @@ pub struct Renewed {
     pub pair: Pair,
     /// The refresh token, or lone access token, that was in the record before.
     pub replaces: Option<SecretString>,
+    /// Fingerprint of the state whose code brought it.
+    pub spent: Option<String>,
 }
 
 /// Where an issued credential comes from.
@@ -187,6 +189,8 @@ pub enum Refused {
         /// What that means for this object.
         failure: Failure,
     },
+    /// The code of an approval brings nothing, and never will.
+    CodeDead(Failure),
     /// Anything else.
     Failure(Failure),
 }
@@ -211,9 +215,9 @@ pub fn places(observed: &Observed, issuer: &Issuer, call: Call, shop: &Shop, sal
     match (issuer, call) {
         (Issuer::ClientCredentials(app), Call::Issue(_)) => grant(app),
         (Issuer::Offline(offline), Call::Issue(why)) => match offline.next(observed, why, now) {
-            Ok(Next::Publish(_)) => vec![on(Surface::AdminApi)],
-            Ok(Next::Refresh(_) | Next::Migrate(_)) => grant(&offline.app),
-            Err(_) => Vec::new(),
+            Ok(Next::Publish(access)) if access.known_scopes().is_none() => vec![on(Surface::AdminApi)],
+            Ok(Next::Exchange(_) | Next::Refresh(_) | Next::Migrate(_)) => grant(&offline.app),
+            Ok(Next::Publish(_)) | Err(_) => Vec::new(),
         },
         (Issuer::Storefront(_), Call::Verify) => vec![on(Surface::AdminApi), on(Surface::StorefrontApi)],
         (Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }), Call::EndOverlap | Call::Revoke) => {

@@ -8,14 +8,15 @@ use secrecy::SecretString;
 use super::{Issued, Origin, Refused, Renewed, Turn, UnlessWritten, probe};
 use crate::{
     core::{
+        approvals::Code,
         credential::{Credential, RefreshToken, same},
         failure::Failure,
         minted::BROUGHT,
-        offline::{Next, consent_required},
+        offline::{Next, remedy},
         pair::{Access, Pair},
         plan::Why,
         previous::PreviousValues,
-        source::Offline,
+        source::{App, Offline},
         vocabulary::Reason,
     },
     shopify::{ApiError, Grant, GrantError, Granted},
@@ -24,6 +25,7 @@ use crate::{
 /// Publishes what is at hand, or has another pair.
 pub(super) async fn issue(turn: &Turn<'_>, offline: &Offline, why: Why) -> Result<Issued, Refused> {
     match offline.next(turn.observed, why, turn.now())? {
+        Next::Exchange(code) => exchanged(turn, offline, code).await,
         Next::Publish(access) => publish(turn, offline, access, why).await,
         Next::Refresh(refresh) => refreshed(turn, offline, refresh).await,
         Next::Migrate(token) => migrated(turn, offline, token).await,
@@ -36,9 +38,9 @@ async fn publish(turn: &Turn<'_>, offline: &Offline, access: &Access, why: Why) 
     let observed = turn.observed;
     let held = observed.whole().filter(|whole| same(whole.value, &access.value) && !observed.outdated());
     let refresh = offline.pair().and_then(|pair| pair.refresh.as_ref());
-    let Granted { scopes, served } = match &access.scopes {
-        Some(scopes) if access.expires_at.is_some() => Granted { scopes: scopes.clone(), served: None },
-        Some(_) | None => match (probe::granted_scopes(turn, &access.value).await, refresh) {
+    let Granted { scopes, served } = match access.known_scopes() {
+        Some(scopes) => Granted { scopes: scopes.clone(), served: None },
+        None => match (probe::granted_scopes(turn, &access.value).await, refresh) {
             (Ok(granted), _) => granted,
             (Err(ApiError::Unauthorized(_)), Some(refresh)) => return refreshed(turn, offline, refresh).await,
             // News of the credential that applications hold; the next look finds it rejected, and stalls.
@@ -87,12 +89,37 @@ async fn refreshed(turn: &Turn<'_>, offline: &Offline, refresh: &RefreshToken) -
         // The one that was used is still the one to use.
         None => (kept, previous.cloned()),
     };
-    Ok(renewed(turn, offline, grant.credential, refresh, previous, Origin::New))
+    Ok(renewed(turn, offline, grant.credential, Some(refresh), previous, Origin::New))
 }
 
 async fn ask(turn: &Turn<'_>, offline: &Offline, token: &SecretString) -> Result<Grant, GrantError> {
     let app = &offline.app;
     turn.shopify.refresh(turn.shop, &app.client_id, &app.client_secret, token, turn.now()).await
+}
+
+/// The code of an approval, exchanged for a new beginning. An answer that is lost can't be had again: the next attempt
+/// hears that the code was used.
+async fn exchanged(turn: &Turn<'_>, offline: &Offline, code: &Code) -> Result<Issued, Refused> {
+    let App { client_id, client_secret, .. } = &offline.app;
+    let asked =
+        turn.shopify.exchange_code(turn.shop, client_id, client_secret, &code.value, offline.expiring, turn.now());
+    match asked.await {
+        Ok(Grant { credential, refresh }) => {
+            let issued = renewed(turn, offline, credential, refresh, None, Origin::New);
+            Ok(Issued {
+                renewed: issued.renewed.map(|pair| Renewed { spent: Some(code.state.clone()), ..pair }),
+                ..issued
+            })
+        }
+        Err(GrantError::Dead(failure)) => {
+            let message = format!(
+                "{}; if an exchange before this one was answered and the answer was lost, what it brought can't be had again",
+                failure.message
+            );
+            Err(Refused::CodeDead(Failure { message, ..failure }))
+        }
+        Err(GrantError::Failed(failure)) => Err(failure.into()),
+    }
 }
 
 /// The exchange of a token that never expires. Asked again with the same token, it brings the same pair for seven days.
@@ -101,7 +128,7 @@ async fn migrated(turn: &Turn<'_>, offline: &Offline, token: &SecretString) -> R
     let grant = turn.shopify.migrate(turn.shop, &app.client_id, &app.client_secret, token, turn.now()).await;
     match grant {
         Ok(Grant { credential, refresh: Some(refresh) }) => {
-            Ok(renewed(turn, offline, credential, refresh, None, Origin::Migrated))
+            Ok(renewed(turn, offline, credential, Some(refresh), None, Origin::Migrated))
         }
         Ok(Grant { refresh: None, .. }) => {
             let message = format!("{} exchanged the token for one without a refresh token", turn.shop);
@@ -121,7 +148,7 @@ fn renewed(
     turn: &Turn<'_>,
     offline: &Offline,
     credential: Credential,
-    refresh: RefreshToken,
+    refresh: Option<RefreshToken>,
     previous_refresh: Option<SecretString>,
     origin: Origin,
 ) -> Issued {
@@ -132,10 +159,10 @@ fn renewed(
         scopes: Some(credential.scopes.clone()),
         minted_by: Some(offline.app.mints(&turn.observed.identity)),
     };
-    let pair = Pair { access: Some(access), refresh: Some(refresh), previous_refresh };
+    let pair = Pair { access: Some(access), refresh, previous_refresh };
     let replaces = offline.pair().and_then(Pair::secret).cloned();
     let minted_by = pair.access.as_ref().and_then(|access| access.minted_by.clone());
-    let renewed = Renewed { pair, replaces };
+    let renewed = Renewed { pair, replaces, spent: None };
     let revision = turn.observed.next_revision();
     Issued { minted_by, ..issued(offline, credential, revision, origin, None, Some(renewed)) }
 }
@@ -166,11 +193,10 @@ fn issued(
 }
 
 fn dead(turn: &Turn<'_>) -> Failure {
-    let Failure { message: remedy, .. } = consent_required();
     let message = format!(
         "{} refuses the refresh token, and the one before it: the app was uninstalled there, another token was acquired, or it wasn't used for 90 days; {}",
         turn.shop,
-        remedy.trim_start_matches("there is no refresh token: ")
+        remedy(turn.observed.install_url.as_deref())
     );
     Failure::new(Reason::RefreshTokenDead, message)
 }

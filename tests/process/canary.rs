@@ -76,6 +76,20 @@ fn custom(secret: &str) -> Value {
     json!({"custom": {"tokenRef": {"name": secret, "key": "token"}}})
 }
 
+fn delegate(admin: &str) -> Value {
+    json!({"delegate": {"adminTokenRef": {"name": admin}, "scopes": ["read_products"]}})
+}
+
+/// An offline token that begins with a pair of its own.
+async fn offline(world: &World, name: &str, shop: &str) {
+    let pair = world.sim.create_offline_pair(shop, CLIENT_ID).unwrap();
+    assert!(pair.refresh_token.contains(CANARY) && pair.access_token.contains(CANARY));
+    let boot = format!("{name}-boot");
+    world.secret_of(&boot, &[("refresh_token", &pair.refresh_token)]).await;
+    let source = json!({"offline": {"appRef": {"name": "acme"}, "bootstrapRef": {"name": boot}}});
+    world.token(name, json!({"shop": shop, "source": source})).await;
+}
+
 /// Answers that quote what must not be quoted, and such as can't be read at all.
 fn faults() -> Vec<FaultKind> {
     let body = |text: &str| Some(text.replace('?', CANARY));
@@ -113,7 +127,9 @@ async fn no_canary_outside_secrets() {
     let value = world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
     world.secret_of("person", &[("token", &value)]).await;
     world.token("custom", json!({"source": custom("person")})).await;
-    for name in ["admin", "web", "custom"] {
+    world.token("delegate", json!({"source": delegate("admin"), "secret": {"preset": "Hydrogen"}})).await;
+    offline(&world, "offline", SHOP).await;
+    for name in ["admin", "web", "custom", "delegate", "offline"] {
         world.ready(name).await;
         let mut control = Seen::default();
         let secret = world.api::<Secret>().get(name).await.unwrap();
@@ -135,7 +151,9 @@ async fn no_canary_outside_secrets() {
     world.sim.set_token_lifetime(CLIENT_ID, Duration::from_hours(24)).unwrap();
     world.until("admin", "renewed", |t| t.status.as_ref().unwrap().revision >= Some(4)).await;
     failures(&world, &operator, &mut seen).await;
-    rotate(&world, "web", "end").await;
+    for name in ["web", "delegate", "offline"] {
+        rotate(&world, name, "end").await;
+    }
 
     // Repair: an edited Secret, a deleted one.
     world.secret_of("admin", &[("access_token", "canaryc0ffee-edited")]).await;
@@ -151,7 +169,7 @@ async fn no_canary_outside_secrets() {
     seen.look(&world, &operator).await;
     let all = DeleteParams::default();
     world.tokens().delete_collection(&all, &ListParams::default()).await.unwrap();
-    for name in ["web", "admin", "custom"] {
+    for name in ["web", "admin", "custom", "delegate", "offline"] {
         world.gone(name).await;
     }
     seen.look(&world, &operator).await;
@@ -222,7 +240,10 @@ async fn failures(world: &World, operator: &Operator, seen: &mut Seen) {
         let storefront = json!({"storefront": {"adminTokenRef": {"name": admin}}});
         world.token(&web, json!({"shop": shop, "source": storefront})).await;
         world.token(&custom_, json!({"shop": shop, "source": custom(&source)})).await;
-        names.extend([admin, web, custom_]);
+        let (delegate_, offline_) = (format!("d-{n}"), format!("o-{n}"));
+        world.token(&delegate_, json!({"shop": shop, "source": delegate(&admin)})).await;
+        offline(world, &offline_, shop).await;
+        names.extend([admin, web, custom_, delegate_, offline_]);
     }
     for name in &names {
         world.ready(name).await;

@@ -12,6 +12,7 @@ mod events;
 mod gate;
 mod grants;
 mod grants_end;
+mod install;
 mod issue;
 mod namespace;
 mod odd_shopify;

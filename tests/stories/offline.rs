@@ -9,7 +9,7 @@ use shopify_sim::{CutMode, Fault, FaultKind, OfflinePair, StatusFault, Surface};
 use crate::{
     specs::with,
     webhook::{Verdict, Webhook},
-    world::{CLIENT_ID, SHOP, World, condition, message, revision},
+    world::{CLIENT_ID, SCOPES, SHOP, World, condition, message, revision},
 };
 
 const REFRESH: &str = "oauth.refresh";
@@ -217,6 +217,30 @@ async fn it_stays_when_its_object_goes_and_is_taken_up_again() {
         world.eventually("its Secrets go", async || !world.exists::<Secret>(name).await).await;
     }
     world.told("web", &["Issued", "Renewed", "Retained", "Renewed", "Retained"]).await;
+    let notes: Vec<String> = world.news("web").await.into_iter().filter_map(|event| event.note).collect();
+    assert!(notes.last().unwrap().contains("with the app's uninstallation only"), "{notes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_without_a_scope_is_kept_apart_and_paced() {
+    let (world, _) = World::with_offline("offline-scope", json!({"requiredScopes": ["read_products"]})).await;
+    let published = world.secret("web").await.unwrap().access_token().to_owned();
+    world.sim.set_scopes(SHOP, CLIENT_ID, ["write_orders"]).unwrap();
+    world.pass(TimeDelta::minutes(41));
+    let token = world.because("web", "Stalled", "ScopesMissing").await;
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())), "the one before lives");
+    assert!(message(&token, "Stalled").contains("read_products"), "{}", message(&token, "Stalled"));
+    world.a_while().await;
+    assert_eq!(world.sim.calls(REFRESH), 1, "its own write of the record is no reason to try again");
+    assert_eq!(world.secret("web").await.unwrap().access_token(), published);
+    assert_ne!(world.recorded("access_token").await.as_ref(), Some(&published), "the pair isn't lost");
+    // Granted again: the next refresh brings it.
+    world.sim.set_scopes(SHOP, CLIENT_ID, SCOPES.iter().copied()).unwrap();
+    world.change("web", json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}})).await;
+    world.until("web", "refreshed", |t| revision(t) == 2).await;
+    world.ready("web").await;
+    assert_eq!(world.sim.calls(REFRESH), 2);
+    world.applications_work().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,14 @@ use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, StatusFault};
-use shopify_token_operator::api::{ShopifyApp, ShopifyToken};
+use shopify_token_operator::{
+    api::{ShopifyApp, ShopifyToken},
+    core::vocabulary::FINALIZER,
+};
 
 use crate::{
     specs::storefront,
+    webhook::{Verdict, Webhook},
     world::{CLIENT_ID, CLIENT_SECRET, SHOP, World, message},
 };
 
@@ -128,6 +132,30 @@ async fn the_secret_of_a_custom_admin_token_is_protected_too() {
     }
     world.eventually("theirs is gone", async || !world.exists::<Secret>("theirs").await).await;
     assert!(world.live().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_the_api_server_keeps_from_going_says_so() {
+    let world = World::with_app("protect-refused").await;
+    world.secret_of("stray", &[("client_id", "x")]).await;
+    let finalizer = json!({"metadata": {"finalizers": [FINALIZER]}});
+    world.api::<Secret>().patch_metadata("stray", &PatchParams::default(), &Patch::Merge(finalizer)).await.unwrap();
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Deny).await;
+    world.remove::<Secret>("stray").await;
+    let told = async || {
+        let news = world.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        let of = |e: &Event| e.regarding.as_ref().and_then(|r| r.name.clone()).as_deref() == Some("stray");
+        news.into_iter().filter(of).filter_map(|e| e.note).collect::<Vec<_>>()
+    };
+    world.eventually("its wait is told", async || !told().await.is_empty()).await;
+    let notes = told().await;
+    assert!(notes[0].contains("was deleted") && notes[0].contains(webhook.name()), "{notes:?}");
+    webhook.answers(Verdict::Allow);
+    let look = json!({"metadata": {"annotations": {"look": "again"}}});
+    world.api::<Secret>().patch_metadata("stray", &PatchParams::default(), &Patch::Merge(look)).await.unwrap();
+    world.eventually("it is gone", async || !world.exists::<Secret>("stray").await).await;
+    assert_eq!(told().await.len(), 1);
+    webhook.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,13 @@
 //! A client secret is rotated: every token of the app moves to the new one, and a person learns when the old one can go.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shopify_token_operator::api::ShopifyApp;
 
 use crate::{
     specs::client_credentials,
-    world::{CLIENT_ID, CLIENT_SECRET, SHOP, World, condition, revision},
+    world::{CLIENT_ID, CLIENT_SECRET, SHOP, World, revision},
 };
 
 const NEW: &str = "shpss_canaryc0ffeefedcba9876543210fedcba";
@@ -56,10 +56,6 @@ impl World {
         let secret = self.secret(name).await.unwrap();
         assert!(self.sim.is_valid_admin(SHOP, secret.access_token()), "{name} is dead");
         self.sim.minted_by(secret.access_token()).unwrap()
-    }
-
-    async fn expires(&self, name: &str) -> DateTime<Utc> {
-        self.secret(name).await.unwrap().record("expires-at").unwrap().parse().unwrap()
     }
 }
 

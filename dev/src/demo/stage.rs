@@ -1,21 +1,15 @@
 //! What the demo runs: a cluster, a simulated Shopify, and the operator as a process of its own.
 
-use std::env;
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::json;
 use shopify_sim::{AppConfig, Config, InstallationConfig, ShopConfig, Sim};
 
-use crate::process::Process;
-use crate::wait::wait_until;
-use crate::{LocalCluster, Manifests, Options};
+use crate::operator::{Operator, repository};
+use crate::{LocalCluster, Manifests};
 
 /// The shop that the samples name.
 pub(super) const SHOP: &str = "acme.myshopify.com";
@@ -23,35 +17,14 @@ pub(super) const SHOP: &str = "acme.myshopify.com";
 pub(super) const CLIENT_ID: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
 /// Where the samples are applied.
 pub(super) const NAMESPACE: &str = "shop";
-const OPERATOR: &str = "shopify-token-operator";
 
 /// Ends, in this order, when dropped.
 pub(super) struct Stage {
-    pub(super) operator: Process,
+    pub(super) operator: Operator,
     pub(super) sim: Sim,
     /// Of the app that the merchant has approved.
     pub(super) refresh_token: String,
     pub(super) cluster: LocalCluster,
-    pub(super) admin: SocketAddr,
-}
-
-/// A file of the repository.
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
-}
-
-/// A cluster that serves the custom resources, with the operator's rights and the namespace of the samples.
-pub(super) async fn cluster(quiet: bool) -> Result<LocalCluster> {
-    let crds = vec![Manifests::Path(repository("crds"))];
-    let cluster = LocalCluster::start(Options { crds, quiet, ..Options::default() }).await?;
-    // As in deploy/base, and nothing else: where the operator lives, who it is, what it may do.
-    for file in ["namespace", "service_account", "cluster_role", "grant_role", "lease_role"] {
-        let path = repository("deploy").join(format!("base/{file}.yaml"));
-        cluster.apply(&Manifests::Path(path), OPERATOR).await?;
-    }
-    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-    cluster.apply(&Manifests::Objects(vec![serde_json::from_value(namespace)?]), NAMESPACE).await?;
-    Ok(cluster)
 }
 
 /// A Shopify where the samples' app is installed on their shop, and an older app that has a permanent token.
@@ -91,41 +64,6 @@ impl Default for Credentials {
     }
 }
 
-/// Starts the operator's binary, as its own `ServiceAccount`, and waits until it is ready.
-pub(super) async fn operator(binary: &Path, cluster: &LocalCluster, sim: &Sim) -> Result<(Process, SocketAddr)> {
-    ensure!(binary.is_file(), "{} isn't there: build it with `cargo build --release`", binary.display());
-    let (ca, kubeconfig) = (cluster.dir().join("shopify-ca.pem"), cluster.dir().join("operator.kubeconfig"));
-    fs::write(&ca, sim.ca_pem())?;
-    fs::write(&kubeconfig, cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await?)?;
-    let admin = free_address()?;
-    let mut command = Command::new(binary);
-    command
-        // No variable of the caller's is taken for a flag; those of TLS are not ours to ignore.
-        .env_clear()
-        .envs(env::vars_os().filter(|(name, _)| name == "SSL_CERT_FILE" || name == "SSL_CERT_DIR"))
-        .env("KUBECONFIG", kubeconfig)
-        .args(["run", "--log-format=text"])
-        .arg(format!("--admin-addr={admin}"))
-        .arg(format!("--shopify-connect-to={}", sim.address()))
-        .arg(format!("--shopify-ca-file={}", ca.display()));
-    let mut process = Process::spawn("operator", command, cluster.dir())?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    wait_until("the operator is ready", &mut [&mut process], async || {
-        let answer = http.get(format!("http://{admin}/readyz")).send().await?;
-        ensure!(answer.status().is_success(), "{}", answer.text().await?.trim());
-        Ok(())
-    })
-    .await?;
-    Ok((process, admin))
-}
-
-/// The usual port if it is free, so that what was noted down works again.
-fn free_address() -> Result<SocketAddr> {
-    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = at(8080).or_else(|_| at(0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?)
-}
-
 /// The samples, with credentials where they say `replace-me`.
 pub(super) fn samples(credentials: &Credentials, refresh_token: &str) -> Result<Vec<DynamicObject>> {
     let mut objects = Manifests::Path(repository("deploy").join("samples")).objects()?;
@@ -149,7 +87,7 @@ impl Stage {
     /// Ends everything in its order; unlike drop, lets the operator finish, and says what went wrong.
     pub(super) async fn end(self) -> Result<()> {
         let Self { mut operator, sim, cluster, .. } = self;
-        operator.terminate(Duration::from_secs(10)).await?;
+        operator.process.terminate(Duration::from_secs(10)).await?;
         drop(operator);
         sim.stop().await;
         cluster.stop()

@@ -10,6 +10,7 @@ mod shop;
 mod storefront_tokens;
 mod token_list;
 mod types;
+mod uninstallation;
 
 pub(crate) mod graphql;
 pub(crate) mod rest;

@@ -29,6 +29,12 @@ struct CreateTitle {
     title: String,
 }
 
+/// `{id}.json` at the end of a path, whether that names a version or not.
+#[derive(Deserialize)]
+pub(crate) struct File {
+    file: String,
+}
+
 /// `POST /admin/api/{version}/storefront_access_tokens.json`.
 pub(crate) async fn create(State(shopify): State<Shopify>, caller: Caller, body: Bytes) -> Response {
     limited(&shopify, &caller, |state| {
@@ -81,7 +87,7 @@ pub(crate) async fn list(State(shopify): State<Shopify>, caller: Caller) -> Resp
 pub(crate) async fn remove(
     State(shopify): State<Shopify>,
     caller: Caller,
-    Path((_version, file)): Path<(String, String)>,
+    Path(File { file }): Path<File>,
 ) -> Response {
     limited(&shopify, &caller, |state| {
         let id = file.strip_suffix(".json").and_then(|id| id.parse().ok());
@@ -97,6 +103,14 @@ pub(crate) async fn access_scopes(State(shopify): State<Shopify>, caller: Caller
         let scopes: Vec<Value> = scopes.iter().map(|handle| json!({ "handle": handle })).collect();
         let body = json!({ "access_scopes": scopes });
         Ok(json_answer(StatusCode::OK, &body))
+    })
+}
+
+/// `DELETE /admin/api_permissions/current.json`: the calling app is uninstalled. The body is a guess.
+pub(crate) async fn uninstall(State(shopify): State<Shopify>, caller: Caller) -> Response {
+    limited(&shopify, &caller, |state| {
+        state.uninstall(&caller.owner)?;
+        Ok(json_answer(StatusCode::OK, &json!({})))
     })
 }
 

@@ -11,6 +11,7 @@ use super::delegate_tokens::DelegateTokens;
 use super::shop::Shop;
 use super::storefront_tokens::StorefrontTokens;
 use super::types::{AccessScope, Request};
+use super::uninstallation::Uninstallation;
 
 pub(super) static SCHEMA: LazyLock<Schema<QueryRoot, Mutation, EmptySubscription>> = LazyLock::new(|| {
     Schema::build(QueryRoot, Mutation::default(), EmptySubscription)
@@ -23,7 +24,7 @@ pub(super) static SCHEMA: LazyLock<Schema<QueryRoot, Mutation, EmptySubscription
 /// The root of mutations. Its fields are nullable: an error of one leaves a
 /// null there, not in place of all data.
 #[derive(Default, MergedObject)]
-pub(super) struct Mutation(StorefrontTokens, DelegateTokens);
+pub(super) struct Mutation(StorefrontTokens, DelegateTokens, Uninstallation);
 
 /// An app.
 #[derive(SimpleObject)]
@@ -34,6 +35,15 @@ pub(super) struct App {
     handle: Option<String>,
     #[graphql(complexity = 0)]
     title: String,
+}
+
+impl App {
+    /// The app that calls.
+    pub(super) fn of(request: &Request<'_>) -> Result<Self> {
+        let state = request.shopify.state();
+        let app = state.app(&request.owner.client_id)?;
+        Ok(Self { id: app.gid().into(), handle: Some(app.handle()), title: app.title.clone() })
+    }
 }
 
 /// An app on a shop.
@@ -58,13 +68,13 @@ impl QueryRoot {
 
     async fn current_app_installation(&self, ctx: &Context<'_>) -> Result<AppInstallation> {
         let request = Request::of(ctx)?;
+        let app = App::of(&request)?;
         let state = request.shopify.state();
         let installation = state.installation(request.owner)?;
-        let app = state.app(&request.owner.client_id)?;
         Ok(AppInstallation {
             id: installation.gid().into(),
             access_scopes: AccessScope::all(installation.scopes.iter().cloned()),
-            app: App { id: app.gid().into(), handle: Some(app.handle()), title: app.title.clone() },
+            app,
         })
     }
 }

@@ -51,6 +51,46 @@ async fn a_storefront_token_is_created_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_path_without_a_version_is_that_of_the_oldest_one() {
+    let (sim, shop) = start().await;
+    sim.set_api_versions(["2026-04", "2026-10"]);
+    let admin = shop.token().await;
+    let path = "/admin/storefront_access_tokens.json";
+    let (status, created) = call(&shop, &admin, Method::POST, path, Some(titled("Old"))).await;
+    let id = created["storefront_access_token"]["id"].as_u64().unwrap();
+    assert_eq!(status, 200);
+    let response = shop.http.get(shop.url(path)).header("x-shopify-access-token", &admin).send().await.unwrap();
+    assert_eq!(response.headers()["x-shopify-api-version"], "2026-04");
+    assert_eq!(json(response).await["storefront_access_tokens"][0]["title"], "Old");
+    let path = format!("/admin/storefront_access_tokens/{id}.json");
+    assert_eq!(call(&shop, &admin, Method::DELETE, &path, None).await, (200, json!({})));
+    assert!(sim.live_storefront_tokens(SHOP, APP).is_empty());
+    for verb in ["create", "list", "delete"] {
+        assert_eq!(sim.calls(&format!("rest.storefrontTokens.{verb}")), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_app_uninstalls_itself() {
+    const CURRENT: &str = "/admin/api_permissions/current.json";
+    let (sim, shop) = start().await;
+    let admin = shop.token().await;
+    assert_eq!(call(&shop, &admin, Method::DELETE, CURRENT, None).await, (200, json!({})));
+    assert_eq!(call(&shop, &admin, Method::DELETE, CURRENT, None).await.0, 401, "its token is dead");
+    assert_eq!(sim.calls("rest.uninstall"), 2);
+
+    sim.install(SHOP, APP, ["read_orders"]).unwrap();
+    let admin = shop.token().await;
+    let query = "mutation { appUninstall { app { id } userErrors { code field message } } }";
+    let body = json(shop.graphql(&admin, query, &json!({})).send().await.unwrap()).await;
+    let answer = &body["data"]["appUninstall"];
+    assert!(answer["app"]["id"].as_str().unwrap().starts_with("gid://shopify/App/"), "{body}");
+    assert_eq!(answer["userErrors"], json!([]));
+    assert_eq!(shop.graphql(&admin, query, &json!({})).send().await.unwrap().status(), 401);
+    assert_eq!(sim.calls("admin.appUninstall"), 2);
+}
+
+#[tokio::test]
 async fn refusals_have_shopifys_words() {
     let (sim, shop) = start().await;
     let admin = shop.token().await;

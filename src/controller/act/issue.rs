@@ -23,7 +23,7 @@ use crate::{
         source::Offline,
         vocabulary::EventReason,
     },
-    sources::{self, Issued, Origin, Target, Turn, UnlessWritten},
+    sources::{self, Issued, Origin, Refused, Target, Turn, UnlessWritten},
 };
 
 /// Obtains a credential and publishes it.
@@ -36,7 +36,14 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         Some(issued) => issued,
         None => match sources::issue(turn, why).await {
             Ok(issued) => issued,
-            Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Issue)),
+            Err(refusal) => {
+                if let (Refused::CodeDead(failure), Some(offline)) = (&refusal, observed.offline())
+                    && let Err(stop) = pair::forget(context, observed, offline, failure).await
+                {
+                    return Acted::unwritten(stop);
+                }
+                return Ok(refused(context, observed, refusal, Operation::Issue));
+            }
         },
     };
     let me = &observed.identity;
@@ -146,6 +153,7 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
         (Why::Requested, _) => (EventReason::Rotated, "rotated on request"),
         (Why::ParentChanged, _) => (EventReason::Rotated, "made anew, because its parent changed"),
         (Why::Interval, _) => (EventReason::Rotated, "rotated on schedule"),
+        (Why::Approved, _) => (EventReason::Rotated, "replaced, because the merchant approved the app once more"),
         (Why::Replaced, _) => (EventReason::Rotated, "republished, because its source was replaced"),
     };
     let note = format!("{text}: revision {revision} in Secret {:?}", observed.token.secret_name());

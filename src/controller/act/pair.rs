@@ -15,10 +15,13 @@ use crate::{
         outcome::{Acted, Outcome},
     },
     core::{
+        approvals,
         credential::same,
+        failure::Failure,
         leave::Leave,
         observed::Observed,
-        pair::{self, Pair, RecordState},
+        pair::{self, Content, Pair, RecordState},
+        secret::disowned,
         source::Offline,
     },
     sources::Renewed,
@@ -35,9 +38,10 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     let before = offline.pair().and_then(|pair| pair.refresh.as_ref()).map(|refresh| refresh.value.clone());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before);
     let pair = Pair { previous_refresh, ..bootstrap.pair.clone() };
+    let beginning = Renewed { pair, replaces: None, spent: None };
     // A pair in hand is of the beginning before.
     context.unrecorded.remove(&observed.identity.uid);
-    match put(context, observed, offline, &pair).await {
+    match put(context, observed, offline, &beginning).await {
         Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
     }
@@ -56,7 +60,7 @@ pub(super) async fn record(
 ) -> Result<(), Stop> {
     let uid = &observed.identity.uid;
     context.unrecorded.put(uid.clone(), renewed.clone());
-    put(context, observed, offline, &renewed.pair).await?;
+    put(context, observed, offline, renewed).await?;
     context.unrecorded.remove(uid);
     Ok(())
 }
@@ -83,17 +87,38 @@ pub(super) async fn pending(context: &Context, observed: &Observed) -> Result<bo
     Ok(true)
 }
 
-async fn put(context: &Context, observed: &Observed, offline: &Offline, pair: &Pair) -> Result<(), Stop> {
+/// Forgets a code that was refused, and keeps why.
+///
+/// # Errors
+/// As [`record`].
+pub(super) async fn forget(
+    context: &Context,
+    observed: &Observed,
+    offline: &Offline,
+    refusal: &Failure,
+) -> Result<(), Stop> {
+    let (Some(recorded), Some(code)) = (&offline.recorded, offline.code()) else { return Ok(()) };
+    let mut secret = recorded.live.clone();
+    approvals::end(&mut secret, &code.state, &approvals::Outcome::Refused(refusal.message.clone()));
+    store(context, observed, true, &secret).await
+}
+
+async fn put(context: &Context, observed: &Observed, offline: &Offline, renewed: &Renewed) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let live = offline.recorded.as_ref().map(|recorded| &recorded.live);
     let begun = offline.recorded.as_ref().and_then(|recorded| recorded.bootstrap.as_deref());
     let bootstrap = offline.bootstrap.as_ref().map(|bootstrap| bootstrap.fingerprint.as_str()).or(begun);
-    let secret = pair::recorded(token, me, &offline.app.client_id, live, pair, bootstrap);
-    match write(context, live.is_some(), &secret).await {
+    let held = Content { pair: &renewed.pair, bootstrap, spent: renewed.spent.as_deref() };
+    let secret = pair::recorded(token, me, &offline.app.client_id, live, held);
+    store(context, observed, live.is_some(), &secret).await
+}
+
+async fn store(context: &Context, observed: &Observed, exists: bool, secret: &Secret) -> Result<(), Stop> {
+    match write(context, exists, secret).await {
         Ok(_) => Ok(()),
         Err(error) => {
-            let what = format!("Secret {:?}", token.record_secret().unwrap_or_default());
-            Err(context.unwritten(&me.uid, &what, error))
+            let what = format!("Secret {:?}", secret.name_any());
+            Err(context.unwritten(&observed.identity.uid, &what, error))
         }
     }
 }
@@ -120,7 +145,7 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<(), 
             found(secrets.delete(&name, &parameters).await).map(drop)
         }
         Leave::Keep => {
-            let left = crate::core::secret::disowned(token, live);
+            let left = disowned(token, &pair::without_code(live));
             if left == *live { Ok(()) } else { found(write(context, true, &left).await).map(drop) }
         }
     };

@@ -11,6 +11,7 @@ use super::{
     refused,
 };
 use crate::{
+    api::token::DeletionPolicy,
     controller::{
         context::Context,
         error::{Error, Stop},
@@ -26,6 +27,7 @@ use crate::{
         vocabulary::{EventReason, Reason},
     },
     sources::{self, Left, Revoked, Target, Turn},
+    time,
 };
 
 const ROLLOUT_NOT_FINISHED: &str = "a rollout of spec.rolloutRestartTargets had not finished one overlap after the overlap; the old token was revoked all the same";
@@ -152,7 +154,17 @@ fn retained(observed: &Observed) -> Acted {
     let acted = Acted::quietly(Outcome::LetGo);
     let Some(record) = observed.latest() else { return acted };
     let id = record.token_id.as_deref().unwrap_or("the token");
-    let note = format!("deletionPolicy is Retain: {id} lives on at {shop}, and Secret {secret:?} stays");
+    let note = match observed.token.spec.deletion_policy() {
+        DeletionPolicy::Retain => {
+            format!("deletionPolicy is Retain: {id} lives on at {shop}, and Secret {secret:?} stays")
+        }
+        DeletionPolicy::Revoke => {
+            let ends = record.expires_at.map_or("the app is uninstalled".to_owned(), time::print);
+            format!(
+                "Shopify revokes such a token with the app's uninstallation only: {id} lives on at {shop} until {ends}; what it was refreshed with is deleted here"
+            )
+        }
+    };
     let acted = acted.with(EventReason::Retained, note);
     if record.previous.is_empty() {
         return acted;
@@ -168,6 +180,8 @@ fn retained(observed: &Observed) -> Acted {
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
     let ended = async {
         let mut left = leave_all(context, &observation.observed).await?;
+        // A pair that came and couldn't be written is worth as much as the one that is there.
+        pair::pending(context, &observation.observed).await?;
         pair::leave(context, &observation.observed).await?;
         left.extend(leave(context, &observation.observed).await?);
         match protect::let_needed_go(context, observation).await {

@@ -19,15 +19,15 @@ use crate::{
     core::{
         condition::{find, obstacle},
         grant::is_granted,
-        minted,
+        minted::{self, Rotation},
         old_secret::{self, Judgement, Standing},
-        secret_rotation::Rotation,
         vocabulary::{Reason, conditions},
     },
     time,
 };
 
-/// How long a judgement is taken for what it was: each of hundreds of tokens that are issued again asks for another one.
+/// How long a judgement is taken for what it was while a rotation is under way: each of hundreds of tokens that are issued
+/// again asks for another one.
 const APART: TimeDelta = TimeDelta::seconds(3);
 
 /// What was judged, of which client secret, and when to look again.
@@ -62,7 +62,9 @@ pub(super) async fn judge(
         (None, _) => told.map(|_| time::round_down(now)),
     };
     let secret_of = |since: Option<time::Timestamp>| AppSecret { hash: hash.clone(), since: since.map(time::to_kube) };
-    if let Some(judged) = before.as_ref().filter(|j| j.hash == hash && j.at <= now && now - j.at < APART) {
+    if let Some(judged) =
+        before.as_ref().filter(|j| j.hash == hash && !j.judgement.safe && j.at <= now && now - j.at < APART)
+    {
         let (judgement, wake_at) = (judged.judgement.clone(), Some(judged.at + APART));
         return Ok(Some(Verdict { secret: secret_of(since), judgement, before, wake_at }));
     }
@@ -164,9 +166,11 @@ fn family(
 ) -> Vec<Standing> {
     let (home, place) = (app.namespace().unwrap_or_default(), user.namespace().unwrap_or_default());
     let mint = |token: &ShopifyToken| context.holdings.mint(&place, token.secret_name(), &token.name_any());
-    let Some(standing) = Standing::of(user, mint(user), secret, &home) else { return Vec::new() };
-    let below = delegates.iter().filter_map(|delegate| standing.below(delegate, mint(delegate), &home));
-    let mut all: Vec<Standing> = below.collect();
-    all.insert(0, standing);
-    all
+    // What has no credential is issued with the current secret.
+    let standing = mint(user).and_then(|mint| Standing::of(user, mint, secret, &home));
+    let below = delegates
+        .iter()
+        .filter_map(|delegate| Standing::below(delegate, mint(delegate)?, (user, standing.as_ref()), secret, &home));
+    let below: Vec<Standing> = below.collect();
+    standing.into_iter().chain(below).collect()
 }

@@ -296,13 +296,18 @@ impl<'a> Search<'a> {
 
     /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.
     async fn secret(&mut self, role: &str, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
-        let secrets: Api<Secret> = Api::namespaced(self.context.client(), namespace);
-        let secret = found(secrets.get(name).await)?;
+        let secret = self.own_secret(namespace, name).await?;
         if let Some(secret) = &secret {
             let (uid, data) = (secret.uid().unwrap_or_default(), secret.data.clone().unwrap_or_default());
             self.versions.push(format!("{role}/{uid}/{}", content_hash(&uid, &data, data.keys())));
         }
         Ok(secret)
+    }
+
+    /// Reads a Secret that the operator writes itself: its own writes end no back-off.
+    async fn own_secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.context.client(), namespace);
+        found(secrets.get(name).await)
     }
 
     fn saw(&mut self, role: &str, object: &impl ResourceExt) {

@@ -9,9 +9,10 @@ use crate::{
     api::ShopifyToken,
     controller::context::{Context, Scheduled},
     core::{
+        minted::Rotation,
         observed::Observed,
         plan::{Call, Step},
-        secret_rotation::{Member, Rotation, Schedule, Turn},
+        secret_rotation::{Member, Schedule, Turn},
         source::{App, Issuer},
     },
     time::Timestamp,
@@ -53,7 +54,7 @@ fn members(context: &Context, app: &App, rotation: &Rotation) -> Vec<Member> {
         let token = token.0.as_ref().ok()?;
         let (place, its) = (token.metadata.namespace.as_deref()?, token.metadata.name.as_deref()?);
         let mint = context.holdings.mint(place, token.secret_name(), its);
-        Member::of(&context.caught_up(token), mint.as_ref(), app, rotation)
+        Member::of(&context.caught_up(token), mint.as_ref(), |me| app.mints(me), rotation)
     };
     context.stores.tokens_naming(namespace, name).filter_map(member).collect()
 }

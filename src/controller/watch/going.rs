@@ -9,7 +9,7 @@ use crate::{
     controller::{
         act::protect,
         context::Context,
-        error::{Error, found},
+        error::{Error, Stop, found},
         outcome::News,
         report::publish_all,
     },
@@ -45,14 +45,22 @@ async fn release(context: &Context, key: &(String, String)) {
         Ok(Some(secret)) => secret,
         Err(error) => return cannot_let_go(key, &error.into()),
     };
-    match protect::let_secret_go(context, namespace, name).await {
-        Ok(needed_by) if needed_by.is_empty() => {}
+    let (needed_by, note) = match protect::let_secret_go(context, namespace, name).await {
+        Ok(needed_by) if needed_by.is_empty() => return,
         Ok(needed_by) => {
-            if !context.going.change(key.clone(), |told| std::mem::replace(told, true)) {
-                waits(context, &secret, &needed_by).await;
+            let note = needed(name, &needed_by);
+            (needed_by, note)
+        }
+        Err(error) => {
+            let uid = secret.uid().unwrap_or_default();
+            match context.unwritten(&uid, &format!("to take our finalizer off Secret {name:?}"), error) {
+                Stop::Failure(refused) => (Vec::new(), format!("Secret {name:?} was deleted, and {}", refused.message)),
+                Stop::Kubernetes(error) => return cannot_let_go(key, &error),
             }
         }
-        Err(error) => cannot_let_go(key, &error.into()),
+    };
+    if context.going.change(key.clone(), |told| std::mem::replace(told, note.clone()) != note) {
+        tell(context, &secret, &needed_by, note).await;
     }
 }
 
@@ -60,13 +68,15 @@ fn cannot_let_go((namespace, name): &(String, String), error: &Error) {
     tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
 }
 
+fn needed(name: &str, by: &[String]) -> String {
+    format!(
+        "Secret {name:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, let them name other credentials, or withdraw what the app grants to their namespaces, and make the Secret anew when it is gone",
+        by.join(", ")
+    )
+}
+
 /// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
-async fn waits(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String]) {
-    let note = format!(
-        "Secret {:?} was deleted, and is kept until the tokens that need it to be revoked are: {}; delete those, let them name other credentials, or withdraw what the app grants to their namespaces, and make the Secret anew when it is gone",
-        secret.name_any(),
-        needed_by.join(", ")
-    );
+async fn tell(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String], note: String) {
     let news = [News::of(EventReason::DeletionWaits, note)];
     let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
     publish_all(context, &regarding, &news).await;
@@ -110,7 +120,7 @@ mod tests {
         });
         let context = Context::of_client(Client::new(server, "default"));
         let key = ("shop".to_owned(), "acme".to_owned());
-        context.going.put(key.clone(), false);
+        context.going.put(key.clone(), String::new());
         release(&context, &key).await;
         context.going.get(&key).is_some()
     }

@@ -178,6 +178,7 @@ impl Stores {
     }
 
     /// The delegates of a token.
+    #[must_use]
     pub fn delegates_of(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         let below = |t: &ShopifyToken| t.spec.source.delegate.is_some() && t.admin_token() == Some(name);
         self.tokens_of(namespace).into_iter().filter(|t| t.0.as_ref().is_ok_and(below)).collect()

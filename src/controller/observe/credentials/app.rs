@@ -15,8 +15,7 @@ use crate::{
     core::{
         failure::Failure,
         grant::{is_granted, labels_unread, not_granted, not_watched},
-        minted,
-        secret_rotation::Rotation,
+        minted::{self, Rotation},
         source::App,
         vocabulary::Reason,
     },
@@ -77,7 +76,10 @@ impl Search<'_> {
             Ok((client_id, client_secret)) => {
                 let key = format!("{namespace}/{name}");
                 let rotation = rotation(app, &minted::of_app(&namespace, &name, &client_secret));
-                Ok((App { key, client_id, client_secret, rotation }, app.spec.admin_api()))
+                // Nothing but a callback's signature goes by it: one that is malformed signs none.
+                let previous_client_secret = secret.and_then(|secret| key_of(&secret, "previous_client_secret").ok());
+                let issuer = App { key, client_id, client_secret, rotation, previous_client_secret };
+                Ok((issuer, app.spec.admin_api()))
             }
             Err(failure) if namespace == self.namespace => Err(failure.into()),
             // What the app's own namespace is told is nobody else's affair.

@@ -7,11 +7,10 @@ use secrecy::ExposeSecret;
 use super::Search;
 use crate::{
     api::{ShopifyToken, source},
-    controller::error::{Stop, found},
+    controller::error::{Error, Stop, found},
     core::{
         failure::Failure,
         identity::Identity,
-        offline::consent_required,
         pair::{self, Pair, RecordState},
         render::content_hash,
         source::{App, Bootstrap, Offline},
@@ -27,29 +26,40 @@ impl Search<'_> {
         if let Some(rival) = self.rival(&app).await? {
             return Err(self.taken(&rival).into());
         }
-        let Some(me) = Identity::of(self.token) else { return Err(consent_required().into()) };
+        let me =
+            Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
         let namespace = self.namespace.clone();
         let name = self.token.record_secret().unwrap_or_default();
-        let live = self.secret("record", &namespace, &name).await?;
+        let live = self.own_secret(&namespace, &name).await?;
         let recorded = match pair::classify(self.token, &me, &app.client_id, live) {
             RecordState::Absent => None,
             RecordState::Ours(recorded) => Some(recorded),
             RecordState::Refused(failure) => return Err(failure.into()),
         };
+        // The operator's own writes end no back-off; an approval does.
+        self.versions.extend(recorded.iter().filter_map(|r| Some(format!("approval/{}", r.code.as_ref()?.state))));
+        let has_code = recorded.as_ref().is_some_and(|recorded| recorded.code.is_some());
         let has_pair = recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
         let bootstrap = match &source.bootstrap_ref {
             None => None,
-            Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair) {
+            Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair || has_code) {
                 (Ok(bootstrap), _) => Some(bootstrap),
                 // It has served its purpose.
                 (Err(_), true) => None,
                 (Err(failure), false) => return Err(failure.into()),
             },
         };
-        if !has_pair && bootstrap.is_none() {
-            return Err(consent_required().into());
+        let offline = Offline {
+            app,
+            recorded,
+            bootstrap,
+            migrate: source.migrate.unwrap_or_default(),
+            expiring: source.expiring.unwrap_or(true),
+        };
+        if !has_pair && !has_code && offline.bootstrap.is_none() {
+            return Err(offline.consent_required(self.context.install_url(self.token).as_deref()).into());
         }
-        Ok(Offline { app, recorded, bootstrap, migrate: source.migrate.unwrap_or_default() })
+        Ok(offline)
     }
 
     async fn bootstrap(&mut self, me: &Identity, name: &str) -> Result<Result<Bootstrap, Failure>, Stop> {
@@ -71,9 +81,11 @@ impl Search<'_> {
         }))
     }
 
-    /// An older offline token of the same app and shop. Shopify keeps one refreshable token for these.
+    /// An older offline token of the same app and shop. Shopify keeps one refreshable token for these. Of two that were
+    /// made in the same second it is the one that has begun.
     async fn rival(&self, app: &App) -> Result<Option<ShopifyToken>, Stop> {
-        let age = |t: &ShopifyToken| (t.metadata.creation_timestamp.clone().map(|at| at.0), t.uid());
+        let born = |t: &ShopifyToken| t.metadata.creation_timestamp.clone().map(|at| at.0);
+        let here = born(self.token);
         let others: Vec<ShopifyToken> = self
             .context
             .stores
@@ -82,11 +94,19 @@ impl Search<'_> {
             .filter(|t| {
                 t.record_secret().is_some() && t.spec.shop == self.token.spec.shop && t.uid() != self.token.uid()
             })
-            .filter(|t| t.metadata.deletion_timestamp.is_none() && age(t) < age(self.token))
+            .filter(|t| t.metadata.deletion_timestamp.is_none() && born(t) <= here)
             .collect();
         for other in others {
+            let (same, twins) = (other.app() == self.token.app(), born(&other) == here);
             // An app of another name may have the same client id: that one's record Secret tells.
-            if other.app() == self.token.app() || self.is_of(&other, app).await? {
+            let begun = (twins || !same) && self.is_of(&other, app).await?;
+            let first = match (same || begun, twins) {
+                (false, _) => false,
+                (true, false) => true,
+                (true, true) if begun != self.is_of(self.token, app).await? => begun,
+                (true, true) => other.uid() < self.token.uid(),
+            };
+            if first {
                 return Ok(Some(other));
             }
         }
