@@ -168,7 +168,7 @@ fn news(app: &ShopifyApp, verdict: &Verdict) -> Vec<News> {
     }
     if was_safe == Some(false) && safe {
         let note = format!("client secret {name}: {}", judgement.message);
-        news.push(News::of(EventReason::SafeToRevokeOldSecret, note));
+        news.push(News::of(EventReason::SafeToRevoke, note));
     }
     if stopped && was_stopped != Some(true) {
         let note = format!("client secret {name}: {}", judgement.message);

@@ -25,10 +25,10 @@ pub mod conditions {
     pub const STALLED: &str = "Stalled";
     /// What Shopify last said of the credential.
     pub const TOKEN_VALID: &str = "TokenValid";
-    /// Nothing needs an older client secret any more.
-    pub const SAFE_TO_REVOKE_OLD_SECRET: &str = "SafeToRevokeOldSecret";
     /// `spec.suspend` is true.
     pub const SUSPENDED: &str = "Suspended";
+    /// Nothing uses an older client secret any more: a person can revoke it.
+    pub const SAFE_TO_REVOKE_OLD_SECRET: &str = "SafeToRevokeOldSecret";
 }
 
 /// What kind of news a reason is.
@@ -136,10 +136,10 @@ reasons! {
     NotImplemented: Stalled,
     /// The app's Secret holds a client id and secret.
     CredentialsPresent: Ready,
-    /// No older client secret is in use.
+    /// Nothing uses an older client secret any more.
     NoTokenOnOldSecret: Ready,
-    /// An older client secret is in use, or may be.
-    TokensOnOldSecret: Reconciling,
+    /// An older client secret may still be in use.
+    TokensOnOldSecret: NotReady,
 }
 
 impl Reason {
@@ -177,6 +177,8 @@ pub enum EventReason {
     Leaving,
     /// A Secret that an older spec named was deleted, cleaned, or left behind.
     Left,
+    /// Applications have had the time to take a new pair up: a person can revoke the old one.
+    SafeToRevoke,
     /// The object went, and its credential and Secret stay.
     Retained,
     /// It works again after failures.
@@ -185,8 +187,6 @@ pub enum EventReason {
     SecretChanged,
     /// Every token of an app is on its current client secret.
     SecretRotated,
-    /// An app's old client secret can be revoked.
-    SafeToRevokeOldSecret,
     /// An issue failed.
     IssueFailed,
     /// A revocation failed, or was given up.
@@ -225,11 +225,11 @@ impl EventReason {
         Self::Revoked,
         Self::Leaving,
         Self::Left,
+        Self::SafeToRevoke,
         Self::Retained,
         Self::Recovered,
         Self::SecretChanged,
         Self::SecretRotated,
-        Self::SafeToRevokeOldSecret,
         Self::IssueFailed,
         Self::RevocationFailed,
         Self::VerificationFailed,
@@ -257,11 +257,11 @@ impl EventReason {
             Self::Revoked => "Revoked",
             Self::Leaving => "Leaving",
             Self::Left => "Left",
+            Self::SafeToRevoke => "SafeToRevoke",
             Self::Retained => "Retained",
             Self::Recovered => "Recovered",
             Self::SecretChanged => "SecretChanged",
             Self::SecretRotated => "SecretRotated",
-            Self::SafeToRevokeOldSecret => "SafeToRevokeOldSecret",
             Self::IssueFailed => "IssueFailed",
             Self::RevocationFailed => "RevocationFailed",
             Self::VerificationFailed => "VerificationFailed",
@@ -290,11 +290,11 @@ impl EventReason {
             | Self::Revoked
             | Self::Leaving
             | Self::Left
+            | Self::SafeToRevoke
             | Self::Retained
             | Self::Recovered
             | Self::SecretChanged
-            | Self::SecretRotated
-            | Self::SafeToRevokeOldSecret => false,
+            | Self::SecretRotated => false,
             Self::IssueFailed
             | Self::RevocationFailed
             | Self::VerificationFailed

@@ -49,6 +49,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         minted_by: None,
         issuer: None,
         served,
+        discovery: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed: None,

@@ -53,6 +53,7 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
         minted_by: observed.mints_below(admin.client_secret.as_deref()),
         issuer: admin.issuer.clone(),
         served: turn.served(&access, made.served),
+        discovery: None,
         previous,
         previous_values,
         renewed: None,

@@ -184,6 +184,7 @@ fn issued(
         minted_by: None,
         issuer: Some(offline.app.client_id.clone()),
         served,
+        discovery: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed,

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_spec;
 mod conflict;
 mod counts;
+mod customer_account;
 mod delegate;
 mod events;
 mod gate;

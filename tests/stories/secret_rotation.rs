@@ -103,5 +103,5 @@ async fn through_its_whole_life() {
     for name in names {
         assert_eq!(world.minted(name).await, NEW);
     }
-    world.told("acme", &["SecretChanged", "SecretRotated", "SafeToRevokeOldSecret"]).await;
+    world.told("acme", &["SecretChanged", "SecretRotated", "SafeToRevoke"]).await;
 }
