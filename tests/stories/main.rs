@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bad_spec;
+mod browser;
 mod conflict;
 mod counts;
 mod customer_account;
@@ -14,6 +15,7 @@ mod gate;
 mod grants;
 mod grants_end;
 mod install;
+mod install_chromium;
 mod issue;
 mod namespace;
 mod odd_shopify;
