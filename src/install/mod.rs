@@ -282,10 +282,12 @@ impl Pages {
             && Instant::now() < until
             && self.stop.run_until_cancelled(sleep(PAUSE)).await.is_some()
         {
-            let Some((token, recorded)) = self.asking(self.consent.again(&found)).await? else {
-                return Ok(outcome::nothing_here());
+            page = match self.asking(self.consent.again(&found)).await {
+                Ok(Some((token, recorded))) => progress(&token, recorded.as_deref(), &state, &again),
+                Ok(None) => Progress::Ended(outcome::nothing_here()),
+                // There is time for another look.
+                Err(_) => Progress::UnderWay,
             };
-            page = progress(&token, recorded.as_deref(), &state, &again);
         }
         Ok(match page {
             Progress::Ended(page) => page,
