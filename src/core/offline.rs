@@ -39,8 +39,7 @@ impl Offline {
     }
 
     /// What the record Secret is to begin with, if it is to: there is no pair in it, or the person has put in another one.
-    #[must_use]
-    pub fn beginning(&self) -> Option<&Bootstrap> {
+    fn beginning(&self) -> Option<&Bootstrap> {
         let bootstrap = self.bootstrap.as_ref()?;
         let known = self.recorded.as_ref().and_then(|r| r.bootstrap.as_ref()) == Some(&bootstrap.fingerprint);
         (self.pair().is_none() || !known).then_some(bootstrap)
@@ -56,6 +55,18 @@ impl Offline {
     #[must_use]
     pub fn cools(&self, now: Timestamp) -> bool {
         self.pair().is_some_and(|pair| cools(pair, now))
+    }
+
+    /// When the refresh token has to be used at the latest, so that it doesn't end unused, if its end is known.
+    #[must_use]
+    pub fn warm_until(&self) -> Option<Timestamp> {
+        self.pair().and_then(warm_until)
+    }
+
+    /// Whether nobody but a person can replace what is at hand: an access token without a refresh token.
+    #[must_use]
+    pub fn is_lone(&self) -> bool {
+        self.pair().is_some_and(|pair| pair.refresh.is_none())
     }
 
     /// Whether a token that never expires waits for its migration.
@@ -79,7 +90,8 @@ impl Offline {
                 let at_hand = match why {
                     Why::First | Why::Lost | Why::Renamed | Why::Replaced => {
                         !cools(pair, now)
-                            && access.renewal_time(o).is_none_or(|at| at > now)
+                            // What has a refresh token expires, even where nobody knows when.
+                            && access.renewal_time(o).is_some_and(|at| at > now)
                             // Another refresh may bring what was granted meanwhile.
                             && access.scopes.as_ref().is_none_or(|scopes| o.lacks_scopes(scopes).is_none())
                     }
@@ -119,7 +131,20 @@ impl Access {
 }
 
 fn cools(pair: &Pair, now: Timestamp) -> bool {
-    pair.refresh.as_ref().and_then(|refresh| refresh.expires_at).is_some_and(|at| at - now <= KEPT_WARM)
+    warm_until(pair).is_some_and(|at| at <= now)
+}
+
+/// Of what Shopify granted a refresh can bring no more than it brought: what lives shorter is used at two thirds of its
+/// life, and an end that was over before is believed by nobody.
+fn warm_until(pair: &Pair) -> Option<Timestamp> {
+    let end = pair.refresh.as_ref()?.expires_at?;
+    // Whose scopes are known was granted to the operator; what a person has brought may have waited for long.
+    let granted = pair.access.as_ref().filter(|access| access.scopes.is_some()).and_then(|access| access.issued_at);
+    match granted {
+        None => Some(end - KEPT_WARM),
+        Some(granted) if end <= granted => None,
+        Some(granted) => Some(end - KEPT_WARM.min((end - granted) / 3)),
+    }
 }
 
 /// Nothing is at hand.
@@ -135,6 +160,16 @@ impl Observed {
     pub fn offline(&self) -> Option<&Offline> {
         self.issuer.as_ref().ok().and_then(Issuer::offline)
     }
+
+    /// What the record Secret is to begin with, if it is to. A lone access token takes the place of no refresh token that
+    /// may still live: its person may just have taken a refresh token out that was used long ago.
+    #[must_use]
+    pub fn beginning(&self) -> Option<&Bootstrap> {
+        let offline = self.offline()?;
+        let loses = |begun: &Bootstrap| begun.pair.refresh.is_none() && offline.pair().is_some() && !offline.is_lone();
+        let dead = self.last_failure() == Some(Reason::RefreshTokenDead);
+        offline.beginning().filter(|begun| dead || !loses(begun))
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +179,10 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        core::scene::{healthy, hours, issuer, minutes, now, secret_string},
+        core::{
+            plan::{Call, Step, plan},
+            scene::{healthy, hours, issuer, minutes, now, secret_string},
+        },
     };
 
     fn access(expires_in: Option<TimeDelta>) -> Access {
@@ -173,6 +211,7 @@ mod tests {
                 "publish",
             ),
             ("old", Some(access(Some(minutes(10)))), Some(refresh(Some(89))), false, Why::First, "refresh"),
+            ("nobody knows its end", Some(access(None)), Some(refresh(Some(89))), false, Why::First, "refresh"),
             ("dead", Some(access(Some(minutes(-10)))), Some(refresh(Some(89))), false, Why::First, "refresh"),
             ("to be kept warm", Some(access(Some(minutes(50)))), Some(refresh(Some(29))), false, Why::First, "refresh"),
             ("on request", Some(access(Some(minutes(50)))), Some(refresh(Some(89))), false, Why::Requested, "refresh"),
@@ -218,5 +257,78 @@ mod tests {
         assert!(begins(None, true, Some(boot("b"))), "it was named after the fact");
         assert!(begins(Some("a"), false, Some(boot("a"))), "the pair was lost");
         assert!(Offline { recorded: None, bootstrap: Some(boot("a")), ..base.clone() }.beginning().is_some());
+    }
+
+    /// A healthy one with this pair.
+    fn with_pair(access: Access, refresh: Option<RefreshToken>) -> Observed {
+        healthy(SourceKind::Offline, json!({})).with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            let pair = Pair { access: Some(access), refresh, previous_refresh: None };
+            offline.recorded.as_mut().unwrap().pair = Some(pair);
+        })
+    }
+
+    #[test]
+    fn what_a_refresh_brought_is_not_refreshed_at_once_to_be_kept_warm() {
+        let step = |granted: TimeDelta, ends: TimeDelta| {
+            let granted = now() - granted;
+            let access = Access {
+                value: secret_string("canary"),
+                issued_at: Some(granted),
+                expires_at: Some(granted + hours(1)),
+                scopes: Some(vec!["read_products".into()]),
+            };
+            let refresh = RefreshToken { value: secret_string("r"), expires_at: Some(granted + ends) };
+            let o = with_pair(access, Some(refresh));
+            let o = o.recorded(|r| (r.issued_at, r.expires_at) = (granted, Some(granted + hours(1))));
+            plan(&o, now()).step
+        };
+        let refreshes = Step::Call(Call::Issue(Why::Expiring));
+        for (about, granted, ends, wanted) in [
+            ("the answer had no refresh token, and the old one ends soon", minutes(1), hours(24), Step::Keep),
+            ("its refresh tokens never live longer", minutes(10), TimeDelta::days(20), Step::Keep),
+            ("it has ended by what was said of it", minutes(1), minutes(-1), Step::Keep),
+            ("it ends before the access token is renewed", minutes(21), minutes(30), refreshes),
+            ("it was not used for long", TimeDelta::days(61), TimeDelta::days(90), refreshes),
+        ] {
+            assert_eq!(step(granted, ends), wanted, "{about}");
+        }
+    }
+
+    #[test]
+    fn it_is_looked_at_when_it_has_to_be_kept_warm() {
+        let access = Access { issued_at: Some(now()), scopes: Some(Vec::new()), ..access(Some(TimeDelta::days(300))) };
+        let o = with_pair(Access { value: secret_string("canary"), ..access }, Some(refresh(Some(90))));
+        let o = o.with(|o| o.token.spec.verify_interval = Some("0s".parse().unwrap()));
+        let o = o.recorded(|r| (r.issued_at, r.expires_at) = (now(), Some(now() + TimeDelta::days(300))));
+        assert_eq!(plan(&o, now()).wake_at, Some(now() + TimeDelta::days(60)));
+    }
+
+    #[test]
+    fn one_that_nobody_can_renew_is_left_alone_until_it_ends() {
+        let lone = |left: TimeDelta| {
+            let o = with_pair(Access { value: secret_string("canary"), ..access(Some(left)) }, None);
+            o.recorded(|r| (r.issued_at, r.expires_at) = (now() + left - hours(1), Some(now() + left)))
+        };
+        assert_eq!(plan(&lone(minutes(10)), now()).step, Step::Keep, "it would be published again and again");
+        assert_eq!(plan(&lone(minutes(-1)), now()).step, Step::Call(Call::Issue(Why::Expiring)), "and said to be over");
+    }
+
+    #[test]
+    fn a_lone_access_token_takes_the_place_of_no_refresh_token_that_may_live() {
+        let lone = Pair { access: Some(access(None)), refresh: None, previous_refresh: None };
+        let o = with_pair(access(Some(minutes(50))), Some(refresh(Some(89)))).with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            offline.bootstrap = Some(Bootstrap { pair: lone, fingerprint: "of the access token alone".into() });
+            offline.recorded.as_mut().unwrap().bootstrap = Some("of both".into());
+        });
+        assert!(o.beginning().is_none(), "the person has taken the key refresh_token out");
+        let dead = o.clone().failed(Reason::RefreshTokenDead, 1, minutes(1), minutes(5));
+        assert!(dead.beginning().is_some(), "there is nothing to lose");
+        let none = o.with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            offline.recorded.as_mut().unwrap().pair.as_mut().unwrap().refresh = None;
+        });
+        assert!(none.beginning().is_some(), "one lone token for another");
     }
 }

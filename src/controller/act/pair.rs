@@ -30,7 +30,7 @@ use crate::{
 /// Of Kubernetes, a conflict among them.
 pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acted, Error> {
     let Some(offline) = observed.offline() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let Some(bootstrap) = offline.beginning() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
+    let Some(bootstrap) = observed.beginning() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
     // Should the new one be dead, the one before is tried.
     let before = offline.pair().and_then(|pair| pair.refresh.as_ref()).map(|refresh| refresh.value.clone());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before);
