@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 
 use super::{
-    credential::RefreshToken,
+    credential::{RefreshToken, same},
     failure::Failure,
     observed::Observed,
     pair::{Access, Pair},
@@ -43,6 +43,26 @@ impl Offline {
         let bootstrap = self.bootstrap.as_ref()?;
         let known = self.recorded.as_ref().and_then(|r| r.bootstrap.as_ref()) == Some(&bootstrap.fingerprint);
         (self.pair().is_none() || !known).then_some(bootstrap)
+    }
+
+    /// Hash of the bootstrap Secret's credential that the pair at hand goes back to, or that it was put before.
+    #[must_use]
+    pub fn begun(&self) -> Option<&str> {
+        let recorded = || self.recorded.as_ref()?.bootstrap.as_deref();
+        self.bootstrap.as_ref().map(|bootstrap| bootstrap.fingerprint.as_str()).or_else(recorded)
+    }
+
+    /// Whether a pair that came in the place of `replaced`, and goes back to `begun`, is newer than what is recorded. Not
+    /// if somebody else has gone on from there, or a person has begun anew: theirs is the newer.
+    #[must_use]
+    pub fn goes_on(&self, pair: &Pair, replaced: Option<&SecretString>, begun: Option<&str>) -> bool {
+        let follows = match (self.pair().and_then(Pair::secret), replaced) {
+            (None, _) => true,
+            (Some(recorded), Some(replaced)) => same(recorded, replaced),
+            (Some(_), None) => false,
+        };
+        let brought = self.bootstrap.as_ref().filter(|b| b.pair.refresh.is_some() || pair.refresh.is_none());
+        follows && brought.is_none_or(|brought| Some(brought.fingerprint.as_str()) == begun)
     }
 
     /// The access token that the applications' Secret is to hold.
@@ -165,7 +185,7 @@ impl Observed {
     /// may still live: its person may just have taken a refresh token out that was used long ago.
     #[must_use]
     pub fn beginning(&self) -> Option<&Bootstrap> {
-        let offline = self.offline()?;
+        let offline = self.offline().filter(|offline| !offline.in_hand)?;
         let loses = |begun: &Bootstrap| begun.pair.refresh.is_none() && offline.pair().is_some() && !offline.is_lone();
         let dead = self.last_failure() == Some(Reason::RefreshTokenDead);
         offline.beginning().filter(|begun| dead || !loses(begun))
@@ -330,5 +350,49 @@ mod tests {
             offline.recorded.as_mut().unwrap().pair.as_mut().unwrap().refresh = None;
         });
         assert!(none.beginning().is_some(), "one lone token for another");
+    }
+
+    #[test]
+    fn a_pair_in_hand_is_written_first_unless_a_newer_one_is_there() {
+        let Issuer::Offline(base) = issuer(SourceKind::Offline) else { unreachable!() };
+        let came =
+            Pair { access: Some(access(Some(hours(1)))), refresh: Some(refresh(Some(90))), previous_refresh: None };
+        let boot = |hash: &str, refresh: Option<RefreshToken>| Bootstrap {
+            pair: Pair { refresh, access: Some(access(None)), previous_refresh: None },
+            fingerprint: hash.into(),
+        };
+        let recorded = base.pair().unwrap().secret().unwrap().clone();
+        let other = secret_string("another's");
+        for (about, has_pair, replaced, bootstrap, wanted) in [
+            ("it follows", true, Some(&recorded), None, true),
+            ("somebody else has gone on", true, Some(&other), None, false),
+            ("there was none before", true, None, None, false),
+            ("the record is gone", false, Some(&other), None, true),
+            (
+                "the record is gone, and the beginning is there",
+                false,
+                Some(&other),
+                Some(boot("a", Some(refresh(None)))),
+                true,
+            ),
+            ("a person has begun anew", true, Some(&recorded), Some(boot("b", Some(refresh(None)))), false),
+            ("and the record is gone, too", false, Some(&recorded), Some(boot("b", Some(refresh(None)))), false),
+            ("a refresh token was taken out", true, Some(&recorded), Some(boot("b", None)), true),
+        ] {
+            let mut offline = Offline { bootstrap, ..base.clone() };
+            let record = offline.recorded.as_mut().unwrap();
+            record.pair = record.pair.take().filter(|_| has_pair);
+            assert_eq!(offline.goes_on(&came, replaced, Some("a")), wanted, "{about}");
+        }
+        let o = healthy(SourceKind::Offline, json!({}));
+        let in_hand = o.clone().with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            offline.in_hand = true;
+        });
+        assert_eq!(
+            [&o, &in_hand].map(|o| plan(o, now()).step),
+            [Step::Keep, Step::Begin],
+            "though nothing else is due"
+        );
     }
 }

@@ -150,6 +150,12 @@ pub fn issuer(annotations: &BTreeMap<String, String>) -> Option<&str> {
     annotations.get(&annotation("issuer")).map(String::as_str)
 }
 
+/// The ShopifyToken that a record Secret was last written for, as its annotations say.
+#[must_use]
+pub fn holder(annotations: &BTreeMap<String, String>) -> Option<Identity> {
+    annotations.get(&annotation("record-of"))?.parse().ok()
+}
+
 fn annotation(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
@@ -177,8 +183,7 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
         }
         None => {}
     }
-    let holder = get("record-of").and_then(|text| text.parse::<Identity>().ok());
-    if !holder.is_some_and(|holder| holder.same_place(me)) {
+    if !holder(live.annotations()).is_some_and(|holder| holder.same_place(me)) {
         return conflict("was there before; rename this object, or delete that Secret");
     }
     if get("issuer") != Some(client_id) || get("shop") != Some(token.spec.shop.as_str()) {

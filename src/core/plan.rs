@@ -36,7 +36,7 @@ pub enum Step {
     Keep,
     /// Put our finalizer on what a revocation will need, and take it off what needs it no more.
     Protect,
-    /// Write what a person has put into the bootstrap Secret into the record Secret.
+    /// Write a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret.
     Begin,
     /// Write the Secret anew from what is at hand.
     Repair,
@@ -124,7 +124,7 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
-    if hold.is_none() && o.beginning().is_some() {
+    if hold.is_none() && (o.beginning().is_some() || o.offline().is_some_and(|offline| offline.in_hand)) {
         let pending = o.next_attempt(now);
         let step = if pending.is_some() { Step::Keep } else { Step::Begin };
         let wake_at = soonest([wake(o, None, now), pending, Some(now + SAFETY_NET)], now);

@@ -214,7 +214,7 @@ fn offline(app: App) -> Offline {
     let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
     let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
     let recorded = Some(Box::new(Recorded { live: Secret::default(), pair, bootstrap: None }));
-    Offline { app, recorded, bootstrap: None, migrate: false }
+    Offline { app, recorded, bootstrap: None, migrate: false, in_hand: false }
 }
 
 fn admin(app: App) -> AdminToken {

@@ -84,6 +84,8 @@ pub struct Offline {
     pub bootstrap: Option<Bootstrap>,
     /// Whether a token that never expires is to be exchanged for a pair.
     pub migrate: bool,
+    /// Whether a pair has come that isn't written down yet.
+    pub in_hand: bool,
 }
 
 /// What a person has put into the bootstrap Secret.

@@ -83,6 +83,8 @@ pub struct Renewed {
     pub pair: Pair,
     /// The refresh token, or lone access token, that was in the record before.
     pub replaces: Option<SecretString>,
+    /// Hash of the bootstrap Secret's credential that the record has begun with.
+    pub begun: Option<String>,
 }
 
 /// Where an issued credential comes from.

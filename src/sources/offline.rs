@@ -130,7 +130,7 @@ fn renewed(
     };
     let pair = Pair { access: Some(access), refresh: Some(refresh), previous_refresh };
     let replaces = offline.pair().and_then(Pair::secret).cloned();
-    let renewed = Renewed { pair, replaces };
+    let renewed = Renewed { pair, replaces, begun: offline.begun().map(str::to_owned) };
     issued(offline, credential, turn.observed.next_revision(), origin, None, Some(renewed))
 }
 

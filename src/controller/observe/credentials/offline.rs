@@ -46,10 +46,14 @@ impl Search<'_> {
                 (Err(failure), false) => return Err(failure.into()),
             },
         };
-        if !has_pair && bootstrap.is_none() {
+        let migrate = source.migrate.unwrap_or_default();
+        let mut offline = Offline { app, recorded, bootstrap, migrate, in_hand: false };
+        let came = self.context.unrecorded.get(&me.uid);
+        offline.in_hand = came.is_some_and(|c| offline.goes_on(&c.pair, c.replaces.as_ref(), c.begun.as_deref()));
+        if !has_pair && offline.bootstrap.is_none() && !offline.in_hand {
             return Err(consent_required().into());
         }
-        Ok(Offline { app, recorded, bootstrap, migrate: source.migrate.unwrap_or_default() })
+        Ok(offline)
     }
 
     async fn bootstrap(&mut self, me: &Identity, name: &str) -> Result<Result<Bootstrap, Failure>, Stop> {
