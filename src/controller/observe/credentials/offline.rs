@@ -36,7 +36,8 @@ impl Search<'_> {
             RecordState::Ours(recorded) => Some(recorded),
             RecordState::Refused(failure) => return Err(failure.into()),
         };
-        let has_pair = recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
+        let came = self.context.unrecorded.get(&me.uid);
+        let has_pair = came.is_some() || recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
         let bootstrap = match &source.bootstrap_ref {
             None => None,
             Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair) {
@@ -48,9 +49,8 @@ impl Search<'_> {
         };
         let migrate = source.migrate.unwrap_or_default();
         let mut offline = Offline { app, recorded, bootstrap, migrate, in_hand: false };
-        let came = self.context.unrecorded.get(&me.uid);
         offline.in_hand = came.is_some_and(|c| offline.goes_on(&c.pair, c.replaces.as_ref(), c.begun.as_deref()));
-        if !has_pair && offline.bootstrap.is_none() && !offline.in_hand {
+        if !has_pair && offline.bootstrap.is_none() {
             return Err(consent_required().into());
         }
         Ok(offline)
