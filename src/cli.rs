@@ -9,7 +9,7 @@ use clap::{
 
 use crate::{
     api::crd,
-    core::vocabulary::OPERATOR,
+    core::{public_url::PublicUrl, vocabulary::OPERATOR},
     selector,
     shopify::{ConnectTo, parse_connect_to},
     telemetry::{Format, Level},
@@ -110,7 +110,7 @@ pub struct RunOptions {
     pub admin_addr: SocketAddr,
     /// URL under which merchants reach the install pages. Not part of this release.
     #[arg(long, env, value_name = "URL", value_parser = public_url)]
-    pub public_url: Option<String>,
+    pub public_url: Option<PublicUrl>,
     /// Where the install pages are served, once there is a public URL.
     #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "[::]:8081")]
     pub oauth_addr: SocketAddr,
@@ -224,7 +224,7 @@ fn time_delta(text: &str) -> Result<TimeDelta, String> {
     delta.ok_or_else(|| format!("it is at most {LONGEST_HOURS}h"))
 }
 
-fn public_url(_: &str) -> Result<String, String> {
+fn public_url(_: &str) -> Result<PublicUrl, String> {
     Err("the install pages aren't part of this release: leave the public URL out".to_owned())
 }
 

@@ -139,6 +139,7 @@ where
         selector: options.selector.clone(),
         concurrency: options.concurrency,
         revocation_timeout: options.revocation_timeout,
+        public_url: options.public_url.clone(),
     };
     let mut candidate = options.lease.leader_elect.then(|| {
         let namespace = options.lease.lease_namespace.as_deref().unwrap_or(&namespace);

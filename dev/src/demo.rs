@@ -22,6 +22,7 @@ pub use self::stage::Credentials;
 use self::stage::{CLIENT_ID, NAMESPACE, SHOP, Stage};
 use self::storefront::{Answer, Storefront};
 use crate::Manifests;
+use crate::operator::{self, Operator};
 
 const WITHIN: Duration = Duration::from_mins(1);
 /// Short enough to be watched, long enough to show both tokens at work.
@@ -58,17 +59,17 @@ impl Demo {
         let started = Instant::now();
         let Options { operator, credentials, quiet } = options;
         screen.chapter("A cluster, a Shopify, and the operator")?;
-        let cluster = stage::cluster(quiet).await?;
+        let cluster = operator::cluster(NAMESPACE, quiet).await?;
         // What is shown can be typed as it is, and isn't about some other cluster.
         let set = ["config", "set-context", "--current", "--namespace", NAMESPACE];
         kubectl(&cluster, &set).await?;
         screen.done(&format!("a Kubernetes control plane at {}, without containers", cluster.server()?))?;
         let sim = stage::shopify(&credentials).await?;
         screen.done(&format!("a simulated Shopify at https://{}, for https://{SHOP}", sim.address()))?;
-        let (operator, admin) = stage::operator(&operator, &cluster, &sim).await?;
+        let operator = Operator::start("operator", &operator, &cluster, &sim, &[]).await?;
         screen.done("the operator, a process with exactly the rights of deploy/base")?;
         let approved = sim.create_offline_pair(SHOP, stage::CLIENT_ID).context("the merchant approves nothing")?;
-        let stage = Stage { operator, sim, refresh_token: approved.refresh_token, cluster, admin };
+        let stage = Stage { operator, sim, refresh_token: approved.refresh_token, cluster };
         Ok(Self { stage, screen, credentials, started })
     }
 
@@ -173,7 +174,7 @@ impl Demo {
     pub async fn invite(&mut self) -> Result<()> {
         let samples = stage::samples(&self.credentials, &self.stage.refresh_token)?;
         self.stage.cluster.apply(&Manifests::Objects(samples), NAMESPACE).await?;
-        let Stage { cluster, sim, admin, .. } = &self.stage;
+        let Stage { cluster, sim, operator: Operator { admin, .. }, .. } = &self.stage;
         let (dir, kubectl) = (cluster.dir().display(), cluster.kubectl());
         let text = format!(
             "{title}\n\n  \
@@ -202,7 +203,7 @@ impl Demo {
     /// Returns when the operator has ended by itself, with the reason.
     pub async fn broken(&mut self) -> anyhow::Error {
         loop {
-            if let Err(error) = self.stage.operator.ensure_running() {
+            if let Err(error) = self.stage.operator.process.ensure_running() {
                 return error;
             }
             sleep(Duration::from_millis(500)).await;
@@ -251,7 +252,7 @@ impl Demo {
     async fn until<T>(&mut self, what: &str, mut check: impl AsyncFnMut(&Self) -> Result<T>) -> Result<T> {
         let since = Instant::now();
         loop {
-            self.stage.operator.ensure_running()?;
+            self.stage.operator.process.ensure_running()?;
             match check(self).await {
                 Ok(found) => return Ok(found),
                 Err(error) if since.elapsed() > WITHIN => {

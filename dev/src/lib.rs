@@ -15,6 +15,7 @@ mod go_build;
 mod kubeconfig;
 mod local_cluster;
 mod manifests;
+mod operator;
 mod process;
 mod progress;
 mod shared;

@@ -16,9 +16,9 @@ use super::{
     watch::{health::Watches, holdings::Holdings, stores::Stores, wake::Wakes},
 };
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus},
+    api::{ShopifyToken, ShopifyTokenStatus, SourceRef},
     clock::Clock,
-    core::{identity::Identity, observed::Doubt, pace::Pace},
+    core::{identity::Identity, observed::Doubt, pace::Pace, public_url::PublicUrl},
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Slots},
@@ -47,6 +47,8 @@ pub struct Setup {
     pub concurrency: u16,
     /// How long a revocation is retried after the deletion timestamp.
     pub revocation_timeout: TimeDelta,
+    /// Under which URL the install pages are served, where they are.
+    pub public_url: Option<PublicUrl>,
 }
 
 /// Key of a ShopifyToken in memory.
@@ -237,6 +239,14 @@ impl Context {
         }
     }
 
+    /// Where the merchant approves what a token asks for, if that is to be approved and there are install pages.
+    #[must_use]
+    pub fn install_url(&self, token: &ShopifyToken) -> Option<String> {
+        let public =
+            self.setup.public_url.as_ref().filter(|_| token.spec.source().and_then(SourceRef::approval).is_some())?;
+        Some(public.install(&token.namespace()?, &token.name_any()))
+    }
+
     /// Client of the API server.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -269,6 +279,7 @@ impl Context {
             selector: None,
             concurrency: 1,
             revocation_timeout: TimeDelta::hours(1),
+            public_url: None,
         };
         Self::new(setup, Stores::default(), Wakes::default())
     }

@@ -80,8 +80,10 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         intact: observed.value().is_some(),
         hold: Some(&hold),
         remark: None,
+        install_url: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
+        unpublished: false,
     };
     write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
 }
@@ -158,8 +160,10 @@ impl<'a> Attempt<'a> {
             intact: self.intact,
             hold: self.hold.as_ref(),
             remark: observed.remark(),
+            install_url: observed.install_url.as_deref(),
             validity: self.validity,
             attempts: self.attempts.clone(),
+            unpublished: self.record.is_some_and(|record| observed.client_unpublished(record)),
         }
     }
 

@@ -1,9 +1,12 @@
 //! The decisions, all of them pure: no async, no client, no clock. `now` is an argument.
 
+pub mod approval;
+pub mod approvals;
 pub mod backoff;
 pub mod bounded;
 pub mod condition;
 pub mod credential;
+pub mod customer;
 pub mod failure;
 pub mod finalizer;
 pub mod grace;
@@ -15,11 +18,13 @@ pub mod marker;
 pub mod observed;
 pub mod offline;
 pub mod older;
+pub mod older_client;
 pub mod ours;
 pub mod pace;
 pub mod pair;
 pub mod plan;
 pub mod previous;
+pub mod public_url;
 pub mod record;
 pub mod renamed;
 pub mod render;

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 
 use super::{
+    approvals::{Approvals, Code},
     credential::{RefreshToken, same},
     failure::Failure,
     observed::Observed,
@@ -23,6 +24,8 @@ const LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// What is to be done for a credential.
 #[derive(Clone, Copy, Debug)]
 pub enum Next<'a> {
+    /// Exchange this code for a new beginning.
+    Exchange(&'a Code),
     /// Publish this one, which is at hand.
     Publish(&'a Access),
     /// Refresh.
@@ -38,9 +41,16 @@ impl Offline {
         self.recorded.as_ref()?.pair.as_ref()
     }
 
+    /// The code of an approval that waits for its exchange.
+    #[must_use]
+    pub fn code(&self) -> Option<&Code> {
+        self.recorded.as_ref()?.code.as_ref()
+    }
+
     /// What the record Secret is to begin with, if it is to: there is no pair in it, or the person has put in another one.
+    /// An approval goes first.
     fn beginning(&self) -> Option<&Bootstrap> {
-        let bootstrap = self.bootstrap.as_ref()?;
+        let bootstrap = self.bootstrap.as_ref().filter(|_| self.code().is_none())?;
         let known = self.recorded.as_ref().and_then(|r| r.bootstrap.as_ref()) == Some(&bootstrap.fingerprint);
         (self.pair().is_none() || !known).then_some(bootstrap)
     }
@@ -101,9 +111,14 @@ impl Offline {
     /// # Errors
     /// `ConsentRequired`: only the merchant, or a person with a bootstrap Secret, can help.
     pub fn next(&self, o: &Observed, why: Why, now: Timestamp) -> Result<Next<'_>, Failure> {
-        let pair = self.pair().ok_or_else(consent_required)?;
+        if let Some(code) = self.code() {
+            return Ok(Next::Exchange(code));
+        }
+        let pair = self.pair().ok_or_else(|| self.consent_required(o.install_url.as_deref()))?;
         match (&pair.access, &pair.refresh) {
-            (Some(access), None) if access.expires_at.is_some_and(|at| at <= now) => Err(consent_required()),
+            (Some(access), None) if access.expires_at.is_some_and(|at| at <= now) => {
+                Err(self.consent_required(o.install_url.as_deref()))
+            }
             (Some(access), None) if self.migrates() => Ok(Next::Migrate(&access.value)),
             (Some(access), None) => Ok(Next::Publish(access)),
             (Some(access), Some(refresh)) => {
@@ -118,6 +133,7 @@ impl Offline {
                     Why::Rejected
                     | Why::InputsChanged
                     | Why::ParentChanged
+                    | Why::Approved
                     | Why::ScopesMissing
                     | Why::Expiring
                     | Why::Requested
@@ -126,7 +142,7 @@ impl Offline {
                 Ok(if at_hand { Next::Publish(access) } else { Next::Refresh(refresh) })
             }
             (None, Some(refresh)) => Ok(Next::Refresh(refresh)),
-            (None, None) => Err(consent_required()),
+            (None, None) => Err(self.consent_required(o.install_url.as_deref())),
         }
     }
 }
@@ -167,11 +183,34 @@ fn warm_until(pair: &Pair) -> Option<Timestamp> {
     }
 }
 
+impl Offline {
+    /// Nothing is at hand, or nothing that works any more.
+    #[must_use]
+    pub fn consent_required(&self, install_url: Option<&str>) -> Failure {
+        let approvals = self.recorded.as_ref().map(|recorded| &recorded.approvals);
+        consent_required(install_url, approvals)
+    }
+}
+
 /// Nothing is at hand.
 #[must_use]
-pub fn consent_required() -> Failure {
-    let message = "there is no refresh token: put one, or an access token, into a Secret and name it in source.offline.bootstrapRef; this release serves no install pages";
+pub fn consent_required(install_url: Option<&str>, approvals: Option<&Approvals>) -> Failure {
+    let complaint = approvals.and_then(Approvals::complaint).map(|complaint| format!(" ({complaint})"));
+    let message = format!("there is no refresh token{}: {}", complaint.unwrap_or_default(), remedy(install_url));
     Failure::new(Reason::ConsentRequired, message)
+}
+
+/// What a person can do where the refresh token is missing or dead.
+#[must_use]
+pub fn remedy(install_url: Option<&str>) -> String {
+    const BOOTSTRAP: &str =
+        "a refresh token or an access token into a Secret and name it in source.offline.bootstrapRef";
+    match install_url {
+        Some(url) => format!("have somebody who may install apps on the shop approve it at {url}, or put {BOOTSTRAP}"),
+        None => format!(
+            "put {BOOTSTRAP}, or run the operator with --public-url, and the app can be approved at its install pages"
+        ),
+    }
 }
 
 impl Observed {
@@ -194,12 +233,15 @@ impl Observed {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::ResourceExt;
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::SourceKind,
         core::{
+            approvals::{Outcome, decline, end},
             plan::{Call, Step, plan},
             scene::{healthy, hours, issuer, minutes, now, secret_string},
         },
@@ -251,6 +293,7 @@ mod tests {
             let recorded = offline.recorded.as_mut().unwrap();
             recorded.pair = Some(Pair { access, refresh, previous_refresh: None });
             let next = match offline.next(&o, why, now()) {
+                Ok(Next::Exchange(_)) => "exchange".to_owned(),
                 Ok(Next::Publish(_)) => "publish".to_owned(),
                 Ok(Next::Refresh(_)) => "refresh".to_owned(),
                 Ok(Next::Migrate(_)) => "migrate".to_owned(),
@@ -258,6 +301,42 @@ mod tests {
             };
             assert_eq!(next, wanted, "{about}");
         }
+    }
+
+    #[test]
+    fn an_approval_goes_before_all_that_is_at_hand() {
+        let o = healthy(SourceKind::Offline, json!({}));
+        let Issuer::Offline(mut offline) = issuer(SourceKind::Offline) else { unreachable!() };
+        let pair = offline.pair().unwrap().clone();
+        offline.bootstrap = Some(Bootstrap { pair, fingerprint: "another".into() });
+        assert!(offline.beginning().is_some());
+        let code = Code { value: secret_string("canary"), state: "s".into() };
+        offline.recorded.as_mut().unwrap().code = Some(code);
+        for why in [Why::Approved, Why::First, Why::Lost, Why::Expiring, Why::Requested] {
+            assert!(matches!(offline.next(&o, why, now()), Ok(Next::Exchange(_))), "{why:?}");
+        }
+        assert!(offline.beginning().is_none(), "the approval is the newer word");
+        offline.recorded.as_mut().unwrap().pair = None;
+        assert!(matches!(offline.next(&o, Why::First, now()), Ok(Next::Exchange(_))));
+    }
+
+    #[test]
+    fn who_must_approve_is_told_where_and_what_became_of_the_last_time() {
+        let told = |url: Option<&str>, outcome: Option<Outcome>| {
+            let mut secret = Secret::default();
+            if let Some(outcome) = outcome {
+                decline(&mut secret, "s", now(), now());
+                end(&mut secret, "s", &outcome);
+            }
+            consent_required(url, Some(&Approvals::parse(secret.annotations()))).message
+        };
+        let url = Some("https://tokens.example.com/oauth/install/shop/web");
+        assert!(told(url, None).contains("approve it at https://tokens.example.com/oauth/install/shop/web, or put"));
+        let without = told(None, None);
+        assert!(without.contains("--public-url") && without.contains("bootstrapRef"), "{without}");
+        assert!(told(url, Some(Outcome::Declined)).contains("was declined"));
+        assert!(told(url, Some(Outcome::Refused("it was used".into()))).contains("brought nothing: it was used"));
+        assert!(!told(url, Some(Outcome::Exchanged)).contains("last"));
     }
 
     #[test]

@@ -94,7 +94,8 @@ impl<'a> Ours<'a> {
             | Why::Expiring
             | Why::Requested
             | Why::Interval
-            | Why::Replaced => newer,
+            | Why::Replaced
+            | Why::Approved => newer,
         }
     }
 

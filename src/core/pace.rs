@@ -53,7 +53,8 @@ impl Paced {
                 | Why::ParentChanged
                 | Why::ScopesMissing
                 | Why::Requested
-                | Why::Replaced,
+                | Why::Replaced
+                | Why::Approved,
             )) => Some(Self::Issue),
             Step::Call(Call::Issue(Why::Expiring | Why::Interval)) if others => Some(Self::Issue),
             Step::Call(Call::Verify | Call::EndOverlap) if others => Some(Self::Repair),

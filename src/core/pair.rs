@@ -7,6 +7,7 @@ use kube::{Resource, ResourceExt, api::ObjectMeta};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
+    approvals::{self, Approvals, Code, Outcome},
     credential::{self, RefreshToken},
     failure::Failure,
     identity::Identity,
@@ -70,6 +71,10 @@ pub struct Recorded {
     pub pair: Option<Pair>,
     /// Hash of the bootstrap Secret's credential that it has begun with, or passed over.
     pub bootstrap: Option<String>,
+    /// The code of an approval of this very object, which waits for its exchange.
+    pub code: Option<Code>,
+    /// The approvals that came back.
+    pub approvals: Approvals,
 }
 
 impl fmt::Debug for Recorded {
@@ -144,6 +149,14 @@ impl Pair {
     }
 }
 
+/// The record Secret without a code: what may stay when its object goes.
+#[must_use]
+pub fn without_code(live: &Secret) -> Secret {
+    let mut secret = live.clone();
+    approvals::void(&mut secret);
+    secret
+}
+
 /// The client id of the app whose pair a record Secret holds, as its annotations say.
 #[must_use]
 pub fn issuer(annotations: &BTreeMap<String, String>) -> Option<&str> {
@@ -186,19 +199,50 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
     if !holder(live.annotations()).is_some_and(|holder| holder.same_place(me)) {
         return conflict("was there before; rename this object, or delete that Secret");
     }
-    if get("issuer") != Some(client_id) || get("shop") != Some(token.spec.shop.as_str()) {
+    let pair = live.data.as_ref().and_then(Pair::salvage);
+    let same = get("issuer") == Some(client_id) && get("shop") == Some(token.spec.shop.as_str());
+    if !same && pair.is_some() {
         return conflict(
             "holds a refresh token of another app or shop; delete it when nobody needs that one any more, or rename this object",
         );
     }
-    let pair = live.data.as_ref().and_then(Pair::salvage).map(|mut pair| {
+    let pair = pair.map(|mut pair| {
         if let Some(access) = &mut pair.access {
             access.scopes = get("scopes").map(scopes::parse);
         }
         pair
     });
     let bootstrap = get("bootstrap").map(str::to_owned);
-    RecordState::Ours(Box::new(Recorded { live, pair, bootstrap }))
+    // What was approved for another app, or for an object that is gone, was approved for nobody.
+    let code = approvals::waiting(&live).filter(|_| same && get("record-of") == Some(&me.to_string()));
+    let approvals = Approvals::parse(live.annotations());
+    RecordState::Ours(Box::new(Recorded { live, pair, bootstrap, code, approvals }))
+}
+
+/// The record Secret with an approval noted, on top of what is there.
+#[must_use]
+pub fn noted(
+    token: &ShopifyToken,
+    me: &Identity,
+    client_id: &str,
+    recorded: Option<&Recorded>,
+    note: impl FnOnce(&mut Secret),
+) -> Secret {
+    let has_pair = recorded.is_some_and(|recorded| recorded.pair.is_some());
+    let mut secret = claimed(token, me, client_id, recorded.map(|recorded| &recorded.live), has_pair);
+    note(&mut secret);
+    secret
+}
+
+/// What a record Secret is to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a> {
+    /// The pair.
+    pub pair: &'a Pair,
+    /// Hash of the bootstrap Secret's credential that it has begun with, or passed over.
+    pub bootstrap: Option<&'a str>,
+    /// Fingerprint of the state whose code has brought the pair.
+    pub spent: Option<&'a str>,
 }
 
 /// The record Secret as it should be, on top of what is there: everything else of it, and its `resourceVersion`, stays.
@@ -208,14 +252,13 @@ pub fn recorded(
     me: &Identity,
     client_id: &str,
     live: Option<&Secret>,
-    pair: &Pair,
-    bootstrap: Option<&str>,
+    content: Content<'_>,
 ) -> Secret {
-    let mut secret = live.cloned().unwrap_or_else(|| Secret {
-        metadata: ObjectMeta { name: token.record_secret(), namespace: token.namespace(), ..ObjectMeta::default() },
-        type_: Some("Opaque".to_owned()),
-        ..Secret::default()
-    });
+    let mut secret = claimed(token, me, client_id, live, true);
+    let Content { pair, bootstrap, spent } = content;
+    if let Some(state) = spent {
+        approvals::end(&mut secret, state, &Outcome::Exchanged);
+    }
     let data = secret.data.get_or_insert_default();
     for (key, value) in pair.data() {
         match value {
@@ -223,22 +266,34 @@ pub fn recorded(
             None => data.remove(key),
         };
     }
-    secret.labels_mut().insert(MANAGED_BY.to_owned(), OPERATOR.to_owned());
     let known = pair.access.as_ref().and_then(|access| access.scopes.as_ref()).map(|scopes| scopes.join(","));
-    let annotations = [
-        ("record-of", Some(me.to_string())),
-        ("issuer", Some(client_id.to_owned())),
-        ("shop", Some(token.spec.shop.clone())),
-        ("scopes", known),
-        ("bootstrap", bootstrap.map(str::to_owned)),
-    ];
+    let annotations = [("scopes", known), ("bootstrap", bootstrap.map(str::to_owned))];
     for (name, value) in annotations {
         match value {
             Some(value) => secret.annotations_mut().insert(annotation(name), value),
             None => secret.annotations_mut().remove(&annotation(name)),
         };
     }
-    let owns = Leave::of(token) == Leave::Delete;
+    secret
+}
+
+/// The record Secret as it is, or a new one, with what says whose it is. One without a pair is worth nothing without its
+/// object, whatever the policies say. A code that was another's doesn't become this object's.
+fn claimed(token: &ShopifyToken, me: &Identity, client_id: &str, live: Option<&Secret>, has_pair: bool) -> Secret {
+    let mut secret = live.cloned().unwrap_or_else(|| Secret {
+        metadata: ObjectMeta { name: token.record_secret(), namespace: token.namespace(), ..ObjectMeta::default() },
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    });
+    secret.labels_mut().insert(MANAGED_BY.to_owned(), OPERATOR.to_owned());
+    let annotations =
+        [("record-of", me.to_string()), ("issuer", client_id.to_owned()), ("shop", token.spec.shop.clone())];
+    for (name, value) in annotations {
+        if secret.annotations_mut().insert(annotation(name), value.clone()) != Some(value) {
+            approvals::void(&mut secret);
+        }
+    }
+    let owns = !has_pair || Leave::of(token) == Leave::Delete;
     secret.owner_references_mut().retain(|owner| owner.uid != me.uid);
     if owns {
         secret.owner_references_mut().extend(token.controller_owner_ref(&()));
@@ -274,7 +329,8 @@ mod tests {
     }
 
     fn written(live: Option<&Secret>) -> Secret {
-        recorded(&offline(), &identity(), "id", live, &pair(), Some("hash"))
+        let content = Content { pair: &pair(), bootstrap: Some("hash"), spent: None };
+        recorded(&offline(), &identity(), "id", live, content)
     }
 
     fn read(client_id: &str, me: &Identity, secret: Secret) -> Result<Recorded, String> {
@@ -298,7 +354,8 @@ mod tests {
         let mut live = written(None);
         live.data.get_or_insert_default().insert("authorization_code".into(), ByteString(b"code".to_vec()));
         let lone = Pair { refresh: None, previous_refresh: None, ..pair() };
-        let again = recorded(&offline(), &identity(), "id", Some(&live), &lone, None);
+        let content = Content { pair: &lone, bootstrap: None, spent: None };
+        let again = recorded(&offline(), &identity(), "id", Some(&live), content);
         let keys: Vec<&str> = again.data.as_ref().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["access_token", "authorization_code", "expires_at", "issued_at"]);
     }
@@ -319,11 +376,59 @@ mod tests {
             &identity(),
             "id",
             None,
-            &pair(),
-            None,
+            Content { pair: &pair(), bootstrap: None, spent: None },
         );
         assert!(read("id", &identity(), owned.clone()).is_ok());
         assert!(read("id", &another, owned).unwrap_err().starts_with("Issuing"), "about to be collected");
+    }
+
+    fn approved(recorded: Option<&Recorded>) -> Secret {
+        let code = Code { value: secret_string("canary-c"), state: "s".into() };
+        noted(&offline(), &identity(), "id", recorded, |secret| approvals::approve(secret, &code, now(), now()))
+    }
+
+    #[test]
+    fn an_approval_is_of_this_object_and_app_alone() {
+        let secret = approved(None);
+        assert_eq!(secret.owner_references().len(), 1, "without a pair it is worth nothing without its object");
+        let found = read("id", &identity(), secret.clone()).unwrap();
+        assert!(found.pair.is_none() && found.code.is_some());
+        assert!(!format!("{found:?}").contains("canary"));
+        // Another app, another shop, another object of that name: void, and nobody is in anybody's way.
+        let app = read("other", &identity(), secret.clone()).unwrap();
+        let mut shop = secret.clone();
+        shop.annotations_mut().insert(annotation("shop"), "other.myshopify.com".into());
+        let mut orphan = secret.clone();
+        orphan.owner_references_mut().clear();
+        let successor = Identity { uid: "another".into(), ..identity() };
+        for (about, found) in [
+            ("app", app),
+            ("shop", read("id", &identity(), shop).unwrap()),
+            ("object", read("id", &successor, orphan).unwrap()),
+        ] {
+            assert!(found.code.is_none(), "{about}");
+            // Nor does it come to life when the Secret is written for who has it now.
+            let content = Content { pair: &pair(), bootstrap: None, spent: None };
+            let (client_id, me) =
+                (if about == "app" { "other" } else { "id" }, if about == "object" { &successor } else { &identity() });
+            let written = recorded(&offline(), me, client_id, Some(&found.live), content);
+            assert!(read(client_id, me, written).unwrap().code.is_none(), "{about}");
+        }
+    }
+
+    #[test]
+    fn a_code_goes_with_the_pair_it_brought_or_with_its_object() {
+        let found = read("id", &identity(), approved(None)).unwrap();
+        for (spent, left) in [(None, true), (Some("s"), false), (Some("t"), true)] {
+            let content = Content { pair: &pair(), bootstrap: None, spent };
+            let secret = recorded(&offline(), &identity(), "id", Some(&found.live), content);
+            assert_eq!(read("id", &identity(), secret).unwrap().code.is_some(), left, "{spent:?}");
+        }
+        let found = read("id", &identity(), written(None)).unwrap();
+        let over = approved(Some(&found));
+        let both = read("id", &identity(), over.clone()).unwrap();
+        assert!(both.pair.is_some() && both.code.is_some());
+        assert!(read("id", &identity(), without_code(&over)).unwrap().code.is_none());
     }
 
     #[test]

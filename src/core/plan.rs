@@ -99,6 +99,8 @@ pub enum Why {
     Interval,
     /// The person who supplies it has replaced it.
     Replaced,
+    /// The merchant has approved the app once more.
+    Approved,
 }
 
 /// Decides. Total and pure.

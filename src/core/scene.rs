@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 pub(crate) use self::dice::dice;
 use super::{
+    approvals::Approvals,
     credential::RefreshToken,
+    customer::{CustomerClient, Discovery},
     failure::Failure,
     hold::Hold,
     identity::Identity,
@@ -58,7 +60,7 @@ pub(crate) fn token(kind: SourceKind, fields: &Value) -> ShopifyToken {
         SourceKind::Delegate => json!({"delegate": {"adminTokenRef": {"name": "admin"}, "scopes": ["read_products"]}}),
         SourceKind::Custom => json!({"custom": {"tokenRef": {"name": "hand", "key": "token"}}}),
         SourceKind::CustomerAccount => {
-            json!({"customerAccount": {"credentialsRef": {"name": "hand"}, "clientType": "Public"}})
+            json!({"customerAccount": {"credentialsRef": {"name": "hand"}, "clientType": "Confidential"}})
         }
     };
     let mut spec = json!({"shop": "acme.myshopify.com", "source": source});
@@ -79,6 +81,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
     let issued_at = now() - hours(1);
     let expires = nature(kind).expires;
     let made = matches!(kind, SourceKind::Storefront | SourceKind::Delegate);
+    let of_client = kind == SourceKind::CustomerAccount;
     Record {
         token: identity(),
         revision: 3,
@@ -88,18 +91,24 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         token_id: match kind {
             SourceKind::Storefront => Some(id(3)),
             SourceKind::Delegate => Some(id_of(&secret_string("canary"))),
-            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => {
-                None
-            }
+            SourceKind::CustomerAccount => Some(client("canary").id(&identity())),
+            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom => None,
         },
-        scopes: vec!["read_products".into()],
+        scopes: if of_client { Vec::new() } else { vec!["read_products".into()] },
         inputs: "inputs".into(),
         content: String::new(),
         api_version: "2026-10".into(),
         asked_version: None,
-        issuer: (made || matches!(kind, SourceKind::ClientCredentials | SourceKind::Offline)).then(|| "id".into()),
+        issuer: match kind {
+            SourceKind::CustomerAccount => Some("shp_1".into()),
+            SourceKind::Custom => None,
+            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Storefront | SourceKind::Delegate => {
+                Some("id".into())
+            }
+        },
         admin: made.then(|| "admin".into()),
         parent: (kind == SourceKind::Delegate).then_some(7),
+        discovery: of_client.then(discovery),
         previous: Vec::new(),
         rollout: Some(3),
         restarted: Some(3),
@@ -193,9 +202,33 @@ pub(crate) fn older_with(record: &Record, left: Option<TimeDelta>) -> Older {
     Older::read(&token(kind, &json!({})), &identity(), live).unwrap()
 }
 
+/// A confidential client `shp_1` with this secret.
+pub(crate) fn client(secret: &str) -> CustomerClient {
+    CustomerClient { client_id: "shp_1".into(), client_secret: Some(secret_string(secret)) }
+}
+
+/// What a shop says of its customer accounts.
+pub(crate) fn discovery() -> Discovery {
+    let accounts = "https://shopify.com/authentication/36563550340";
+    let endpoint = |path: &str| format!("{accounts}{path}").parse().unwrap();
+    Discovery {
+        issuer: endpoint(""),
+        authorization_endpoint: endpoint("/oauth/authorize"),
+        token_endpoint: endpoint("/oauth/token"),
+        end_session_endpoint: endpoint("/logout"),
+        jwks_uri: endpoint("/.well-known/jwks.json"),
+        graphql_api: "https://acme.myshopify.com/customer/api/2026-10/graphql".parse().unwrap(),
+    }
+}
+
 /// What a kind is issued with.
 pub(crate) fn issuer(kind: SourceKind) -> Issuer {
-    let app = App { key: "shop/acme".into(), client_id: "id".into(), client_secret: secret_string("canary-s") };
+    let app = App {
+        key: "shop/acme".into(),
+        client_id: "id".into(),
+        client_secret: secret_string("canary-s"),
+        previous_client_secret: None,
+    };
     match kind {
         SourceKind::ClientCredentials => Issuer::ClientCredentials(app),
         SourceKind::Offline => Issuer::Offline(offline(app)),
@@ -203,7 +236,8 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
         SourceKind::Delegate => {
             Issuer::Delegate(Parent { admin: admin(app), scopes: vec!["read_products".into()], lifetime: hours(1) })
         }
-        SourceKind::Custom | SourceKind::CustomerAccount => Issuer::Custom(secret_string("canary")),
+        SourceKind::Custom => Issuer::Custom(secret_string("canary")),
+        SourceKind::CustomerAccount => Issuer::CustomerAccount(client("canary")),
     }
 }
 
@@ -213,8 +247,14 @@ fn offline(app: App) -> Offline {
     let access = Access { value, issued_at: Some(now() - hours(1)), expires_at, scopes: None };
     let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
     let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
-    let recorded = Some(Box::new(Recorded { live: Secret::default(), pair, bootstrap: None }));
-    Offline { app, recorded, bootstrap: None, migrate: false, in_hand: false }
+    let recorded = Some(Box::new(Recorded {
+        live: Secret::default(),
+        pair,
+        bootstrap: None,
+        code: None,
+        approvals: Approvals::default(),
+    }));
+    Offline { app, recorded, bootstrap: None, migrate: false, expiring: true, in_hand: false }
 }
 
 fn admin(app: App) -> AdminToken {
@@ -252,6 +292,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         former: BTreeMap::new(),
         settles_at: None,
         unprotected: false,
+        install_url: Some("https://tokens.example.com/oauth/install/shop/web".into()),
         api_version: "2026-10".into(),
         identity: identity(),
         revocation_timeout: hours(1),
@@ -280,8 +321,10 @@ pub(crate) fn snapshot<'a>(
         intact: o.value().is_some(),
         hold,
         remark: o.remark(),
+        install_url: o.install_url.as_deref(),
         validity,
         attempts,
+        unpublished: o.record().is_some_and(|record| o.client_unpublished(record)),
     }
 }
 

@@ -33,6 +33,7 @@ pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller:
         selector: None,
         concurrency: 16,
         revocation_timeout: options.timeout,
+        public_url: None,
     };
     if !options.lease.leader_elect {
         return controller::uninstall(setup).await;

@@ -113,7 +113,12 @@ mod tests {
     use super::*;
 
     fn app(key: &str, client_id: &str) -> App {
-        App { key: key.into(), client_id: client_id.into(), client_secret: SecretString::from("secret".to_owned()) }
+        App {
+            key: key.into(),
+            client_id: client_id.into(),
+            client_secret: SecretString::from("secret".to_owned()),
+            previous_client_secret: None,
+        }
     }
 
     #[test]

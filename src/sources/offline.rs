@@ -8,13 +8,14 @@ use secrecy::SecretString;
 use super::{Issued, Origin, Refused, Renewed, Turn, UnlessWritten, probe};
 use crate::{
     core::{
+        approvals::Code,
         credential::{Credential, RefreshToken, same},
         failure::Failure,
-        offline::{Next, consent_required},
+        offline::{Next, remedy},
         pair::{Access, Pair},
         plan::Why,
         previous::PreviousValues,
-        source::Offline,
+        source::{App, Offline},
         vocabulary::Reason,
     },
     shopify::{ApiError, Grant, GrantError, Granted},
@@ -23,6 +24,7 @@ use crate::{
 /// Publishes what is at hand, or has another pair.
 pub(super) async fn issue(turn: &Turn<'_>, offline: &Offline, why: Why) -> Result<Issued, Refused> {
     match offline.next(turn.observed, why, turn.now())? {
+        Next::Exchange(code) => exchanged(turn, offline, code).await,
         Next::Publish(access) => publish(turn, offline, access, why).await,
         Next::Refresh(refresh) => refreshed(turn, offline, refresh).await,
         Next::Migrate(token) => migrated(turn, offline, token).await,
@@ -84,12 +86,37 @@ async fn refreshed(turn: &Turn<'_>, offline: &Offline, refresh: &RefreshToken) -
         // The one that was used is still the one to use.
         None => (kept, previous.cloned()),
     };
-    Ok(renewed(turn, offline, grant.credential, refresh, previous, Origin::New))
+    Ok(renewed(turn, offline, grant.credential, Some(refresh), previous, Origin::New))
 }
 
 async fn ask(turn: &Turn<'_>, offline: &Offline, token: &SecretString) -> Result<Grant, GrantError> {
     let app = &offline.app;
     turn.shopify.refresh(turn.shop, &app.client_id, &app.client_secret, token, turn.now()).await
+}
+
+/// The code of an approval, exchanged for a new beginning. An answer that is lost can't be had again: the next attempt
+/// hears that the code was used.
+async fn exchanged(turn: &Turn<'_>, offline: &Offline, code: &Code) -> Result<Issued, Refused> {
+    let App { client_id, client_secret, .. } = &offline.app;
+    let asked =
+        turn.shopify.exchange_code(turn.shop, client_id, client_secret, &code.value, offline.expiring, turn.now());
+    match asked.await {
+        Ok(Grant { credential, refresh }) => {
+            let issued = renewed(turn, offline, credential, refresh, None, Origin::New);
+            Ok(Issued {
+                renewed: issued.renewed.map(|pair| Renewed { spent: Some(code.state.clone()), ..pair }),
+                ..issued
+            })
+        }
+        Err(GrantError::Dead(failure)) => {
+            let message = format!(
+                "{}; if an exchange before this one was answered and the answer was lost, what it brought can't be had again",
+                failure.message
+            );
+            Err(Refused::CodeDead(Failure { message, ..failure }))
+        }
+        Err(GrantError::Failed(failure)) => Err(failure.into()),
+    }
 }
 
 /// The exchange of a token that never expires. Asked again with the same token, it brings the same pair for seven days.
@@ -98,7 +125,7 @@ async fn migrated(turn: &Turn<'_>, offline: &Offline, token: &SecretString) -> R
     let grant = turn.shopify.migrate(turn.shop, &app.client_id, &app.client_secret, token, turn.now()).await;
     match grant {
         Ok(Grant { credential, refresh: Some(refresh) }) => {
-            Ok(renewed(turn, offline, credential, refresh, None, Origin::Migrated))
+            Ok(renewed(turn, offline, credential, Some(refresh), None, Origin::Migrated))
         }
         Ok(Grant { refresh: None, .. }) => {
             let message = format!("{} exchanged the token for one without a refresh token", turn.shop);
@@ -118,7 +145,7 @@ fn renewed(
     turn: &Turn<'_>,
     offline: &Offline,
     credential: Credential,
-    refresh: RefreshToken,
+    refresh: Option<RefreshToken>,
     previous_refresh: Option<SecretString>,
     origin: Origin,
 ) -> Issued {
@@ -128,9 +155,9 @@ fn renewed(
         expires_at: credential.expires_at,
         scopes: Some(credential.scopes.clone()),
     };
-    let pair = Pair { access: Some(access), refresh: Some(refresh), previous_refresh };
+    let pair = Pair { access: Some(access), refresh, previous_refresh };
     let replaces = offline.pair().and_then(Pair::secret).cloned();
-    let renewed = Renewed { pair, replaces, begun: offline.begun().map(str::to_owned) };
+    let renewed = Renewed { pair, replaces, begun: offline.begun().map(str::to_owned), spent: None };
     issued(offline, credential, turn.observed.next_revision(), origin, None, Some(renewed))
 }
 
@@ -150,6 +177,7 @@ fn issued(
         parent: None,
         issuer: Some(offline.app.client_id.clone()),
         served,
+        discovery: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed,
@@ -159,11 +187,10 @@ fn issued(
 }
 
 fn dead(turn: &Turn<'_>) -> Failure {
-    let Failure { message: remedy, .. } = consent_required();
     let message = format!(
         "{} refuses the refresh token, and the one before it: the app was uninstalled there, another token was acquired, or it wasn't used for 90 days; {}",
         turn.shop,
-        remedy.trim_start_matches("there is no refresh token: ")
+        remedy(turn.observed.install_url.as_deref())
     );
     Failure::new(Reason::RefreshTokenDead, message)
 }

@@ -167,7 +167,7 @@ async fn a_new_object_is_seen_as_unobserved() {
     let applied = cluster.apply(&samples, &namespace).await.unwrap();
     let ours = |kind: &str| matches!(kind, "ShopifyApp" | "ShopifyToken");
     let ours: Vec<_> = applied.iter().filter(|o| o.types.as_ref().is_some_and(|t| ours(&t.kind))).collect();
-    assert_eq!(ours.len(), 7);
+    assert_eq!(ours.len(), 8);
     for object in ours {
         assert_eq!(object.data["status"], json!({"observedGeneration": -1}), "{:?}", object.metadata.name);
     }
@@ -187,7 +187,7 @@ fn kustomizations_build() {
         ("crds", 2),
         ("deploy/base", 15),
         ("deploy/overlays/namespaced", 11),
-        ("deploy/samples", 7),
+        ("deploy/samples", 9),
         ("deploy/uninstall", 1),
     ] {
         assert_eq!(kustomize(cluster, dir).unwrap().len(), objects, "{dir}");

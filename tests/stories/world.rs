@@ -31,6 +31,8 @@ pub(crate) const FINALIZER: &str = "tokens.shopify-operator.dev/in-use";
 pub(crate) const SHOP: &str = "acme.myshopify.com";
 pub(crate) const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const CLIENT_SECRET: &str = "shpss_canaryc0ffee0123456789abcdef012345";
+/// Where the install pages are, as far as merchants know.
+pub(crate) const PUBLIC_URL: &str = "https://tokens.example.com";
 pub(crate) const SCOPES: &[&str] = &["read_products", "write_orders", "unauthenticated_read_product_listings"];
 const PATIENCE: Duration = Duration::from_secs(40);
 /// A `ServiceAccount` with rights of a story's choice.
@@ -69,7 +71,11 @@ impl World {
         let namespace = cluster.create_namespace(name).await.expect("a namespace");
         let config = shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
             .shop(ShopConfig::new(SHOP))
-            .app(AppConfig::new(CLIENT_ID, CLIENT_SECRET).installed(SHOP, SCOPES.iter().copied()));
+            .app(
+                AppConfig::new(CLIENT_ID, CLIENT_SECRET)
+                    .installed(SHOP, SCOPES.iter().copied())
+                    .redirect_url(format!("{PUBLIC_URL}/oauth/callback")),
+            );
         let sim = Arc::new(Sim::start(config).await.expect("a simulator"));
         Self {
             cluster,
@@ -184,6 +190,7 @@ impl World {
             selector: None,
             concurrency: 16,
             revocation_timeout: TimeDelta::hours(1),
+            public_url: None,
         }
     }
 

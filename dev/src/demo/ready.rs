@@ -17,7 +17,7 @@ impl Demo {
         let since = Instant::now();
         let mut shown = BTreeMap::new();
         loop {
-            self.stage.operator.ensure_running()?;
+            self.stage.operator.process.ensure_running()?;
             let list = self.get(&["get", "shopifytokens", "--output=json"]).await?;
             let tokens: Vec<DynamicObject> = serde_json::from_value(list["items"].clone())?;
             let mut waiting = Vec::new();

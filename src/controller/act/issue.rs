@@ -23,7 +23,7 @@ use crate::{
         source::Offline,
         vocabulary::EventReason,
     },
-    sources::{self, Issued, Origin, Target, Turn, UnlessWritten},
+    sources::{self, Issued, Origin, Refused, Target, Turn, UnlessWritten},
 };
 
 /// Obtains a credential and publishes it.
@@ -36,7 +36,14 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         Some(issued) => issued,
         None => match sources::issue(turn, why).await {
             Ok(issued) => issued,
-            Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Issue)),
+            Err(refusal) => {
+                if let (Refused::CodeDead(failure), Some(offline)) = (&refusal, observed.offline())
+                    && let Err(stop) = pair::forget(context, observed, offline, failure).await
+                {
+                    return Acted::unwritten(stop);
+                }
+                return Ok(refused(context, observed, refusal, Operation::Issue));
+            }
         },
     };
     let me = &observed.identity;
@@ -50,6 +57,18 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         context.unpublished.remove(&me.uid);
         return Ok(withdraw(context, turn, &issued, failure).await);
     }
+    put(context, observed, &issued, told(why, issued.origin)).await
+}
+
+/// An event of a credential that was published, without its revision.
+type Told = (EventReason, &'static str);
+
+/// Publishes a credential that is in hand, and tells of it unless it is the one that was there.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued, told: Told) -> Result<Acted, Error> {
+    let me = &observed.identity;
     if issued.unless_written == UnlessWritten::Remember {
         // From here on the credential isn't lost if the Secret can't be written for a while.
         let kept = Unpublished { inputs: observed.inputs.clone(), issued: issued.clone() };
@@ -63,6 +82,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         admin: issued.admin.clone(),
         parent: issued.parent,
         issuer: issued.issuer.clone().or(next.issuer),
+        discovery: issued.discovery.clone(),
         previous: issued.previous.clone(),
         ..next
     }
@@ -72,7 +92,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));
-            Ok(published(record, why, observed, &issued))
+            Ok(published(record, observed, issued, told))
         }
         Err(stop) => {
             let conflict = matches!(&stop, Stop::Kubernetes(error) if error.is_conflict());
@@ -113,16 +133,8 @@ async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: 
     Acted::failed(failure, Operation::Issue)
 }
 
-/// The outcome and the events of a credential that was published.
-fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> Acted {
-    let revision = record.revision;
-    let replaced = replaced_version(&record, observed.record());
-    let mut acted = Acted::published(record, true);
-    acted.news.extend(replaced);
-    if issued.origin == Origin::Same {
-        return acted;
-    }
-    let (reason, text) = match (why, issued.origin) {
+fn told(why: Why, origin: Origin) -> Told {
+    match (why, origin) {
         (_, Origin::Migrated) => (EventReason::Migrated, "exchanged for a token that expires, with a refresh token"),
         (Why::First, Origin::Adopted) => (EventReason::Adopted, "found at Shopify and published"),
         (Why::Lost, Origin::Adopted) => {
@@ -141,8 +153,20 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
         (Why::Requested, _) => (EventReason::Rotated, "rotated on request"),
         (Why::ParentChanged, _) => (EventReason::Rotated, "made anew, because its parent changed"),
         (Why::Interval, _) => (EventReason::Rotated, "rotated on schedule"),
+        (Why::Approved, _) => (EventReason::Rotated, "replaced, because the merchant approved the app once more"),
         (Why::Replaced, _) => (EventReason::Rotated, "republished, because its source was replaced"),
-    };
+    }
+}
+
+/// The outcome and the events of a credential that was published.
+fn published(record: Record, observed: &Observed, issued: &Issued, (reason, text): Told) -> Acted {
+    let revision = record.revision;
+    let replaced = replaced_version(&record, observed.record());
+    let mut acted = Acted::published(record, true);
+    acted.news.extend(replaced);
+    if issued.origin == Origin::Same {
+        return acted;
+    }
     let note = format!("{text}: revision {revision} in Secret {:?}", observed.token.secret_name());
     let mut acted = acted.with(reason, note);
     acted.news.extend(warnings(observed, &issued.credential));

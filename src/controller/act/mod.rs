@@ -175,7 +175,7 @@ fn waits_for(place: &Place) -> Failure {
 /// What a source's refusal is to the object, and to the admin token it was made with.
 fn refused(context: &Context, observed: &Observed, refused: Refused, during: Operation) -> Acted {
     match refused {
-        Refused::Failure(failure) => Acted::failed(failure, during),
+        Refused::Failure(failure) | Refused::CodeDead(failure) => Acted::failed(failure, during),
         Refused::AdminDead { name, failure } => {
             // That one is verified now, and replaced where that is possible.
             let admin = TokenKey { namespace: observed.identity.namespace.clone(), name };

@@ -14,9 +14,12 @@ use crate::{
         outcome::{Acted, News, Outcome},
     },
     core::{
+        approvals,
+        failure::Failure,
         leave::Leave,
         observed::Observed,
-        pair::{self, Pair, RecordState},
+        pair::{self, Content, Pair, RecordState},
+        secret::disowned,
         source::Offline,
         vocabulary::EventReason,
     },
@@ -40,7 +43,8 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     let before = offline.pair().or(in_hand.as_ref().map(|came| &came.pair)).and_then(|pair| pair.refresh.as_ref());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before).map(|refresh| refresh.value.clone());
     let pair = Pair { previous_refresh, ..bootstrap.pair.clone() };
-    match put(context, observed, offline, &pair).await {
+    let beginning = Renewed { pair, replaces: None, begun: None, spent: None };
+    match put(context, observed, offline, &beginning).await {
         Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
     }
@@ -59,7 +63,7 @@ pub(super) async fn record(
 ) -> Result<(), Stop> {
     let uid = &observed.identity.uid;
     context.unrecorded.put(uid.clone(), renewed.clone());
-    put(context, observed, offline, &renewed.pair).await?;
+    put(context, observed, offline, renewed).await?;
     context.unrecorded.remove(uid);
     Ok(())
 }
@@ -79,15 +83,36 @@ pub(super) async fn pending(context: &Context, observed: &Observed) -> Result<bo
     Ok(true)
 }
 
-async fn put(context: &Context, observed: &Observed, offline: &Offline, pair: &Pair) -> Result<(), Stop> {
+/// Forgets a code that was refused, and keeps why.
+///
+/// # Errors
+/// As [`record`].
+pub(super) async fn forget(
+    context: &Context,
+    observed: &Observed,
+    offline: &Offline,
+    refusal: &Failure,
+) -> Result<(), Stop> {
+    let (Some(recorded), Some(code)) = (&offline.recorded, offline.code()) else { return Ok(()) };
+    let mut secret = recorded.live.clone();
+    approvals::end(&mut secret, &code.state, &approvals::Outcome::Refused(refusal.message.clone()));
+    store(context, observed, true, &secret).await
+}
+
+async fn put(context: &Context, observed: &Observed, offline: &Offline, renewed: &Renewed) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let live = offline.recorded.as_ref().map(|recorded| &recorded.live);
-    let secret = pair::recorded(token, me, &offline.app.client_id, live, pair, offline.begun());
-    match write(context, live.is_some(), &secret).await {
+    let held = Content { pair: &renewed.pair, bootstrap: offline.begun(), spent: renewed.spent.as_deref() };
+    let secret = pair::recorded(token, me, &offline.app.client_id, live, held);
+    store(context, observed, live.is_some(), &secret).await
+}
+
+async fn store(context: &Context, observed: &Observed, exists: bool, secret: &Secret) -> Result<(), Stop> {
+    match write(context, exists, secret).await {
         Ok(_) => Ok(()),
         Err(error) => {
-            let what = format!("Secret {:?}", token.record_secret().unwrap_or_default());
-            Err(context.unwritten(&me.uid, &what, error))
+            let what = format!("Secret {:?}", secret.name_any());
+            Err(context.unwritten(&observed.identity.uid, &what, error))
         }
     }
 }
@@ -133,7 +158,7 @@ async fn leave(context: &Context, observed: &Observed) -> Result<(), Stop> {
             found(secrets.delete(&name, &parameters).await).map(drop)
         }
         Leave::Keep => {
-            let left = crate::core::secret::disowned(token, live);
+            let left = disowned(token, &pair::without_code(live));
             if left == *live { Ok(()) } else { found(write(context, true, &left).await).map(drop) }
         }
     };
@@ -239,7 +264,8 @@ mod tests {
         {
             let (server, observed) = (Server::default(), without_record(bootstrap));
             let context = server.context();
-            let came = Renewed { pair: of("r2"), replaces: Some(secret_string("r1")), begun: Some("a".into()) };
+            let came =
+                Renewed { pair: of("r2"), replaces: Some(secret_string("r1")), begun: Some("a".into()), spent: None };
             context.unrecorded.put(observed.identity.uid.clone(), came);
             begin(&context, &observed).await.unwrap();
             let written = |key| server.key(key);
@@ -266,7 +292,8 @@ mod tests {
                 o.issuer = Err(Failure::new(Reason::SecretConflict, "another app's"));
             }
         });
-        let mut secret = pair::recorded(&observed.token, &holder, client_id, None, &of("r1"), None);
+        let held = Content { pair: &of("r1"), bootstrap: None, spent: None };
+        let mut secret = pair::recorded(&observed.token, &holder, client_id, None, held);
         secret.metadata.owner_references = None;
         secret.data.get_or_insert_default().insert("note".into(), ByteString(b"x".to_vec()));
         let server = Server { held: Arc::new(Mutex::new(Some(secret))), refuses };

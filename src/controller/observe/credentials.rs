@@ -1,6 +1,7 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
 mod app;
+mod client;
 mod offline;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -148,10 +149,7 @@ impl<'a> Search<'a> {
                 lifetime: s.lifetime(),
             })),
             SourceRef::Offline(s) => Ok(Issuer::Offline(self.offline(s).await?)),
-            SourceRef::CustomerAccount(_) => {
-                let message = "this release issues every source but customerAccount, which is to come";
-                Err(Failure::new(Reason::NotImplemented, message).into())
-            }
+            SourceRef::CustomerAccount(s) => Ok(Issuer::CustomerAccount(self.client(s).await?)),
         }
     }
 

@@ -94,6 +94,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         settles_at: None,
         unprotected: false,
         revocation_timeout: context.setup.revocation_timeout,
+        install_url: context.install_url(token),
         token: token.clone(),
         identity,
         secret,

@@ -32,7 +32,14 @@ pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
     }
     let Some(Whole { record, value, .. }) = o.whole() else { return Some(Why::Lost) };
     let wanted = o.issuer.as_ref().ok().and_then(Issuer::wanted);
-    if wanted.is_some_and(|wanted| !same(wanted, value)) { Some(Why::Replaced) } else { demanded(o, record, now) }
+    let approved = o.offline().is_some_and(|offline| offline.code().is_some());
+    if approved {
+        Some(Why::Approved)
+    } else if wanted.is_some_and(|wanted| !same(wanted, value)) || o.client_replaced(record) {
+        Some(Why::Replaced)
+    } else {
+        demanded(o, record, now)
+    }
 }
 
 /// Why another credential than this one is asked for, if it is.

@@ -36,6 +36,26 @@ fn valid(status: &ShopifyTokenStatus) -> &str {
 }
 
 #[test]
+fn where_to_approve_is_said_while_an_approval_is_what_helps() {
+    let o = healthy(SourceKind::Offline, json!({}));
+    for (reason, said) in [
+        (Reason::ConsentRequired, true),
+        (Reason::RefreshTokenDead, true),
+        (Reason::CredentialsRejected, false),
+        (Reason::ScopesMissing, false),
+    ] {
+        let hold = Hold::Blocked(Failure::new(reason, "it is so"));
+        let told = status(&o, Some(&hold), Validity::NotAsked, Attempts::AsBefore);
+        assert_eq!(told.install_url.is_some(), said, "{reason}");
+        // While the next attempt is waited for it is still so.
+        let waiting = o.clone().with(|o| o.token.status = Some(told.clone()));
+        let told = status(&waiting, Some(&Hold::BackingOff), Validity::NotAsked, Attempts::AsBefore);
+        assert_eq!(told.install_url.is_some(), said, "{reason}");
+    }
+    assert_eq!(status(&o, None, Validity::NotAsked, Attempts::None).install_url, None);
+}
+
+#[test]
 fn the_conditions_of_every_phase() {
     let failure = |reason| Hold::Blocked(Failure::new(reason, "do this"));
     let (heals, stalls) = (failure(Reason::BackingOff), failure(Reason::AppNotInstalled));
@@ -152,7 +172,8 @@ proptest! {
         let types: std::collections::BTreeSet<_> = once.conditions.iter().map(|c| &c.type_).collect();
         prop_assert_eq!(types.len(), once.conditions.len());
         for c in &once.conditions {
-            let always = c.type_ == conditions::READY || c.type_ == conditions::TOKEN_VALID;
+            let always = [conditions::READY, conditions::TOKEN_VALID, conditions::SAFE_TO_REVOKE_OLD_SECRET];
+            let always = always.contains(&c.type_.as_str());
             prop_assert!(always || c.status == "True", "{c:?}");
             prop_assert!(c.reason.chars().all(char::is_alphanumeric) && !c.message.is_empty(), "{c:?}");
         }

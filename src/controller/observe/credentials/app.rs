@@ -65,7 +65,9 @@ impl Search<'_> {
         match credentials {
             Ok((client_id, client_secret)) => {
                 let key = format!("{namespace}/{name}");
-                Ok((App { key, client_id, client_secret }, app.spec.admin_api()))
+                // Nothing but a callback's signature goes by it: one that is malformed signs none.
+                let previous_client_secret = secret.and_then(|secret| key_of(&secret, "previous_client_secret").ok());
+                Ok((App { key, client_id, client_secret, previous_client_secret }, app.spec.admin_api()))
             }
             Err(failure) if namespace == self.namespace => Err(failure.into()),
             // What the app's own namespace is told is nobody else's affair.

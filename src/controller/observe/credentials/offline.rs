@@ -7,11 +7,10 @@ use secrecy::ExposeSecret;
 use super::Search;
 use crate::{
     api::{ShopifyToken, source},
-    controller::error::{Stop, found},
+    controller::error::{Error, Stop, found},
     core::{
         failure::Failure,
         identity::Identity,
-        offline::consent_required,
         pair::{self, Pair, RecordState},
         render::content_hash,
         source::{App, Bootstrap, Offline},
@@ -27,7 +26,8 @@ impl Search<'_> {
         if let Some(rival) = self.rival(&app).await? {
             return Err(self.taken(&rival).into());
         }
-        let Some(me) = Identity::of(self.token) else { return Err(consent_required().into()) };
+        let me =
+            Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
         let namespace = self.namespace.clone();
         let name = self.token.record_secret().unwrap_or_default();
         let live = self.own_secret(&namespace, &name).await?;
@@ -36,22 +36,31 @@ impl Search<'_> {
             RecordState::Ours(recorded) => Some(recorded),
             RecordState::Refused(failure) => return Err(failure.into()),
         };
+        // The operator's own writes end no back-off; an approval does.
+        self.versions.extend(recorded.iter().filter_map(|r| Some(format!("approval/{}", r.code.as_ref()?.state))));
+        let has_code = recorded.as_ref().is_some_and(|recorded| recorded.code.is_some());
         let came = self.context.unrecorded.get(&me.uid);
         let has_pair = came.is_some() || recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
         let bootstrap = match &source.bootstrap_ref {
             None => None,
-            Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair) {
+            Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair || has_code) {
                 (Ok(bootstrap), _) => Some(bootstrap),
                 // It has served its purpose.
                 (Err(_), true) => None,
                 (Err(failure), false) => return Err(failure.into()),
             },
         };
-        let migrate = source.migrate.unwrap_or_default();
-        let mut offline = Offline { app, recorded, bootstrap, migrate, in_hand: false };
+        let mut offline = Offline {
+            app,
+            recorded,
+            bootstrap,
+            migrate: source.migrate.unwrap_or_default(),
+            expiring: source.expiring.unwrap_or(true),
+            in_hand: false,
+        };
         offline.in_hand = came.is_some_and(|c| offline.goes_on(&c.pair, c.replaces.as_ref(), c.begun.as_deref()));
-        if !has_pair && offline.bootstrap.is_none() {
-            return Err(consent_required().into());
+        if !has_pair && !has_code && offline.bootstrap.is_none() {
+            return Err(offline.consent_required(self.context.install_url(self.token).as_deref()).into());
         }
         Ok(offline)
     }
