@@ -15,6 +15,7 @@ mod gate;
 mod grants;
 mod grants_end;
 mod install;
+mod install_chromium;
 mod issue;
 mod namespace;
 mod odd_shopify;
