@@ -138,6 +138,11 @@ impl Offline {
                     | Why::Expiring
                     | Why::Requested
                     | Why::Interval => false,
+                    // Only what applications hold, or what is known of it, is behind.
+                    Why::SecretChanged => {
+                        access.minted_by == Some(self.app.mints(&o.identity))
+                            && access.renewal_time(o).is_some_and(|at| at > now)
+                    }
                 };
                 Ok(if at_hand { Next::Publish(access) } else { Next::Refresh(refresh) })
             }
@@ -249,7 +254,7 @@ mod tests {
 
     fn access(expires_in: Option<TimeDelta>) -> Access {
         let expires_at = expires_in.map(|left| now() + left);
-        Access { value: secret_string("a"), issued_at: None, expires_at, scopes: None }
+        Access { value: secret_string("a"), issued_at: None, expires_at, scopes: None, minted_by: None }
     }
 
     fn refresh(days: Option<i64>) -> RefreshToken {
@@ -376,6 +381,7 @@ mod tests {
                 issued_at: Some(granted),
                 expires_at: Some(granted + hours(1)),
                 scopes: Some(vec!["read_products".into()]),
+                minted_by: None,
             };
             let refresh = RefreshToken { value: secret_string("r"), expires_at: Some(granted + ends) };
             let o = with_pair(access, Some(refresh));
