@@ -32,6 +32,7 @@ async fn the_tour_shows_everything_but_credentials() {
         credentials: Credentials {
             client_secret: format!("shpss_{CANARY}0123456789"),
             permanent_token: format!("shpat_{CANARY}0123456789"),
+            customer_secret: format!("{CANARY}0123456789"),
             canary: Some(CANARY.to_owned()),
         },
         quiet: true,

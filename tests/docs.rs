@@ -106,13 +106,14 @@ fn every_key_of_a_secret_is_named() {
     let text = read("docs/reference.md");
     let token = SecretString::from("x");
     let values = Values {
-        access_token: &token,
-        previous_access_token: Some(&token),
-        older_access_tokens: std::slice::from_ref(&token),
+        value: &token,
+        previous_value: Some(&token),
+        older_values: std::slice::from_ref(&token),
         shop_domain: "acme.myshopify.com",
         api_version: "2026-10",
         scopes: &[],
         expires_at: Some(Timestamp::default()),
+        client: None,
     };
     for preset in [None, Some("Hydrogen"), Some("Node"), Some("Ruby"), Some("Python")] {
         let spec: ShopifyTokenSpec =
@@ -145,6 +146,14 @@ fn every_annotation_is_named() {
         issuer: Some("id".into()),
         admin: Some("admin".into()),
         parent: Some(7),
+        discovery: Some(
+            serde_json::from_value(json!({
+                "issuer": "https://shopify.com", "authorization_endpoint": "https://shopify.com",
+                "token_endpoint": "https://shopify.com", "end_session_endpoint": "https://shopify.com",
+                "jwks_uri": "https://shopify.com", "graphql_api": "https://shopify.com",
+            }))
+            .unwrap(),
+        ),
         previous: vec![],
         rollout: Some(2),
         restarted: Some(2),

@@ -43,13 +43,14 @@ fn bounded(data: &Map<String, Value>) -> Result<Data, Failure> {
     let run = move || {
         let (token, begun) = (SecretString::from(CANARY), Instant::now());
         let values = Values {
-            access_token: &token,
-            previous_access_token: Some(&token),
-            older_access_tokens: &[],
+            value: &token,
+            previous_value: Some(&token),
+            older_values: &[],
             shop_domain: "acme.myshopify.com",
             api_version: "2026-10",
             scopes: &["read_orders".into(), "read_products".into()],
             expires_at: Some(Timestamp::default()),
+            client: None,
         };
         let (mut checked, mut rendered) = (None, None);
         let of_check = measure(|| checked = Some(check(&spec, SourceKind::Offline)));

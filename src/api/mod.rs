@@ -15,7 +15,7 @@ mod tests;
 pub mod token;
 
 pub use app::{AdminApi, ShopifyApp, ShopifyAppSpec, ShopifyAppStatus};
-pub use schema::DEFAULT_KEYS;
+pub use schema::{CLIENT_KEYS, DEFAULT_KEYS};
 pub use source::{Source, SourceKind, SourceRef};
 pub use status::{ShopifyTokenStatus, TokenSecretStatus};
 pub use token::{ShopifyToken, ShopifyTokenSpec};

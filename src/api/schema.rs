@@ -106,6 +106,20 @@ pub const DEFAULT_KEYS: [&str; 7] = [
     "shop_domain",
 ];
 
+/// Further keys of the Secret of a `customerAccount` token, some of them not always there. Its templates can't set them.
+pub const CLIENT_KEYS: [&str; 10] = [
+    "authorization_endpoint",
+    "client_id",
+    "client_secret",
+    "end_session_endpoint",
+    "graphql_api",
+    "issuer",
+    "jwks_uri",
+    "previous_client_id",
+    "previous_client_secret",
+    "token_endpoint",
+];
+
 /// Data of the Secret: key to template.
 pub(super) fn template_data(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -27,10 +27,10 @@ pub struct SecretSpec {
     pub creation_policy: Option<CreationPolicy>,
 }
 
-/// Adds the environment names that a consumer expects: Hydrogen, or Shopify's Node, Ruby or Python library. Default: none.
+/// Adds the environment names that a consumer expects: Hydrogen, Shopify's Node, Ruby or Python library, or an OpenID Connect client (OIDC). Default: none.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Preset {
-    /// Shopify Hydrogen: `PUBLIC_STOREFRONT_API_TOKEN`, `PUBLIC_STORE_DOMAIN`, …
+    /// Shopify Hydrogen: `PUBLIC_STOREFRONT_API_TOKEN`, `PUBLIC_CUSTOMER_ACCOUNT_API_CLIENT_ID`, `PUBLIC_STORE_DOMAIN`, …
     Hydrogen,
     /// Shopify's Node library: `SHOPIFY_ACCESS_TOKEN`, `SHOPIFY_SHOP`, `SHOPIFY_API_VERSION`, …
     Node,
@@ -38,6 +38,9 @@ pub enum Preset {
     Ruby,
     /// Shopify's Python library: `SHOPIFY_ACCESS_TOKEN`, `SHOPIFY_SHOP_URL`, `SHOPIFY_API_VERSION`, …
     Python,
+    /// OpenID Connect clients: `OIDC_ISSUER`, `OIDC_CLIENT_ID`, `OIDC_CLIENT_SECRET`, …
+    #[serde(rename = "OIDC")]
+    Oidc,
 }
 
 /// Type, metadata and further keys of the Secret.

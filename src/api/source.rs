@@ -151,6 +151,18 @@ pub struct CustomerAccount {
     pub credentials_ref: LocalRef,
     /// Kind of the client.
     pub client_type: ClientType,
+    /// A session of one customer, who signs in once. Not part of this release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<CustomerSession>,
+}
+
+/// A session of one customer.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerSession {
+    /// Scopes of the session, such as `openid`, `email` and `customer-account-api:full`.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_:-]+$")))]
+    pub scopes: Vec<String>,
 }
 
 /// Kind of the OAuth client (RFC 6749, section 2.1): Confidential has a client secret; Public has none.

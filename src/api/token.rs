@@ -32,6 +32,10 @@ use crate::time::{self, Duration};
         .message("the name of an offline ShopifyToken may have at most 246 characters: the operator keeps the refresh token in a Secret <name>-record"),
     validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.secret) || !has(self.spec.secret.name) || self.spec.secret.name != self.metadata.name + '-record'")
         .message("secret.name must not be <name>-record: the operator keeps the refresh token in that Secret, apart from the one applications mount"),
+    validation = Rule::new("!has(self.spec.source.customerAccount) || !has(self.spec.requiredScopes) || size(self.spec.requiredScopes) == 0")
+        .message("requiredScopes are of Admin and Storefront API tokens: a customerAccount has none, leave them out"),
+    validation = Rule::new("!has(self.spec.source.customerAccount) || !has(self.spec.secret) || !has(self.spec.secret.template) || !has(self.spec.secret.template.data) || self.spec.secret.template.data.all(k, !(k in ['authorization_endpoint', 'client_id', 'client_secret', 'end_session_endpoint', 'graphql_api', 'issuer', 'jwks_uri', 'previous_client_id', 'previous_client_secret', 'token_endpoint']))")
+        .message("authorization_endpoint, client_id, client_secret, end_session_endpoint, graphql_api, issuer, jwks_uri, previous_client_id, previous_client_secret, token_endpoint are the operator's own keys of a customerAccount: choose another name"),
     validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.source.offline.bootstrapRef) || !self.spec.source.offline.bootstrapRef.name.endsWith('-record')")
         .message("bootstrapRef must not end in -record: such Secrets are the operator's, which writes refresh tokens there; name one of yours"),
     selectable = ".spec.shop",

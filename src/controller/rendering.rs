@@ -14,7 +14,7 @@ use crate::{
     api::{ShopifyToken, SourceKind},
     core::{
         failure::Failure,
-        render::{self, Data, Values},
+        render::{self, ClientValues, Data, Values},
         vocabulary::Reason,
     },
     time::Timestamp,
@@ -82,53 +82,57 @@ impl Kept {
 /// [`Values`] that can be sent to another thread.
 #[derive(Clone)]
 struct Owned {
-    access_token: SecretString,
-    previous_access_token: Option<SecretString>,
-    older_access_tokens: Vec<SecretString>,
+    value: SecretString,
+    previous_value: Option<SecretString>,
+    older_values: Vec<SecretString>,
     shop_domain: String,
     api_version: String,
     scopes: Vec<String>,
     expires_at: Option<Timestamp>,
+    client: Option<ClientValues>,
 }
 
 impl Owned {
     fn of(values: &Values<'_>) -> Self {
         Self {
-            access_token: values.access_token.clone(),
-            previous_access_token: values.previous_access_token.cloned(),
-            older_access_tokens: values.older_access_tokens.to_vec(),
+            value: values.value.clone(),
+            previous_value: values.previous_value.cloned(),
+            older_values: values.older_values.to_vec(),
             shop_domain: values.shop_domain.to_owned(),
             api_version: values.api_version.to_owned(),
             scopes: values.scopes.to_vec(),
             expires_at: values.expires_at,
+            client: values.client.clone(),
         }
     }
 
     fn values(&self) -> Values<'_> {
         Values {
-            access_token: &self.access_token,
-            previous_access_token: self.previous_access_token.as_ref(),
-            older_access_tokens: &self.older_access_tokens,
+            value: &self.value,
+            previous_value: self.previous_value.as_ref(),
+            older_values: &self.older_values,
             shop_domain: &self.shop_domain,
             api_version: &self.api_version,
             scopes: &self.scopes,
             expires_at: self.expires_at,
+            client: self.client.clone(),
         }
     }
 
     fn is(&self, values: &Values<'_>) -> bool {
-        self.access_token.expose_secret() == values.access_token.expose_secret()
-            && self.previous_access_token.as_ref().map(ExposeSecret::expose_secret)
-                == values.previous_access_token.map(ExposeSecret::expose_secret)
+        self.value.expose_secret() == values.value.expose_secret()
+            && self.previous_value.as_ref().map(ExposeSecret::expose_secret)
+                == values.previous_value.map(ExposeSecret::expose_secret)
             && self
-                .older_access_tokens
+                .older_values
                 .iter()
                 .map(ExposeSecret::expose_secret)
-                .eq(values.older_access_tokens.iter().map(ExposeSecret::expose_secret))
+                .eq(values.older_values.iter().map(ExposeSecret::expose_secret))
             && self.shop_domain == values.shop_domain
             && self.api_version == values.api_version
             && self.scopes == values.scopes
             && self.expires_at == values.expires_at
+            && self.client == values.client
     }
 }
 
@@ -247,13 +251,14 @@ mod tests {
     async fn rendered(rendering: &Rendering, token: &ShopifyToken, value: &str) -> String {
         let value = SecretString::from(value);
         let values = Values {
-            access_token: &value,
-            previous_access_token: None,
-            older_access_tokens: &[],
+            value: &value,
+            previous_value: None,
+            older_values: &[],
             shop_domain: "acme.myshopify.com",
             api_version: "2026-10",
             scopes: &[],
             expires_at: None,
+            client: None,
         };
         let data = rendering.render(token, SourceKind::Custom, &values).await.unwrap();
         String::from_utf8(data["K"].0.clone()).unwrap()
@@ -284,13 +289,14 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let (rendering, value) = (Rendering::default(), SecretString::from("x"));
         let of = Owned {
-            access_token: value,
-            previous_access_token: None,
-            older_access_tokens: Vec::new(),
+            value,
+            previous_value: None,
+            older_values: Vec::new(),
             shop_domain: String::new(),
             api_version: String::new(),
             scopes: vec![],
             expires_at: None,
+            client: None,
         };
         let data = Data::from([("K".to_owned(), ByteString(vec![b'x'; 1024 * 1024]))]);
         for n in 0..100 {

@@ -83,6 +83,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         install_url: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
+        unpublished: false,
     };
     write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
 }
@@ -162,6 +163,7 @@ impl<'a> Attempt<'a> {
             install_url: observed.install_url.as_deref(),
             validity: self.validity,
             attempts: self.attempts.clone(),
+            unpublished: self.record.is_some_and(|record| observed.client_unpublished(record)),
         }
     }
 

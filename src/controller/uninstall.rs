@@ -139,7 +139,7 @@ async fn revoke(context: &Context, done: &mut Uninstalled) -> anyhow::Result<()>
         let concurrency = context.setup.concurrency.into();
         let attempts = left.into_iter().map(|token| async {
             let key = TokenKey::of_object(&token);
-            (key, as_if_deleted(context, token, began).await)
+            (key, Box::pin(as_if_deleted(context, token, began)).await)
         });
         let results: Vec<_> = stream::iter(attempts).buffer_unordered(concurrency).collect().await;
         for (token, result) in results {

@@ -179,6 +179,20 @@ impl Observed {
         self.suspect == Some(Doubt::Moved) || different_issuers(record.issuer.as_deref(), issuer)
     }
 
+    /// Whether a person has put another client into the credentials Secret than the one of the record.
+    #[must_use]
+    pub fn client_replaced(&self, record: &Record) -> bool {
+        let client = self.issuer.as_ref().ok().and_then(Issuer::client);
+        client.is_some_and(|client| record.token_id != Some(client.id(&self.identity)))
+    }
+
+    /// Whether what applications hold may not be the client that the credentials Secret names: it is another one, or can't
+    /// be read.
+    #[must_use]
+    pub fn client_unpublished(&self, record: &Record) -> bool {
+        self.issuer.is_err() || self.client_replaced(record)
+    }
+
     /// Shopify refused this very revision when it was last asked.
     #[must_use]
     pub(super) fn rejected(&self, record: &Record) -> bool {
@@ -246,6 +260,7 @@ impl Observed {
             issuer: self.issuer.as_ref().ok().and_then(Issuer::client_id).map(str::to_owned),
             admin: None,
             parent: None,
+            discovery: None,
             previous: Vec::new(),
             rollout: if replaces { Some(revision) } else { before.and_then(|r| r.rollout) },
             restarted: before.and_then(|r| r.restarted),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{identity::Identity, leave::Leave, vocabulary::PREFIX};
+use super::{customer::Discovery, identity::Identity, leave::Leave, vocabulary::PREFIX};
 use crate::time::{self, Timestamp};
 
 /// What was issued, as the Secret's annotations keep it. Holds no credential.
@@ -32,12 +32,15 @@ pub struct Record {
     pub api_version: String,
     /// The one that the app asks for, where Shopify serves `api_version` in its place.
     pub asked_version: Option<String>,
-    /// What issued it: the client id of the app, or the gid of its installation where only that is known.
+    /// What issued it: the client id of the app, or the gid of its installation where only that is known. Of a client of
+    /// customer accounts its own id.
     pub issuer: Option<String>,
     /// The admin token it was created with.
     pub admin: Option<String>,
     /// The revision of the admin token it was made of, for a delegate.
     pub parent: Option<i64>,
+    /// Where a client of customer accounts is used, as the shop said last.
+    pub discovery: Option<Discovery>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// The revision that rollout targets are to run; `None` before the first replacement.
@@ -121,6 +124,7 @@ const ASKED_VERSION: &str = "asked-api-version";
 const ISSUER: &str = "issuer";
 const ADMIN: &str = "admin-token";
 const PARENT: &str = "parent-revision";
+const DISCOVERY: &str = "discovery";
 const PREVIOUS: &str = "previous";
 const ROLLOUT: &str = "rollout";
 const RESTARTED: &str = "restarted";
@@ -156,6 +160,7 @@ impl Record {
         set(ISSUER, self.issuer.clone());
         set(ADMIN, self.admin.clone());
         set(PARENT, self.parent.map(|r| r.to_string()));
+        set(DISCOVERY, self.discovery.as_ref().map(|discovery| json(&serde_json::json!(discovery))));
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
         set(ROLLOUT, self.rollout.map(|r| r.to_string()));
         set(RESTARTED, self.restarted.map(|r| r.to_string()));
@@ -239,6 +244,10 @@ impl Record {
             issuer: get(ISSUER).map(str::to_owned),
             admin: get(ADMIN).map(str::to_owned),
             parent: optional_revision(PARENT)?,
+            discovery: match get(DISCOVERY) {
+                None => None,
+                Some(text) => Some(serde_json::from_str(text).ok()?),
+            },
             previous: match get(PREVIOUS) {
                 None => Vec::new(),
                 Some(list) => serde_json::from_str(list).ok()?,
@@ -308,6 +317,7 @@ pub fn is_ours(annotation: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::scene::discovery;
 
     #[test]
     fn what_is_served_holds_as_long_as_the_same_is_asked_for() {
@@ -351,6 +361,7 @@ mod tests {
             issuer: Some("id".into()),
             admin: Some("admin".into()),
             parent: Some(7),
+            discovery: Some(discovery()),
             previous: vec![Previous {
                 id: "gid://x/2".into(),
                 revoke_at: at(1_790_000_100),
@@ -379,6 +390,7 @@ mod tests {
             issuer: None,
             admin: None,
             parent: None,
+            discovery: None,
             previous: vec![],
             rollout: None,
             restarted: None,
@@ -393,7 +405,7 @@ mod tests {
     #[test]
     fn an_edited_record_is_no_record() {
         let whole = record().annotations();
-        for name in [REVISION, ISSUED_AT, EXPIRES_AT, PREVIOUS, FIELDS, TOKEN, LEAVE] {
+        for name in [REVISION, ISSUED_AT, EXPIRES_AT, DISCOVERY, PREVIOUS, FIELDS, TOKEN, LEAVE] {
             let mut edited = whole.clone();
             edited.insert(format!("{PREFIX}{name}"), "?".into());
             assert_eq!(Record::parse(&edited), None, "{name}");

@@ -13,15 +13,15 @@ impl Observed {
         older.chain(self.record()).max_by_key(|r| r.revision)
     }
 
-    /// The values in the Secret with that record, whoever wrote them. Of a source that is revoked by value the ids tell
-    /// which are whole.
+    /// The values in the Secret with that record, whoever wrote them. Where ids are hashes of values they tell which are
+    /// whole.
     #[must_use]
     pub fn stored_values(&self) -> Vec<SecretString> {
-        let older = self.older.iter().filter_map(|o| Some((o.record.as_ref()?.revision, &o.live)));
-        let own = self.held().and_then(|held| Some((held.record.as_ref()?.revision, &held.live)));
-        let newest = older.chain(own).max_by_key(|(revision, _)| *revision);
-        let Some((_, live)) = newest else { return Vec::new() };
-        let (value, previous) = stored(live);
+        let older = self.older.iter().filter_map(|o| Some((o.record.as_ref()?, &o.live)));
+        let own = self.held().and_then(|held| Some((held.record.as_ref()?, &held.live)));
+        let newest = older.chain(own).max_by_key(|(record, _)| record.revision);
+        let Some((record, live)) = newest else { return Vec::new() };
+        let (value, previous) = stored(live, Some(record));
         value.iter().chain(previous.all()).cloned().collect()
     }
 

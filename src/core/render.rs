@@ -23,18 +23,23 @@ use self::{
     bounds::Bounds,
     mistake::{Mistake, Place},
     value::Value,
+    values::default_keys,
 };
 pub use self::{
     hash::content_hash,
-    values::{ACCESS_TOKEN, EXPIRES_AT, OLDER_ACCESS_TOKENS, PREVIOUS_ACCESS_TOKEN, Values},
+    values::{
+        ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, ClientValues, EXPIRES_AT, OLDER_ACCESS_TOKENS, PREVIOUS_ACCESS_TOKEN,
+        PREVIOUS_CLIENT_ID, PREVIOUS_CLIENT_SECRET, Values,
+    },
 };
 use super::{
+    customer::Discovery,
     failure::Failure,
     source::{Nature, nature},
     vocabulary::Reason,
 };
 use crate::{
-    api::{DEFAULT_KEYS, ShopifyTokenSpec, SourceKind},
+    api::{DEFAULT_KEYS, ShopifyTokenSpec, SourceKind, source::ClientType},
     time::Timestamp,
 };
 
@@ -54,6 +59,7 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
     };
     preset.retain(|key, _| templates.is_none_or(|templates| !templates.contains_key(*key)));
 
+    let names = default_keys(kind);
     let mut bounds = Bounds::new();
     let mut data = Data::new();
     for (key, value) in defaults.iter().chain(&preset) {
@@ -64,7 +70,7 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
     let values = values.map(|(key, value)| (key, Value::text(value))).collect();
     for (key, source) in templates.into_iter().flatten() {
         // The schema refuses these, but not in an object from before the schema did.
-        if DEFAULT_KEYS.contains(&key.as_str()) {
+        if names.contains(&key.as_str()) || DEFAULT_KEYS.contains(&key.as_str()) {
             return Err(of_key(
                 key,
                 &Mistake { place: None, what: "this key is the operator's own: choose another name".into() },
@@ -73,7 +79,7 @@ pub fn render(spec: &ShopifyTokenSpec, kind: SourceKind, values: &Values<'_>) ->
         let text = bounds
             .keep(key.len())
             .map_err(|what| Mistake { place: None, what: what.into() })
-            .and_then(|()| template::render(source, &values, &mut bounds))
+            .and_then(|()| template::render(source, &names, &values, &mut bounds))
             .map_err(|mistake| of_key(key, &mistake))?;
         data.insert(key.clone(), ByteString(text.into_bytes()));
     }
@@ -88,14 +94,24 @@ pub fn keys(spec: &ShopifyTokenSpec, kind: SourceKind) -> BTreeSet<String> {
         PREVIOUS_ACCESS_TOKEN => overlaps,
         OLDER_ACCESS_TOKENS => by_value,
         EXPIRES_AT => expires,
+        CLIENT_SECRET => is_confidential(spec),
         _ => true,
     };
-    let defaults = DEFAULT_KEYS.iter().filter(written).map(|key| (*key).to_owned());
-    let placeholders = DEFAULT_KEYS.iter().map(|key| (*key, String::new())).collect();
+    let defaults = default_keys(kind);
+    let defaults = defaults.iter().filter(written);
+    let placeholders = defaults.clone().map(|key| (*key, ISSUER.to_owned())).collect();
+    let defaults = defaults.map(|key| (*key).to_owned());
     let preset = spec.secret.as_ref().and_then(|secret| secret.preset);
     let preset = preset.and_then(|preset| preset::data(preset, kind, &placeholders).ok()).unwrap_or_default();
     let template = spec.template().into_iter().flat_map(|template| template.data.keys().cloned());
     defaults.chain(preset.into_keys().map(str::to_owned)).chain(template).collect()
+}
+
+/// A URL as that of an issuer that names a shop.
+const ISSUER: &str = "https://shopify.com/authentication/36563550340";
+
+fn is_confidential(spec: &ShopifyTokenSpec) -> bool {
+    spec.source.customer_account.as_ref().is_some_and(|source| source.client_type == ClientType::Confidential)
 }
 
 /// Renders with placeholders of a credential's usual shape, so that a mistake is found before anything is minted.
@@ -104,18 +120,25 @@ pub fn keys(spec: &ShopifyTokenSpec, kind: SourceKind) -> BTreeSet<String> {
 /// As [`render`].
 pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
     let placeholder = SecretString::from("x".repeat(64));
+    let id = if is_confidential(spec) { "y".repeat(36) } else { "x".repeat(64) };
     let Nature { expires, overlaps, .. } = nature(kind);
     let two = ["read_products".to_owned(), "write_products".to_owned()];
     // Outside an overlap there is no previous token, and a template has to do without. Not every credential has scopes.
     for (previous, scopes) in [(None, &[][..]), (overlaps.then_some(&placeholder), &two)] {
+        let client = (kind == SourceKind::CustomerAccount).then(|| ClientValues {
+            client_id: id.clone(),
+            previous_client_id: Some(id.clone()),
+            endpoints: Discovery::KEYS.into_iter().map(|key| (key, ISSUER.to_owned())).collect(),
+        });
         let values = Values {
-            access_token: &placeholder,
-            previous_access_token: previous,
-            older_access_tokens: &[],
+            value: &placeholder,
+            previous_value: previous,
+            older_values: &[],
             shop_domain: &spec.shop,
             api_version: "2026-10",
             scopes,
             expires_at: expires.then(Timestamp::default),
+            client,
         };
         render(spec, kind, &values)?;
     }
@@ -148,13 +171,14 @@ mod tests {
     fn rendered(secret: &serde_json::Value, kind: SourceKind) -> Result<Data, Failure> {
         let token = SecretString::from("canary");
         let values = Values {
-            access_token: &token,
-            previous_access_token: None,
-            older_access_tokens: &[],
+            value: &token,
+            previous_value: None,
+            older_values: &[],
             shop_domain: "acme.myshopify.com",
             api_version: "2026-10",
             scopes: &["read_orders".into(), "read_products".into()],
             expires_at: Some(Timestamp::default()),
+            client: None,
         };
         render(&spec(secret), kind, &values)
     }

@@ -15,6 +15,7 @@ pub(crate) use self::dice::dice;
 use super::{
     approvals::Approvals,
     credential::RefreshToken,
+    customer::{CustomerClient, Discovery},
     failure::Failure,
     hold::Hold,
     identity::Identity,
@@ -59,7 +60,7 @@ pub(crate) fn token(kind: SourceKind, fields: &Value) -> ShopifyToken {
         SourceKind::Delegate => json!({"delegate": {"adminTokenRef": {"name": "admin"}, "scopes": ["read_products"]}}),
         SourceKind::Custom => json!({"custom": {"tokenRef": {"name": "hand", "key": "token"}}}),
         SourceKind::CustomerAccount => {
-            json!({"customerAccount": {"credentialsRef": {"name": "hand"}, "clientType": "Public"}})
+            json!({"customerAccount": {"credentialsRef": {"name": "hand"}, "clientType": "Confidential"}})
         }
     };
     let mut spec = json!({"shop": "acme.myshopify.com", "source": source});
@@ -80,6 +81,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
     let issued_at = now() - hours(1);
     let expires = nature(kind).expires;
     let made = matches!(kind, SourceKind::Storefront | SourceKind::Delegate);
+    let of_client = kind == SourceKind::CustomerAccount;
     Record {
         token: identity(),
         revision: 3,
@@ -89,18 +91,24 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         token_id: match kind {
             SourceKind::Storefront => Some(id(3)),
             SourceKind::Delegate => Some(id_of(&secret_string("canary"))),
-            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => {
-                None
-            }
+            SourceKind::CustomerAccount => Some(client("canary").id(&identity())),
+            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom => None,
         },
-        scopes: vec!["read_products".into()],
+        scopes: if of_client { Vec::new() } else { vec!["read_products".into()] },
         inputs: "inputs".into(),
         content: String::new(),
         api_version: "2026-10".into(),
         asked_version: None,
-        issuer: (made || matches!(kind, SourceKind::ClientCredentials | SourceKind::Offline)).then(|| "id".into()),
+        issuer: match kind {
+            SourceKind::CustomerAccount => Some("shp_1".into()),
+            SourceKind::Custom => None,
+            SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Storefront | SourceKind::Delegate => {
+                Some("id".into())
+            }
+        },
         admin: made.then(|| "admin".into()),
         parent: (kind == SourceKind::Delegate).then_some(7),
+        discovery: of_client.then(discovery),
         previous: Vec::new(),
         rollout: Some(3),
         restarted: Some(3),
@@ -194,6 +202,25 @@ pub(crate) fn older_with(record: &Record, left: Option<TimeDelta>) -> Older {
     Older::read(&token(kind, &json!({})), &identity(), live).unwrap()
 }
 
+/// A confidential client `shp_1` with this secret.
+pub(crate) fn client(secret: &str) -> CustomerClient {
+    CustomerClient { client_id: "shp_1".into(), client_secret: Some(secret_string(secret)) }
+}
+
+/// What a shop says of its customer accounts.
+pub(crate) fn discovery() -> Discovery {
+    let accounts = "https://shopify.com/authentication/36563550340";
+    let endpoint = |path: &str| format!("{accounts}{path}").parse().unwrap();
+    Discovery {
+        issuer: endpoint(""),
+        authorization_endpoint: endpoint("/oauth/authorize"),
+        token_endpoint: endpoint("/oauth/token"),
+        end_session_endpoint: endpoint("/logout"),
+        jwks_uri: endpoint("/.well-known/jwks.json"),
+        graphql_api: "https://acme.myshopify.com/customer/api/2026-10/graphql".parse().unwrap(),
+    }
+}
+
 /// What a kind is issued with.
 pub(crate) fn issuer(kind: SourceKind) -> Issuer {
     let app = App {
@@ -209,7 +236,8 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
         SourceKind::Delegate => {
             Issuer::Delegate(Parent { admin: admin(app), scopes: vec!["read_products".into()], lifetime: hours(1) })
         }
-        SourceKind::Custom | SourceKind::CustomerAccount => Issuer::Custom(secret_string("canary")),
+        SourceKind::Custom => Issuer::Custom(secret_string("canary")),
+        SourceKind::CustomerAccount => Issuer::CustomerAccount(client("canary")),
     }
 }
 
@@ -296,6 +324,7 @@ pub(crate) fn snapshot<'a>(
         install_url: o.install_url.as_deref(),
         validity,
         attempts,
+        unpublished: o.record().is_some_and(|record| o.client_unpublished(record)),
     }
 }
 

@@ -14,7 +14,10 @@ use super::{
     leave::Leave,
     previous::PreviousValues,
     record::{self, Fields, Record},
-    render::{self, ACCESS_TOKEN, Data, OLDER_ACCESS_TOKENS, PREVIOUS_ACCESS_TOKEN},
+    render::{
+        self, ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, Data, OLDER_ACCESS_TOKENS, PREVIOUS_ACCESS_TOKEN,
+        PREVIOUS_CLIENT_ID, PREVIOUS_CLIENT_SECRET,
+    },
     vocabulary::{MANAGED_BY, OPERATOR},
 };
 use crate::api::{ShopifyToken, token::CreationPolicy};
@@ -129,7 +132,7 @@ impl Held {
     /// What stands in the data where the credential and its predecessors stand, whoever wrote it.
     #[must_use]
     pub fn stored(&self) -> (Option<SecretString>, PreviousValues) {
-        stored(&self.live)
+        stored(&self.live, self.record.as_ref())
     }
 
     /// Resource version of the Secret: a write on top of another one is refused.
@@ -139,13 +142,18 @@ impl Held {
     }
 }
 
-/// What stands in the data of a Secret where the credential and its predecessors stand, whoever wrote it.
+/// What stands in the data of a Secret with this record where the credential and its predecessors stand, whoever wrote it.
 #[must_use]
-pub fn stored(live: &Secret) -> (Option<SecretString>, PreviousValues) {
+pub fn stored(live: &Secret, record: Option<&Record>) -> (Option<SecretString>, PreviousValues) {
     let text = |key: &str| {
         let value = live.data.as_ref()?.get(key)?;
         std::str::from_utf8(&value.0).ok().filter(|v| !v.is_empty()).map(SecretString::from)
     };
+    if record.is_some_and(|record| record.discovery.is_some()) {
+        let newest = text(PREVIOUS_CLIENT_SECRET).or_else(|| text(PREVIOUS_CLIENT_ID));
+        let value = text(CLIENT_SECRET).or_else(|| text(CLIENT_ID));
+        return (value, PreviousValues { newest, kept: Vec::new() });
+    }
     let older = text(OLDER_ACCESS_TOKENS);
     let lines = older.iter().flat_map(|text| text.expose_secret().lines());
     let kept = lines.map(SecretString::from).collect();

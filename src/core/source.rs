@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
+    customer::CustomerClient,
     identity::Identity,
     pair::{Pair, Recorded},
 };
@@ -27,6 +28,8 @@ pub struct Nature {
     pub outlives: bool,
     /// The operator can revoke it at Shopify.
     pub revocable: bool,
+    /// Shopify can be asked whether it works.
+    pub checkable: bool,
     /// It is revoked by its value, which is kept until then: Shopify lists none, and gives none an id.
     pub by_value: bool,
     /// It is an Admin API token: `adminTokenRef` may name its ShopifyToken.
@@ -38,16 +41,16 @@ pub struct Nature {
 #[rustfmt::skip]
 pub const fn nature(kind: SourceKind) -> Nature {
     match kind {
-        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, outlives: false, revocable: false, by_value: false, is_admin: true },
-        SourceKind::Offline => Nature { expires: true, overlaps: false, replaceable: false, outlives: true, revocable: false, by_value: false, is_admin: true },
-        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, outlives: true, revocable: true, by_value: false, is_admin: false },
-        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: true, by_value: true, is_admin: false },
-        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, outlives: false, revocable: false, by_value: false, is_admin: true },
-        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, outlives: false, revocable: false, by_value: false, is_admin: false },
+        SourceKind::ClientCredentials => Nature { expires: true, overlaps: false, replaceable: true, outlives: false, revocable: false, checkable: true, by_value: false, is_admin: true },
+        SourceKind::Offline => Nature { expires: true, overlaps: false, replaceable: false, outlives: true, revocable: false, checkable: true, by_value: false, is_admin: true },
+        SourceKind::Storefront => Nature { expires: false, overlaps: true, replaceable: true, outlives: true, revocable: true, checkable: true, by_value: false, is_admin: false },
+        SourceKind::Delegate => Nature { expires: true, overlaps: true, replaceable: true, outlives: true, revocable: true, checkable: true, by_value: true, is_admin: false },
+        SourceKind::Custom => Nature { expires: false, overlaps: false, replaceable: false, outlives: false, revocable: false, checkable: true, by_value: false, is_admin: true },
+        SourceKind::CustomerAccount => Nature { expires: false, overlaps: true, replaceable: false, outlives: false, revocable: false, checkable: false, by_value: false, is_admin: false },
     }
 }
 
-/// What a credential is issued with, as observed: a variant for each source that this release issues.
+/// What a credential is issued with, as observed: a variant for each source.
 #[derive(Clone, Debug)]
 pub enum Issuer {
     /// An app's client id and secret.
@@ -60,6 +63,8 @@ pub enum Issuer {
     Delegate(Parent),
     /// The value that a person put in a Secret.
     Custom(SecretString),
+    /// The client that a person put in a Secret.
+    CustomerAccount(CustomerClient),
 }
 
 /// What a delegate is made of.
@@ -171,7 +176,11 @@ impl Issuer {
     pub const fn supplied(&self) -> Option<&SecretString> {
         match self {
             Self::Custom(value) => Some(value),
-            Self::ClientCredentials(_) | Self::Offline(_) | Self::Storefront(_) | Self::Delegate(_) => None,
+            Self::ClientCredentials(_)
+            | Self::Offline(_)
+            | Self::Storefront(_)
+            | Self::Delegate(_)
+            | Self::CustomerAccount(_) => None,
         }
     }
 
@@ -181,7 +190,20 @@ impl Issuer {
         match self {
             Self::Custom(value) => Some(value),
             Self::Offline(offline) => offline.access_token(),
-            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) => None,
+            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) | Self::CustomerAccount(_) => None,
+        }
+    }
+
+    /// The client of the Customer Account API that a person supplies.
+    #[must_use]
+    pub const fn client(&self) -> Option<&CustomerClient> {
+        match self {
+            Self::CustomerAccount(client) => Some(client),
+            Self::ClientCredentials(_)
+            | Self::Offline(_)
+            | Self::Storefront(_)
+            | Self::Delegate(_)
+            | Self::Custom(_) => None,
         }
     }
 
@@ -190,7 +212,11 @@ impl Issuer {
     pub const fn offline(&self) -> Option<&Offline> {
         match self {
             Self::Offline(offline) => Some(offline),
-            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) | Self::Custom(_) => None,
+            Self::ClientCredentials(_)
+            | Self::Storefront(_)
+            | Self::Delegate(_)
+            | Self::Custom(_)
+            | Self::CustomerAccount(_) => None,
         }
     }
 
@@ -199,16 +225,17 @@ impl Issuer {
     pub const fn admin_token(&self) -> Option<&AdminToken> {
         match self {
             Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => Some(admin),
-            Self::ClientCredentials(_) | Self::Offline(_) | Self::Custom(_) => None,
+            Self::ClientCredentials(_) | Self::Offline(_) | Self::Custom(_) | Self::CustomerAccount(_) => None,
         }
     }
 
-    /// The client id of the app that issues it, where that is known without asking Shopify.
+    /// The client id of the app that issues it, or its own, where that is known without asking Shopify.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::ClientCredentials(app) | Self::Offline(Offline { app, .. }) => Some(&app.client_id),
             Self::Storefront(admin) | Self::Delegate(Parent { admin, .. }) => admin.issuer.as_deref(),
+            Self::CustomerAccount(client) => Some(&client.client_id),
             Self::Custom(_) => None,
         }
     }
@@ -218,7 +245,11 @@ impl Issuer {
     pub const fn parent(&self) -> Option<&Parent> {
         match self {
             Self::Delegate(parent) => Some(parent),
-            Self::ClientCredentials(_) | Self::Offline(_) | Self::Storefront(_) | Self::Custom(_) => None,
+            Self::ClientCredentials(_)
+            | Self::Offline(_)
+            | Self::Storefront(_)
+            | Self::Custom(_)
+            | Self::CustomerAccount(_) => None,
         }
     }
 
@@ -232,7 +263,7 @@ impl Issuer {
                 Some(app) => app.key.clone(),
                 None => format!("{}/{}", token.namespace, admin.name),
             }),
-            Self::Custom(_) => None,
+            Self::Custom(_) | Self::CustomerAccount(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     hold::Hold,
     record::Record,
     renewal::renewal_of,
+    source::nature,
     vocabulary::{Class, REQUESTED_AT, Reason, conditions},
 };
 use crate::{
@@ -38,6 +39,8 @@ pub struct Snapshot<'a> {
     pub validity: Validity,
     /// What became of the attempts.
     pub attempts: Attempts,
+    /// Whether the credentials Secret holds, or may hold, another client than the one that is published.
+    pub unpublished: bool,
 }
 
 /// What Shopify said of the credential just now.
@@ -113,6 +116,10 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
             .collect();
         status.last_handled_trigger.clone_from(&record.handled_trigger);
         status.last_handled_rotate_at.clone_from(&record.handled_rotate_at);
+    } else if s.kind == SourceKind::CustomerAccount {
+        // Kept when the Secret is lost: applications may still use what it held.
+        status.token_id.clone_from(&before.token_id);
+        status.previous.clone_from(&before.previous);
     }
     match &s.attempts {
         Attempts::AsBefore => {
@@ -175,6 +182,11 @@ fn all_conditions(
         None => {}
     }
     conditions.set(conditions::TOKEN_VALID, valid.0, valid.1, valid.2);
+    if let Some((safe, message)) = safe_to_revoke(s, before) {
+        let (is, reason) =
+            if safe { ("True", Reason::NoTokenOnOldSecret) } else { ("False", Reason::TokensOnOldSecret) };
+        conditions.set(conditions::SAFE_TO_REVOKE_OLD_SECRET, is, reason.as_str(), &message);
+    }
     if suspended {
         conditions.set(
             conditions::SUSPENDED,
@@ -209,6 +221,34 @@ fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason,
     (false, reason, message)
 }
 
+/// Whether a person can revoke what was replaced, of a client of customer accounts: Shopify takes the old one until then.
+fn safe_to_revoke(s: &Snapshot<'_>, before: &ShopifyTokenStatus) -> Option<(bool, String)> {
+    if s.kind != SourceKind::CustomerAccount {
+        return None;
+    }
+    let Some(record) = s.record else {
+        let lost = "the Secret has lost what applications use, which is being restored: revoke nothing yet";
+        return before.revision.map(|_| (false, lost.to_owned()));
+    };
+    let client = record.issuer.as_deref().unwrap_or_default();
+    if s.unpublished {
+        let message = format!(
+            "applications use client {client} of revision {}: what the credentials Secret holds now isn't published yet",
+            record.revision
+        );
+        return Some((false, message));
+    }
+    let until = record.previous.iter().map(|p| p.revoke_at).max();
+    let what = until.map_or_else(
+        || "no other pair: one that was replaced can be revoked in the Headless or Hydrogen channel".to_owned(),
+        |at| {
+            let at = time::print(at);
+            format!("what it replaced, the latter until {at} and until the rollouts of rolloutRestartTargets are over")
+        },
+    );
+    Some((until.is_none(), format!("applications use client {client} of revision {} and {what}", record.revision)))
+}
+
 fn token_valid(
     s: &Snapshot<'_>,
     before: &ShopifyTokenStatus,
@@ -218,6 +258,14 @@ fn token_valid(
     const REJECTED: (&str, &str, &str) = ("False", "Rejected", "Shopify refuses the credential");
     const UNREACHABLE: (&str, &str, &str) = ("Unknown", "Unreachable", "Shopify gave no answer");
     const NOT_CHECKED: (&str, &str, &str) = ("Unknown", "NotChecked", "not verified yet");
+    const NO_WAY: (&str, &str, &str) = (
+        "Unknown",
+        "NotChecked",
+        "Shopify has no way to ask whether it takes a client without a customer who signs in",
+    );
+    if !nature(s.kind).checkable {
+        return NO_WAY;
+    }
     match s.validity {
         Validity::Verified(_) => VERIFIED,
         Validity::Rejected => REJECTED,

@@ -27,6 +27,8 @@ pub mod conditions {
     pub const TOKEN_VALID: &str = "TokenValid";
     /// `spec.suspend` is true.
     pub const SUSPENDED: &str = "Suspended";
+    /// Nothing uses an older client secret any more: a person can revoke it.
+    pub const SAFE_TO_REVOKE_OLD_SECRET: &str = "SafeToRevokeOldSecret";
 }
 
 /// What kind of news a reason is.
@@ -134,9 +136,19 @@ reasons! {
     NotImplemented: Stalled,
     /// The app's Secret holds a client id and secret.
     CredentialsPresent: Ready,
+    /// Nothing uses an older client secret any more.
+    NoTokenOnOldSecret: Ready,
+    /// An older client secret may still be in use.
+    TokensOnOldSecret: NotReady,
 }
 
 impl Reason {
+    /// Whether a person must act.
+    #[must_use]
+    pub fn is_stalled(self) -> bool {
+        self.class() == Class::Stalled
+    }
+
     /// The reason that a condition prints, if it is one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -171,6 +183,8 @@ pub enum EventReason {
     Leaving,
     /// A Secret that an older spec named was deleted, cleaned, or left behind.
     Left,
+    /// Applications have had the time to take a new pair up: a person can revoke the old one.
+    SafeToRevoke,
     /// The object went, and its credential and Secret stay.
     Retained,
     /// It works again after failures.
@@ -211,6 +225,7 @@ impl EventReason {
         Self::Revoked,
         Self::Leaving,
         Self::Left,
+        Self::SafeToRevoke,
         Self::Retained,
         Self::Recovered,
         Self::IssueFailed,
@@ -239,6 +254,7 @@ impl EventReason {
             Self::Revoked => "Revoked",
             Self::Leaving => "Leaving",
             Self::Left => "Left",
+            Self::SafeToRevoke => "SafeToRevoke",
             Self::Retained => "Retained",
             Self::Recovered => "Recovered",
             Self::IssueFailed => "IssueFailed",
@@ -268,6 +284,7 @@ impl EventReason {
             | Self::Revoked
             | Self::Leaving
             | Self::Left
+            | Self::SafeToRevoke
             | Self::Retained
             | Self::Recovered => false,
             Self::IssueFailed

@@ -223,6 +223,11 @@ impl Client {
         Ok(answer)
     }
 
+    /// What the last call brought counts as an answer, though it can't be read.
+    pub(super) fn has_answered(&self, surface: Surface) {
+        self.heard.note(surface, Word::Refusal);
+    }
+
     /// What it means that `whom` gave no answer, or none that can be read.
     pub(super) fn lost(&self, whom: impl fmt::Display, lost: Lost) -> Failure {
         match lost {

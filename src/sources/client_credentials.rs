@@ -15,6 +15,7 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         // It may be published when the Secret names another app.
         issuer: Some(app.client_id.clone()),
         served: None,
+        discovery: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed: None,

@@ -48,6 +48,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         parent: None,
         issuer: None,
         served,
+        discovery: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed: None,

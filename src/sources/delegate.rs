@@ -52,6 +52,7 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
         parent: admin.revision,
         issuer: admin.issuer.clone(),
         served: turn.served(&access, made.served),
+        discovery: None,
         previous,
         previous_values,
         renewed: None,

@@ -2,6 +2,7 @@
 
 mod client_credentials;
 mod custom;
+mod customer_account;
 mod delegate;
 mod memory;
 mod offline;
@@ -16,6 +17,7 @@ use crate::{
     clock::Clock,
     core::{
         credential::Credential,
+        customer::Discovery,
         failure::Failure,
         observed::{Doubt, Observed},
         offline::Next,
@@ -66,6 +68,8 @@ pub struct Issued {
     pub issuer: Option<String>,
     /// The version that answered where the API version of the app was asked, as far as Shopify said so.
     pub served: Option<String>,
+    /// Where it is used, for a client of customer accounts.
+    pub discovery: Option<Discovery>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// Their values, as far as the Secret is to hold them.
@@ -112,7 +116,7 @@ pub enum UnlessWritten {
 }
 
 /// A credential that Shopify confirmed.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Seen {
     /// It works; this is what Shopify says of it.
     Working {
@@ -123,6 +127,8 @@ pub enum Seen {
         /// The API version that answered, as in [`Issued`].
         served: Option<String>,
     },
+    /// It works, and isn't what is to be published: this is.
+    Moved(Box<Issued>),
     /// There is no telling yet: look again, because of this.
     Doubtful(Doubt),
 }
@@ -228,9 +234,14 @@ pub fn places(observed: &Observed, issuer: &Issuer, call: Call, shop: &Shop, sal
         (Issuer::Storefront(_), Call::Issue(_))
         | (Issuer::ClientCredentials(_) | Issuer::Offline(_), Call::Verify)
         | (Issuer::Delegate(_) | Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
-        (Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_), Call::EndOverlap | Call::Revoke) => {
+        (Issuer::CustomerAccount(_), Call::Issue(why)) if customer_account::at_hand(observed, why).is_some() => {
             Vec::new()
         }
+        (Issuer::CustomerAccount(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::CustomerAccounts)],
+        (
+            Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_) | Issuer::CustomerAccount(_),
+            Call::EndOverlap | Call::Revoke,
+        ) => Vec::new(),
     }
 }
 
@@ -245,6 +256,7 @@ pub async fn issue(turn: &Turn<'_>, why: Why) -> Result<Issued, Refused> {
         Issuer::Storefront(admin) => storefront::issue(turn, admin, why).await,
         Issuer::Delegate(parent) => delegate::issue(turn, parent, why).await,
         Issuer::Custom(value) => custom::issue(turn, value, why).await,
+        Issuer::CustomerAccount(client) => customer_account::issue(turn, client, why).await,
     }
 }
 
@@ -257,6 +269,7 @@ pub async fn verify(turn: &Turn<'_>, whole: &Whole<'_>) -> Result<Seen, Refused>
         Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_) => probe::verify(turn, whole).await,
         Issuer::Storefront(admin) => storefront::verify(turn, admin, whole).await,
         Issuer::Delegate(parent) => delegate::verify(turn, &parent.admin, whole).await,
+        Issuer::CustomerAccount(client) => customer_account::verify(turn, client, whole).await,
     }
 }
 
@@ -268,7 +281,9 @@ pub async fn revoke(turn: &Turn<'_>, target: Target<'_>) -> Result<Revoked, Refu
     match turn.issuer {
         Issuer::Storefront(admin) | Issuer::Delegate(Parent { admin, .. }) => revoke::revoke(turn, admin, target).await,
         // Shopify has no way to: they expire, end with the app's installation, or are the person's.
-        Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_) => Ok(Revoked::default()),
+        Issuer::ClientCredentials(_) | Issuer::Offline(_) | Issuer::Custom(_) | Issuer::CustomerAccount(_) => {
+            Ok(Revoked::default())
+        }
     }
 }
 

@@ -177,6 +177,7 @@ fn issued(
         parent: None,
         issuer: Some(offline.app.client_id.clone()),
         served,
+        discovery: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed,

@@ -64,6 +64,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         parent: None,
         issuer,
         served: turn.served(&access, listed.served),
+        discovery: None,
         previous_values: PreviousValues { newest: previous.last().and_then(value_of), kept: Vec::new() },
         previous,
         renewed: None,

@@ -214,6 +214,65 @@ async fn delegate(driver: &mut Driver, phase: Phase, lost: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_of_customer_accounts_survive_every_cut() {
+    sweep("customerAccount", async |n, fault, process| {
+        let mut driver = Driver::new().await;
+        let client = [("client_id", "shp_1"), ("client_secret", "one")];
+        driver.world.secret_of("headless", &client).await;
+        driver.tokens = &["web"];
+        driver.arm(n, fault, process);
+        for phase in [Phase::Issue, Phase::Rotate, Phase::Rename, Phase::EndOverlap, Phase::Delete] {
+            customer_account(&mut driver, phase).await;
+        }
+        driver.struck
+    })
+    .await;
+}
+
+/// A person's pair is published once, stays beside its successor for the overlap, and isn't said to be safe to revoke before.
+async fn customer_account(driver: &mut Driver, phase: Phase) {
+    let world = &driver.world;
+    let token = |secret: &str| {
+        json!({
+            "source": {"customerAccount": {"credentialsRef": {"name": "headless"}, "clientType": "Confidential"}},
+            "secret": {"name": secret}, "rotation": {"overlap": "1h"}, "verifyInterval": 0,
+        })
+    };
+    match phase {
+        Phase::Issue => world.token("web", token("web")).await,
+        Phase::Rotate => {
+            world.secret_of("headless", &[("client_id", "shp_1"), ("client_secret", "two")]).await;
+        }
+        Phase::Rename => world.token("web", token(RENAMED)).await,
+        Phase::EndOverlap => world.pass(TimeDelta::minutes(61)),
+        Phase::Delete => world.delete("web").await,
+        Phase::Renew => {}
+    }
+    driver.settle().await;
+    if matches!(phase, Phase::Delete) {
+        assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends");
+        return;
+    }
+    let name = if matches!(phase, Phase::Issue | Phase::Rotate) { "web" } else { RENAMED };
+    let secret = driver.world.secret(name).await.expect("what applications mount");
+    let held = ["client_secret", "previous_client_secret"].map(|key| secret.data.get(key).map(String::as_str));
+    let status = driver.world.tokens().get("web").await.unwrap().status.unwrap();
+    let safe = status.conditions.iter().find(|c| c.type_ == "SafeToRevokeOldSecret").unwrap().status == "True";
+    match phase {
+        Phase::Issue => assert_eq!((held, safe), ([Some("one"), None], true), "{:?}", driver.armed()),
+        Phase::Rotate | Phase::Rename => {
+            assert_eq!((held, safe), ([Some("two"), Some("one")], false), "{:?}", driver.armed());
+        }
+        Phase::EndOverlap => {
+            assert_eq!((held, safe), ([Some("two"), None], true), "{:?}", driver.armed());
+            assert!(driver.world.secret("web").await.is_none(), "the older Secret is left: {:?}", driver.armed());
+            driver.check_idle().await;
+        }
+        Phase::Delete | Phase::Renew => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offline_tokens_survive_every_cut() {
     sweep("offline", async |n, fault, process| {
         let mut driver = Driver::new().await;

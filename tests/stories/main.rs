@@ -5,14 +5,17 @@
 
 mod bad_input;
 mod bad_spec;
+mod browser;
 mod conflict;
 mod counts;
+mod customer_account;
 mod delegate;
 mod events;
 mod gate;
 mod grants;
 mod grants_end;
 mod install;
+mod install_chromium;
 mod issue;
 mod namespace;
 mod odd_shopify;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::json;
-use shopify_sim::{AppConfig, Config, InstallationConfig, ShopConfig, Sim};
+use shopify_sim::{AppConfig, Config, CustomerClientConfig, InstallationConfig, ShopConfig, Sim};
 
 use crate::operator::{Operator, repository};
 use crate::{LocalCluster, Manifests};
@@ -15,6 +15,8 @@ use crate::{LocalCluster, Manifests};
 pub(super) const SHOP: &str = "acme.myshopify.com";
 /// The app that the samples' tokens are issued with.
 pub(super) const CLIENT_ID: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
+/// The client that the samples' customers sign in with.
+const CUSTOMER_CLIENT: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
 /// Where the samples are applied.
 pub(super) const NAMESPACE: &str = "shop";
 
@@ -34,7 +36,10 @@ pub(super) async fn shopify(credentials: &Credentials) -> Result<Sim> {
         *admin_token = Some(credentials.permanent_token.clone());
     }
     let config = Config { canary: credentials.canary.clone(), ..Config::default() }
-        .shop(ShopConfig { name: "Acme Snowboards".to_owned(), ..ShopConfig::new(SHOP) })
+        .shop(
+            ShopConfig { name: "Acme Snowboards".to_owned(), ..ShopConfig::new(SHOP) }
+                .customer_client(CustomerClientConfig::confidential(CUSTOMER_CLIENT, &credentials.customer_secret)),
+        )
         .app(
             AppConfig::new(CLIENT_ID, &credentials.client_secret)
                 .installed(SHOP, ["read_products", "unauthenticated_read_product_listings"]),
@@ -50,6 +55,8 @@ pub struct Credentials {
     pub client_secret: String,
     /// Permanent Admin API token.
     pub permanent_token: String,
+    /// Client secret of the Headless channel's client.
+    pub customer_secret: String,
     /// Part of everything that the simulated Shopify issues, so that a test can search for it.
     pub canary: Option<String>,
 }
@@ -59,6 +66,7 @@ impl Default for Credentials {
         Self {
             client_secret: "shpss_0123456789abcdef0123456789abcdef".to_owned(),
             permanent_token: "shpat_0123456789abcdef0123456789abcdef".to_owned(),
+            customer_secret: "0123456789abcdef".repeat(4),
             canary: None,
         }
     }
@@ -76,6 +84,8 @@ pub(super) fn samples(credentials: &Credentials, refresh_token: &str) -> Result<
                 ("acme-app", "client_secret") => json!(credentials.client_secret),
                 ("legacy-pasted", "token") => json!(credentials.permanent_token),
                 ("backoffice-approved", "refresh_token") => json!(refresh_token),
+                ("headless-client", "client_id") => json!(CUSTOMER_CLIENT),
+                ("headless-client", "client_secret") => json!(credentials.customer_secret),
                 _ => anyhow::bail!("the demo has no value for {key} of the sample Secret {name}"),
             };
         }

@@ -57,6 +57,18 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         context.unpublished.remove(&me.uid);
         return Ok(withdraw(context, turn, &issued, failure).await);
     }
+    put(context, observed, &issued, told(why, issued.origin)).await
+}
+
+/// An event of a credential that was published, without its revision.
+type Told = (EventReason, &'static str);
+
+/// Publishes a credential that is in hand, and tells of it unless it is the one that was there.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued, told: Told) -> Result<Acted, Error> {
+    let me = &observed.identity;
     if issued.unless_written == UnlessWritten::Remember {
         // From here on the credential isn't lost if the Secret can't be written for a while.
         let kept = Unpublished { inputs: observed.inputs.clone(), issued: issued.clone() };
@@ -70,6 +82,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         admin: issued.admin.clone(),
         parent: issued.parent,
         issuer: issued.issuer.clone().or(next.issuer),
+        discovery: issued.discovery.clone(),
         previous: issued.previous.clone(),
         ..next
     }
@@ -79,7 +92,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));
-            Ok(published(record, why, observed, &issued))
+            Ok(published(record, observed, issued, told))
         }
         Err(stop) => {
             let conflict = matches!(&stop, Stop::Kubernetes(error) if error.is_conflict());
@@ -120,16 +133,8 @@ async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: 
     Acted::failed(failure, Operation::Issue)
 }
 
-/// The outcome and the events of a credential that was published.
-fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> Acted {
-    let revision = record.revision;
-    let replaced = replaced_version(&record, observed.record());
-    let mut acted = Acted::published(record, true);
-    acted.news.extend(replaced);
-    if issued.origin == Origin::Same {
-        return acted;
-    }
-    let (reason, text) = match (why, issued.origin) {
+fn told(why: Why, origin: Origin) -> Told {
+    match (why, origin) {
         (_, Origin::Migrated) => (EventReason::Migrated, "exchanged for a token that expires, with a refresh token"),
         (Why::First, Origin::Adopted) => (EventReason::Adopted, "found at Shopify and published"),
         (Why::Lost, Origin::Adopted) => {
@@ -150,7 +155,18 @@ fn published(record: Record, why: Why, observed: &Observed, issued: &Issued) -> 
         (Why::Interval, _) => (EventReason::Rotated, "rotated on schedule"),
         (Why::Approved, _) => (EventReason::Rotated, "replaced, because the merchant approved the app once more"),
         (Why::Replaced, _) => (EventReason::Rotated, "republished, because its source was replaced"),
-    };
+    }
+}
+
+/// The outcome and the events of a credential that was published.
+fn published(record: Record, observed: &Observed, issued: &Issued, (reason, text): Told) -> Acted {
+    let revision = record.revision;
+    let replaced = replaced_version(&record, observed.record());
+    let mut acted = Acted::published(record, true);
+    acted.news.extend(replaced);
+    if issued.origin == Origin::Same {
+        return acted;
+    }
     let note = format!("{text}: revision {revision} in Secret {:?}", observed.token.secret_name());
     let mut acted = acted.with(reason, note);
     acted.news.extend(warnings(observed, &issued.credential));

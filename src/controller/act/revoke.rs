@@ -32,6 +32,9 @@ use crate::{
 
 const ROLLOUT_NOT_FINISHED: &str = "a rollout of spec.rolloutRestartTargets had not finished one overlap after the overlap; the old token was revoked all the same";
 
+const SAFE_TO_REVOKE: &str =
+    "the overlap is over, and the Secret holds no older pair any more: revoke it in the Headless or Hydrogen channel";
+
 /// Revokes what is past its overlap: says so in the Secret, revokes, then takes it out of the Secret.
 ///
 /// The first write fences: whoever has taken a credential up again meanwhile has written too, and the
@@ -54,7 +57,9 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
         let ended = observed.overlap_ended(p, now);
         Previous { revoking: if ended { Some(before.revision) } else { p.revoking }, ..p.clone() }
     };
-    if due.iter().any(|p| p.revoking.is_none()) {
+    // What the operator can't revoke nobody has to be kept from taking up again.
+    let revocable = nature(observed.kind).revocable;
+    if revocable && due.iter().any(|p| p.revoking.is_none()) {
         live = match publish(&live, before.previous.iter().map(fence).collect()).await {
             Ok(written) => written.secret,
             Err(stop) => return Acted::unwritten(stop),
@@ -93,6 +98,12 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
         (Ok(Some(written)), None) => Acted::published(written.record, false),
         (Ok(None), None) => Acted::quietly(Outcome::Unchanged),
     };
+    if let Outcome::Published { record, .. } = &acted.outcome
+        && !revocable
+        && record.previous.is_empty()
+    {
+        acted = acted.with(EventReason::SafeToRevoke, SAFE_TO_REVOKE);
+    }
     if !ids.is_empty() {
         acted = acted.with(EventReason::Revoked, format!("revoked after the overlap: {}", ids.join(", ")));
     }

@@ -1,6 +1,7 @@
 //! Asks Shopify whether the credential is what we think it is, and corrects the record.
 
 use super::{
+    issue,
     publish::{publish, replaced_version},
     refused,
 };
@@ -10,7 +11,7 @@ use crate::{
         error::Error,
         outcome::{Acted, Operation, Outcome},
     },
-    core::record::Record,
+    core::{record::Record, vocabulary::EventReason},
     sources::{self, Seen, Turn},
 };
 
@@ -23,6 +24,11 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
     let (scopes, strays, served) = match sources::verify(turn, &whole).await {
         Ok(Seen::Working { scopes, strays, served }) => (scopes, strays, served),
+        Ok(Seen::Moved(issued)) => {
+            let told =
+                (EventReason::Rotated, "published anew, because the shop serves its customer accounts elsewhere");
+            return issue::put(context, observed, &issued, told).await;
+        }
         Ok(Seen::Doubtful(doubt)) => {
             context.suspects.put(TokenKey::of(&observed.identity), doubt);
             return Ok(Acted::quietly(Outcome::Unchanged));

@@ -1,6 +1,7 @@
 //! What a token is issued with: the app, admin token or Secret it names, read live.
 
 mod app;
+mod client;
 mod offline;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -14,7 +15,11 @@ use serde::de::DeserializeOwned;
 pub(in crate::controller) use self::app::app_credentials;
 use super::{Protected, list::list};
 use crate::{
-    api::{AdminApi, ShopifyApp, ShopifyToken, SourceRef, app::NEWEST_API_VERSION, source::SecretKeyRef},
+    api::{
+        AdminApi, ShopifyApp, ShopifyToken, SourceRef,
+        app::NEWEST_API_VERSION,
+        source::{AppRef, SecretKeyRef},
+    },
     controller::{
         context::Context,
         error::{Error, Stop, found},
@@ -119,6 +124,18 @@ fn key_of(secret: &Secret, key: &str) -> Result<SecretString, Failure> {
     }
 }
 
+/// The app that a token names, with its credentials, if the token may use it.
+///
+/// # Errors
+/// A failure where it is missing or malformed, or nothing is granted; else of Kubernetes.
+pub(in crate::controller) async fn app_of(
+    context: &Context,
+    token: &ShopifyToken,
+    named: &AppRef,
+) -> Result<App, Stop> {
+    Ok(Search::of(context, token).app_of(token, named).await?.0)
+}
+
 /// Follows the references of a token, and notes what it comes by.
 struct Search<'a> {
     context: &'a Context,
@@ -148,10 +165,7 @@ impl<'a> Search<'a> {
                 lifetime: s.lifetime(),
             })),
             SourceRef::Offline(s) => Ok(Issuer::Offline(self.offline(s).await?)),
-            SourceRef::CustomerAccount(_) => {
-                let message = "this release issues every source but customerAccount, which is to come";
-                Err(Failure::new(Reason::NotImplemented, message).into())
-            }
+            SourceRef::CustomerAccount(s) => Ok(Issuer::CustomerAccount(self.client(s).await?)),
         }
     }
 

@@ -35,7 +35,7 @@ pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
     let approved = o.offline().is_some_and(|offline| offline.code().is_some());
     if approved {
         Some(Why::Approved)
-    } else if wanted.is_some_and(|wanted| !same(wanted, value)) {
+    } else if wanted.is_some_and(|wanted| !same(wanted, value)) || o.client_replaced(record) {
         Some(Why::Replaced)
     } else {
         demanded(o, record, now)

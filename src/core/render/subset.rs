@@ -10,7 +10,6 @@ use super::{
     mistake::{Mistake, Place},
     value::Value,
 };
-use crate::api::DEFAULT_KEYS;
 
 /// A piece of a template.
 pub(super) enum Node<'s> {
@@ -75,12 +74,12 @@ pub(super) enum Operator {
     Concatenate,
 }
 
-/// A whole template.
+/// A whole template, which can name these values.
 ///
 /// # Errors
 /// What isn't part of the subset, and names that can't be there.
-pub(super) fn template<'s>(tree: &Stmt<'s>) -> Result<Vec<Node<'s>>, Mistake> {
-    let mut subset = Subset { names: Vec::new(), loops: 0 };
+pub(super) fn template<'s>(tree: &Stmt<'s>, values: &'s [&'static str]) -> Result<Vec<Node<'s>>, Mistake> {
+    let mut subset = Subset { values, names: Vec::new(), loops: 0 };
     match tree {
         Stmt::Template(template) => subset.nodes(&template.children),
         other => Ok(vec![subset.node(other)?]),
@@ -89,6 +88,8 @@ pub(super) fn template<'s>(tree: &Stmt<'s>) -> Result<Vec<Node<'s>>, Mistake> {
 
 /// What surrounds the piece that is looked at.
 struct Subset<'s> {
+    /// Names of values.
+    values: &'s [&'static str],
     /// Names that `for` and `set` have made.
     names: Vec<&'s str>,
     /// How many loops are open.
@@ -142,7 +143,9 @@ impl<'s> Subset<'s> {
         let place = Place::of(expression.span());
         let kind = match expression {
             Jinja::Var(var) if self.knows(var.id) => Kind::Name(var.id),
-            Jinja::Var(_) => return Err(place.mistake(format!("there is no such value; there are {}", values()))),
+            Jinja::Var(_) => {
+                return Err(place.mistake(format!("there is no such value; there are {}", self.values.join(", "))));
+            }
             Jinja::Const(value) => Kind::Value(
                 literal(&value.value)
                     .ok_or_else(|| place.mistake("values are texts, whole numbers, true and false"))?,
@@ -177,7 +180,7 @@ impl<'s> Subset<'s> {
     }
 
     fn knows(&self, name: &str) -> bool {
-        DEFAULT_KEYS.contains(&name) || self.names.contains(&name)
+        self.values.contains(&name) || self.names.contains(&name)
     }
 
     fn of_loop(&self, of: &Jinja<'s>, field: &str) -> Option<Loop> {
@@ -233,7 +236,11 @@ impl<'s> Subset<'s> {
     fn test(&self, test: &ast::Test<'s>, place: Place) -> Result<Kind<'s>, Mistake> {
         let name = match &test.expr {
             Jinja::Var(var) if self.knows(var.id) => var.id,
-            _ => return Err(place.mistake(format!("only a value can be defined or not; there are {}", values()))),
+            _ => {
+                return Err(
+                    place.mistake(format!("only a value can be defined or not; there are {}", self.values.join(", ")))
+                );
+            }
         };
         let of_name = Kind::Defined(name);
         match (test.name, test.args.is_empty()) {
@@ -245,11 +252,6 @@ impl<'s> Subset<'s> {
 }
 
 const OPERATORS: &str = "there is no such operator; there are and, or, not, in, ~ and comparisons";
-
-/// The values that templates can name, for people.
-fn values() -> String {
-    DEFAULT_KEYS.join(", ")
-}
 
 fn name<'s>(target: &Jinja<'s>) -> Result<&'s str, Mistake> {
     match target {

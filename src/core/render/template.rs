@@ -9,12 +9,13 @@ use minijinja::{machinery::parse, syntax::SyntaxConfig};
 
 use super::{bounds::Bounds, evaluate::evaluate, gate, mistake::Mistake, subset, value::Value};
 
-/// The template's text, with `values` for their names.
+/// The template's text, with `values` for those of the `names` that have one.
 ///
 /// # Errors
 /// The first mistake.
 pub(super) fn render(
     source: &str,
+    names: &[&'static str],
     values: &BTreeMap<&'static str, Value>,
     bounds: &mut Bounds,
 ) -> Result<String, Mistake> {
@@ -22,6 +23,6 @@ pub(super) fn render(
     let syntax = syntax.map_err(|error| Mistake::of_syntax(&error))?;
     gate::admit(source, &syntax, bounds)?;
     let tree = parse(source, "", syntax).map_err(|error| Mistake::of_syntax(&error))?;
-    let template = subset::template(&tree)?;
+    let template = subset::template(&tree, names)?;
     evaluate(&template, values, bounds)
 }

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::Discovery;
+use crate::core::customer::Discovery;
 
 /// What a sign-in is begun with (RFC 6749, section 4.1.1; OIDC Core 1.0, section 3.1.2.1; RFC 7636, section 4.3).
 #[derive(Clone, Debug)]

@@ -8,9 +8,12 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::Endpoint;
 use crate::{
-    core::{failure::Failure, vocabulary::Reason},
+    core::{
+        customer::{Discovery, Endpoint, InvalidEndpoint},
+        failure::Failure,
+        vocabulary::Reason,
+    },
     shopify::{
         Client, Shop, Surface,
         answer::Answer,
@@ -19,23 +22,6 @@ use crate::{
         transport::Lost,
     },
 };
-
-/// The endpoints of a shop's customer accounts, as served.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Discovery {
-    /// Who signs ID tokens: their `iss` is this text.
-    pub issuer: Endpoint,
-    /// Where a customer signs in.
-    pub authorization_endpoint: Endpoint,
-    /// Where codes and refresh tokens are exchanged.
-    pub token_endpoint: Endpoint,
-    /// Where a customer signs out.
-    pub end_session_endpoint: Endpoint,
-    /// Where the issuer's public keys are.
-    pub jwks_uri: Endpoint,
-    /// The Customer Account API.
-    pub graphql_api: Endpoint,
-}
 
 impl Client {
     /// Finds out where a shop's customer accounts are: two documents, each with one redirect at most, to a public
@@ -76,10 +62,15 @@ impl Client {
         let shop = document.shop;
         let request = self.request(Method::GET, url);
         let answer = self.receive(Surface::CustomerAccounts, "customer_discovery", shop, request).await;
+        // What the shop has said, though it is of no use: nobody waits for it to come back.
+        let unusable = |what: &str| {
+            self.has_answered(Surface::CustomerAccounts);
+            document.unusable(what)
+        };
         let answer = answer.map_err(|lost| match &lost {
-            Lost::Unreadable(what) => document.unusable(what),
+            Lost::Unreadable(what) => unusable(what),
             Lost::Silent(_) if lost.is_not_public() => {
-                document.unusable("redirects to a name with an address that isn't public")
+                unusable("redirects to a name with an address that isn't public")
             }
             Lost::Silent(_) => self.lost(whom, lost),
         })?;
@@ -165,9 +156,7 @@ impl Served<'_> {
         let invalid = |what: &str| self.document.invalid(&format!("can't be used: {name} {what}"), &self.answer);
         match self.fields.get(name) {
             None | Some(Value::Null) => Err(invalid("is missing")),
-            Some(Value::String(text)) => {
-                text.parse().map_err(|error: super::InvalidEndpoint| invalid(&error.to_string()))
-            }
+            Some(Value::String(text)) => text.parse().map_err(|error: InvalidEndpoint| invalid(&error.to_string())),
             Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Err(invalid("isn't text")),
         }
     }
@@ -398,6 +387,11 @@ pub(super) mod tests {
         let (client, heard) = stub.client().listening();
         client.discover(&shop()).await.unwrap();
         assert_eq!(heard.surfaces(false), [(Surface::CustomerAccounts, Word::Success)]);
+        // More than is read is an answer, too.
+        let stub = Stub::always(200, "", &"a".repeat(2 * 1024 * 1024)).await;
+        let (client, heard) = stub.client().listening();
+        let failure = client.discover(&shop()).await.unwrap_err();
+        assert_eq!(heard.surfaces(failure.unreachable), [(Surface::CustomerAccounts, Word::Refusal)]);
     }
 
     const SHOP: &str = "acme.myshopify.com";

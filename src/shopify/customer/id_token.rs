@@ -14,9 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::Discovery;
 use crate::{
-    core::{failure::Failure, vocabulary::Reason},
+    core::{customer::Discovery, failure::Failure, vocabulary::Reason},
     shopify::{Client, Shop, failure, form::Refusal},
     time::Timestamp,
 };

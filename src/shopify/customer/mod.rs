@@ -4,14 +4,11 @@
 
 mod authorize;
 mod discovery;
-mod endpoint;
 mod id_token;
 #[cfg(test)]
 mod simulated;
 mod token;
 
 pub use authorize::{SignIn, code_challenge, code_verifier};
-pub use discovery::Discovery;
-pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use id_token::Expected;
 pub use token::{Code, CustomerSession, OidcClient};

@@ -11,7 +11,7 @@ use url::Url;
 use super::*;
 use crate::{
     clock::Clock,
-    core::{failure::Failure, vocabulary::Reason},
+    core::{customer::Discovery, failure::Failure, vocabulary::Reason},
     shopify::{Client, ConnectTo, Observer, Options},
 };
 

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::{Origin, form_urlencoded};
 
-use super::{Discovery, Endpoint};
 use crate::{
     core::{
         credential::{self, Credential},
+        customer::{Discovery, Endpoint},
         failure::Failure,
         renewal::{self, Lifetime},
         vocabulary::Reason,

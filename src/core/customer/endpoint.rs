@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 /// The longest URL that is taken; real ones have about 80 characters.
@@ -9,7 +10,8 @@ const LONGEST: usize = 2048;
 
 /// An https URL as a shop served it: visible ASCII of at most 2048 characters, with a host name, without user name,
 /// password or fragment. Not secret.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Endpoint {
     text: String,
     url: Url,
@@ -28,7 +30,8 @@ impl Endpoint {
     }
 
     /// The same as a URL to ask.
-    pub(super) fn url(&self) -> Url {
+    #[must_use]
+    pub fn url(&self) -> Url {
         self.url.clone()
     }
 }
@@ -62,6 +65,20 @@ impl FromStr for Endpoint {
             return Err(InvalidEndpoint("has a fragment"));
         }
         Ok(Self { text: text.to_owned(), url })
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = InvalidEndpoint;
+
+    fn try_from(text: String) -> Result<Self, InvalidEndpoint> {
+        text.parse()
+    }
+}
+
+impl From<Endpoint> for String {
+    fn from(endpoint: Endpoint) -> Self {
+        endpoint.text
     }
 }
 
