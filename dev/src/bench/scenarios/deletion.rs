@@ -58,6 +58,7 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize) -> Result<
         requests: Counts::read(process.admin).await?.since(&before),
     };
     stop(process).await?;
+    drop(watch);
     world.end().await?;
     Ok(vec![Figures { scenario: name, tokens, floor: None, operator: run }])
 }

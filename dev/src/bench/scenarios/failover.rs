@@ -30,6 +30,7 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize) -> Result<
     let (cpu, peak_mib) = meter.read()?;
     let run = Run { wall: took.as_secs_f64(), cpu, peak_mib, each: Percentiles::of(vec![took]), ..Run::default() };
     stop(other).await?;
+    drop(watch);
     world.end().await?;
     Ok(vec![Figures { scenario: name, tokens, floor: None, operator: run }])
 }

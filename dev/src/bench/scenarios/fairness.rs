@@ -55,6 +55,7 @@ pub(super) async fn run(name: String, operator: &Path, hanging: usize, late: usi
     };
     world.sim.clear_faults();
     stop(process).await?;
+    drop(watch);
     world.end().await?;
     Ok(vec![Figures { scenario: name, tokens: late + NEW, floor: None, operator: run }])
 }

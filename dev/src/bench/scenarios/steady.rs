@@ -39,6 +39,7 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize, seconds: u
     };
     let renewed = watch.late().len();
     stop(process).await?;
+    drop(watch);
     world.end().await?;
     Ok(vec![Figures { scenario: name, tokens: renewed, floor: None, operator: run }])
 }
