@@ -34,6 +34,7 @@ mod repair;
 mod revoke;
 mod rollout;
 mod rotate;
+mod secret_rotation;
 mod specs;
 mod suspend;
 mod uninstall;

@@ -87,6 +87,7 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
         ..next
     }
     .answered(&observed.api_version, issued.served.as_deref());
+    let record = observed.minted(record, issued.minted_by.clone(), issued.origin == Origin::Same, context.now());
     let value = &issued.credential.value;
     match publish(context, observed, live(observed), record, value, &issued.previous_values).await {
         Ok(Written { record, .. }) => {
@@ -114,7 +115,10 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
     let written = observed.latest().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
     let due =
         expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
-    if written || due || inputs != observed.inputs {
+    // Of another client secret: that one may be revoked before this is published.
+    let minted = issued.minted_by.as_ref();
+    let outdated = observed.current_secret().is_some_and(|current| minted.is_some_and(|by| *by != current));
+    if written || due || outdated || inputs != observed.inputs {
         context.unpublished.remove(uid);
         return None;
     }
@@ -148,6 +152,7 @@ fn told(why: Why, origin: Origin) -> Told {
         (Why::Lost, _) => (EventReason::Repaired, "the Secret had lost its credential; issued anew"),
         (Why::Rejected, _) => (EventReason::ReplacedAtShopify, "Shopify had the credential no more; replaced"),
         (Why::Expiring, _) => (EventReason::Renewed, "renewed"),
+        (Why::SecretChanged, _) => (EventReason::Rotated, "rotated, because the client secret of its app changed"),
         (Why::InputsChanged, _) => (EventReason::Rotated, "rotated, because the spec changed"),
         (Why::ScopesMissing, _) => (EventReason::Rotated, "rotated, to gain required scopes"),
         (Why::Requested, _) => (EventReason::Rotated, "rotated on request"),
