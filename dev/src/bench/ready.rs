@@ -151,7 +151,7 @@ impl State {
             return;
         };
         let is_ready = status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
-        let now = Seen {
+        let seen = Seen {
             ready: is_ready.then(Instant::now),
             revision: status.revision,
             renewal_time: status.renewal_time.as_ref().map(|at| at.0),
@@ -164,11 +164,14 @@ impl State {
             let late = now().duration_since(*due);
             self.late.push(late.try_into().unwrap_or_default());
         }
-        let first = before.and_then(|seen| seen.ready).filter(|_| is_ready);
-        if first.is_none() && is_ready {
-            self.ready += 1;
+        let first = before.and_then(|seen| seen.ready);
+        match (first, seen.ready) {
+            (None, Some(_)) => self.ready += 1,
+            (Some(_), None) => self.ready -= 1,
+            (None, None) | (Some(_), Some(_)) => {}
         }
-        self.tokens.insert(token.name_any(), Seen { ready: first.or(now.ready), ..now });
+        let first = first.filter(|_| is_ready);
+        self.tokens.insert(token.name_any(), Seen { ready: first.or(seen.ready), ..seen });
     }
 
     fn forget(&mut self, name: &str) {
