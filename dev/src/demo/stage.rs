@@ -16,7 +16,7 @@ pub(super) const SHOP: &str = "acme.myshopify.com";
 /// The app that the samples' tokens are issued with.
 pub(super) const CLIENT_ID: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
 /// The client that the samples' customers sign in with.
-const CUSTOMER_CLIENT: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
+pub(super) const CUSTOMER_CLIENT: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
 /// Where the samples are applied.
 pub(super) const NAMESPACE: &str = "shop";
 
