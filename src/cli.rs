@@ -108,8 +108,9 @@ pub struct RunOptions {
     /// where there is no IPv6.
     #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "[::]:8080")]
     pub admin_addr: SocketAddr,
-    /// URL under which merchants reach the install pages. Not part of this release.
-    #[arg(long, env, value_name = "URL", value_parser = public_url)]
+    /// URL under which merchants reach the install pages, such as `https://tokens.example.com`: https unless it is a
+    /// loopback address. Without it there are none.
+    #[arg(long, env, value_name = "URL")]
     pub public_url: Option<PublicUrl>,
     /// Where the install pages are served, once there is a public URL.
     #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "[::]:8081")]
@@ -224,10 +225,6 @@ fn time_delta(text: &str) -> Result<TimeDelta, String> {
     delta.ok_or_else(|| format!("it is at most {LONGEST_HOURS}h"))
 }
 
-fn public_url(_: &str) -> Result<PublicUrl, String> {
-    Err("the install pages aren't part of this release: leave the public URL out".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,7 +315,9 @@ mod tests {
             ("--revocation-timeout", "1", "time unit needed"),
             ("--revocation-timeout", "-1h", "expected number"),
             ("--revocation-timeout", "300000years", "at most 8760h"),
-            ("--public-url", "https://tokens.example.com", "install pages aren't part of this release"),
+            ("--public-url", "tokens.example.com", "write a URL, as in https://tokens.example.com"),
+            ("--public-url", "http://tokens.example.com", "https, or http on a loopback address"),
+            ("--public-url", "https://tokens.example.com/oauth", "scheme, host and port alone"),
             ("--log-level", "loud", "possible values"),
         ] {
             let message = run(&[&format!("{flag}={value}")]).unwrap_err();

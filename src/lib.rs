@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod core;
+pub mod install;
 pub mod kubernetes;
 pub mod lease;
 pub mod metrics;

@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use kube::{Client, Resource};
 use tokio::{
     net::TcpListener,
+    task::JoinError,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -17,7 +18,8 @@ use crate::{
     api::{GROUP, ShopifyApp, ShopifyToken, VERSION},
     cli::{RunOptions, ShopifyOptions},
     clock::Clock,
-    controller, kubernetes,
+    controller::{self, consent::Consent},
+    install, kubernetes,
     lease::{Candidate, Lost},
     metrics::Metrics,
     proxy::Proxies,
@@ -44,6 +46,8 @@ pub struct Ground {
     pub metrics: Arc<Metrics>,
     /// Where livez, readyz and metrics are served.
     pub admin: TcpListener,
+    /// Where the install pages are served, where there is a public URL.
+    pub oauth: Option<TcpListener>,
 }
 
 impl Ground {
@@ -56,6 +60,15 @@ impl Ground {
         let address = options.admin_addr;
         let admin = server::listen(address).with_context(|| format!("can't listen on {address}"))?;
         tracing::info!(address = %admin.local_addr()?, "serves livez, readyz and metrics");
+        let oauth = match &options.public_url {
+            Some(public) => {
+                let address = options.oauth_addr;
+                let oauth = server::listen(address).with_context(|| format!("can't listen on {address}"))?;
+                tracing::info!(address = %oauth.local_addr()?, %public, callback = public.callback(), "serves install pages");
+                Some(oauth)
+            }
+            None => None,
+        };
         Ok(Self {
             client: kubernetes::client(config, metrics.clone())?,
             shopify: Arc::new(shopify_client(&options.shopify, proxies, &metrics)?),
@@ -63,6 +76,7 @@ impl Ground {
             clock: Clock::system(),
             metrics,
             admin,
+            oauth,
         })
     }
 }
@@ -122,7 +136,7 @@ where
     C: FnOnce(controller::Setup, CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let Ground { client, shopify, namespace, clock, metrics, admin } = ground;
+    let Ground { client, shopify, namespace, clock, metrics, admin, oauth } = ground;
     let readiness = Readiness::waiting_for("the API server hasn't been asked yet for the custom resources");
     let stop_server = CancellationToken::new();
     let watches = Arc::new(controller::Watches::default());
@@ -141,6 +155,10 @@ where
         revocation_timeout: options.revocation_timeout,
         public_url: options.public_url.clone(),
     };
+    let mut pages = oauth.zip(options.public_url.clone()).map(|(listener, public)| {
+        let router = install::router(Consent::new(setup.clone()), public, stop_server.clone());
+        AbortOnDropHandle::new(tokio::spawn(server::serve(listener, router, stop_server.clone())))
+    });
     let mut candidate = options.lease.leader_elect.then(|| {
         let namespace = options.lease.lease_namespace.as_deref().unwrap_or(&namespace);
         Candidate::new(client.clone(), namespace, &options.lease.lease_name, clock)
@@ -150,6 +168,7 @@ where
     let ended = tokio::select! {
         ended = work(&client, candidate.as_mut(), &metrics, &readiness, start, &shutdown) => ended,
         ended = &mut server => Err(anyhow!("the admin server ended: {ended:?}")),
+        ended = ended(pages.as_mut()) => Err(anyhow!("the server of the install pages ended: {ended:?}")),
     };
 
     readiness.shut_down();
@@ -162,7 +181,18 @@ where
     }
     stop_server.cancel();
     ended?;
+    if let Some(pages) = pages {
+        pages.await.context("the server of the install pages failed")?;
+    }
     server.await.context("the admin server failed")
+}
+
+/// Returns once a task has ended; never, if there is none.
+async fn ended(task: Option<&mut AbortOnDropHandle<()>>) -> Result<(), JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Everything between the start and the end of the drain.

@@ -39,6 +39,10 @@ use crate::metrics::{self, Metrics};
 const CONNECTIONS: usize = 256;
 /// Time for a request's head, and for the next request on a kept connection.
 const HEAD: Duration = Duration::from_secs(30);
+/// Most headers of a request.
+const HEADERS: usize = 64;
+/// Most bytes of a request's head.
+const LARGEST: usize = 16 * 1024;
 /// Time for a whole connection, so that a client that doesn't read can't hold one.
 const LIFETIME: Duration = Duration::from_mins(10);
 /// Time for the requests that are under way when the server stops.
@@ -225,6 +229,8 @@ async fn connection(stream: TcpStream, router: Router, used: Used, stop: Cancell
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
+        .max_headers(HEADERS)
+        .max_buf_size(LARGEST)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod act;
 pub mod app;
+pub mod consent;
 pub mod context;
 pub mod error;
 mod observe;

@@ -172,6 +172,12 @@ impl Claimed {
         Ok(&self.state)
     }
 
+    /// The state as it travels.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}.{}", self.signed, BASE64_URL_SAFE_NO_PAD.encode(&self.signature))
+    }
+
     /// What a used state is known by: a hash, which nobody can come back with.
     #[must_use]
     pub fn fingerprint(&self) -> String {

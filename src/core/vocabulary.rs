@@ -143,6 +143,12 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether a person must act.
+    #[must_use]
+    pub fn is_stalled(self) -> bool {
+        self.class() == Class::Stalled
+    }
+
     /// The reason that a condition prints, if it is one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -47,6 +47,7 @@ impl Instance {
             clock: Clock::system(),
             metrics: Arc::new(Metrics::new()),
             admin,
+            oauth: None,
         };
         let shutdown = CancellationToken::new();
         let (options, stop) = (options(flags), shutdown.clone());

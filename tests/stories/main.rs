@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bad_spec;
+mod browser;
 mod conflict;
 mod counts;
 mod customer_account;

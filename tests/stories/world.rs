@@ -71,11 +71,12 @@ impl World {
         let namespace = cluster.create_namespace(name).await.expect("a namespace");
         let config = shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
             .shop(ShopConfig::new(SHOP))
-            .app(
-                AppConfig::new(CLIENT_ID, CLIENT_SECRET)
+            .app(AppConfig {
+                scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
+                ..AppConfig::new(CLIENT_ID, CLIENT_SECRET)
                     .installed(SHOP, SCOPES.iter().copied())
-                    .redirect_url(format!("{PUBLIC_URL}/oauth/callback")),
-            );
+                    .redirect_url(format!("{PUBLIC_URL}/oauth/callback"))
+            });
         let sim = Arc::new(Sim::start(config).await.expect("a simulator"));
         Self {
             cluster,
@@ -190,7 +191,7 @@ impl World {
             selector: None,
             concurrency: 16,
             revocation_timeout: TimeDelta::hours(1),
-            public_url: None,
+            public_url: Some(PUBLIC_URL.parse().unwrap()),
         }
     }
 

@@ -9,6 +9,8 @@ mod revoke;
 mod rollout;
 mod verify;
 
+pub(super) use self::publish::write;
+
 use super::{
     context::{Context, TokenKey},
     error::{Error, Stop},

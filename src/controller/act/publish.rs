@@ -106,7 +106,11 @@ pub(super) fn live(observed: &Observed) -> Option<&Secret> {
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
-pub(super) async fn write(context: &Context, exists: bool, desired: &Secret) -> Result<Secret, kube::Error> {
+pub(in crate::controller) async fn write(
+    context: &Context,
+    exists: bool,
+    desired: &Secret,
+) -> Result<Secret, kube::Error> {
     let namespace = desired.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
     let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };

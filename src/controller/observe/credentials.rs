@@ -15,7 +15,11 @@ use serde::de::DeserializeOwned;
 pub(in crate::controller) use self::app::app_credentials;
 use super::{Protected, list::list};
 use crate::{
-    api::{AdminApi, ShopifyApp, ShopifyToken, SourceRef, app::NEWEST_API_VERSION, source::SecretKeyRef},
+    api::{
+        AdminApi, ShopifyApp, ShopifyToken, SourceRef,
+        app::NEWEST_API_VERSION,
+        source::{AppRef, SecretKeyRef},
+    },
     controller::{
         context::Context,
         error::{Error, Stop, found},
@@ -118,6 +122,18 @@ fn key_of(secret: &Secret, key: &str) -> Result<SecretString, Failure> {
         Some(value) => credential::check(&value.0, &format!("key {key:?} of Secret {name:?}")),
         None => Err(Failure::new(Reason::CredentialsMissing, format!("Secret {name:?} has no key {key:?}; add it"))),
     }
+}
+
+/// The app that a token names, with its credentials, if the token may use it.
+///
+/// # Errors
+/// A failure where it is missing or malformed, or nothing is granted; else of Kubernetes.
+pub(in crate::controller) async fn app_of(
+    context: &Context,
+    token: &ShopifyToken,
+    named: &AppRef,
+) -> Result<App, Stop> {
+    Ok(Search::of(context, token).app_of(token, named).await?.0)
 }
 
 /// Follows the references of a token, and notes what it comes by.

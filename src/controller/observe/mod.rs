@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 pub(super) use self::{
-    credentials::app_credentials,
+    credentials::{app_credentials, app_of},
     needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };

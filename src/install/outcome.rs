@@ -1,0 +1,185 @@
+//! The page for each outcome and each refusal.
+
+use axum::http::StatusCode;
+
+use super::{
+    check::Refusal,
+    page::{Page, Tone},
+};
+use crate::{
+    api::ShopifyToken,
+    core::{
+        approval::InvalidState,
+        approvals::Outcome,
+        condition::{is_ready, obstacle},
+        pair::Recorded,
+        scopes,
+        vocabulary::Reason,
+    },
+    time,
+};
+
+/// What is known of an approval that came back.
+pub(super) enum Progress {
+    /// There is nothing more to come.
+    Ended(Page),
+    /// It isn't decided yet.
+    UnderWay,
+}
+
+/// What became of an approval, as the record Secret and the status tell.
+pub(super) fn progress(token: &ShopifyToken, recorded: Option<&Recorded>, state: &str, again: &str) -> Progress {
+    let Some((recorded, outcome)) = recorded.and_then(|r| Some((r, r.approvals.outcome(state)?))) else {
+        return Progress::Ended(forgotten());
+    };
+    match outcome {
+        Outcome::Waiting => Progress::UnderWay,
+        Outcome::Declined => Progress::Ended(declined(token, again)),
+        Outcome::Refused(_) => Progress::Ended(refused(token, again)),
+        Outcome::Overtaken => Progress::Ended(overtaken()),
+        Outcome::Exchanged => published(token, recorded, again),
+    }
+}
+
+/// The token is there; do applications have it?
+fn published(token: &ShopifyToken, recorded: &Recorded, again: &str) -> Progress {
+    let access = recorded.pair.as_ref().and_then(|pair| pair.access.as_ref());
+    let granted = access.and_then(|access| access.scopes.as_ref());
+    let missing = granted.map(|granted| scopes::missing(&token.spec.required_scopes, granted)).unwrap_or_default();
+    if !missing.is_empty() {
+        return Progress::Ended(without_scopes(token, &missing.join(", "), again));
+    }
+    let Some(status) = &token.status else { return Progress::UnderWay };
+    let issued_at = status.issued_at.as_ref().map(time::from_kube);
+    let issued = access.and_then(|access| access.issued_at).map(time::round_down);
+    if issued_at >= issued && is_ready(status) {
+        return Progress::Ended(done(token));
+    }
+    match obstacle(status) {
+        // What it said before the approval.
+        None | Some(Reason::ConsentRequired | Reason::RefreshTokenDead) => Progress::UnderWay,
+        Some(reason) if reason.is_stalled() => Progress::Ended(unpublished(token, reason)),
+        Some(_) => Progress::UnderWay,
+    }
+}
+
+fn done(token: &ShopifyToken) -> Page {
+    let scopes = token.status.as_ref().map(|status| status.scopes.join(", ")).unwrap_or_default();
+    let text = "The app was approved, and its token is where it is needed. You can close this page.";
+    about(token, StatusCode::OK, Tone::Good, "Approved", &[text])
+        .with("Access", if scopes.is_empty() { "none".to_owned() } else { scopes })
+        .with("Secret", token.secret_name())
+}
+
+fn declined(token: &ShopifyToken, again: &str) -> Page {
+    let text = "The approval was declined at Shopify. Nothing was changed. If that was a mistake, begin again.";
+    about(token, StatusCode::OK, Tone::Plain, "Not approved", &[text]).to(again, "Begin again")
+}
+
+fn refused(token: &ShopifyToken, again: &str) -> Page {
+    let texts = [
+        "You approved the app, but Shopify did not exchange the approval for a token: it was too late, or the connection was lost at the wrong moment. An approval counts once.",
+        "Begin again. If it fails again, tell whoever runs the operator; the status of the ShopifyToken says why.",
+    ];
+    about(token, StatusCode::OK, Tone::Bad, "Shopify did not accept it", &texts).to(again, "Begin again")
+}
+
+fn without_scopes(token: &ShopifyToken, missing: &str, again: &str) -> Page {
+    let texts = [
+        "The app was approved, but with less access than is needed, so the token isn't used.",
+        "Whoever develops the app has to release a version that asks for the access below. Then approve it again.",
+    ];
+    about(token, StatusCode::OK, Tone::Bad, "Approved, but access is missing", &texts)
+        .with("Missing", missing)
+        .to(again, "Begin again")
+}
+
+fn unpublished(token: &ShopifyToken, reason: Reason) -> Page {
+    let texts = [
+        "The app was approved, and nothing more is needed of you: the approval isn't lost. But the token can't be put where it is needed.",
+        "Tell whoever runs the operator the reason below; the status of the ShopifyToken says what to do.",
+    ];
+    about(token, StatusCode::OK, Tone::Bad, "Approved, but not in use yet", &texts).with("Reason", reason.as_str())
+}
+
+fn overtaken() -> Page {
+    let text = "The app was approved once more before this approval was used, and that approval counts. You can close this page.";
+    Page::new(StatusCode::OK, Tone::Plain, "Another approval came after this one", &[text])
+}
+
+/// The wait is over, and it isn't decided.
+pub(super) fn still_working(token: &ShopifyToken, here: &str) -> Page {
+    let texts = [
+        "Your approval has arrived and is kept. The operator hasn't finished exchanging it for a token yet, for instance because Shopify doesn't answer at the moment.",
+        "Nothing more is needed of you. You can close this page, or look again in a while.",
+    ];
+    about(token, StatusCode::ACCEPTED, Tone::Wait, "Still working", &texts).to(here, "Look again").after(10)
+}
+
+fn about(token: &ShopifyToken, status: StatusCode, tone: Tone, title: &'static str, texts: &[&str]) -> Page {
+    let (namespace, name) = (&token.metadata.namespace, &token.metadata.name);
+    let place = [namespace.as_deref(), name.as_deref()].map(Option::unwrap_or_default).join("/");
+    Page::new(status, tone, title, texts).with("Shop", &token.spec.shop).with("ShopifyToken", place)
+}
+
+/// The same for whatever can't be approved: what is there is nobody's affair.
+pub(super) fn nothing_here() -> Page {
+    let text = "There is nothing to approve at this address. Check that it is the whole address you were given, or ask whoever gave it to you.";
+    Page::new(StatusCode::NOT_FOUND, Tone::Plain, "Nothing to approve here", &[text])
+}
+
+fn forgotten() -> Page {
+    let text = "What became of this approval isn't known here any more. Ask whoever runs the operator: the status of the ShopifyToken tells.";
+    Page::new(StatusCode::GONE, Tone::Plain, "This page has expired", &[text])
+}
+
+/// Too much is asked at once.
+pub(super) fn busy() -> Page {
+    let text = "Too many people are asking at the moment. Nothing was changed. Load this page again in a few seconds.";
+    Page::new(StatusCode::TOO_MANY_REQUESTS, Tone::Wait, "One moment, please", &[text]).after(5)
+}
+
+/// Kubernetes can't be asked, or refuses.
+pub(super) fn unavailable() -> Page {
+    let texts = [
+        "This can't be done at the moment, and nothing was changed. Load this page again in a few seconds.",
+        "If it stays so, tell whoever runs the operator: its log says why.",
+    ];
+    Page::new(StatusCode::SERVICE_UNAVAILABLE, Tone::Bad, "Not possible at the moment", &texts).after(5)
+}
+
+/// The page for a callback that changes nothing. `again` is where the approval begins, `seen` where its outcome is, both
+/// known only of a state that is ours. It says no more to a forger than that something is wrong.
+pub(super) fn rejected(refusal: Refusal, again: Option<String>, seen: Option<String>) -> Page {
+    let again = |page: Page| match again {
+        Some(again) => page.to(again, "Begin again"),
+        None => page,
+    };
+    match refusal {
+        Refusal::State(InvalidState::Expired) => {
+            let text = "An approval has to be finished within ten minutes of its beginning, and this one took longer. Nothing was changed.";
+            again(Page::new(StatusCode::GONE, Tone::Plain, "This link has expired", &[text]))
+        }
+        Refusal::Used => {
+            let text = "This approval was finished before, and counts once. Nothing was changed.";
+            let page = Page::new(StatusCode::GONE, Tone::Plain, "This link was used already", &[text]);
+            match seen {
+                Some(seen) => page.to(seen, "See what became of it"),
+                None => page,
+            }
+        }
+        Refusal::State(InvalidState::OtherBrowser) => {
+            let text = "An approval has to be finished in the browser in which it was begun, with cookies allowed. Nothing was changed.";
+            again(Page::new(StatusCode::FORBIDDEN, Tone::Bad, "This approval was begun in another browser", &[text]))
+        }
+        Refusal::State(InvalidState::Forged)
+        | Refusal::OtherShop
+        | Refusal::Unsigned
+        | Refusal::Stale
+        | Refusal::Malformed(_)
+        | Refusal::Neither => {
+            let text = "What came back from Shopify can't be accepted, and nothing was changed. Begin again at the address you were given.";
+            Page::new(StatusCode::BAD_REQUEST, Tone::Bad, "This approval can't be accepted", &[text])
+        }
+    }
+}
