@@ -82,6 +82,19 @@ fn what_can_be_revoked_is_said_of_a_client_and_only_when_nobody_uses_it() {
     assert_eq!(asked(&healthy(SourceKind::Storefront, json!({}))), None);
 }
 
+#[test]
+fn before_another_one_is_published_nothing_is_safe_and_nothing_else_is_said() {
+    let o = healthy(SourceKind::CustomerAccount, json!({}));
+    let (before, record) = (o.status().unwrap(), o.record().unwrap());
+    let after = not_yet_safe(&o.token, record, now()).expect("it said so");
+    assert_eq!(told(&after), "Ready=True/Issued SafeToRevokeOldSecret=False/TokensOnOldSecret");
+    assert_eq!(ShopifyTokenStatus { conditions: before.conditions.clone(), ..after.clone() }, *before);
+    let told_already = o.clone().with(|o| o.token.status = Some(after));
+    assert_eq!(not_yet_safe(&told_already.token, record, now()), None);
+    let other = healthy(SourceKind::Storefront, json!({}));
+    assert_eq!(not_yet_safe(&other.token, other.record().unwrap(), now()), None);
+}
+
 /// What a lost Secret held is still in use.
 #[test]
 fn a_lost_client_is_remembered() {
