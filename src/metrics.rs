@@ -1,5 +1,6 @@
 //! What dashboards and alerts rely on, as OpenMetrics text.
 
+mod apps;
 mod tokens;
 
 use std::{
@@ -14,9 +15,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::tokens::Tokens;
+use self::{apps::Apps, tokens::Tokens};
 use crate::{
-    api::{ShopifyToken, SourceKind},
+    api::{ShopifyApp, ShopifyToken, SourceKind},
     clock::Clock,
 };
 
@@ -74,6 +75,7 @@ pub struct Metrics {
     events_lost: Counter,
     leader: Gauge,
     tokens: Arc<Tokens>,
+    apps: Arc<Apps>,
 }
 
 impl Metrics {
@@ -93,6 +95,7 @@ impl Metrics {
             events_lost: Counter::default(),
             leader: Gauge::default(),
             tokens: Arc::default(),
+            apps: Arc::default(),
         };
         metrics.register();
         metrics
@@ -139,6 +142,7 @@ impl Metrics {
         registry.register("kubernetes_events_lost", "Events that couldn't be written", self.events_lost.clone());
         registry.register("leader", "Whether this instance holds the lease", self.leader.clone());
         registry.register_collector(Box::new(self.tokens.clone()));
+        registry.register_collector(Box::new(self.apps.clone()));
     }
 
     /// An attempt to issue a credential ended.
@@ -194,6 +198,14 @@ impl Metrics {
         F: Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync + 'static,
     {
         self.tokens.watch(Box::new(visit), clock);
+    }
+
+    /// The same for every app.
+    pub fn watch_apps<F>(&self, visit: F)
+    where
+        F: Fn(&mut dyn FnMut(&ShopifyApp)) + Send + Sync + 'static,
+    {
+        self.apps.watch(Box::new(visit));
     }
 
     /// Everything as OpenMetrics text, see [`CONTENT_TYPE`].

@@ -10,7 +10,7 @@ use clap::{Arg, CommandFactory};
 use secrecy::SecretString;
 use serde_json::json;
 use shopify_token_operator::{
-    api::{ShopifyToken, ShopifyTokenSpec, SourceKind},
+    api::{ShopifyApp, ShopifyToken, ShopifyTokenSpec, SourceKind},
     cli::Cli,
     clock::Clock,
     core::{
@@ -89,6 +89,15 @@ fn every_metric_has_a_row() {
     }))
     .unwrap();
     metrics.watch_tokens(move |visit| visit(&token), Clock::system());
+    let app: ShopifyApp = serde_json::from_value(json!({
+        "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp", "metadata": {"name": "acme"},
+        "spec": {"credentialsRef": {"name": "acme-app"}},
+        "status": {"tokens": {"total": 1, "onCurrentSecret": 1}, "conditions": [
+            {"type": "SafeToRevokeOldSecret", "status": "True", "reason": "NoTokenOnOldSecret", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"},
+        ]},
+    }))
+    .unwrap();
+    metrics.watch_apps(move |visit| visit(&app));
     let page = metrics.encode().unwrap();
     let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let text = read("docs/reference.md");
@@ -153,6 +162,9 @@ fn every_annotation_is_named() {
         api_version: "2026-10".into(),
         asked_version: Some("2025-10".into()),
         issuer: Some("id".into()),
+        client_secret: Some("hash".into()),
+        client_secret_since: Some(Timestamp::default()),
+        old_secret_until: Some(Timestamp::default()),
         admin: Some("admin".into()),
         parent: Some(7),
         discovery: Some(

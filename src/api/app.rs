@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{schema, source::LocalRef};
+use crate::time::{self, Duration};
 
 /// The newest API version this release knows (<https://shopify.dev/docs/api/usage/versioning>).
 pub const NEWEST_API_VERSION: &str = "2026-10";
@@ -56,6 +57,19 @@ pub struct ShopifyAppSpec {
     #[schemars(length(max = 50))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
+    /// How the app's tokens are issued again when its client secret changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_rotation: Option<SecretRotation>,
+}
+
+/// How the app's tokens are issued again when its client secret changes.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRotation {
+    /// Time over which they are spread evenly, such as `30m`: 1s to 24h. Default 10m.
+    #[schemars(schema_with = "schema::duration_of_a_day")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
 }
 
 /// The Admin API that storefront tokens are managed with: GraphQL (default), or REST, which is legacy.
@@ -111,15 +125,18 @@ pub struct ShopifyAppStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// How many tokens are issued with this app.
+    /// How many credentials of this app are held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<AppTokens>,
+    /// The client secret that these numbers and SafeToRevokeOldSecret speak of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<AppSecret>,
     /// The last refusal of the app's credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<AppFailure>,
 }
 
-/// How many tokens are issued with an app.
+/// How many credentials of an app are held by ShopifyTokens, delegates included.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppTokens {
@@ -130,6 +147,17 @@ pub struct AppTokens {
     #[schemars(range(min = 0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_current_secret: Option<i64>,
+}
+
+/// A client secret of the app, by its hash.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppSecret {
+    /// Hash of it, salted with the app's namespace and name: it can be compared with nothing else.
+    pub hash: String,
+    /// When the operator found it in place of another one; absent before any rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 /// A refusal of the app's credentials.
@@ -150,7 +178,13 @@ fn unseen() -> i64 {
 
 impl Default for ShopifyAppStatus {
     fn default() -> Self {
-        Self { observed_generation: unseen(), conditions: Vec::new(), tokens: None, last_failure: None }
+        Self {
+            observed_generation: unseen(),
+            conditions: Vec::new(),
+            tokens: None,
+            client_secret: None,
+            last_failure: None,
+        }
     }
 }
 
@@ -159,6 +193,13 @@ impl ShopifyAppSpec {
     #[must_use]
     pub fn api_version(&self) -> &str {
         self.api_version.as_deref().unwrap_or(NEWEST_API_VERSION)
+    }
+
+    /// Time over which the app's tokens are issued again when its client secret changes. Default 10 minutes.
+    #[must_use]
+    pub fn rotates_within(&self) -> chrono::TimeDelta {
+        let within = self.secret_rotation.as_ref().and_then(|rotation| rotation.within);
+        within.map_or(chrono::TimeDelta::minutes(10), time::to_delta)
     }
 
     /// The Admin API storefront tokens are managed with.

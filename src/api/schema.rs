@@ -29,6 +29,20 @@ pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Like [`duration`], of 24 hours at most.
+pub(super) fn duration_of_a_day(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": concat!(
+                "size(self) > 0 && ", is_duration!("self"),
+                " && duration(self) >= duration('1s') && duration(self) <= duration('24h')",
+            ),
+            "message": "must be a duration from 1s to 24h in h, m and s, such as 90s, 30m or 1h30m",
+        }],
+    })
+}
+
 /// Like [`duration`], and zero, which switches the feature off: `0` without quotes too.
 pub(super) fn duration_or_zero(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -1,6 +1,9 @@
-//! One reconcile of a ShopifyApp: whether its credentials are there, and whether it may go.
+//! One reconcile of a ShopifyApp: whether its credentials are there, whether an old client secret is in use, and whether
+//! the app may go.
 
-use std::sync::Arc;
+mod old_secret;
+
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{ObjectReference, Secret},
@@ -12,12 +15,15 @@ use kube::{
     runtime::controller::Action,
 };
 
+use secrecy::SecretString;
+
+use self::old_secret::Verdict;
 use super::{
     act::protect,
     context::Context,
     error::{Error, Stop, found},
     observe::{Needs, app_credentials},
-    outcome::Acted,
+    outcome::{Acted, News},
     reconcile::{guarded, place, released},
     report::{publish_all, write_status},
 };
@@ -31,16 +37,23 @@ use crate::{
         condition::{find, obstacle},
         failure::Failure,
         finalizer::has_finalizer,
-        vocabulary::{Class, Reason, conditions},
+        old_secret::Judgement,
+        vocabulary::{Class, EventReason, Reason, conditions},
     },
     time,
 };
 
 /// How often an app that waits for its deletion is looked at, should a watch miss the moment.
-const WAITING: std::time::Duration = std::time::Duration::from_mins(1);
+const WAITING: Duration = Duration::from_mins(1);
 
 /// How long an app waits for the list of its namespace's tokens at a time.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an app waits for the watch of Secrets at a time.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How much of a hash names a client secret to people.
+const SHORT: usize = 8;
 
 /// Reconciles an app, guarded like a token.
 ///
@@ -98,12 +111,75 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
             Vec::new()
         }
     };
-    let status = project(context, app, secret.as_ref(), &needed_by);
+    let credentials = secret.as_ref().map(app_credentials);
+    let verdict = match &credentials {
+        Some(Ok((id, client_secret))) => {
+            let Some(verdict) = old_secret::judge(context, app, id, client_secret).await? else {
+                return Ok(Action::requeue(SOON));
+            };
+            Some(verdict)
+        }
+        Some(Err(_)) | None => None,
+    };
+    let status = project(context, app, credentials, verdict.as_ref(), &needed_by);
     let refused = write_status(context, app, app.status.as_ref(), &status).await?.refused_until();
+    if let Some(verdict) = &verdict {
+        publish_all(context, &app.object_ref(&()), &news(app, verdict)).await;
+    }
     waits |= deleting && has_finalizer(app);
     let now = context.now();
-    let next = refused.map(|at| (at - now).to_std().unwrap_or_default()).into_iter().chain(waits.then_some(WAITING));
+    let due = refused.into_iter().chain(verdict.and_then(|verdict| verdict.wake_at));
+    // A moment later than the time itself, so that it has come.
+    let due = due.map(|at| (at - now).to_std().unwrap_or_default() + Duration::from_millis(20));
+    let next = due.chain(waits.then_some(WAITING));
     Ok(next.min().map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What is new of a client secret that has taken the place of another one.
+fn news(app: &ShopifyApp, verdict: &Verdict) -> Vec<News> {
+    let Verdict { secret, judgement, before, .. } = verdict;
+    let before = before.as_ref().filter(|before| before.hash == secret.hash);
+    let told = app.status.as_ref().filter(|s| s.client_secret.as_ref().is_some_and(|s| s.hash == secret.hash));
+    let Judgement { total, on_current, safe, stopped, .. } = *judgement;
+    let Some(since) = &secret.since else { return Vec::new() };
+    let known = |judged: fn(&Judgement) -> bool, status: fn(&ShopifyAppStatus) -> bool| {
+        before.map(|before| judged(&before.judgement)).or(told.map(status))
+    };
+    let was_safe = known(|j| j.safe, |s| is_true(s, conditions::SAFE_TO_REVOKE_OLD_SECRET));
+    let had_moved = known(
+        |j| j.on_current == j.total,
+        |s| s.tokens.as_ref().is_some_and(|tokens| tokens.on_current_secret == Some(tokens.total)),
+    );
+    let was_stopped = known(|j| j.stopped, |s| is_true(s, conditions::STALLED));
+    let mut news = Vec::new();
+    let name = &secret.hash[..SHORT];
+    let again = told.and_then(|told| told.client_secret.as_ref()?.since.as_ref()) == Some(since);
+    if before.is_none() && !again && total > 0 {
+        let within = app.spec.rotates_within().num_seconds();
+        let note = format!(
+            "client secret {name} took the place of another one: of {total} tokens {} are issued again within {within} s",
+            total - on_current
+        );
+        news.push(News::of(EventReason::SecretChanged, note));
+    }
+    if had_moved == Some(false) && on_current == total && !safe {
+        let note = format!("all {total} tokens are on client secret {name}; {}", judgement.message);
+        news.push(News::of(EventReason::SecretRotated, note));
+    }
+    if was_safe == Some(false) && safe {
+        let note = format!("client secret {name}: {}", judgement.message);
+        news.push(News::of(EventReason::SafeToRevoke, note));
+    }
+    if stopped && was_stopped != Some(true) {
+        let note = format!("client secret {name}: {}", judgement.message);
+        let failure = Some(Reason::CredentialsRejected);
+        news.push(News { failure, ..News::of(EventReason::SecretRotationStopped, note) });
+    }
+    news
+}
+
+fn is_true(status: &ShopifyAppStatus, type_: &str) -> bool {
+    find(&status.conditions, type_).is_some_and(|condition| condition.status == "True")
 }
 
 /// Takes our finalizer off the app and its Secret once no token needs them for its revocation. The tokens for which a
@@ -133,7 +209,13 @@ async fn release(context: &Context, app: &ShopifyApp, secret: Option<&Secret>) -
     Ok(needed_by)
 }
 
-fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>, needed_by: &[String]) -> ShopifyAppStatus {
+fn project(
+    context: &Context,
+    app: &ShopifyApp,
+    credentials: Option<Result<(String, SecretString), Failure>>,
+    verdict: Option<&Verdict>,
+    needed_by: &[String],
+) -> ShopifyAppStatus {
     let before = app.status.clone().unwrap_or_default();
     let now = time::to_kube(context.now());
     let name = &app.spec.credentials_ref.name;
@@ -142,13 +224,13 @@ fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>, needed_
         .iter()
         .filter_map(|t| t.0.as_ref().ok())
         .find(|t| t.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected));
-    let failure = match (secret, refused) {
+    let failure = match (credentials, refused) {
         (None, _) => Some(Failure::new(
             Reason::CredentialsMissing,
             format!("Secret {name:?} isn't there yet; make it with the keys client_id and client_secret"),
         )),
-        (Some(secret), None) => app_credentials(secret).err(),
-        (Some(secret), Some(token)) => Some(app_credentials(secret).err().unwrap_or_else(|| {
+        (Some(credentials), None) => credentials.err(),
+        (Some(credentials), Some(token)) => Some(credentials.err().unwrap_or_else(|| {
             let elsewhere = token.namespace().filter(|place| Some(place) != app.namespace().as_ref());
             let elsewhere = elsewhere.map(|place| format!(" of namespace {place:?}")).unwrap_or_default();
             let (shop, name) = (&token.spec.shop, token.name_any());
@@ -167,11 +249,47 @@ fn project(context: &Context, app: &ShopifyApp, secret: Option<&Secret>, needed_
         }
         _ => before.last_failure.clone(),
     };
+    let mut conditions = conditions_of(app, &before, failure.as_ref(), needed_by, &now);
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let (tokens, client_secret) = if let Some(Verdict { secret, judgement, .. }) = verdict {
+        let (status, reason) =
+            if judgement.safe { ("True", Reason::NoTokenOnOldSecret) } else { ("False", Reason::TokensOnOldSecret) };
+        let message = format!("client secret {}: {}", &secret.hash[..SHORT], judgement.message);
+        let type_ = conditions::SAFE_TO_REVOKE_OLD_SECRET;
+        conditions.push(condition(app, &before, type_, (status, reason, &message), &now));
+        let Judgement { total, on_current, .. } = *judgement;
+        let tokens = AppTokens { total: number(total), on_current_secret: Some(number(on_current)) };
+        (tokens, Some(secret.clone()))
+    } else {
+        // Nothing is known of a secret that isn't there: what was said of the last one stays, with its name.
+        conditions.extend(find(&before.conditions, conditions::SAFE_TO_REVOKE_OLD_SECRET).cloned());
+        let on_current_secret = before.tokens.as_ref().and_then(|tokens| tokens.on_current_secret);
+        (AppTokens { total: number(users.len()), on_current_secret }, before.client_secret.clone())
+    };
     ShopifyAppStatus {
         observed_generation: app.metadata.generation.unwrap_or_default(),
-        conditions: conditions_of(app, &before, failure.as_ref(), needed_by, &now),
-        tokens: Some(AppTokens { total: i64::try_from(users.len()).unwrap_or(i64::MAX), on_current_secret: None }),
+        conditions,
+        tokens: Some(tokens),
+        client_secret,
         last_failure,
+    }
+}
+
+fn condition(
+    app: &ShopifyApp,
+    before: &ShopifyAppStatus,
+    type_: &str,
+    (status, reason, message): (&str, Reason, &str),
+    now: &Time,
+) -> Condition {
+    let same = find(&before.conditions, type_).filter(|c| c.status == status);
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: bounded::text(message, bounded::MESSAGE).into_owned(),
+        observed_generation: app.metadata.generation,
+        last_transition_time: same.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
     }
 }
 
@@ -183,15 +301,7 @@ fn conditions_of(
     now: &Time,
 ) -> Vec<Condition> {
     let condition = |type_: &str, status: &str, reason: Reason, message: &str| {
-        let same = find(&before.conditions, type_).filter(|c| c.status == status);
-        Condition {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-            reason: reason.as_str().to_owned(),
-            message: bounded::text(message, bounded::MESSAGE).into_owned(),
-            observed_generation: app.metadata.generation,
-            last_transition_time: same.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
-        }
+        condition(app, before, type_, (status, reason, message), now)
     };
     let Some(failure) = failure else {
         let mut conditions = vec![condition(

@@ -13,12 +13,20 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     recorder::Recorder,
     rendering::Rendering,
-    watch::{health::Watches, holdings::Holdings, stores::Stores, wake::Wakes},
+    watch::{
+        health::Watches,
+        holdings::{Holdings, Noted},
+        stores::Stores,
+        wake::Wakes,
+    },
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus, SourceRef},
     clock::Clock,
-    core::{identity::Identity, observed::Doubt, pace::Pace, public_url::PublicUrl},
+    core::{
+        identity::Identity, minted::Rotation, observed::Doubt, old_secret::Judgement, pace::Pace,
+        public_url::PublicUrl, secret_rotation::Schedule,
+    },
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Slots},
@@ -128,6 +136,10 @@ pub struct Context {
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
+    /// When the tokens of an app, by its namespace and name, are issued again with another client secret.
+    pub schedules: Shared<String, Arc<Scheduled>>,
+    /// What was last judged of each app's client secret, by the app's UID.
+    pub judged: Shared<String, Judged>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
     pub going: Shared<(String, String), String>,
     /// Something is gone that a Secret may have waited for.
@@ -141,6 +153,30 @@ pub struct Unpublished {
     pub inputs: String,
     /// What was issued.
     pub issued: Issued,
+}
+
+/// The turns of an app's tokens, as they were computed a moment ago.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// When.
+    pub at: Timestamp,
+    /// Of which rotation.
+    pub rotation: Rotation,
+    /// The turns.
+    pub schedule: Schedule,
+}
+
+/// What was judged of an app's client secret.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// When.
+    pub at: Timestamp,
+    /// Hash of the secret.
+    pub hash: String,
+    /// When it took the place of another one.
+    pub since: Option<Timestamp>,
+    /// The judgement.
+    pub judgement: Judgement,
 }
 
 /// A status just written, and the version of the object it was written upon.
@@ -179,6 +215,8 @@ impl Context {
             known: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
+            schedules: Shared::default(),
+            judged: Shared::default(),
             going: Shared::default(),
             freed: Notify::new(),
             setup,
@@ -202,6 +240,19 @@ impl Context {
             }
             _ => Cow::Borrowed(token),
         }
+    }
+
+    /// Takes note of a Secret that is there, or just was, and wakes the app whose client secret has a part in what changed.
+    pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> Noted {
+        let noted = self.holdings.note(secret, gone);
+        if noted.minted {
+            for holder in noted.before.iter().chain(&noted.now) {
+                if let Some(app) = self.stores.app_above(&holder.namespace, &holder.name) {
+                    self.wakes.app(app);
+                }
+            }
+        }
+        noted
     }
 
     /// Forgets the tokens that were looked at and aren't there any more: nobody tells of what goes while no watch looks.

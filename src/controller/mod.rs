@@ -98,7 +98,14 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
             "ShopifyApps of other namespaces can't be used, whatever they grant: that takes an operator of the whole cluster"
         );
     }
-    let visible = stores.clone();
+    let (visible, seen) = (stores.clone(), stores.clone());
+    setup.metrics.watch_apps(move |visit| {
+        for app in seen.apps() {
+            if let Ok(app) = &app.0 {
+                visit(app);
+            }
+        }
+    });
     setup.metrics.watch_tokens(
         move |visit| {
             for token in visible.tokens() {

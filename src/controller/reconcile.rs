@@ -14,7 +14,7 @@ use super::{
     act::{act, protect},
     context::{Context, TokenKey},
     error::Error,
-    observe::observe,
+    observe::{observe, secret_slot},
     outcome::{Acted, News, Outcome},
     report::{publish_all, report},
 };
@@ -196,7 +196,9 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     if !acted.is_refused() {
         context.refused.remove(uid);
     }
-    report(context, observed, &plan, acted).await
+    let ended = report(context, observed, &plan, acted).await;
+    secret_slot::pass_on(context, observed, plan.step);
+    ended
 }
 
 /// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.

@@ -14,6 +14,7 @@ use super::{
     record::{Fields, Record},
     scopes,
     secret::{Held, SecretState, Whole},
+    secret_rotation::Turn,
     source::{AdminToken, Issuer, different_issuers},
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
@@ -56,6 +57,8 @@ pub struct Observed {
     pub suspect: Option<Doubt>,
     /// How the shop is doing.
     pub shop: ShopState,
+    /// When it is its turn to be issued again, if another client secret than the current one has minted it.
+    pub turn: Option<Turn>,
     /// An older ShopifyToken that names the same Secret.
     pub rival: Option<String>,
     /// `ShopifyTokens` that need this one, while it is being deleted.
@@ -258,6 +261,9 @@ impl Observed {
             api_version: known.as_ref().map_or_else(|| self.api_version.clone(), |r| r.api_version.clone()),
             asked_version: known.and_then(|r| r.asked_version),
             issuer: self.issuer.as_ref().ok().and_then(Issuer::client_id).map(str::to_owned),
+            client_secret: None,
+            client_secret_since: None,
+            old_secret_until: None,
             admin: None,
             parent: None,
             discovery: None,

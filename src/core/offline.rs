@@ -106,6 +106,11 @@ impl Offline {
                     | Why::Expiring
                     | Why::Requested
                     | Why::Interval => false,
+                    // Only what applications hold, or what is known of it, is behind.
+                    Why::SecretChanged => {
+                        access.minted_by == Some(self.app.mints(&o.identity))
+                            && access.renewal_time(o).is_none_or(|at| at > now)
+                    }
                 };
                 Ok(if at_hand { Next::Publish(access) } else { Next::Refresh(refresh) })
             }
@@ -191,7 +196,7 @@ mod tests {
 
     fn access(expires_in: Option<TimeDelta>) -> Access {
         let expires_at = expires_in.map(|left| now() + left);
-        Access { value: secret_string("a"), issued_at: None, expires_at, scopes: None }
+        Access { value: secret_string("a"), issued_at: None, expires_at, scopes: None, minted_by: None }
     }
 
     fn refresh(days: Option<i64>) -> RefreshToken {

@@ -91,6 +91,7 @@ impl<'a> Ours<'a> {
             | Why::InputsChanged
             | Why::ParentChanged
             | Why::ScopesMissing
+            | Why::SecretChanged
             | Why::Expiring
             | Why::Requested
             | Why::Interval

@@ -56,13 +56,18 @@ impl Paced {
                 | Why::Replaced
                 | Why::Approved,
             )) => Some(Self::Issue),
-            Step::Call(Call::Issue(Why::Expiring | Why::Interval)) if others => Some(Self::Issue),
+            Step::Call(Call::Issue(Why::SecretChanged | Why::Expiring | Why::Interval)) if others => Some(Self::Issue),
             Step::Call(Call::Verify | Call::EndOverlap) if others => Some(Self::Repair),
             Step::Begin | Step::Repair => Some(Self::Repair),
             Step::Restart => Some(Self::Restart),
             Step::Protect => Some(Self::Protect),
             Step::Leave => Some(Self::Leave),
-            Step::Call(Call::Issue(Why::Expiring | Why::Interval) | Call::Verify | Call::EndOverlap | Call::Revoke)
+            Step::Call(
+                Call::Issue(Why::SecretChanged | Why::Expiring | Why::Interval)
+                | Call::Verify
+                | Call::EndOverlap
+                | Call::Revoke,
+            )
             | Step::Keep
             | Step::LetGo(_) => None,
         }

@@ -49,6 +49,8 @@ pub struct Access {
     pub expires_at: Option<Timestamp>,
     /// Its scopes, if they are known.
     pub scopes: Option<Vec<String>>,
+    /// Which client secret minted it, as [`super::minted`] hashes it, if that is known.
+    pub minted_by: Option<String>,
 }
 
 /// What stands under the name of the record Secret.
@@ -101,7 +103,8 @@ impl Pair {
             }),
         };
         let (issued_at, expires_at) = (moment(ISSUED_AT)?, moment(EXPIRES_AT)?);
-        let access = value(ACCESS_TOKEN)?.map(|value| Access { value, issued_at, expires_at, scopes: None });
+        let access =
+            value(ACCESS_TOKEN)?.map(|value| Access { value, issued_at, expires_at, scopes: None, minted_by: None });
         let ends = moment(REFRESH_TOKEN_EXPIRES_AT)?;
         let refresh = value(REFRESH_TOKEN)?.map(|value| RefreshToken { value, expires_at: ends });
         if access.is_none() && refresh.is_none() {
@@ -190,6 +193,7 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
     let pair = pair.map(|mut pair| {
         if let Some(access) = &mut pair.access {
             access.scopes = get("scopes").map(scopes::parse);
+            access.minted_by = get("client-secret").map(str::to_owned);
         }
         pair
     });
@@ -247,8 +251,10 @@ pub fn recorded(
             None => data.remove(key),
         };
     }
-    let known = pair.access.as_ref().and_then(|access| access.scopes.as_ref()).map(|scopes| scopes.join(","));
-    let annotations = [("scopes", known), ("bootstrap", bootstrap.map(str::to_owned))];
+    let access = pair.access.as_ref();
+    let known = access.and_then(|access| access.scopes.as_ref()).map(|scopes| scopes.join(","));
+    let minted_by = access.and_then(|access| access.minted_by.clone());
+    let annotations = [("scopes", known), ("client-secret", minted_by), ("bootstrap", bootstrap.map(str::to_owned))];
     for (name, value) in annotations {
         match value {
             Some(value) => secret.annotations_mut().insert(annotation(name), value),
@@ -303,6 +309,7 @@ mod tests {
                 issued_at: Some(now()),
                 expires_at: Some(now() + hours(1)),
                 scopes: Some(vec!["read_products".into()]),
+                minted_by: Some("minted".into()),
             }),
             refresh: Some(RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(2160)) }),
             previous_refresh: Some(secret_string("canary-p")),
@@ -329,7 +336,8 @@ mod tests {
         assert_eq!(found.bootstrap.as_deref(), Some("hash"));
         let (found, wanted) = (found.pair.unwrap(), pair());
         assert_eq!(found.data(), wanted.data());
-        assert_eq!(found.access.unwrap().scopes, wanted.access.unwrap().scopes);
+        let (access, wanted) = (found.access.unwrap(), wanted.access.unwrap());
+        assert_eq!((access.scopes, access.minted_by), (wanted.scopes, wanted.minted_by));
         assert!(!format!("{:?}", read("id", &identity(), written(None))).contains("canary"));
         // What isn't known any more goes, and what is another's stays.
         let mut live = written(None);

@@ -90,6 +90,8 @@ pub enum Why {
     ParentChanged,
     /// It lacks a scope that is required now.
     ScopesMissing,
+    /// Another client secret of the app has minted it than the current one.
+    SecretChanged,
     /// It expires soon, or has.
     Expiring,
     /// A person or pipeline asked.
@@ -275,6 +277,9 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             // A rollout that is under way says nothing when it ends: look.
             (o.rolling_out() && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
             demand::verification_time(o, now),
+            o.turn_at(),
+            // What shows that the secret is taken wakes those that wait for it; this is the net below.
+            o.turn.is_some().then(|| now + SAFETY_NET),
             o.older.iter().filter_map(|older| older.leave_at).filter(|at| *at > now).min(),
         ],
         now,

@@ -35,6 +35,12 @@ pub struct Record {
     /// What issued it: the client id of the app, or the gid of its installation where only that is known. Of a client of
     /// customer accounts its own id.
     pub issuer: Option<String>,
+    /// Which client secret of the app minted it, as [`super::minted`] hashes it; `None` if nobody knows, or no app did.
+    pub client_secret: Option<String>,
+    /// Since when the credential is one of that secret.
+    pub client_secret_since: Option<Timestamp>,
+    /// Until when applications may use one that another secret minted: its overlap, or its own end.
+    pub old_secret_until: Option<Timestamp>,
     /// The admin token it was created with.
     pub admin: Option<String>,
     /// The revision of the admin token it was made of, for a delegate.
@@ -122,6 +128,9 @@ const CONTENT: &str = "content";
 const API_VERSION: &str = "api-version";
 const ASKED_VERSION: &str = "asked-api-version";
 const ISSUER: &str = "issuer";
+const CLIENT_SECRET: &str = "client-secret";
+const CLIENT_SECRET_SINCE: &str = "client-secret-since";
+const OLD_SECRET_UNTIL: &str = "old-secret-until";
 const ADMIN: &str = "admin-token";
 const PARENT: &str = "parent-revision";
 const DISCOVERY: &str = "discovery";
@@ -158,6 +167,9 @@ impl Record {
         set(API_VERSION, Some(self.api_version.clone()));
         set(ASKED_VERSION, self.asked_version.clone());
         set(ISSUER, self.issuer.clone());
+        set(CLIENT_SECRET, self.client_secret.clone());
+        set(CLIENT_SECRET_SINCE, self.client_secret_since.map(time::print));
+        set(OLD_SECRET_UNTIL, self.old_secret_until.map(time::print));
         set(ADMIN, self.admin.clone());
         set(PARENT, self.parent.map(|r| r.to_string()));
         set(DISCOVERY, self.discovery.as_ref().map(|discovery| json(&serde_json::json!(discovery))));
@@ -242,6 +254,9 @@ impl Record {
             api_version: get(API_VERSION)?.to_owned(),
             asked_version: get(ASKED_VERSION).map(str::to_owned),
             issuer: get(ISSUER).map(str::to_owned),
+            client_secret: get(CLIENT_SECRET).map(str::to_owned),
+            client_secret_since: optional_time(CLIENT_SECRET_SINCE)?,
+            old_secret_until: optional_time(OLD_SECRET_UNTIL)?,
             admin: get(ADMIN).map(str::to_owned),
             parent: optional_revision(PARENT)?,
             discovery: match get(DISCOVERY) {
@@ -359,6 +374,9 @@ mod tests {
             api_version: "2026-10".into(),
             asked_version: Some("2024-01".into()),
             issuer: Some("id".into()),
+            client_secret: Some("hash".into()),
+            client_secret_since: Some(at(1_790_000_000)),
+            old_secret_until: Some(at(1_790_003_600)),
             admin: Some("admin".into()),
             parent: Some(7),
             discovery: Some(discovery()),
@@ -388,6 +406,9 @@ mod tests {
             expires_at: None,
             token_id: None,
             issuer: None,
+            client_secret: None,
+            client_secret_since: None,
+            old_secret_until: None,
             admin: None,
             parent: None,
             discovery: None,
@@ -405,7 +426,7 @@ mod tests {
     #[test]
     fn an_edited_record_is_no_record() {
         let whole = record().annotations();
-        for name in [REVISION, ISSUED_AT, EXPIRES_AT, DISCOVERY, PREVIOUS, FIELDS, TOKEN, LEAVE] {
+        for name in [REVISION, ISSUED_AT, EXPIRES_AT, OLD_SECRET_UNTIL, DISCOVERY, PREVIOUS, FIELDS, TOKEN, LEAVE] {
             let mut edited = whole.clone();
             edited.insert(format!("{PREFIX}{name}"), "?".into());
             assert_eq!(Record::parse(&edited), None, "{name}");

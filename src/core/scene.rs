@@ -19,6 +19,7 @@ use super::{
     failure::Failure,
     hold::Hold,
     identity::Identity,
+    minted,
     observed::{Doubt, Observed, ShopState, Workload},
     older::Older,
     pair::{Access, Pair, Recorded},
@@ -106,6 +107,9 @@ pub(crate) fn record(kind: SourceKind) -> Record {
                 Some("id".into())
             }
         },
+        client_secret: minted::is_minted(kind).then(|| minted_by(kind)),
+        client_secret_since: minted::is_minted(kind).then_some(issued_at),
+        old_secret_until: None,
         admin: made.then(|| "admin".into()),
         parent: (kind == SourceKind::Delegate).then_some(7),
         discovery: of_client.then(discovery),
@@ -117,6 +121,19 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         fields: Fields::default(),
         place: None,
         leave: None,
+    }
+}
+
+/// What the record of a kind says that the client secret of [`issuer`] has minted.
+pub(crate) fn minted_by(kind: SourceKind) -> String {
+    let Identity { namespace, name, .. } = identity();
+    match kind {
+        SourceKind::Delegate => minted::below(&namespace, &name, "parent"),
+        SourceKind::ClientCredentials
+        | SourceKind::Offline
+        | SourceKind::Storefront
+        | SourceKind::Custom
+        | SourceKind::CustomerAccount => minted::by(&namespace, &name, &secret_string("canary-s")),
     }
 }
 
@@ -227,6 +244,7 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
         key: "shop/acme".into(),
         client_id: "id".into(),
         client_secret: secret_string("canary-s"),
+        rotation: None,
         previous_client_secret: None,
     };
     match kind {
@@ -244,7 +262,13 @@ pub(crate) fn issuer(kind: SourceKind) -> Issuer {
 fn offline(app: App) -> Offline {
     let value = secret_string("canary");
     let expires_at = Some(now() + hours(23));
-    let access = Access { value, issued_at: Some(now() - hours(1)), expires_at, scopes: None };
+    let access = Access {
+        value,
+        issued_at: Some(now() - hours(1)),
+        expires_at,
+        scopes: None,
+        minted_by: Some(minted_by(SourceKind::Offline)),
+    };
     let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
     let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
     let recorded = Some(Box::new(Recorded {
@@ -263,6 +287,7 @@ fn admin(app: App) -> AdminToken {
         token: Some(secret_string("canary-a")),
         revision: Some(7),
         expires_at: None,
+        client_secret: Some("parent".into()),
         issuer: Some("id".into()),
         app: Some(app),
         api: crate::api::AdminApi::GraphQL,
@@ -286,6 +311,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         dependencies: "dependencies".into(),
         suspect: None,
         shop: ShopState::Up { since: now() - hours(5) },
+        turn: None,
         rival: None,
         needed_by: Vec::new(),
         workloads: Vec::new(),

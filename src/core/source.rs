@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{
     customer::CustomerClient,
     identity::Identity,
+    minted::{self, Rotation},
     pair::{Pair, Recorded},
 };
 use crate::{
@@ -130,6 +131,8 @@ pub struct App {
     pub client_id: String,
     /// Client secret.
     pub client_secret: SecretString,
+    /// That it has taken the place of another one, as the app's status says of this very secret.
+    pub rotation: Option<Rotation>,
     /// The client secret before it: Shopify may sign with either while both are active.
     pub previous_client_secret: Option<SecretString>,
 }
@@ -139,6 +142,12 @@ impl App {
     #[must_use]
     pub fn fingerprint(&self, salt: &str) -> String {
         digest(&[salt, &self.client_id, self.client_secret.expose_secret()])
+    }
+
+    /// What the record of a token says that this client secret has minted.
+    #[must_use]
+    pub fn mints(&self, token: &Identity) -> String {
+        minted::by(&token.namespace, &token.name, &self.client_secret)
     }
 }
 
@@ -153,6 +162,8 @@ pub struct AdminToken {
     pub revision: Option<i64>,
     /// When it expires; `None` if it never does.
     pub expires_at: Option<Timestamp>,
+    /// Which client secret minted it, as its record says.
+    pub client_secret: Option<String>,
     /// What issued that token, as its own record says; not what would issue the next one.
     pub issuer: Option<String>,
     /// The app that can issue another one of the same issuer, unless a person supplies it.
@@ -217,6 +228,15 @@ impl Issuer {
             | Self::Delegate(_)
             | Self::Custom(_)
             | Self::CustomerAccount(_) => None,
+        }
+    }
+
+    /// The app whose client secret mints it.
+    #[must_use]
+    pub const fn app(&self) -> Option<&App> {
+        match self {
+            Self::ClientCredentials(app) | Self::Offline(Offline { app, .. }) => Some(app),
+            Self::Storefront(_) | Self::Delegate(_) | Self::Custom(_) | Self::CustomerAccount(_) => None,
         }
     }
 

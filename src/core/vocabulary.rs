@@ -189,6 +189,10 @@ pub enum EventReason {
     Retained,
     /// It works again after failures.
     Recovered,
+    /// An app's client secret changed: its tokens are issued again.
+    SecretChanged,
+    /// Every token of an app is on its current client secret.
+    SecretRotated,
     /// An issue failed.
     IssueFailed,
     /// A revocation failed, or was given up.
@@ -209,6 +213,8 @@ pub enum EventReason {
     Contended,
     /// A Secret with credentials was deleted, and is kept until the tokens that need it are revoked.
     DeletionWaits,
+    /// Shopify refuses an app's new client secret: its tokens stay on the old one.
+    SecretRotationStopped,
     /// The API server refuses a write of a status or finalizer.
     WriteRefused,
 }
@@ -228,6 +234,8 @@ impl EventReason {
         Self::SafeToRevoke,
         Self::Retained,
         Self::Recovered,
+        Self::SecretChanged,
+        Self::SecretRotated,
         Self::IssueFailed,
         Self::RevocationFailed,
         Self::VerificationFailed,
@@ -238,6 +246,7 @@ impl EventReason {
         Self::RolloutNotFinished,
         Self::Contended,
         Self::DeletionWaits,
+        Self::SecretRotationStopped,
         Self::WriteRefused,
     ];
 
@@ -257,6 +266,8 @@ impl EventReason {
             Self::SafeToRevoke => "SafeToRevoke",
             Self::Retained => "Retained",
             Self::Recovered => "Recovered",
+            Self::SecretChanged => "SecretChanged",
+            Self::SecretRotated => "SecretRotated",
             Self::IssueFailed => "IssueFailed",
             Self::RevocationFailed => "RevocationFailed",
             Self::VerificationFailed => "VerificationFailed",
@@ -267,6 +278,7 @@ impl EventReason {
             Self::RolloutNotFinished => "RolloutNotFinished",
             Self::Contended => "Contended",
             Self::DeletionWaits => "DeletionWaits",
+            Self::SecretRotationStopped => "SecretRotationStopped",
             Self::WriteRefused => "WriteRefused",
         }
     }
@@ -286,7 +298,9 @@ impl EventReason {
             | Self::Left
             | Self::SafeToRevoke
             | Self::Retained
-            | Self::Recovered => false,
+            | Self::Recovered
+            | Self::SecretChanged
+            | Self::SecretRotated => false,
             Self::IssueFailed
             | Self::RevocationFailed
             | Self::VerificationFailed
@@ -297,6 +311,7 @@ impl EventReason {
             | Self::RolloutNotFinished
             | Self::Contended
             | Self::DeletionWaits
+            | Self::SecretRotationStopped
             | Self::WriteRefused => true,
         }
     }

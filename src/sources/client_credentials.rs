@@ -12,6 +12,7 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         origin: Origin::New,
         admin: None,
         parent: None,
+        minted_by: Some(app.mints(&turn.observed.identity)),
         // It may be published when the Secret names another app.
         issuer: Some(app.client_id.clone()),
         served: None,

@@ -46,6 +46,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         origin,
         admin: None,
         parent: None,
+        minted_by: None,
         issuer: None,
         served,
         discovery: None,

@@ -37,6 +37,7 @@ pub(super) fn at_hand(observed: &Observed, why: Why) -> Option<&Discovery> {
         | Why::InputsChanged
         | Why::ParentChanged
         | Why::ScopesMissing
+        | Why::SecretChanged
         | Why::Expiring
         | Why::Interval
         | Why::Approved
@@ -77,6 +78,7 @@ fn issued(observed: &Observed, client: &CustomerClient, discovery: Discovery, no
         origin,
         admin: None,
         parent: None,
+        minted_by: None,
         issuer: Some(client.client_id.clone()),
         served: None,
         discovery: Some(discovery),

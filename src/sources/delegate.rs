@@ -50,6 +50,7 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
         origin: Origin::New,
         admin: Some(admin.name.clone()),
         parent: admin.revision,
+        minted_by: observed.mints_below(admin.client_secret.as_deref()),
         issuer: admin.issuer.clone(),
         served: turn.served(&access, made.served),
         discovery: None,

@@ -117,6 +117,7 @@ mod tests {
             key: key.into(),
             client_id: client_id.into(),
             client_secret: SecretString::from("secret".to_owned()),
+            rotation: None,
             previous_client_secret: None,
         }
     }

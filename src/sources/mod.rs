@@ -64,6 +64,8 @@ pub struct Issued {
     pub admin: Option<String>,
     /// The revision of that, for a delegate.
     pub parent: Option<i64>,
+    /// Which client secret minted it, as the record keeps it, where that is known.
+    pub minted_by: Option<String>,
     /// What issued it, where the source knows; else the record goes by the issuer's client id.
     pub issuer: Option<String>,
     /// The version that answered where the API version of the app was asked, as far as Shopify said so.

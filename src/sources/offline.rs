@@ -11,6 +11,7 @@ use crate::{
         approvals::Code,
         credential::{Credential, RefreshToken, same},
         failure::Failure,
+        minted::BROUGHT,
         offline::{Next, remedy},
         pair::{Access, Pair},
         plan::Why,
@@ -62,7 +63,9 @@ async fn publish(turn: &Turn<'_>, offline: &Offline, access: &Access, why: Why) 
         expires_at: access.expires_at,
         warning: None,
     };
-    Ok(issued(offline, credential, revision, origin, served, None))
+    let lone = refresh.is_none().then(|| BROUGHT.to_owned());
+    let minted_by = access.minted_by.clone().or(lone);
+    Ok(Issued { minted_by, ..issued(offline, credential, revision, origin, served, None) })
 }
 
 /// A new pair. The refresh token before the current one is tried once where that is dead: then it was never used.
@@ -154,11 +157,14 @@ fn renewed(
         issued_at: Some(credential.issued_at),
         expires_at: credential.expires_at,
         scopes: Some(credential.scopes.clone()),
+        minted_by: Some(offline.app.mints(&turn.observed.identity)),
     };
     let pair = Pair { access: Some(access), refresh, previous_refresh };
     let replaces = offline.pair().and_then(Pair::secret).cloned();
+    let minted_by = pair.access.as_ref().and_then(|access| access.minted_by.clone());
     let renewed = Renewed { pair, replaces, spent: None };
-    issued(offline, credential, turn.observed.next_revision(), origin, None, Some(renewed))
+    let revision = turn.observed.next_revision();
+    Issued { minted_by, ..issued(offline, credential, revision, origin, None, Some(renewed)) }
 }
 
 fn issued(
@@ -175,6 +181,7 @@ fn issued(
         origin,
         admin: None,
         parent: None,
+        minted_by: None,
         issuer: Some(offline.app.client_id.clone()),
         served,
         discovery: None,

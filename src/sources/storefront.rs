@@ -62,6 +62,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         origin,
         admin: Some(admin.name.clone()),
         parent: None,
+        minted_by: None,
         issuer,
         served: turn.served(&access, listed.served),
         discovery: None,

@@ -187,11 +187,60 @@ fn kustomizations_build() {
         ("crds", 2),
         ("deploy/base", 15),
         ("deploy/overlays/namespaced", 11),
+        ("deploy/overlays/install-pages", 17),
         ("deploy/samples", 9),
         ("deploy/uninstall", 1),
     ] {
         assert_eq!(kustomize(cluster, dir).unwrap().len(), objects, "{dir}");
     }
+}
+
+/// The pages are served where the overlay says so, and nowhere else.
+#[tokio::test]
+async fn the_install_pages_are_a_port_a_service_and_a_way_in() {
+    let cluster = shared_cluster().unwrap();
+    let of = |objects: &[Value], kind: &str, name: &str| -> Value {
+        let found = objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name);
+        found.cloned().unwrap_or_default()
+    };
+    let base = kustomize(cluster, "deploy/base").unwrap();
+    assert!(!base.iter().any(|object| object.to_string().contains("oauth")), "they are off");
+    let objects = kustomize(cluster, "deploy/overlays/install-pages").unwrap();
+    let container = &of(&objects, "Deployment", "shopify-token-operator")["spec"]["template"]["spec"]["containers"][0];
+    let ports = container["ports"].as_array().unwrap();
+    assert!(ports.contains(&json!({"name": "oauth", "containerPort": 8081})) && ports.len() == 2, "{ports:?}");
+    assert_eq!(container["env"], json!([{"name": "PUBLIC_URL", "value": "https://tokens.example.com"}]));
+    let policy = &of(&objects, "NetworkPolicy", "shopify-token-operator")["spec"];
+    assert_eq!(policy["ingress"].as_array().unwrap().len(), 2, "metrics as before, and the pages");
+    assert_eq!(policy["ingress"][0], of(&base, "NetworkPolicy", "shopify-token-operator")["spec"]["ingress"][0]);
+
+    let client = cluster.client().await.unwrap();
+    let namespace = cluster.create_namespace("crd").await.unwrap();
+    for (kind, path) in [
+        ("Service", "/api/v1/namespaces/{}/services"),
+        ("Ingress", "/apis/networking.k8s.io/v1/namespaces/{}/ingresses"),
+    ] {
+        let mut object = of(&objects, kind, "shopify-token-operator-install");
+        object["metadata"]["namespace"] = json!(namespace);
+        let path = format!("{}?dryRun=All&fieldValidation=Strict", path.replace("{}", &namespace));
+        let answer = ask(&client, Method::POST, &path, &object).await.unwrap();
+        assert!(answer.status.is_success() && answer.warnings.is_empty(), "{}", answer.text());
+    }
+}
+
+/// The component for the Gateway API, whose kinds aren't Kubernetes' own, leads to the same Service.
+#[test]
+fn a_route_leads_to_the_service_of_the_pages() {
+    let read = |file: &str| -> Value {
+        let text = std::fs::read_to_string(Path::new(ROOT).join("deploy/components").join(file)).unwrap();
+        serde_saphyr::from_str(&text).unwrap()
+    };
+    let (route, service) = (read("install-pages-gateway/http_route.yaml"), read("install-pages/service.yaml"));
+    let backend = &route["spec"]["rules"][0]["backendRefs"][0];
+    assert_eq!(
+        (&backend["name"], &backend["port"]),
+        (&service["metadata"]["name"], &service["spec"]["ports"][0]["port"])
+    );
 }
 
 /// An installation for one namespace has no right beyond it. Discovery, which everybody may use, tells of the definitions.

@@ -326,6 +326,8 @@ async fn what_cannot_be_approved_looks_like_what_is_not_there() {
     let asked = browser.begins(&pages, &world, "web").await;
     let back = browser.decides(&asked, "approve").await;
     world.admin_token("admin").await;
+    // Of two that are made in the same second the UID decides.
+    world.a_while().await;
     world.token("twin", offline(json!({}))).await;
     world.because("twin", "Stalled", "SecretConflict").await;
     world.token("lost", json!({"source": {"offline": {"appRef": {"name": "absent"}}}})).await;

@@ -88,6 +88,7 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
         ..next
     }
     .answered(&observed.api_version, issued.served.as_deref());
+    let record = observed.minted(record, issued.minted_by.clone(), issued.origin == Origin::Same, context.now());
     if observed.record().is_some_and(|record| record.token_id != issued.credential.token_id) {
         report_not_yet_safe(context, observed).await?;
     }
@@ -118,7 +119,10 @@ fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
     let written = observed.latest().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
     let due =
         expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
-    if written || due || inputs != observed.inputs {
+    // Of another client secret: that one may be revoked before this is published.
+    let minted = issued.minted_by.as_ref();
+    let outdated = observed.current_secret().is_some_and(|current| minted.is_some_and(|by| *by != current));
+    if written || due || outdated || inputs != observed.inputs {
         context.unpublished.remove(uid);
         return None;
     }
@@ -152,6 +156,7 @@ fn told(why: Why, origin: Origin) -> Told {
         (Why::Lost, _) => (EventReason::Repaired, "the Secret had lost its credential; issued anew"),
         (Why::Rejected, _) => (EventReason::ReplacedAtShopify, "Shopify had the credential no more; replaced"),
         (Why::Expiring, _) => (EventReason::Renewed, "renewed"),
+        (Why::SecretChanged, _) => (EventReason::Rotated, "rotated, because the client secret of its app changed"),
         (Why::InputsChanged, _) => (EventReason::Rotated, "rotated, because the spec changed"),
         (Why::ScopesMissing, _) => (EventReason::Rotated, "rotated, to gain required scopes"),
         (Why::Requested, _) => (EventReason::Rotated, "rotated on request"),

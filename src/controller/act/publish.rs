@@ -51,7 +51,7 @@ pub(super) async fn publish(
     let desired = secret::desired(token, live, record, data);
     match write(context, live.is_some(), &desired).await {
         Ok(secret) => {
-            context.holdings.note(&secret, false);
+            context.note(&secret, false);
             let record = Record::parse(secret.annotations()).ok_or_else(|| {
                 let name = token.secret_name();
                 Error::Invalid(format!("Secret {name:?} came back from the API server without its record"))

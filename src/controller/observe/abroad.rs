@@ -36,7 +36,7 @@ pub(super) async fn labels(context: &Context, namespace: &str, asker: &str) -> R
 }
 
 /// The tokens of another namespace that may need an app, and what its grants go by.
-pub(super) struct Neighbour {
+pub(in crate::controller) struct Neighbour {
     /// Those that name an app, and those that have an admin token.
     pub tokens: Vec<ShopifyToken>,
     /// Labels of the namespace.
@@ -47,7 +47,10 @@ pub(super) struct Neighbour {
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(super) async fn neighbours(context: &Context, namespace: &str) -> Result<BTreeMap<String, Neighbour>, kube::Error> {
+pub(in crate::controller) async fn neighbours(
+    context: &Context,
+    namespace: &str,
+) -> Result<BTreeMap<String, Neighbour>, kube::Error> {
     let watched = &context.setup.namespaces;
     // What was never listed, for want of rights perhaps, holds up nobody.
     let others = watched.iter().filter(|other| *other != namespace && context.stores.sees(other));

@@ -101,6 +101,7 @@ pub(super) async fn find_former(
                     token: None,
                     revision: None,
                     expires_at: None,
+                    client_secret: None,
                     issuer,
                     app: Some(app),
                     api,
@@ -214,9 +215,11 @@ impl<'a> Search<'a> {
         // Its Secret may name another app by now, which is about to issue the next one.
         let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
         let version = self.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
-        let (revision, expires_at) = record.map(|r| (r.revision, r.expires_at)).unzip();
-        let expires_at = expires_at.flatten();
-        Ok(AdminToken { name: name.to_owned(), token, revision, expires_at, issuer, app, api: origin.api, version })
+        let revision = record.as_ref().map(|r| r.revision);
+        let expires_at = record.as_ref().and_then(|r| r.expires_at);
+        let client_secret = record.and_then(|r| r.client_secret);
+        let (name, api) = (name.to_owned(), origin.api);
+        Ok(AdminToken { name, token, revision, expires_at, client_secret, issuer, app, api, version })
     }
 
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.

@@ -13,7 +13,7 @@ const PAGE: u32 = 500;
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(super) async fn list<K>(api: &Api<DeserializeGuard<K>>) -> Result<(Vec<K>, Vec<String>), kube::Error>
+pub(in crate::controller) async fn list<K>(api: &Api<DeserializeGuard<K>>) -> Result<(Vec<K>, Vec<String>), kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {

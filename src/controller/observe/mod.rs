@@ -1,10 +1,11 @@
 //! Gathers everything that a decision needs: all reads that decide something are here.
 
-mod abroad;
+pub(super) mod abroad;
 mod credentials;
-mod list;
+pub(super) mod list;
 mod needs;
-mod older;
+pub(super) mod older;
+pub(super) mod secret_slot;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -87,6 +88,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         dependencies: dependencies(token, &context.salt, &found.versions),
         suspect: context.suspects.get(&TokenKey::of(&identity)),
         shop: shop_state(context, &TokenKey::of(&identity)),
+        turn: None,
         rival: context.stores.rival(token),
         needed_by: uses.needed_by,
         workloads: Vec::new(),
@@ -102,6 +104,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         issuer: found.issuer,
         api_version,
     };
+    observed.turn = secret_slot::turn(context, &observed);
     if observed.record().is_some_and(Record::restarts) {
         observed.workloads = workloads::read(context, token, &observed.identity).await?;
     }

@@ -34,7 +34,7 @@ pub(super) async fn older(
     for name in names.take(most) {
         match found(secrets.get(&name).await)? {
             Some(live) => {
-                context.holdings.note(&live, false);
+                context.note(&live, false);
                 older.extend(Older::read(token, me, live));
             }
             None => context.holdings.gone(&me.namespace, &name),
@@ -43,12 +43,13 @@ pub(super) async fn older(
     Ok(older)
 }
 
-async fn list(context: &Context, secrets: &Api<Secret>) -> Result<(), kube::Error> {
+/// Lists Secrets, and takes note of whose they are.
+pub(in crate::controller) async fn list(context: &Context, secrets: &Api<Secret>) -> Result<(), kube::Error> {
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let list = secrets.list_metadata(&page).await?;
         for secret in &list.items {
-            context.holdings.note(secret, false);
+            context.note(secret, false);
         }
         match list.metadata.continue_.filter(|c| !c.is_empty()) {
             Some(next) => page.continue_token = Some(next),

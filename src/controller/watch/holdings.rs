@@ -8,7 +8,7 @@ use std::{
 
 use kube::ResourceExt;
 
-use crate::core::{identity::Identity, record};
+use crate::core::{identity::Identity, minted::Mint, record};
 
 /// Namespace and name of a Secret.
 pub(in crate::controller) type SecretKey = (String, String);
@@ -17,9 +17,26 @@ pub(in crate::controller) type SecretKey = (String, String);
 #[derive(Default)]
 pub struct Holdings(Mutex<Inner>);
 
+/// Whose a Secret was, and whose it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Noted {
+    /// Whose it was before.
+    pub before: Option<Identity>,
+    /// Whose it is.
+    pub now: Option<Identity>,
+    /// Whether it says otherwise than before which client secret minted what is in it.
+    pub minted: bool,
+}
+
+#[derive(Clone, PartialEq)]
+struct Holder {
+    token: Identity,
+    mint: Option<Mint>,
+}
+
 #[derive(Default)]
 struct Inner {
-    holders: HashMap<SecretKey, Identity>,
+    holders: HashMap<SecretKey, Holder>,
     /// The names of a token's Secrets, which are all in its namespace.
     names: HashMap<Identity, BTreeSet<String>>,
     /// The namespaces whose Secrets were listed; `None` for all of them.
@@ -32,8 +49,8 @@ impl Holdings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a Secret that is there, or just was; returns whose it was before, and whose it is.
-    pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> [Option<Identity>; 2] {
+    /// Takes note of a Secret that is there, or just was.
+    pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> Noted {
         let key = key(secret);
         // A copy tells where it is from.
         let original = record::place(secret.annotations()) == Some(&key.1);
@@ -41,16 +58,33 @@ impl Holdings {
         let holder = record::holder(secret.annotations()).filter(here);
         let mut inner = self.lock();
         let before = inner.take(&key);
-        if let Some(holder) = &holder {
-            inner.names.entry(holder.clone()).or_default().insert(key.1.clone());
-            inner.holders.insert(key, holder.clone());
+        let holder = holder.map(|token| Holder { token, mint: Mint::read(secret.annotations()) });
+        let minted = before != holder;
+        let now = holder.as_ref().map(|holder| holder.token.clone());
+        if let Some(holder) = holder {
+            inner.names.entry(holder.token.clone()).or_default().insert(key.1.clone());
+            inner.holders.insert(key, holder);
         }
-        [before, holder]
+        Noted { before: before.map(|holder| holder.token), now, minted }
+    }
+
+    /// What the record in a Secret says of the client secret that minted its credential, if that is a token's of this
+    /// name.
+    pub(in crate::controller) fn mint(&self, namespace: &str, secret: &str, token: &str) -> Option<Mint> {
+        let inner = self.lock();
+        let holder = inner.holders.get(&(namespace.to_owned(), secret.to_owned()))?;
+        holder.mint.clone().filter(|_| holder.token.name == token)
     }
 
     /// A Secret isn't there.
     pub(in crate::controller) fn gone(&self, namespace: &str, name: &str) {
         self.lock().take(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// The same of all Secrets that hold the credential of a token of this name.
+    pub(in crate::controller) fn mints_of(&self, namespace: &str, token: &str) -> Vec<Mint> {
+        let is = |holder: &&Holder| holder.token.namespace == namespace && holder.token.name == token;
+        self.lock().holders.values().filter(is).filter_map(|holder| holder.mint.clone()).collect()
     }
 
     /// The Secrets of a namespace, or of all, were listed: there are no others than these.
@@ -78,12 +112,12 @@ impl Holdings {
 }
 
 impl Inner {
-    fn take(&mut self, key: &SecretKey) -> Option<Identity> {
+    fn take(&mut self, key: &SecretKey) -> Option<Holder> {
         let holder = self.holders.remove(key)?;
-        if let Some(names) = self.names.get_mut(&holder) {
+        if let Some(names) = self.names.get_mut(&holder.token) {
             names.remove(&key.1);
             if names.is_empty() {
-                self.names.remove(&holder);
+                self.names.remove(&holder.token);
             }
         }
         Some(holder)
@@ -118,13 +152,16 @@ mod tests {
     #[test]
     fn each_secret_counts_once_and_for_whom_it_says_now() {
         let holdings = Holdings::default();
-        assert_eq!(holdings.note(&secret("shop", "a", Some("shop/web/1")), false), [None, Some(web())]);
+        let noted = |before, now, minted| Noted { before, now, minted };
+        let first = secret("shop", "a", Some("shop/web/1"));
+        assert_eq!(holdings.note(&first, false), noted(None, Some(web()), true));
+        assert_eq!(holdings.note(&first, false), noted(Some(web()), Some(web()), false));
         holdings.note(&secret("shop", "b", Some("shop/web/1")), false);
         holdings.note(&secret("other", "c", Some("shop/web/1")), false);
         holdings.note(&secret("shop", "copy-of-a", Some("shop/web/1")), false);
         assert_eq!(holdings.of(&web()), ["a", "b"], "no copy, and none of another namespace");
-        assert_eq!(holdings.note(&secret("shop", "a", Some("shop/web/2")), false)[0], Some(web()));
-        assert_eq!(holdings.note(&secret("shop", "b", None), false), [Some(web()), None]);
+        assert_eq!(holdings.note(&secret("shop", "a", Some("shop/web/2")), false).before, Some(web()));
+        assert_eq!(holdings.note(&secret("shop", "b", None), false), noted(Some(web()), None, true));
         assert!(holdings.of(&web()).is_empty());
         holdings.note(&secret("shop", "a", Some("shop/web/2")), true);
         let inner = holdings.lock();

@@ -25,7 +25,7 @@ use kube::{
 
 use tokio::time::Instant;
 
-use self::{going::going, health::reason, streams::restarting};
+use self::{going::going, health::reason, holdings::Noted, streams::restarting};
 pub use self::{
     health::Watches,
     stores::Stores,
@@ -107,15 +107,15 @@ where
 
 /// Notes whose credential a Secret holds, and wakes the token if its spec names another one. Says whether it holds any.
 fn held(context: &Context, secret: &PartialObjectMeta<Secret>, gone: bool) -> bool {
-    let holders = context.holdings.note(secret, gone);
-    for holder in holders.iter().flatten() {
+    let Noted { before, now, .. } = context.note(secret, gone);
+    for holder in before.iter().chain(&now) {
         let token = context.stores.token(&holder.namespace, &holder.name);
         let leaves = |token: &ShopifyToken| token.secret_name() != secret.name_any();
         if token.is_some_and(|token| token.0.as_ref().is_ok_and(leaves)) {
             context.wakes.token(TokenKey::of(holder).object());
         }
     }
-    holders[1].is_some()
+    now.is_some()
 }
 
 fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
@@ -163,9 +163,13 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     let changed = token.status.as_ref().map(|s| s.observed_generation) != token.metadata.generation;
     // It may have named another one before, unless it is new.
     let elsewhere = token.metadata.generation != Some(1);
+    // By its own name, or by that of its admin token.
+    let below = token.admin_token().and_then(|admin| context.stores.app_above(&namespace, admin));
+    let below = below.map(|app| (app.namespace.unwrap_or_default(), app.name));
+    let above = token.app().map(|(place, name)| (place.to_owned(), name.to_owned())).or(below);
     for app in context.stores.apps_for(&namespace) {
         let (place, name) = (app.namespace().unwrap_or_default(), app.name_any());
-        let named = token.app() == Some((&place, &name));
+        let named = above.as_ref() == Some(&(place.clone(), name.clone()));
         let status = app.0.as_ref().ok().and_then(|app| app.status.as_ref());
         let blamed = status.and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
         let freed = free && has_finalizer(&*app);
@@ -185,12 +189,16 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
     };
     let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
     let meta = app.meta();
-    let state = format!("{:?} {:?} {:?}", meta.uid, meta.generation, meta.finalizers);
+    // Its tokens wait until it speaks of their client secret.
+    let judged = app.0.as_ref().ok().and_then(|app| app.status.as_ref()?.client_secret.as_ref());
+    let state = format!("{:?} {:?} {:?} {judged:?}", meta.uid, meta.generation, meta.finalizers);
     let key = format!("{namespace}/{name}");
     if gone {
         context.freed.notify_one();
         context.forget_refusals(meta.uid.as_deref().unwrap_or_default());
         context.apps_seen.remove(&key);
+        context.schedules.remove(&key);
+        context.judged.remove(&meta.uid.clone().unwrap_or_default());
     } else if context.apps_seen.put(key, state.clone()) == Some(state) {
         return;
     }

@@ -83,7 +83,8 @@ impl Stores {
         self.scopes.iter().flat_map(|scope| scope.tokens.state()).filter(|t| t.0.is_ok())
     }
 
-    fn apps(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
+    /// Every app, those that couldn't be read included.
+    pub fn apps(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
         self.scopes.iter().flat_map(|scope| scope.apps.state())
     }
 
@@ -157,6 +158,30 @@ impl Stores {
         let mut users: Vec<_> = among.into_iter().filter(|t| t.0.as_ref().is_ok_and(granted)).collect();
         users.sort_by_key(|t| (t.namespace().as_ref() != Some(&namespace), t.namespace(), t.name_any()));
         users
+    }
+
+    /// The tokens that name an app, whether it is granted to them or not.
+    pub fn tokens_naming(
+        &self,
+        namespace: &str,
+        app: &str,
+    ) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
+        self.tokens().filter(move |t| t.0.as_ref().is_ok_and(|t| t.app() == Some((namespace, app))))
+    }
+
+    /// The app that a token is issued with, by its own name or by that of its admin token.
+    #[must_use]
+    pub fn app_above(&self, namespace: &str, token: &str) -> Option<ObjectRef<ShopifyApp>> {
+        let named = |token: &DeserializeGuard<ShopifyToken>| token.0.as_ref().ok()?.app().map(app_ref);
+        let token = self.token(namespace, token)?;
+        named(&token).or_else(|| named(&*self.token(namespace, token.0.as_ref().ok()?.admin_token()?)?))
+    }
+
+    /// The delegates of a token.
+    #[must_use]
+    pub fn delegates_of(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        let below = |t: &ShopifyToken| t.spec.source.delegate.is_some() && t.admin_token() == Some(name);
+        self.tokens_of(namespace).into_iter().filter(|t| t.0.as_ref().is_ok_and(below)).collect()
     }
 
     /// The labels of a namespace, as far as the watch knows.

@@ -50,6 +50,7 @@ fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
         () if o.offline().is_some_and(Offline::migrates) => Some(Why::InputsChanged),
         () if expiring(o, record, now) || o.offline().is_some_and(|offline| offline.cools(now)) => Some(Why::Expiring),
         () if parent_changed(o, record) => Some(Why::ParentChanged),
+        () if o.secret_changed(now) => Some(Why::SecretChanged),
         () if o.rotation_requested(record) => Some(Why::Requested),
         () if rotation_of(&o.token, o.kind, record).is_some_and(|at| at <= now) => Some(Why::Interval),
         () if !scopes::missing(&o.token.spec.required_scopes, &record.scopes).is_empty() => Some(Why::ScopesMissing),

@@ -15,9 +15,11 @@ use crate::{
     core::{
         failure::Failure,
         grant::{is_granted, labels_unread, not_granted, not_watched},
+        minted::{self, Rotation},
         source::App,
         vocabulary::Reason,
     },
+    time,
 };
 
 /// Client id and secret of an app's Secret.
@@ -27,6 +29,14 @@ use crate::{
 pub(in crate::controller) fn app_credentials(secret: &Secret) -> Result<(String, SecretString), Failure> {
     let id = key_of(secret, "client_id")?;
     Ok((id.expose_secret().to_owned(), key_of(secret, "client_secret")?))
+}
+
+/// That a client secret, known by its hash, has taken the place of another one. Its tokens wait until the app's status
+/// speaks of it: nothing is issued again before it says that the old one is in use.
+fn rotation(app: &ShopifyApp, hash: &str) -> Option<Rotation> {
+    let judged = app.status.as_ref()?.client_secret.as_ref().filter(|judged| judged.hash == hash)?;
+    let since = time::from_kube(judged.since.as_ref()?);
+    Some(Rotation { since, within: app.spec.rotates_within() })
 }
 
 impl Search<'_> {
@@ -65,9 +75,11 @@ impl Search<'_> {
         match credentials {
             Ok((client_id, client_secret)) => {
                 let key = format!("{namespace}/{name}");
+                let rotation = rotation(app, &minted::of_app(&namespace, &name, &client_secret));
                 // Nothing but a callback's signature goes by it: one that is malformed signs none.
                 let previous_client_secret = secret.and_then(|secret| key_of(&secret, "previous_client_secret").ok());
-                Ok((App { key, client_id, client_secret, previous_client_secret }, app.spec.admin_api()))
+                let issuer = App { key, client_id, client_secret, rotation, previous_client_secret };
+                Ok((issuer, app.spec.admin_api()))
             }
             Err(failure) if namespace == self.namespace => Err(failure.into()),
             // What the app's own namespace is told is nobody else's affair.

@@ -1,0 +1,176 @@
+//! What an app's tokens say of its client secrets: read from the watches, and live before the old one is said to be unused.
+
+use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+use secrecy::SecretString;
+
+use crate::{
+    api::{ShopifyApp, ShopifyToken, app::AppSecret},
+    controller::{
+        context::{Context, Judged},
+        observe::{
+            abroad::{Neighbour, neighbours},
+            list::list,
+            older,
+        },
+        watch::api,
+    },
+    core::{
+        condition::{find, obstacle},
+        grant::is_granted,
+        minted::{self, Rotation},
+        old_secret::{self, Judgement, Standing},
+        vocabulary::{Reason, conditions},
+    },
+    time,
+};
+
+/// How long a judgement is taken for what it was while a rotation is under way: each of hundreds of tokens that are issued
+/// again asks for another one.
+const APART: TimeDelta = TimeDelta::seconds(3);
+
+/// What was judged, of which client secret, and when to look again.
+pub(super) struct Verdict {
+    pub secret: AppSecret,
+    pub judgement: Judgement,
+    /// What was known before.
+    pub before: Option<Judged>,
+    /// When something changes by time alone, or may have changed since.
+    pub wake_at: Option<time::Timestamp>,
+}
+
+/// Judges whether the old client secret of an app is in use; `None` as long as the watch hasn't brought the Secrets that
+/// tell, and nothing has changed.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn judge(
+    context: &Context,
+    app: &ShopifyApp,
+    client_id: &str,
+    secret: &SecretString,
+) -> Result<Option<Verdict>, kube::Error> {
+    let (namespace, uid, now) = (app.namespace().unwrap_or_default(), app.uid().unwrap_or_default(), context.now());
+    let hash = minted::of_app(&namespace, &app.name_any(), secret);
+    let told = app.status.as_ref().and_then(|status| status.client_secret.as_ref());
+    let before = context.judged.get(&uid);
+    let since = match (told.filter(|told| told.hash == hash), &before) {
+        (Some(told), _) => told.since.as_ref().map(time::from_kube),
+        // Written a moment ago: the watch lags behind.
+        (None, Some(judged)) if judged.hash == hash => judged.since,
+        (None, _) => told.map(|_| time::round_down(now)),
+    };
+    let secret_of = |since: Option<time::Timestamp>| AppSecret { hash: hash.clone(), since: since.map(time::to_kube) };
+    if let Some(judged) =
+        before.as_ref().filter(|j| j.hash == hash && !j.judgement.safe && j.at <= now && now - j.at < APART)
+    {
+        let (judgement, wake_at) = (judged.judgement.clone(), Some(judged.at + APART));
+        return Ok(Some(Verdict { secret: secret_of(since), judgement, before, wake_at }));
+    }
+    let users = context.stores.users_of_app(app);
+    let places = users.iter().map(|user| user.namespace().unwrap_or_default());
+    if told.is_some_and(|told| told.hash == hash) && !places.into_iter().all(|place| context.holdings.knows(&place)) {
+        return Ok(None);
+    }
+    let refused = users
+        .iter()
+        .filter_map(|t| t.0.as_ref().ok())
+        .any(|token| token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected));
+    let mut standings = match &context.setup.selector {
+        // Others serve the rest of its tokens.
+        Some(_) => live(context, app, client_id, secret).await?,
+        None => watched(context, app, secret),
+    };
+    let since = since.or_else(|| old_secret::is_under_way(&standings, now).then(|| time::round_down(now)));
+    let rotation = since.map(|since| Rotation { since, within: app.spec.rotates_within() });
+    let judged = |standings: &[Standing]| old_secret::judge(standings, rotation.as_ref(), refused, now);
+    let mut judgement = judged(&standings);
+    if judgement.safe && rotation.is_some() && context.setup.selector.is_none() && !is_said(app, &hash) {
+        // What a person is told to act upon isn't left to a watch that may lag behind, or that others share.
+        standings = live(context, app, client_id, secret).await?;
+        judgement = judged(&standings);
+    }
+    // Nobody tells of what other instances have issued.
+    let others = context.setup.selector.is_some() && !judgement.safe;
+    let wake_at = judgement.wake_at.into_iter().chain(others.then(|| now + APART * 3)).min();
+    context.judged.put(uid, Judged { at: now, hash: hash.clone(), since, judgement: judgement.clone() });
+    Ok(Some(Verdict { secret: secret_of(since), judgement, before, wake_at }))
+}
+
+/// Whether the status says of this secret that no other one is in use.
+fn is_said(app: &ShopifyApp, hash: &str) -> bool {
+    let Some(status) = &app.status else { return false };
+    let condition = find(&status.conditions, conditions::SAFE_TO_REVOKE_OLD_SECRET);
+    condition.is_some_and(|c| c.status == "True") && status.client_secret.as_ref().is_some_and(|s| s.hash == hash)
+}
+
+fn watched(context: &Context, app: &ShopifyApp, secret: &SecretString) -> Vec<Standing> {
+    let users = context.stores.users_of_app(app);
+    let users = users.iter().filter_map(|user| user.0.as_ref().ok());
+    let all = users.flat_map(|user| {
+        let (place, name) = (user.namespace().unwrap_or_default(), user.name_any());
+        let delegates = context.stores.delegates_of(&place, &name);
+        let delegates = delegates.iter().filter_map(|delegate| delegate.0.as_ref().ok()).cloned().collect::<Vec<_>>();
+        family(context, app, user, &delegates, secret)
+    });
+    all.collect()
+}
+
+/// Reads it live, without the instance's selector.
+async fn live(
+    context: &Context,
+    app: &ShopifyApp,
+    client_id: &str,
+    secret: &SecretString,
+) -> Result<Vec<Standing>, kube::Error> {
+    let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
+    let (own, unreadable) = list::<ShopifyToken>(&api(context.client(), Some(&namespace))).await?;
+    let names = |token: &ShopifyToken| token.app() == Some((&namespace, &name));
+    let mut places = vec![(namespace.clone(), own.iter().filter(|t| names(t)).cloned().collect::<Vec<_>>(), own)];
+    if !app.spec.grants.is_empty() {
+        for (place, Neighbour { tokens, labels }) in neighbours(context, &namespace).await? {
+            let users = tokens.iter().filter(|t| names(t) && is_granted(app, t, &labels)).cloned().collect();
+            places.push((place, users, tokens));
+        }
+    }
+    let mut standings = Vec::new();
+    for (place, users, tokens) in places {
+        if users.is_empty() && (place != namespace || unreadable.is_empty()) {
+            continue;
+        }
+        let secrets: Api<Secret> = Api::namespaced(context.client(), &place);
+        older::list(context, &secrets).await?;
+        for user in &users {
+            let admin = user.name_any();
+            let below = |t: &&ShopifyToken| t.spec.source.delegate.is_some() && t.admin_token() == Some(&admin);
+            let delegates: Vec<_> = tokens.iter().filter(below).cloned().collect();
+            standings.extend(family(context, app, user, &delegates, secret));
+        }
+    }
+    for token in &unreadable {
+        let mints = context.holdings.mints_of(&namespace, token).into_iter();
+        let ours = mints.filter(|mint| mint.issuer.as_deref() == Some(client_id));
+        standings.extend(ours.map(|mint| Standing::unreadable(&namespace, token, mint, secret)));
+    }
+    Ok(standings)
+}
+
+/// A token of the app, and its delegates.
+fn family(
+    context: &Context,
+    app: &ShopifyApp,
+    user: &ShopifyToken,
+    delegates: &[ShopifyToken],
+    secret: &SecretString,
+) -> Vec<Standing> {
+    let (home, place) = (app.namespace().unwrap_or_default(), user.namespace().unwrap_or_default());
+    let mint = |token: &ShopifyToken| context.holdings.mint(&place, token.secret_name(), &token.name_any());
+    // What has no credential is issued with the current secret.
+    let standing = mint(user).and_then(|mint| Standing::of(user, mint, secret, &home));
+    let below = delegates
+        .iter()
+        .filter_map(|delegate| Standing::below(delegate, mint(delegate)?, (user, standing.as_ref()), secret, &home));
+    let below: Vec<Standing> = below.collect();
+    standing.into_iter().chain(below).collect()
+}
