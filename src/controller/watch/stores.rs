@@ -184,6 +184,16 @@ impl Stores {
         self.tokens_of(namespace).into_iter().filter(|t| t.0.as_ref().is_ok_and(below)).collect()
     }
 
+    /// Whether a token may be issued with the app that it names, as far as the watch knows: one that isn't served here, or
+    /// can't be read, may grant it.
+    #[must_use]
+    pub fn may_use_app(&self, token: &ShopifyToken) -> bool {
+        let Some((place, name)) = token.app() else { return false };
+        let app = self.apps_of(place).into_iter().find(|app| app.name_any() == name);
+        let labels = || self.labels(token.metadata.namespace.as_deref());
+        app.is_none_or(|app| app.0.as_ref().map_or(true, |app| is_granted(app, token, &labels())))
+    }
+
     /// The labels of a namespace, as far as the watch knows.
     fn labels(&self, namespace: Option<&str>) -> Labels {
         let kept = self.namespaces.as_ref().zip(namespace).and_then(|(kept, name)| kept.get(&ObjectRef::new(name)));

@@ -98,6 +98,8 @@ impl Search<'_> {
                 t.record_secret().is_some() && t.spec.shop == self.token.spec.shop && t.uid() != self.token.uid()
             })
             .filter(|t| t.metadata.deletion_timestamp.is_none() && born(t) <= here)
+            // Who is granted nothing is issued nothing, and is in nobody's way.
+            .filter(|t| self.context.stores.may_use_app(t))
             .collect();
         for other in others {
             let (same, twins) = (other.app() == self.token.app(), born(&other) == here);
