@@ -40,6 +40,30 @@ fn section<'a>(text: &'a str, heading: &str) -> &'a str {
 }
 
 #[test]
+fn every_source_has_a_guide() {
+    let text = read("docs/sources.md");
+    let kinds = [
+        SourceKind::ClientCredentials,
+        SourceKind::Offline,
+        SourceKind::Storefront,
+        SourceKind::Delegate,
+        SourceKind::Custom,
+        SourceKind::CustomerAccount,
+    ];
+    for kind in kinds {
+        // As the spec spells it.
+        let (first, rest) = kind.as_str().split_at(1);
+        let name = format!("{}{rest}", first.to_lowercase());
+        let guide = section(&text, &format!("## {name}"));
+        assert!(guide.contains("**When it fails**") && guide.contains("**For** "), "{name}");
+        assert!(
+            text.contains(&format!("[`{name}`](#{})", name.to_lowercase())),
+            "{name} isn't among those to choose from"
+        );
+    }
+}
+
+#[test]
 fn every_reason_has_an_entry() {
     let text = read("docs/reasons.md");
     let (conditions, events) = text.split_once("\n## Events\n").unwrap();
