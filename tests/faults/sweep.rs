@@ -38,6 +38,7 @@ enum Phase {
     Rotate,
     Rename,
     EndOverlap,
+    SecretChange,
     Delete,
 }
 
@@ -69,7 +70,7 @@ async fn client_credentials_survive_every_cut() {
         let mut driver = Driver::new().await;
         driver.tokens = &["web"];
         driver.arm(n, fault, process);
-        for phase in [Phase::Issue, Phase::Renew, Phase::Delete] {
+        for phase in [Phase::Issue, Phase::Renew, Phase::SecretChange, Phase::Delete] {
             client_credentials(&mut driver, phase).await;
         }
         driver.struck
@@ -281,7 +282,7 @@ async fn offline_tokens_survive_every_cut() {
         driver.world.secret_of("boot", &boot).await;
         driver.tokens = &["web"];
         driver.arm(n, fault, process);
-        for phase in [Phase::Issue, Phase::Renew, Phase::Rotate, Phase::Delete] {
+        for phase in [Phase::Issue, Phase::Renew, Phase::Rotate, Phase::SecretChange, Phase::Delete] {
             offline(&mut driver, phase).await;
         }
         driver.struck

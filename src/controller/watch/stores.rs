@@ -177,13 +177,6 @@ impl Stores {
         named(&token).or_else(|| named(&*self.token(namespace, token.0.as_ref().ok()?.admin_token()?)?))
     }
 
-    /// The delegates of a token.
-    #[must_use]
-    pub fn delegates_of(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        let below = |t: &ShopifyToken| t.spec.source.delegate.is_some() && t.admin_token() == Some(name);
-        self.tokens_of(namespace).into_iter().filter(|t| t.0.as_ref().is_ok_and(below)).collect()
-    }
-
     /// The labels of a namespace, as far as the watch knows.
     fn labels(&self, namespace: Option<&str>) -> Labels {
         let kept = self.namespaces.as_ref().zip(namespace).and_then(|(kept, name)| kept.get(&ObjectRef::new(name)));
