@@ -45,7 +45,14 @@ async fn the_tour_shows_everything_but_credentials() {
 
     let told = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
     assert!(!told.contains(CANARY), "{told}");
-    for part in ["web-shopify", "✓ the old token: 401", "Rotated", "curl -s http://127.0.0.1:"] {
+    for part in [
+        "web-shopify",
+        "✓ the old token: 401",
+        "the page says: Approved",
+        "waits for a merchant",
+        "Rotated",
+        "curl -s http://127.0.0.1:",
+    ] {
         assert!(told.contains(part), "{part} is missing in\n{told}");
     }
 }

@@ -1,5 +1,6 @@
 //! The demo: a cluster, a simulated Shopify, the operator and the samples, and a tour of what it does.
 
+mod approval;
 mod ready;
 mod screen;
 mod stage;
@@ -64,9 +65,12 @@ impl Demo {
         let set = ["config", "set-context", "--current", "--namespace", NAMESPACE];
         kubectl(&cluster, &set).await?;
         screen.done(&format!("a Kubernetes control plane at {}, without containers", cluster.server()?))?;
-        let sim = stage::shopify(&credentials).await?;
+        let pages = operator::free_address(8081)?;
+        let public_url = format!("http://{pages}");
+        let sim = stage::shopify(&credentials, &public_url).await?;
         screen.done(&format!("a simulated Shopify at https://{}, for https://{SHOP}", sim.address()))?;
-        let operator = Operator::start("operator", &operator, &cluster, &sim, &[]).await?;
+        let pages_at = [&*format!("--public-url={public_url}"), &*format!("--oauth-addr={pages}")];
+        let operator = Operator::start("operator", &operator, &cluster, &sim, &pages_at).await?;
         screen.done("the operator, a process with exactly the rights of deploy/base")?;
         let approved = sim.create_offline_pair(SHOP, stage::CLIENT_ID).context("the merchant approves nothing")?;
         let stage = Stage { operator, sim, refresh_token: approved.refresh_token, cluster };
@@ -76,6 +80,7 @@ impl Demo {
     /// Shows what the operator does, each step of it checked.
     pub async fn tour(&mut self) -> Result<()> {
         self.issue().await?;
+        self.approve().await?;
         let storefront = self.use_token().await?;
         self.repair().await?;
         self.rotate(&storefront).await?;
@@ -174,6 +179,12 @@ impl Demo {
     pub async fn invite(&mut self) -> Result<()> {
         let samples = stage::samples(&self.credentials, &self.stage.refresh_token)?;
         self.stage.cluster.apply(&Manifests::Objects(samples), NAMESPACE).await?;
+        kubectl(
+            &self.stage.cluster,
+            &["delete", "stok/partner", "secret/partner-record", "secret/partner", "--ignore-not-found"],
+        )
+        .await?;
+        let install = self.ask_for_approval().await?;
         let Stage { cluster, sim, operator: Operator { admin, .. }, .. } = &self.stage;
         let (dir, kubectl) = (cluster.dir().display(), cluster.kubectl());
         let text = format!(
@@ -186,6 +197,9 @@ impl Demo {
              kubectl describe stok/web\n  \
              curl -s http://{admin}/metrics | grep ^shopify_\n  \
              tail -f {dir}/operator.log\n\n\
+             ShopifyToken partner waits for a merchant. Be it, in a browser that finds the simulated shop:\n\n  \
+             chromium --user-data-dir={dir}/chromium --ignore-certificate-errors \\\n    \
+             --host-resolver-rules=\"MAP {SHOP} {sim}\" {install}\n\n\
              Everything that reached the simulated Shopify, and a fault for the next call (sim/README.md has more):\n\n  \
              alias shopify='curl -s --cacert {dir}/shopify-ca.pem --connect-to ::{sim}'\n  \
              shopify https://localhost/_sim/calls\n  \

@@ -57,7 +57,7 @@ impl Operator {
         let (ca, kubeconfig) = (cluster.dir().join("shopify-ca.pem"), cluster.dir().join("operator.kubeconfig"));
         fs::write(&ca, sim.ca_pem())?;
         fs::write(&kubeconfig, cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await?)?;
-        let admin = free_address()?;
+        let admin = free_address(8080)?;
         let mut command = Command::new(binary);
         command
             // No variable of the caller's is taken for a flag; those of TLS are not ours to ignore.
@@ -81,9 +81,9 @@ impl Operator {
     }
 }
 
-/// The usual port if it is free, so that what was noted down works again.
-fn free_address() -> Result<SocketAddr> {
+/// An address of this machine with the usual port if that is free, so that what was noted down works again.
+pub(crate) fn free_address(usual: u16) -> Result<SocketAddr> {
     let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = at(8080).or_else(|_| at(0)).context("no free port on 127.0.0.1")?;
+    let listener = at(usual).or_else(|_| at(0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?)
 }

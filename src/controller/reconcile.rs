@@ -209,10 +209,20 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
         context.paces.change(uid.clone(), |pace| pace.wrote(record));
     }
     let Some(kind) = Paced::of(step, others) else { return acted };
-    if !matches!(
-        (&acted.outcome, kind),
-        (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart | Paced::Protect | Paced::Leave)
-    ) {
+    let taken = match (&acted.outcome, kind) {
+        (Outcome::Published { .. }, _) | (Outcome::Unchanged, Paced::Restart | Paced::Protect | Paced::Leave) => true,
+        (Outcome::Unchanged, Paced::Issue | Paced::Repair) => step == Step::Begin,
+        (
+            Outcome::Busy
+            | Outcome::Waits(_)
+            | Outcome::Verified
+            | Outcome::Rejected
+            | Outcome::Failed { .. }
+            | Outcome::LetGo,
+            _,
+        ) => false,
+    };
+    if !taken {
         return acted;
     }
     let (basis, now) = (pace::basis(observed), context.now());
@@ -221,9 +231,10 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
     if !again || acted.is_refused() {
         return acted;
     }
+    let record = observed.token.record_secret().filter(|_| step == Step::Begin);
+    let secret = record.as_deref().unwrap_or(observed.token.secret_name());
     let note = format!(
-        "the same step again and again: somebody else writes Secret {:?}, its workloads or finalizers, and each further step waits longer; kubectl get secret --show-managed-fields tells who",
-        observed.token.secret_name()
+        "the same step again and again: somebody else writes Secret {secret:?}, its workloads or finalizers, and each further step waits longer; kubectl get secret --show-managed-fields tells who"
     );
     acted.with(EventReason::Contended, note)
 }
@@ -234,7 +245,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{api::ShopifyApp, controller::watch::app_event};
+    use crate::{
+        api::{ShopifyApp, SourceKind},
+        controller::watch::app_event,
+        core::scene::healthy,
+    };
 
     fn context() -> Arc<Context> {
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
@@ -259,6 +274,18 @@ mod tests {
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
         app_event(&context, &Event::Delete(app));
         assert!(context.apps_seen.keys().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_takes_the_record_away_again_and_again_is_outwaited() {
+        let (context, o) = (context(), healthy(SourceKind::Offline, json!({})));
+        let begin = || paced(&context, &o, Step::Begin, Acted::quietly(Outcome::Unchanged)).news;
+        assert!(begin().is_empty() && begin().is_empty());
+        let told = begin();
+        assert_eq!(told.iter().map(|news| news.reason).collect::<Vec<_>>(), [EventReason::Contended]);
+        assert!(told[0].note.contains("\"web-record\""), "{}", told[0].note);
+        let pace = context.paces.get(&o.identity.uid).unwrap();
+        assert!(pace.not_before(Paced::Repair, context.now(), &pace::basis(&o)).is_some());
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{
     approvals::{Approvals, Code},
-    credential::RefreshToken,
+    credential::{RefreshToken, same},
     failure::Failure,
     observed::Observed,
     pair::{Access, Pair},
@@ -49,11 +49,30 @@ impl Offline {
 
     /// What the record Secret is to begin with, if it is to: there is no pair in it, or the person has put in another one.
     /// An approval goes first.
-    #[must_use]
-    pub fn beginning(&self) -> Option<&Bootstrap> {
+    fn beginning(&self) -> Option<&Bootstrap> {
         let bootstrap = self.bootstrap.as_ref().filter(|_| self.code().is_none())?;
         let known = self.recorded.as_ref().and_then(|r| r.bootstrap.as_ref()) == Some(&bootstrap.fingerprint);
         (self.pair().is_none() || !known).then_some(bootstrap)
+    }
+
+    /// Hash of the bootstrap Secret's credential that the pair at hand goes back to, or that it was put before.
+    #[must_use]
+    pub fn begun(&self) -> Option<&str> {
+        let recorded = || self.recorded.as_ref()?.bootstrap.as_deref();
+        self.bootstrap.as_ref().map(|bootstrap| bootstrap.fingerprint.as_str()).or_else(recorded)
+    }
+
+    /// Whether a pair that came in the place of `replaced`, and goes back to `begun`, is newer than what is recorded. Not
+    /// if somebody else has gone on from there, or a person has begun anew: theirs is the newer.
+    #[must_use]
+    pub fn goes_on(&self, pair: &Pair, replaced: Option<&SecretString>, begun: Option<&str>) -> bool {
+        let follows = match (self.pair().and_then(Pair::secret), replaced) {
+            (None, _) => true,
+            (Some(recorded), Some(replaced)) => same(recorded, replaced),
+            (Some(_), None) => false,
+        };
+        let brought = self.bootstrap.as_ref().filter(|b| b.pair.refresh.is_some() || pair.refresh.is_none());
+        follows && brought.is_none_or(|brought| Some(brought.fingerprint.as_str()) == begun)
     }
 
     /// The access token that the applications' Secret is to hold.
@@ -66,6 +85,18 @@ impl Offline {
     #[must_use]
     pub fn cools(&self, now: Timestamp) -> bool {
         self.pair().is_some_and(|pair| cools(pair, now))
+    }
+
+    /// When the refresh token has to be used at the latest, so that it doesn't end unused, if its end is known.
+    #[must_use]
+    pub fn warm_until(&self) -> Option<Timestamp> {
+        self.pair().and_then(warm_until)
+    }
+
+    /// Whether nobody but a person can replace what is at hand: an access token without a refresh token.
+    #[must_use]
+    pub fn is_lone(&self) -> bool {
+        self.pair().is_some_and(|pair| pair.refresh.is_none())
     }
 
     /// Whether a token that never expires waits for its migration.
@@ -94,7 +125,8 @@ impl Offline {
                 let at_hand = match why {
                     Why::First | Why::Lost | Why::Renamed | Why::Replaced => {
                         !cools(pair, now)
-                            && access.renewal_time(o).is_none_or(|at| at > now)
+                            // What has a refresh token expires, even where nobody knows when.
+                            && access.renewal_time(o).is_some_and(|at| at > now)
                             // Another refresh may bring what was granted meanwhile.
                             && access.scopes.as_ref().is_none_or(|scopes| o.lacks_scopes(scopes).is_none())
                     }
@@ -109,7 +141,7 @@ impl Offline {
                     // Only what applications hold, or what is known of it, is behind.
                     Why::SecretChanged => {
                         access.minted_by == Some(self.app.mints(&o.identity))
-                            && access.renewal_time(o).is_none_or(|at| at > now)
+                            && access.renewal_time(o).is_some_and(|at| at > now)
                     }
                 };
                 Ok(if at_hand { Next::Publish(access) } else { Next::Refresh(refresh) })
@@ -140,7 +172,20 @@ impl Access {
 }
 
 fn cools(pair: &Pair, now: Timestamp) -> bool {
-    pair.refresh.as_ref().and_then(|refresh| refresh.expires_at).is_some_and(|at| at - now <= KEPT_WARM)
+    warm_until(pair).is_some_and(|at| at <= now)
+}
+
+/// Of what Shopify granted a refresh can bring no more than it brought: what lives shorter is used at two thirds of its
+/// life, and an end that was over before is believed by nobody.
+fn warm_until(pair: &Pair) -> Option<Timestamp> {
+    let end = pair.refresh.as_ref()?.expires_at?;
+    // Whose scopes are known was granted to the operator; what a person has brought may have waited for long.
+    let granted = pair.access.as_ref().filter(|access| access.scopes.is_some()).and_then(|access| access.issued_at);
+    match granted {
+        None => Some(end - KEPT_WARM),
+        Some(granted) if end <= granted => None,
+        Some(granted) => Some(end - KEPT_WARM.min((end - granted) / 3)),
+    }
 }
 
 impl Offline {
@@ -179,6 +224,16 @@ impl Observed {
     pub fn offline(&self) -> Option<&Offline> {
         self.issuer.as_ref().ok().and_then(Issuer::offline)
     }
+
+    /// What the record Secret is to begin with, if it is to. A lone access token takes the place of no refresh token that
+    /// may still live: its person may just have taken a refresh token out that was used long ago.
+    #[must_use]
+    pub fn beginning(&self) -> Option<&Bootstrap> {
+        let offline = self.offline().filter(|offline| !offline.in_hand)?;
+        let loses = |begun: &Bootstrap| begun.pair.refresh.is_none() && offline.pair().is_some() && !offline.is_lone();
+        let dead = self.last_failure() == Some(Reason::RefreshTokenDead);
+        offline.beginning().filter(|begun| dead || !loses(begun))
+    }
 }
 
 #[cfg(test)]
@@ -190,8 +245,11 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        core::approvals::{Outcome, decline, end},
-        core::scene::{healthy, hours, issuer, minutes, now, secret_string},
+        core::{
+            approvals::{Outcome, decline, end},
+            plan::{Call, Step, plan},
+            scene::{healthy, hours, issuer, minutes, now, secret_string},
+        },
     };
 
     fn access(expires_in: Option<TimeDelta>) -> Access {
@@ -220,6 +278,7 @@ mod tests {
                 "publish",
             ),
             ("old", Some(access(Some(minutes(10)))), Some(refresh(Some(89))), false, Why::First, "refresh"),
+            ("nobody knows its end", Some(access(None)), Some(refresh(Some(89))), false, Why::First, "refresh"),
             ("dead", Some(access(Some(minutes(-10)))), Some(refresh(Some(89))), false, Why::First, "refresh"),
             ("to be kept warm", Some(access(Some(minutes(50)))), Some(refresh(Some(29))), false, Why::First, "refresh"),
             ("on request", Some(access(Some(minutes(50)))), Some(refresh(Some(89))), false, Why::Requested, "refresh"),
@@ -302,5 +361,123 @@ mod tests {
         assert!(begins(None, true, Some(boot("b"))), "it was named after the fact");
         assert!(begins(Some("a"), false, Some(boot("a"))), "the pair was lost");
         assert!(Offline { recorded: None, bootstrap: Some(boot("a")), ..base.clone() }.beginning().is_some());
+    }
+
+    /// A healthy one with this pair.
+    fn with_pair(access: Access, refresh: Option<RefreshToken>) -> Observed {
+        healthy(SourceKind::Offline, json!({})).with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            let pair = Pair { access: Some(access), refresh, previous_refresh: None };
+            offline.recorded.as_mut().unwrap().pair = Some(pair);
+        })
+    }
+
+    #[test]
+    fn what_a_refresh_brought_is_not_refreshed_at_once_to_be_kept_warm() {
+        let step = |granted: TimeDelta, ends: TimeDelta| {
+            let granted = now() - granted;
+            let access = Access {
+                value: secret_string("canary"),
+                issued_at: Some(granted),
+                expires_at: Some(granted + hours(1)),
+                scopes: Some(vec!["read_products".into()]),
+                minted_by: None,
+            };
+            let refresh = RefreshToken { value: secret_string("r"), expires_at: Some(granted + ends) };
+            let o = with_pair(access, Some(refresh));
+            let o = o.recorded(|r| (r.issued_at, r.expires_at) = (granted, Some(granted + hours(1))));
+            plan(&o, now()).step
+        };
+        let refreshes = Step::Call(Call::Issue(Why::Expiring));
+        for (about, granted, ends, wanted) in [
+            ("the answer had no refresh token, and the old one ends soon", minutes(1), hours(24), Step::Keep),
+            ("its refresh tokens never live longer", minutes(10), TimeDelta::days(20), Step::Keep),
+            ("it has ended by what was said of it", minutes(1), minutes(-1), Step::Keep),
+            ("it ends before the access token is renewed", minutes(21), minutes(30), refreshes),
+            ("it was not used for long", TimeDelta::days(61), TimeDelta::days(90), refreshes),
+        ] {
+            assert_eq!(step(granted, ends), wanted, "{about}");
+        }
+    }
+
+    #[test]
+    fn it_is_looked_at_when_it_has_to_be_kept_warm() {
+        let access = Access { issued_at: Some(now()), scopes: Some(Vec::new()), ..access(Some(TimeDelta::days(300))) };
+        let o = with_pair(Access { value: secret_string("canary"), ..access }, Some(refresh(Some(90))));
+        let o = o.with(|o| o.token.spec.verify_interval = Some("0s".parse().unwrap()));
+        let o = o.recorded(|r| (r.issued_at, r.expires_at) = (now(), Some(now() + TimeDelta::days(300))));
+        assert_eq!(plan(&o, now()).wake_at, Some(now() + TimeDelta::days(60)));
+    }
+
+    #[test]
+    fn one_that_nobody_can_renew_is_left_alone_until_it_ends() {
+        let lone = |left: TimeDelta| {
+            let o = with_pair(Access { value: secret_string("canary"), ..access(Some(left)) }, None);
+            o.recorded(|r| (r.issued_at, r.expires_at) = (now() + left - hours(1), Some(now() + left)))
+        };
+        assert_eq!(plan(&lone(minutes(10)), now()).step, Step::Keep, "it would be published again and again");
+        assert_eq!(plan(&lone(minutes(-1)), now()).step, Step::Call(Call::Issue(Why::Expiring)), "and said to be over");
+    }
+
+    #[test]
+    fn a_lone_access_token_takes_the_place_of_no_refresh_token_that_may_live() {
+        let lone = Pair { access: Some(access(None)), refresh: None, previous_refresh: None };
+        let o = with_pair(access(Some(minutes(50))), Some(refresh(Some(89)))).with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            offline.bootstrap = Some(Bootstrap { pair: lone, fingerprint: "of the access token alone".into() });
+            offline.recorded.as_mut().unwrap().bootstrap = Some("of both".into());
+        });
+        assert!(o.beginning().is_none(), "the person has taken the key refresh_token out");
+        let dead = o.clone().failed(Reason::RefreshTokenDead, 1, minutes(1), minutes(5));
+        assert!(dead.beginning().is_some(), "there is nothing to lose");
+        let none = o.with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            offline.recorded.as_mut().unwrap().pair.as_mut().unwrap().refresh = None;
+        });
+        assert!(none.beginning().is_some(), "one lone token for another");
+    }
+
+    #[test]
+    fn a_pair_in_hand_is_written_first_unless_a_newer_one_is_there() {
+        let Issuer::Offline(base) = issuer(SourceKind::Offline) else { unreachable!() };
+        let came =
+            Pair { access: Some(access(Some(hours(1)))), refresh: Some(refresh(Some(90))), previous_refresh: None };
+        let boot = |hash: &str, refresh: Option<RefreshToken>| Bootstrap {
+            pair: Pair { refresh, access: Some(access(None)), previous_refresh: None },
+            fingerprint: hash.into(),
+        };
+        let recorded = base.pair().unwrap().secret().unwrap().clone();
+        let other = secret_string("another's");
+        for (about, has_pair, replaced, bootstrap, wanted) in [
+            ("it follows", true, Some(&recorded), None, true),
+            ("somebody else has gone on", true, Some(&other), None, false),
+            ("there was none before", true, None, None, false),
+            ("the record is gone", false, Some(&other), None, true),
+            (
+                "the record is gone, and the beginning is there",
+                false,
+                Some(&other),
+                Some(boot("a", Some(refresh(None)))),
+                true,
+            ),
+            ("a person has begun anew", true, Some(&recorded), Some(boot("b", Some(refresh(None)))), false),
+            ("and the record is gone, too", false, Some(&recorded), Some(boot("b", Some(refresh(None)))), false),
+            ("a refresh token was taken out", true, Some(&recorded), Some(boot("b", None)), true),
+        ] {
+            let mut offline = Offline { bootstrap, ..base.clone() };
+            let record = offline.recorded.as_mut().unwrap();
+            record.pair = record.pair.take().filter(|_| has_pair);
+            assert_eq!(offline.goes_on(&came, replaced, Some("a")), wanted, "{about}");
+        }
+        let o = healthy(SourceKind::Offline, json!({}));
+        let in_hand = o.clone().with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            offline.in_hand = true;
+        });
+        assert_eq!(
+            [&o, &in_hand].map(|o| plan(o, now()).step),
+            [Step::Keep, Step::Begin],
+            "though nothing else is due"
+        );
     }
 }

@@ -86,7 +86,7 @@ impl fmt::Debug for Recorded {
 }
 
 impl Pair {
-    /// Reads a Secret's data, of the keys that the record has and that a person's bootstrap Secret may have.
+    /// Reads what a person has put into a bootstrap Secret.
     ///
     /// # Errors
     /// `InvalidCredential` for a malformed value, naming the key; `CredentialsMissing` where there is neither token.
@@ -112,6 +112,22 @@ impl Pair {
             return Err(Failure::new(Reason::CredentialsMissing, message));
         }
         Ok(Self { access, refresh, previous_refresh: value(PREVIOUS_REFRESH_TOKEN)? })
+    }
+
+    /// Reads the record's data. What a person has edited beyond recognition costs no more than itself: an access token
+    /// whose end can't be read is none, and of two refresh tokens one will do.
+    fn salvage(data: &BTreeMap<String, ByteString>) -> Option<Self> {
+        let value = |key: &str| credential::check(data.get(key)?.0.trim_ascii(), key).ok();
+        let moment = |key: &str| time::parse(std::str::from_utf8(&data.get(key)?.0).ok()?);
+        let (expires_at, previous) = (moment(EXPIRES_AT), value(PREVIOUS_REFRESH_TOKEN));
+        let ends = expires_at.is_some() || !data.contains_key(EXPIRES_AT);
+        let access = value(ACCESS_TOKEN).filter(|_| ends);
+        let issued_at = moment(ISSUED_AT);
+        let access = access.map(|value| Access { value, issued_at, expires_at, scopes: None, minted_by: None });
+        let current = value(REFRESH_TOKEN);
+        let ends = moment(REFRESH_TOKEN_EXPIRES_AT).filter(|_| current.is_some());
+        let refresh = current.or_else(|| previous.clone()).map(|value| RefreshToken { value, expires_at: ends });
+        (access.is_some() || refresh.is_some()).then_some(Self { access, refresh, previous_refresh: previous })
     }
 
     /// The data that [`Pair::read`] reads; of keys without a value nothing.
@@ -151,6 +167,12 @@ pub fn issuer(annotations: &BTreeMap<String, String>) -> Option<&str> {
     annotations.get(&annotation("issuer")).map(String::as_str)
 }
 
+/// The ShopifyToken that a record Secret was last written for, as its annotations say.
+#[must_use]
+pub fn holder(annotations: &BTreeMap<String, String>) -> Option<Identity> {
+    annotations.get(&annotation("record-of"))?.parse().ok()
+}
+
 fn annotation(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
@@ -178,12 +200,10 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
         }
         None => {}
     }
-    let holder = get("record-of").and_then(|text| text.parse::<Identity>().ok());
-    if !holder.is_some_and(|holder| holder.same_place(me)) {
+    if !holder(live.annotations()).is_some_and(|holder| holder.same_place(me)) {
         return conflict("was there before; rename this object, or delete that Secret");
     }
-    let place = format!("Secret {name:?}");
-    let pair = live.data.as_ref().and_then(|data| Pair::read(data, &place).ok());
+    let pair = live.data.as_ref().and_then(Pair::salvage);
     let same = get("issuer") == Some(client_id) && get("shop") == Some(token.spec.shop.as_str());
     if !same && pair.is_some() {
         return conflict(
@@ -439,5 +459,38 @@ mod tests {
             let told = format!("{}: {}", failure.reason, failure.message);
             assert!(told.starts_with(says) && !told.contains("canary"), "{told}");
         }
+    }
+
+    #[test]
+    fn what_a_person_has_edited_costs_no_refresh_token() {
+        let edited = |key: &str, text: Option<&str>| {
+            let mut secret = written(None);
+            let data = secret.data.get_or_insert_default();
+            match text {
+                Some(text) => data.insert(key.to_owned(), ByteString(text.as_bytes().to_vec())),
+                None => data.remove(key),
+            };
+            read("id", &identity(), secret).unwrap().pair
+        };
+        let refresh = |pair: &Option<Pair>| {
+            pair.as_ref().and_then(|pair| pair.refresh.as_ref()).map(|r| r.value.expose_secret().to_owned())
+        };
+        for (key, text) in [
+            (EXPIRES_AT, Some("now")),
+            (EXPIRES_AT, None),
+            (ISSUED_AT, Some("")),
+            (REFRESH_TOKEN_EXPIRES_AT, Some("never")),
+            (ACCESS_TOKEN, Some("can ary")),
+            (ACCESS_TOKEN, None),
+            (PREVIOUS_REFRESH_TOKEN, Some("")),
+            (REFRESH_TOKEN, Some("canary-r\n")),
+        ] {
+            assert_eq!(refresh(&edited(key, text)).as_deref(), Some("canary-r"), "{key} {text:?}");
+        }
+        for text in [Some("can ary"), Some(""), None] {
+            assert_eq!(refresh(&edited(REFRESH_TOKEN, text)).as_deref(), Some("canary-p"), "the one before: {text:?}");
+        }
+        let end = |text| edited(EXPIRES_AT, text).unwrap().access.map(|access| access.expires_at);
+        assert_eq!(end(Some("now")), None, "nobody knows how long it lives");
     }
 }

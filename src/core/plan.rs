@@ -6,7 +6,8 @@ pub mod demand;
 use chrono::TimeDelta;
 
 use super::{
-    failure::Failure, hold::Hold, observed::Observed, renewal::renewal_of, secret::SecretState, vocabulary::Reason,
+    failure::Failure, hold::Hold, observed::Observed, renewal::renewal_of, secret::SecretState, source::Offline,
+    vocabulary::Reason,
 };
 use crate::time::{self, Timestamp};
 
@@ -35,7 +36,7 @@ pub enum Step {
     Keep,
     /// Put our finalizer on what a revocation will need, and take it off what needs it no more.
     Protect,
-    /// Write what a person has put into the bootstrap Secret into the record Secret.
+    /// Write a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret.
     Begin,
     /// Write the Secret anew from what is at hand.
     Repair,
@@ -127,7 +128,7 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
-    if hold.is_none() && o.offline().is_some_and(|offline| offline.beginning().is_some()) {
+    if hold.is_none() && (o.beginning().is_some() || o.offline().is_some_and(|offline| offline.in_hand)) {
         let pending = o.next_attempt(now);
         let step = if pending.is_some() { Step::Keep } else { Step::Begin };
         let wake_at = soonest([wake(o, None, now), pending, Some(now + SAFETY_NET)], now);
@@ -277,6 +278,7 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             // A rollout that is under way says nothing when it ends: look.
             (o.rolling_out() && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
             demand::verification_time(o, now),
+            o.offline().and_then(Offline::warm_until),
             o.turn_at(),
             // What shows that the secret is taken wakes those that wait for it; this is the net below.
             o.turn.is_some().then(|| now + SAFETY_NET),

@@ -278,7 +278,7 @@ fn offline(app: App) -> Offline {
         code: None,
         approvals: Approvals::default(),
     }));
-    Offline { app, recorded, bootstrap: None, migrate: false, expiring: true }
+    Offline { app, recorded, bootstrap: None, migrate: false, expiring: true, in_hand: false }
 }
 
 fn admin(app: App) -> AdminToken {

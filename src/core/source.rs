@@ -92,6 +92,8 @@ pub struct Offline {
     pub migrate: bool,
     /// Whether an approval is to bring a token that expires.
     pub expiring: bool,
+    /// Whether a pair has come that isn't written down yet.
+    pub in_hand: bool,
 }
 
 /// What a person has put into the bootstrap Secret.

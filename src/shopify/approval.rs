@@ -127,7 +127,7 @@ impl Callback {
     }
 
     /// Whether the holder of this client secret signed all of it: the parameters but `hmac` and `signature`, sorted,
-    /// URL-encoded and joined. The comparison takes the same time wherever they differ.
+    /// encoded as a form is and joined. The comparison takes the same time wherever they differ.
     #[must_use]
     pub fn is_signed_with(&self, client_secret: &SecretString) -> bool {
         let Some(claimed) = self.get("hmac") else { return false };
@@ -136,7 +136,7 @@ impl Callback {
             return false;
         }
         let Ok(claimed) = hex::decode(claimed) else { return false };
-        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         let signed = self.0.iter().filter(|(name, _)| !matches!(name.as_str(), "hmac" | "signature"));
         let pairs: Vec<String> = signed.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let key = hmac::Key::new(hmac::HMAC_SHA256, client_secret.expose_secret().as_bytes());
@@ -174,6 +174,32 @@ mod tests {
         let at = |seconds: i64| callback.is_fresh(Timestamp::from_timestamp(1_337_178_173 + seconds, 0).unwrap());
         assert!(at(0) && at(90) && at(-90) && !at(91) && !at(-91));
         assert!(!format!("{callback:?}").contains("0907a61c"), "{callback:?}");
+    }
+
+    /// What Shopify's own library for Node.js says: `tests/callbacks/judge.mjs` asked it.
+    #[test]
+    fn shopifys_own_library_believes_the_same() {
+        #[derive(serde::Deserialize)]
+        struct Judged {
+            judge: String,
+            secret: SecretString,
+            now: i64,
+            verdicts: Vec<Verdict>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Verdict {
+            about: String,
+            query: String,
+            believed: bool,
+        }
+        let judged: Judged = serde_json::from_str(include_str!("../../tests/callbacks/callbacks.json")).unwrap();
+        let now = Timestamp::from_timestamp(judged.now, 0).unwrap();
+        assert!(judged.verdicts.len() > 20 && judged.judge.starts_with("@shopify/shopify-api"));
+        for Verdict { about, query, believed } in judged.verdicts {
+            let callback = Callback::parse(&query).unwrap();
+            let ours = callback.is_signed_with(&judged.secret) && callback.is_fresh(now);
+            assert_eq!(ours, believed, "{about}");
+        }
     }
 
     #[test]

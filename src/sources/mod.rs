@@ -89,6 +89,8 @@ pub struct Renewed {
     pub pair: Pair,
     /// The refresh token, or lone access token, that was in the record before.
     pub replaces: Option<SecretString>,
+    /// Hash of the bootstrap Secret's credential that the record has begun with.
+    pub begun: Option<String>,
     /// Fingerprint of the state whose code brought it.
     pub spent: Option<String>,
 }

@@ -14,12 +14,18 @@ use shopify_token_operator::{
         reconcile,
         watch::{Stores, Wakes},
     },
-    core::{marker::Marker, record::Record},
+    core::{
+        approval::Claimed,
+        approvals::{Approvals, Outcome},
+        marker::Marker,
+        record::Record,
+    },
     kubernetes, shopify,
     shopify::{ConnectTo, Observer},
 };
 
 use crate::{
+    browser::{Browser, Pages},
     cut::{Counted, Cuts, Cutting, Side},
     world::{CLIENT_ID, SHOP, World},
 };
@@ -203,6 +209,51 @@ impl Driver {
             return false;
         }
         ended.unwrap_or(false)
+    }
+
+    /// A merchant approves the app at the install pages, as often as it takes: a browser whose answer is lost is loaded
+    /// again, and an exchange whose answer is lost can't be had again.
+    pub(crate) async fn approved(&mut self) {
+        for attempt in 0.. {
+            assert!(attempt < 5, "it isn't approved: {:?}", self.armed);
+            let Some(state) = self.comes_back().await else { continue };
+            for round in 0.. {
+                assert!(round < 60, "the code isn't exchanged: {:?}", self.armed);
+                Box::pin(self.round()).await;
+                let record = self.world.secret("web-record").await.expect("a record");
+                match Approvals::parse(&record.annotations).outcome(&state) {
+                    Some(Outcome::Exchanged) => return,
+                    Some(Outcome::Refused(_)) => break,
+                    other => assert_eq!(other, Some(&Outcome::Waiting)),
+                }
+                self.world.pass(TimeDelta::seconds(11));
+            }
+        }
+    }
+
+    /// A browser begins, decides and comes back, to a replica of its own: the state that counts.
+    async fn comes_back(&mut self) -> Option<String> {
+        let pages = Pages::start(self.setup.clone()).await;
+        let mut browser = Browser::new(&self.world);
+        let url = format!("/oauth/install/{}/web", self.world.namespace);
+        let shown = browser.opens(pages.address, &url).await;
+        self.struck |= self.strikes();
+        if shown.status != 303 {
+            assert_eq!(shown.status, 503, "{:?}", self.armed);
+            return None;
+        }
+        let back = browser.tries_to_decide(&shown.location(), "approve").await;
+        self.struck |= self.strikes();
+        let back = back?;
+        let shown = browser.opens(pages.address, back.as_str()).await;
+        self.struck |= self.strikes();
+        pages.stop().await;
+        let (_, state) = back.query_pairs().find(|(name, _)| name == "state")?;
+        // What was written and not answered counts: the browser is told that it was used when it is loaded again.
+        assert!(matches!(shown.status, 303 | 503), "{}: {:?}", shown.status, self.armed);
+        let state = Claimed::read(&state)?.fingerprint();
+        let record = self.world.secret("web-record").await?;
+        Approvals::parse(&record.annotations).outcome(&state).is_some().then_some(state)
     }
 
     /// Versions of everything the operator writes.

@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout, reason = "a sweep says how much it has tried")]
 #![allow(dead_code, reason = "the world has more than a sweep needs")]
 
+#[path = "../stories/browser.rs"]
+mod browser;
 mod cut;
 mod driver;
 mod sweep;

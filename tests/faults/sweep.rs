@@ -40,6 +40,7 @@ enum Phase {
     EndOverlap,
     SecretChange,
     Delete,
+    Approve,
 }
 
 /// Tries every fault at every call of a scenario's phases until a run has fewer calls.
@@ -86,7 +87,7 @@ async fn client_credentials(driver: &mut Driver, phase: Phase) {
         }
         Phase::Renew => world.pass(TimeDelta::hours(17)),
         Phase::Delete => world.delete("web").await,
-        Phase::Rotate | Phase::Rename | Phase::EndOverlap => {}
+        Phase::Rotate | Phase::Rename | Phase::EndOverlap | Phase::Approve => {}
     }
     driver.settle().await;
     let Some(secret) = driver.world.secret("web").await else { return };
@@ -135,13 +136,13 @@ async fn storefront(driver: &mut Driver, phase: Phase) {
             world.api::<Secret>().delete("by-hand", &DeleteParams::default()).await.unwrap();
             driver.tokens = &["admin", "web"];
         }
-        Phase::Renew => {}
+        Phase::Renew | Phase::Approve => {}
     }
     driver.settle().await;
     match phase {
         Phase::Issue | Phase::EndOverlap => assert_eq!(driver.world.live().len(), 1, "{:?}", driver.armed()),
         Phase::Rotate | Phase::Rename => assert_eq!(driver.world.live().len(), 2, "{:?}", driver.armed()),
-        Phase::Delete | Phase::Renew => {
+        Phase::Delete | Phase::Renew | Phase::Approve => {
             assert_eq!(driver.world.live().len(), 0, "{:?}", driver.armed());
             assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends");
             assert!(driver.world.tokens().get_opt("admin").await.unwrap().is_none(), "the deletion ends");
@@ -192,7 +193,7 @@ async fn delegate(driver: &mut Driver, phase: Phase, lost: usize) {
             world.api::<Secret>().delete("by-hand", &DeleteParams::default()).await.unwrap();
             driver.tokens = &["admin", "web"];
         }
-        Phase::Renew => {}
+        Phase::Renew | Phase::Approve => {}
     }
     driver.settle().await;
     let live = driver.world.sim.live_delegates(SHOP, CLIENT_ID).len();
@@ -201,7 +202,7 @@ async fn delegate(driver: &mut Driver, phase: Phase, lost: usize) {
         Phase::Issue | Phase::EndOverlap => 1,
         Phase::Rotate => 2,
         Phase::Rename => 3,
-        Phase::Delete | Phase::Renew => 0,
+        Phase::Delete | Phase::Renew | Phase::Approve => 0,
     };
     assert!((known..=known + lost).contains(&live), "{live} live after {phase:?}: {:?}", driver.armed());
     if matches!(phase, Phase::Delete) {
@@ -247,7 +248,7 @@ async fn customer_account(driver: &mut Driver, phase: Phase) {
         Phase::Rename => world.token("web", token(RENAMED)).await,
         Phase::EndOverlap => world.pass(TimeDelta::minutes(61)),
         Phase::Delete => world.delete("web").await,
-        Phase::Renew => {}
+        Phase::Renew | Phase::Approve => {}
     }
     driver.settle().await;
     if matches!(phase, Phase::Delete) {
@@ -269,7 +270,7 @@ async fn customer_account(driver: &mut Driver, phase: Phase) {
             assert!(driver.world.secret("web").await.is_none(), "the older Secret is left: {:?}", driver.armed());
             driver.check_idle().await;
         }
-        Phase::Delete | Phase::Renew => {}
+        Phase::Delete | Phase::Renew | Phase::Approve => {}
     }
 }
 
@@ -290,6 +291,29 @@ async fn offline_tokens_survive_every_cut() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn approvals_survive_every_cut() {
+    sweep("offline, approved", async |n, fault, process| {
+        let mut driver = Driver::new().await;
+        driver.tokens = &["web"];
+        driver.world.token("web", json!({"source": {"offline": {"appRef": {"name": "acme"}}}})).await;
+        driver.arm(n, fault, process);
+        // First with nothing at hand, then over a pair that lives.
+        for phase in [Phase::Approve, Phase::Approve, Phase::Renew, Phase::Delete] {
+            if matches!(phase, Phase::Approve) {
+                driver.approved().await;
+            }
+            offline(&mut driver, phase).await;
+            let record = driver.world.secret("web-record").await.unwrap();
+            assert!(!record.data.keys().any(|key| key.starts_with("authorization")), "{:?}", driver.armed());
+            let shown = driver.world.secret("web").await.unwrap();
+            assert!(!shown.data.keys().any(|key| key.contains("refresh") || key.contains("authorization")));
+        }
+        driver.struck
+    })
+    .await;
+}
+
 async fn offline(driver: &mut Driver, phase: Phase) {
     let world = &driver.world;
     let token = |trigger: &str, policy: &str| {
@@ -303,7 +327,7 @@ async fn offline(driver: &mut Driver, phase: Phase) {
         Phase::Renew => world.pass(TimeDelta::minutes(41)),
         Phase::Rotate => world.token("web", token("2", "Retain")).await,
         Phase::Delete => world.delete("web").await,
-        Phase::Rename | Phase::EndOverlap => {}
+        Phase::Rename | Phase::EndOverlap | Phase::Approve => {}
     }
     driver.settle().await;
     // I4: what is written down can be refreshed, whatever was lost on the way.
@@ -317,6 +341,6 @@ async fn offline(driver: &mut Driver, phase: Phase) {
     match phase {
         Phase::Delete => assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends"),
         Phase::Renew => driver.check_idle().await,
-        Phase::Issue | Phase::Rotate | Phase::Rename | Phase::EndOverlap => {}
+        Phase::Issue | Phase::Rotate | Phase::Rename | Phase::EndOverlap | Phase::Approve => {}
     }
 }

@@ -4,8 +4,12 @@
 
 mod admin_port;
 mod audit;
+#[allow(dead_code, reason = "shared with the stories")]
+#[path = "../stories/browser.rs"]
+mod browser;
 mod canary;
 mod crash;
+mod install;
 mod kubeconfig;
 mod leaders;
 mod operator;

@@ -66,12 +66,16 @@ impl Operator {
 
     /// The port is the system's choice; the log tells it.
     async fn listening(&self) -> SocketAddr {
+        self.told_address("serves livez, readyz and metrics").await
+    }
+
+    /// The address that a line of the log tells.
+    pub(crate) async fn told_address(&self, message: &str) -> SocketAddr {
         let told = || {
             let log = self.log();
             log.lines().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
-                (line["message"] == "serves livez, readyz and metrics")
-                    .then(|| line["address"].as_str()?.parse().ok())?
+                (line["message"] == message).then(|| line["address"].as_str()?.parse().ok())?
             })
         };
         self.until("listening", async |_| told().is_some()).await;

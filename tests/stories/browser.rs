@@ -84,10 +84,10 @@ impl Browser {
     }
 
     /// Opens an address of the install pages, as it is known to the world, at a replica.
-    pub(crate) async fn opens(&mut self, at: &Pages, url: &str) -> Shown {
+    pub(crate) async fn opens(&mut self, at: SocketAddr, url: &str) -> Shown {
         let path = url.strip_prefix(PUBLIC_URL).unwrap_or(url);
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = self.http.get(format!("http://{}{path}", at.address));
+        let request = self.http.get(format!("http://{at}{path}"));
         let request = if cookies.is_empty() { request } else { request.header(COOKIE, cookies.join("; ")) };
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -99,7 +99,7 @@ impl Browser {
     }
 
     /// Begins the approval of an object: the address at Shopify.
-    pub(crate) async fn begins(&mut self, at: &Pages, world: &World, name: &str) -> Url {
+    pub(crate) async fn begins(&mut self, at: SocketAddr, world: &World, name: &str) -> Url {
         let shown = self.opens(at, &format!("/oauth/install/{}/{name}", world.namespace)).await;
         assert_eq!(shown.status, 303, "{}", shown.text);
         shown.location()
@@ -107,12 +107,17 @@ impl Browser {
 
     /// Decides at Shopify: the address to come back to.
     pub(crate) async fn decides(&self, asked: &Url, decision: &str) -> Url {
-        let answer = self.http.post(asked.clone()).form(&[("decision", decision)]).send().await.unwrap();
-        Url::parse(answer.headers()[LOCATION].to_str().unwrap()).unwrap()
+        self.tries_to_decide(asked, decision).await.expect("an answer of Shopify's")
+    }
+
+    /// The same, unless the answer is lost.
+    pub(crate) async fn tries_to_decide(&self, asked: &Url, decision: &str) -> Option<Url> {
+        let answer = self.http.post(asked.clone()).form(&[("decision", decision)]).send().await.ok()?;
+        Url::parse(answer.headers().get(LOCATION)?.to_str().unwrap()).ok()
     }
 
     /// Does all of it: what is shown in the end.
-    pub(crate) async fn goes_through(&mut self, at: &Pages, world: &World, decision: &str) -> Shown {
+    pub(crate) async fn goes_through(&mut self, at: SocketAddr, world: &World, decision: &str) -> Shown {
         let asked = self.begins(at, world, "web").await;
         let back = self.decides(&asked, decision).await;
         let shown = self.opens(at, back.as_str()).await;

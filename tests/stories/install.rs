@@ -150,7 +150,7 @@ async fn a_merchant_approves_and_the_token_is_there() {
     assert!(message(&token, "Stalled").contains(&url));
 
     let mut browser = Browser::new(&world);
-    let shown = browser.opens(&pages, &url).await;
+    let shown = browser.opens(pages.address, &url).await;
     let (asked, set) = (shown.location(), shown.header("set-cookie").to_owned());
     assert!(set.starts_with("__Host-shopify-install=") && set.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{set}");
     assert_eq!(asked.host_str(), Some(SHOP));
@@ -160,12 +160,12 @@ async fn a_merchant_approves_and_the_token_is_there() {
     assert!(world.secret("web-record").await.is_none(), "beginning writes nothing");
 
     let back = browser.decides(&asked, "approve").await;
-    let shown = browser.opens(&pages, back.as_str()).await;
+    let shown = browser.opens(pages.address, back.as_str()).await;
     assert_eq!(shown.status, 303);
     let code = Callback::parse(back.query().unwrap()).unwrap().code().unwrap();
     let seen = shown.location();
     assert!(!seen.as_str().contains(code.expose_secret()) && !seen.as_str().contains("hmac"), "{seen}");
-    let shown = browser.opens(&pages, seen.as_str()).await;
+    let shown = browser.opens(pages.address, seen.as_str()).await;
     assert_eq!((shown.status, shown.title()), (200, "Approved"));
     for said in ["read_products, write_orders", "<dd>web</dd>", SHOP] {
         assert!(shown.text.contains(said), "{said}: {}", shown.text);
@@ -188,7 +188,7 @@ async fn a_merchant_approves_and_the_token_is_there() {
 
     // Over a pair that lives it is a new beginning.
     let before = world.record().await["refresh_token"].clone();
-    let shown = browser.goes_through(&pages, &world, "approve").await;
+    let shown = browser.goes_through(pages.address, &world, "approve").await;
     assert_eq!((shown.status, shown.title()), (200, "Approved"));
     world.until("web", "replaced", |t| revision(t) == 2).await;
     assert_ne!(world.record().await["refresh_token"], before);
@@ -201,26 +201,26 @@ async fn a_merchant_declines() {
     let world = World::unapproved("install-decline").await;
     let pages = Pages::start(world.setup().await).await;
     let mut browser = Browser::new(&world);
-    let asked = browser.begins(&pages, &world, "web").await;
+    let asked = browser.begins(pages.address, &world, "web").await;
     let back = browser.decides(&asked, "deny").await;
-    let seen = browser.opens(&pages, back.as_str()).await.location();
-    let shown = browser.opens(&pages, seen.as_str()).await;
+    let seen = browser.opens(pages.address, back.as_str()).await.location();
+    let shown = browser.opens(pages.address, seen.as_str()).await;
     assert_eq!((shown.status, shown.title()), (200, "Not approved"));
     let said = |t: &_| condition(t, "Stalled").is_some() && message(t, "Stalled").contains("was declined");
     world.nudge("web").await;
     world.until("web", "told", said).await;
     // It used the state up, for an approval as well.
-    assert_eq!(browser.opens(&pages, back.as_str()).await.status, 410);
+    assert_eq!(browser.opens(pages.address, back.as_str()).await.status, 410);
     let approved = browser.decides(&asked, "approve").await;
-    assert_eq!(browser.opens(&pages, approved.as_str()).await.title(), "This link was used already");
+    assert_eq!(browser.opens(pages.address, approved.as_str()).await.title(), "This link was used already");
     assert_eq!(world.sim.calls(EXCHANGE), 0);
     // What nobody signed declines as well, in this browser alone.
-    let asked = browser.begins(&pages, &world, "web").await;
+    let asked = browser.begins(pages.address, &world, "web").await;
     let state = asked.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
     let unsigned = format!("/oauth/callback?error=access_denied&state={state}");
-    assert_eq!(Browser::new(&world).opens(&pages, &unsigned).await.status, 403);
-    assert_eq!(browser.opens(&pages, &unsigned).await.status, 303);
-    let shown = browser.goes_through(&pages, &world, "approve").await;
+    assert_eq!(Browser::new(&world).opens(pages.address, &unsigned).await.status, 403);
+    assert_eq!(browser.opens(pages.address, &unsigned).await.status, 303);
+    let shown = browser.goes_through(pages.address, &world, "approve").await;
     assert_eq!(shown.title(), "Approved");
     world.delete("web").await;
     world.gone("web").await;
@@ -232,7 +232,7 @@ async fn what_is_forged_changes_nothing_and_learns_nothing() {
     let world = World::unapproved("install-forged").await;
     let pages = Pages::start(world.setup().await).await;
     let mut browser = Browser::new(&world);
-    let asked = browser.begins(&pages, &world, "web").await;
+    let asked = browser.begins(pages.address, &world, "web").await;
     let back = browser.decides(&asked, "approve").await;
     let changed = |name: &str, value: &str| {
         let mut url = back.clone();
@@ -244,9 +244,9 @@ async fn what_is_forged_changes_nothing_and_learns_nothing() {
         url.to_string()
     };
     let mut stranger = Browser::new(&world);
-    stranger.begins(&pages, &world, "web").await;
+    stranger.begins(pages.address, &world, "web").await;
     let state = |url: &Url| url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-    let theirs = state(&stranger.begins(&pages, &world, "web").await);
+    let theirs = state(&stranger.begins(pages.address, &world, "web").await);
     for (about, url, status) in [
         ("a forged signature", changed("hmac", &"0".repeat(64)), 400),
         ("another code", changed("code", "0123456789abcdef"), 400),
@@ -258,27 +258,27 @@ async fn what_is_forged_changes_nothing_and_learns_nothing() {
         ("nothing", "/oauth/callback".to_owned(), 400),
         ("endless", format!("{back}&x={}", "x".repeat(5000)), 400),
     ] {
-        let shown = browser.opens(&pages, &url).await;
+        let shown = browser.opens(pages.address, &url).await;
         assert_eq!(shown.status, status, "{about}: {}", shown.title());
         assert!(!shown.text.contains("hmac") && !shown.text.contains(SHOP), "{about}");
         assert!(untouched(&world).await, "{about}");
     }
     for (about, other) in [("a stranger", &mut stranger), ("nobody", &mut Browser::new(&world))] {
-        let shown = other.opens(&pages, back.as_str()).await;
+        let shown = other.opens(pages.address, back.as_str()).await;
         assert_eq!((shown.status, untouched(&world).await), (403, true), "{about}");
         let seen = format!("/oauth/result?state={}", state(&asked));
-        assert_eq!(other.opens(&pages, &seen).await.status, 404, "{about} sees no outcome");
+        assert_eq!(other.opens(pages.address, &seen).await.status, 404, "{about} sees no outcome");
     }
     // Late: it was signed more than 90 seconds ago, then it was begun more than ten minutes ago.
     world.pass(chrono::TimeDelta::seconds(91));
-    assert_eq!(browser.opens(&pages, back.as_str()).await.status, 400);
+    assert_eq!(browser.opens(pages.address, back.as_str()).await.status, 400);
     world.pass(chrono::TimeDelta::minutes(10));
-    let shown = browser.opens(&pages, back.as_str()).await;
+    let shown = browser.opens(pages.address, back.as_str()).await;
     assert_eq!((shown.status, shown.title()), (410, "This link has expired"));
     world.a_while().await;
     assert_eq!(world.sim.calls(EXCHANGE), 0);
     assert!(world.secret("web-record").await.is_none());
-    assert_eq!(browser.goes_through(&pages, &world, "approve").await.title(), "Approved");
+    assert_eq!(browser.goes_through(pages.address, &world, "approve").await.title(), "Approved");
     pages.stop().await;
 }
 
@@ -288,12 +288,12 @@ async fn a_state_counts_once_wherever_and_whenever() {
     let (one, other) = (Pages::start(world.setup().await).await, Pages::start(world.setup().await).await);
     world.stop().await;
     let mut browser = Browser::new(&world);
-    let asked = browser.begins(&one, &world, "web").await;
+    let asked = browser.begins(one.address, &world, "web").await;
     let (first, second) = (browser.decides(&asked, "approve").await, browser.decides(&asked, "approve").await);
     // Both replicas at once: one of them takes it.
     let (mut here, mut there) = (Browser::new(&world), Browser::new(&world));
     (here.cookies, there.cookies) = (browser.cookies.clone(), browser.cookies.clone());
-    let (a, b) = tokio::join!(here.opens(&one, first.as_str()), there.opens(&other, second.as_str()));
+    let (a, b) = tokio::join!(here.opens(one.address, first.as_str()), there.opens(other.address, second.as_str()));
     let mut statuses = [a.status, b.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [303, 410]);
@@ -301,18 +301,18 @@ async fn a_state_counts_once_wherever_and_whenever() {
     other.stop().await;
     let later = Pages::start(world.setup().await).await;
     for url in [&first, &second] {
-        assert_eq!(browser.opens(&later, url.as_str()).await.title(), "This link was used already");
+        assert_eq!(browser.opens(later.address, url.as_str()).await.title(), "This link was used already");
     }
     // Nobody leads: it is kept, and the page says so after a while.
-    let seen = browser.opens(&later, first.as_str()).await;
+    let seen = browser.opens(later.address, first.as_str()).await;
     let link = seen.text.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#x2f;", "/");
-    let shown = browser.opens(&later, &link).await;
+    let shown = browser.opens(later.address, &link).await;
     assert_eq!((shown.status, shown.title()), (202, "Still working"));
     assert_eq!((world.sim.calls(EXCHANGE), shown.header("retry-after")), (0, "10"));
     // The next leader exchanges it, and the page that waits says so.
-    let (shown, ()) = tokio::join!(browser.opens(&later, &link), world.start());
+    let (shown, ()) = tokio::join!(browser.opens(later.address, &link), world.start());
     assert_eq!((shown.status, shown.title()), (200, "Approved"));
-    assert_eq!(browser.opens(&later, first.as_str()).await.status, 410, "after the exchange as well");
+    assert_eq!(browser.opens(later.address, first.as_str()).await.status, 410, "after the exchange as well");
     world.a_while().await;
     assert_eq!(world.sim.calls(EXCHANGE), 1);
     later.stop().await;
@@ -323,7 +323,7 @@ async fn what_cannot_be_approved_looks_like_what_is_not_there() {
     let world = World::unapproved("install-absent").await;
     let pages = Pages::start(world.setup().await).await;
     let mut browser = Browser::new(&world);
-    let asked = browser.begins(&pages, &world, "web").await;
+    let asked = browser.begins(pages.address, &world, "web").await;
     let back = browser.decides(&asked, "approve").await;
     world.admin_token("admin").await;
     // Of two that are made in the same second the UID decides.
@@ -332,25 +332,25 @@ async fn what_cannot_be_approved_looks_like_what_is_not_there() {
     world.because("twin", "Stalled", "SecretConflict").await;
     world.token("lost", json!({"source": {"offline": {"appRef": {"name": "absent"}}}})).await;
     world.change("web", json!({"spec": {"suspend": true}})).await;
-    let absent = browser.opens(&pages, &format!("/oauth/install/{}/absent", world.namespace)).await;
+    let absent = browser.opens(pages.address, &format!("/oauth/install/{}/absent", world.namespace)).await;
     assert_eq!(absent.status, 404);
     let places =
         ["admin", "twin", "lost", "web", "UPPER", "a%2fb", "..", "%ff"].map(|n| format!("{}/{n}", world.namespace));
     let others = ["kube-system/web".to_owned(), "absent/web".to_owned()];
     for place in places.iter().chain(&others) {
-        let shown = browser.opens(&pages, &format!("/oauth/install/{place}")).await;
+        let shown = browser.opens(pages.address, &format!("/oauth/install/{place}")).await;
         assert_eq!((shown.status, &shown.text), (404, &absent.text), "{place}");
         assert!(!shown.headers.contains_key("set-cookie"), "{place}");
     }
     for path in ["/", "/oauth", "/oauth/install", "/favicon.ico", "/oauth/result", "/metrics"] {
-        assert_eq!(browser.opens(&pages, path).await.text, absent.text, "{path}");
+        assert_eq!(browser.opens(pages.address, path).await.text, absent.text, "{path}");
     }
     // What was suspended meanwhile, or is another object of that name, was approved by nobody.
-    assert_eq!(browser.opens(&pages, back.as_str()).await.text, absent.text);
+    assert_eq!(browser.opens(pages.address, back.as_str()).await.text, absent.text);
     world.delete("web").await;
     world.gone("web").await;
     world.token("web", offline(json!({}))).await;
-    assert_eq!(browser.opens(&pages, back.as_str()).await.text, absent.text);
+    assert_eq!(browser.opens(pages.address, back.as_str()).await.text, absent.text);
     assert!(untouched(&world).await);
     pages.stop().await;
 }
@@ -361,10 +361,10 @@ async fn an_exchange_that_was_lost_is_said_and_begun_again() {
     let pages = Pages::start(world.setup().await).await;
     world.sim.inject(Fault::new(EXCHANGE, FaultKind::CommitThenDrop).times(1));
     let mut browser = Browser::new(&world);
-    let shown = browser.goes_through(&pages, &world, "approve").await;
+    let shown = browser.goes_through(pages.address, &world, "approve").await;
     assert_eq!((shown.status, shown.title()), (200, "Shopify did not accept it"));
     world.because("web", "Stalled", "ConsentRequired").await;
-    assert_eq!(browser.goes_through(&pages, &world, "approve").await.title(), "Approved");
+    assert_eq!(browser.goes_through(pages.address, &world, "approve").await.title(), "Approved");
     world.ready("web").await;
     pages.stop().await;
 }
@@ -374,21 +374,21 @@ async fn a_secret_that_changes_on_the_way_does_no_harm() {
     let world = World::unapproved("install-secret").await;
     let pages = Pages::start(world.setup().await).await;
     let mut browser = Browser::new(&world);
-    let asked = browser.begins(&pages, &world, "web").await;
+    let asked = browser.begins(pages.address, &world, "web").await;
     let new = "shpss_canaryc0ffee9999999999999999999999";
     world.sim.add_secret(CLIENT_ID, new).unwrap();
     let data = [("client_id", CLIENT_ID), ("client_secret", new), ("previous_client_secret", CLIENT_SECRET)];
     world.secret_of("acme-app", &data).await;
     let back = browser.decides(&asked, "approve").await;
-    let shown = browser.opens(&pages, back.as_str()).await;
+    let shown = browser.opens(pages.address, back.as_str()).await;
     assert_eq!(shown.status, 303, "{}", shown.title());
-    assert_eq!(browser.opens(&pages, shown.location().as_str()).await.title(), "Approved");
+    assert_eq!(browser.opens(pages.address, shown.location().as_str()).await.title(), "Approved");
     // Without the one before, what was signed with it is nobody's.
-    let asked = browser.begins(&pages, &world, "web").await;
+    let asked = browser.begins(pages.address, &world, "web").await;
     let patch = Patch::Merge(json!({"data": {"previous_client_secret": null}}));
     world.api::<Secret>().patch("acme-app", &PatchParams::default(), &patch).await.unwrap();
     let back = browser.decides(&asked, "approve").await;
-    assert_eq!(browser.opens(&pages, back.as_str()).await.status, 400, "Shopify signs with the oldest");
+    assert_eq!(browser.opens(pages.address, back.as_str()).await.status, 400, "Shopify signs with the oldest");
     pages.stop().await;
 }
 
@@ -408,9 +408,9 @@ async fn a_flood_is_no_flood_on_the_api_server() {
         let mut browser = Browser::new(&world);
         let mut answers = Vec::new();
         for _ in 0..20 {
-            answers.push(browser.opens(&pages, &url).await.status);
+            answers.push(browser.opens(pages.address, &url).await.status);
             // Without a cookie that fits, a callback costs no read at all.
-            assert_eq!(browser.opens(&pages, "/oauth/callback?state=e30.AA&code=1").await.status, 400);
+            assert_eq!(browser.opens(pages.address, "/oauth/callback?state=e30.AA&code=1").await.status, 400);
         }
         answers
     });

@@ -2,7 +2,10 @@
 
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use shopify_sim::{CutMode, Fault, FaultKind, OfflinePair, StatusFault, Surface};
 
@@ -260,6 +263,47 @@ async fn a_pair_that_cannot_be_written_is_not_lost() {
     world.applications_work().await;
     assert_eq!(world.sim.calls(REFRESH), 1);
     webhook.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_it_if_its_record_is_deleted_meanwhile() {
+    let (world, _) = World::with_offline("offline-in-hand", json!({})).await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Deny).await;
+    world.pass(TimeDelta::minutes(41));
+    world.because("web", "Reconciling", "WriteRefused").await;
+    // Nothing is left of it but what the operator has in hand.
+    world.remove::<Secret>("boot").await;
+    world.remove::<Secret>("web-record").await;
+    world.a_while().await;
+    webhook.answers(Verdict::Allow);
+    world.pass(TimeDelta::minutes(6));
+    world.until("web", "refreshed", |t| revision(t) == 2).await;
+    world.applications_work().await;
+    assert_eq!(world.sim.calls(REFRESH), 1);
+    // And it goes on from there.
+    world.pass(TimeDelta::minutes(41));
+    world.until("web", "refreshed", |t| revision(t) == 3).await;
+    world.applications_work().await;
+    webhook.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_edited_costs_no_refresh_token() {
+    let (world, _) = World::with_offline("offline-edited", json!({})).await;
+    world.pass(TimeDelta::minutes(41));
+    world.until("web", "refreshed", |t| revision(t) == 2).await;
+    let kept = world.recorded("refresh_token").await.unwrap();
+    // The refresh token that was used long ago is taken out of the bootstrap Secret, and of the record nobody can tell
+    // when its access token ends.
+    let taken_out = Patch::Merge(json!({"data": {"refresh_token": null}}));
+    world.api::<Secret>().patch("boot", &PatchParams::default(), &taken_out).await.unwrap();
+    world.secret_of("web-record", &[("expires_at", "now")]).await;
+    world.a_while().await;
+    assert_eq!(world.recorded("refresh_token").await.as_ref(), Some(&kept));
+    world.pass(TimeDelta::minutes(41));
+    world.until("web", "refreshed", |t| revision(t) == 3).await;
+    world.ready("web").await;
+    world.applications_work().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,8 @@ use crate::{LocalCluster, Manifests};
 pub(super) const SHOP: &str = "acme.myshopify.com";
 /// The app that the samples' tokens are issued with.
 pub(super) const CLIENT_ID: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
+/// The app that a merchant approves in a browser.
+pub(super) const PARTNER_ID: &str = "9c2e7d1a4b8f4063a5d7e9f1b3c5a7e9";
 /// The client that the samples' customers sign in with.
 const CUSTOMER_CLIENT: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
 /// Where the samples are applied.
@@ -30,7 +32,8 @@ pub(super) struct Stage {
 }
 
 /// A Shopify where the samples' app is installed on their shop, and an older app that has a permanent token.
-pub(super) async fn shopify(credentials: &Credentials) -> Result<Sim> {
+/// Merchants who approve a partner's app are sent back to `public_url`.
+pub(super) async fn shopify(credentials: &Credentials, public_url: &str) -> Result<Sim> {
     let mut legacy = AppConfig::new("legacy-custom-app", "shpss_unused").installed(SHOP, ["read_orders"]);
     for InstallationConfig { admin_token, .. } in &mut legacy.installations {
         *admin_token = Some(credentials.permanent_token.clone());
@@ -43,6 +46,10 @@ pub(super) async fn shopify(credentials: &Credentials) -> Result<Sim> {
         .app(
             AppConfig::new(CLIENT_ID, &credentials.client_secret)
                 .installed(SHOP, ["read_products", "unauthenticated_read_product_listings"]),
+        )
+        .app(
+            AppConfig { title: "Acme Reports".to_owned(), ..AppConfig::new(PARTNER_ID, &credentials.client_secret) }
+                .redirect_url(format!("{public_url}/oauth/callback")),
         )
         .app(legacy);
     Sim::start(config).await.context("the simulated Shopify can't start")

@@ -47,9 +47,9 @@ pub(super) fn address(state: &State, owner: &Owner, mut to: Url, told: &Told<'_>
     Ok(to)
 }
 
-/// Sorted by name, URL-encoded, joined by `&`.
+/// Sorted by name, encoded as a form is, joined by `&`.
 fn signature(secret: &str, parameters: &BTreeMap<&str, String>) -> String {
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
+    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
     let pairs: Vec<String> =
         parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());

@@ -191,9 +191,7 @@ fn retained(observed: &Observed) -> Acted {
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
     let ended = async {
         let mut left = leave_all(context, &observation.observed).await?;
-        // A pair that came and couldn't be written is worth as much as the one that is there.
-        pair::pending(context, &observation.observed).await?;
-        pair::leave(context, &observation.observed).await?;
+        left.extend(pair::settle(context, &observation.observed).await?);
         left.extend(leave(context, &observation.observed).await?);
         match protect::let_needed_go(context, observation).await {
             // Its own deletion ends all the same.

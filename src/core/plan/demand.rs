@@ -76,6 +76,10 @@ fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
     if now < expiry && parent(o).is_some_and(|parent| !parent.outlasts(expiry, now)) {
         return false;
     }
+    // What is at hand would be published again and again: a person can bring another one until it ends.
+    if now < expiry && o.offline().is_some_and(Offline::is_lone) {
+        return false;
+    }
     // What lives shorter than a renewal must wait is renewed after its expiry.
     renewal <= now || record.issued_at - now > (expiry - renewal).max(TimeDelta::zero())
 }

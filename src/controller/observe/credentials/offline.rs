@@ -39,7 +39,8 @@ impl Search<'_> {
         // The operator's own writes end no back-off; an approval does.
         self.versions.extend(recorded.iter().filter_map(|r| Some(format!("approval/{}", r.code.as_ref()?.state))));
         let has_code = recorded.as_ref().is_some_and(|recorded| recorded.code.is_some());
-        let has_pair = recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
+        let came = self.context.unrecorded.get(&me.uid);
+        let has_pair = came.is_some() || recorded.as_ref().is_some_and(|recorded| recorded.pair.is_some());
         let bootstrap = match &source.bootstrap_ref {
             None => None,
             Some(reference) => match (self.bootstrap(&me, &reference.name).await?, has_pair || has_code) {
@@ -49,13 +50,15 @@ impl Search<'_> {
                 (Err(failure), false) => return Err(failure.into()),
             },
         };
-        let offline = Offline {
+        let mut offline = Offline {
             app,
             recorded,
             bootstrap,
             migrate: source.migrate.unwrap_or_default(),
             expiring: source.expiring.unwrap_or(true),
+            in_hand: false,
         };
+        offline.in_hand = came.is_some_and(|c| offline.goes_on(&c.pair, c.replaces.as_ref(), c.begun.as_deref()));
         if !has_pair && !has_code && offline.bootstrap.is_none() {
             return Err(offline.consent_required(self.context.install_url(self.token).as_deref()).into());
         }
