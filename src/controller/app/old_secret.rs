@@ -75,10 +75,6 @@ pub(super) async fn judge(
     if told.is_none_or(|told| told.hash == hash) && !places.into_iter().all(|place| context.holdings.knows(&place)) {
         return Ok(None);
     }
-    let refused = users
-        .iter()
-        .filter_map(|t| t.0.as_ref().ok())
-        .any(|token| token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected));
     let mut standings = match &context.setup.selector {
         // Others serve the rest of its tokens.
         Some(_) => live(context, app, client_id, secret).await?,
@@ -86,6 +82,12 @@ pub(super) async fn judge(
     };
     let since = since.or_else(|| old_secret::is_under_way(&standings, now).then(|| time::round_down(now)));
     let rotation = since.map(|since| Rotation { since, within: app.spec.rotates_within() });
+    // What was refused before was another secret; times are of whole seconds.
+    let first = told.is_none_or(|told| told.hash != hash) && before.as_ref().is_none_or(|before| before.hash != hash);
+    let refused = users.iter().filter_map(|token| token.0.as_ref().ok()?.status.as_ref()).any(|status| {
+        let failed_at = status.last_failure_time.as_ref().map(time::from_kube);
+        obstacle(status) == Some(Reason::CredentialsRejected) && (failed_at > since || (failed_at == since && !first))
+    });
     let judged = |standings: &[Standing]| old_secret::judge(standings, rotation.as_ref(), refused, now);
     let mut judgement = judged(&standings);
     if judgement.safe && rotation.is_some() && context.setup.selector.is_none() && !is_said(app, &hash) {
