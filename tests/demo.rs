@@ -50,6 +50,7 @@ async fn the_tour_shows_everything_but_credentials() {
         "✓ the old token: 401",
         "the page says: Approved",
         "waits for a merchant",
+        "customers condition met",
         "Rotated",
         "curl -s http://127.0.0.1:",
     ] {

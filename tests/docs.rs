@@ -14,10 +14,11 @@ use shopify_token_operator::{
     cli::Cli,
     clock::Clock,
     core::{
+        customer::Discovery,
         identity::Identity,
         leave::Leave,
         record::{Fields, Record, mark},
-        render::{Values, render},
+        render::{ClientValues, Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
     metrics::Metrics,
@@ -114,7 +115,7 @@ fn every_metric_has_a_row() {
 fn every_key_of_a_secret_is_named() {
     let text = read("docs/reference.md");
     let token = SecretString::from("x");
-    let values = Values {
+    let values = |client| Values {
         value: &token,
         previous_value: Some(&token),
         older_values: std::slice::from_ref(&token),
@@ -122,15 +123,23 @@ fn every_key_of_a_secret_is_named() {
         api_version: "2026-10",
         scopes: &[],
         expires_at: Some(Timestamp::default()),
-        client: None,
+        client,
     };
-    for preset in [None, Some("Hydrogen"), Some("Node"), Some("Ruby"), Some("Python")] {
+    let id = || "shp_1".to_owned();
+    let endpoints = Discovery::KEYS.map(|key| (key, "https://shopify.com/authentication/1".to_owned())).into();
+    let client = ClientValues { client_id: id(), previous_client_id: Some(id()), endpoints };
+    let of_token = [None, Some("Hydrogen"), Some("Node"), Some("Ruby"), Some("Python")];
+    let of_token = of_token.map(|preset| (SourceKind::Storefront, values(None), preset));
+    let of_client = [None, Some("Hydrogen"), Some("OIDC")];
+    let of_client = of_client.map(|preset| (SourceKind::CustomerAccount, values(Some(client.clone())), preset));
+    for (kind, values, preset) in of_token.into_iter().chain(of_client) {
         let spec: ShopifyTokenSpec =
             serde_json::from_value(json!({"shop": "acme.myshopify.com", "source": {}, "secret": {"preset": preset}}))
                 .unwrap();
         let row = preset.map(|preset| format!("| `{preset}` |"));
-        for key in render(&spec, SourceKind::Storefront, &values).unwrap().keys() {
-            let default = section(&text, "### Keys").contains(&format!("| `{key}` |"));
+        for key in render(&spec, kind, &values).unwrap().keys() {
+            let keys = section(&text, "### Keys").lines().filter_map(|line| line.split('|').nth(1));
+            let default = keys.into_iter().any(|cell| cell.contains(&format!("`{key}`")));
             let line = row.as_ref().and_then(|row| text.lines().find(|line| line.starts_with(row.as_str())));
             assert!(default || line.is_some_and(|line| line.contains(&format!("`{key}`"))), "{preset:?}: {key}");
         }

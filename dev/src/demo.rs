@@ -1,6 +1,7 @@
 //! The demo: a cluster, a simulated Shopify, the operator and the samples, and a tour of what it does.
 
 mod approval;
+mod customers;
 mod ready;
 mod screen;
 mod stage;
@@ -84,11 +85,11 @@ impl Demo {
         let storefront = self.use_token().await?;
         self.repair().await?;
         self.rotate(&storefront).await?;
+        self.customers().await?;
         self.delete(&storefront).await?;
         let calls = self.stage.sim.total_calls() - self.stage.sim.calls("storefront.probe");
         let seconds = self.started.elapsed().as_secs();
-        self.screen
-            .chapter(&format!("That was it: {seconds} seconds, and {calls} calls to Shopify's Admin API altogether."))
+        self.screen.chapter(&format!("That was it: {seconds} seconds, and {calls} calls to Shopify altogether."))
     }
 
     async fn issue(&mut self) -> Result<()> {

@@ -28,7 +28,7 @@ use crate::{
         plan::{Call, Plan, Step},
         record::Record,
         renewal,
-        status::{Attempts, Snapshot, Validity, project},
+        status::{Attempts, Snapshot, Validity, not_yet_safe, project},
         vocabulary::{EventReason, Reason, conditions},
     },
     time::Timestamp,
@@ -86,6 +86,19 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         unpublished: false,
     };
     write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
+}
+
+/// Writes that nothing of a client that is about to be replaced can be revoked yet, where the status says otherwise: what
+/// is published after this isn't with all applications yet.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(super) async fn report_not_yet_safe(context: &Context, observed: &Observed) -> Result<(), Error> {
+    let status = observed.record().and_then(|record| not_yet_safe(&observed.token, record, context.now()));
+    match status {
+        Some(status) => write(context, &observed.token, observed.status(), &status).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// The facts of this attempt that status, events and wake-up are made of.

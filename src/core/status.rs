@@ -1,8 +1,11 @@
 //! Status: a projection of what was observed and done, for people and pipelines.
 
+mod safe;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
+pub use self::safe::not_yet_safe;
 use super::{
     bounded,
     condition::{find, obstacle, obstacle_of},
@@ -182,10 +185,8 @@ fn all_conditions(
         None => {}
     }
     conditions.set(conditions::TOKEN_VALID, valid.0, valid.1, valid.2);
-    if let Some((safe, message)) = safe_to_revoke(s, before) {
-        let (is, reason) =
-            if safe { ("True", Reason::NoTokenOnOldSecret) } else { ("False", Reason::TokensOnOldSecret) };
-        conditions.set(conditions::SAFE_TO_REVOKE_OLD_SECRET, is, reason.as_str(), &message);
+    if let Some(verdict) = safe::verdict(s, before) {
+        verdict.set(&mut conditions);
     }
     if suspended {
         conditions.set(
@@ -219,34 +220,6 @@ fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason,
         None => (Reason::Pending, "no credential has been published yet".to_owned()),
     };
     (false, reason, message)
-}
-
-/// Whether a person can revoke what was replaced, of a client of customer accounts: Shopify takes the old one until then.
-fn safe_to_revoke(s: &Snapshot<'_>, before: &ShopifyTokenStatus) -> Option<(bool, String)> {
-    if s.kind != SourceKind::CustomerAccount {
-        return None;
-    }
-    let Some(record) = s.record else {
-        let lost = "the Secret has lost what applications use, which is being restored: revoke nothing yet";
-        return before.revision.map(|_| (false, lost.to_owned()));
-    };
-    let client = record.issuer.as_deref().unwrap_or_default();
-    if s.unpublished {
-        let message = format!(
-            "applications use client {client} of revision {}: what the credentials Secret holds now isn't published yet",
-            record.revision
-        );
-        return Some((false, message));
-    }
-    let until = record.previous.iter().map(|p| p.revoke_at).max();
-    let what = until.map_or_else(
-        || "no other pair: one that was replaced can be revoked in the Headless or Hydrogen channel".to_owned(),
-        |at| {
-            let at = time::print(at);
-            format!("what it replaced, the latter until {at} and until the rollouts of rolloutRestartTargets are over")
-        },
-    );
-    Some((until.is_none(), format!("applications use client {client} of revision {} and {what}", record.revision)))
 }
 
 fn token_valid(

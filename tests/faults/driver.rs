@@ -284,6 +284,13 @@ impl Driver {
         if left {
             return;
         }
+        // Whoever holds an older pair of customer accounts mustn't be told that it can be revoked.
+        if secret.data.contains_key("previous_client_secret") {
+            let status = self.world.tokens().get("web").await.unwrap().status;
+            let mut conditions = status.into_iter().flat_map(|s| s.conditions);
+            let safe = conditions.any(|c| c.type_ == "SafeToRevokeOldSecret" && c.status == "True");
+            assert!(!safe, "Secret {name} holds an older pair, which is said to be safe to revoke: {:?}", self.armed);
+        }
         let record = Record::parse(&secret.annotations);
         let overlap = record.is_some_and(|r| r.previous.iter().any(|p| p.revoke_at > self.world.clock.now()));
         let keys = [("access_token", true), ("previous_access_token", overlap)];

@@ -90,6 +90,14 @@ async fn offline(world: &World, name: &str, shop: &str) {
     world.token(name, json!({"shop": shop, "source": source})).await;
 }
 
+/// A client of customer accounts; its id is no secret.
+async fn customers(world: &World, name: &str, shop: &str) {
+    let client = format!("{name}-client");
+    world.secret_of(&client, &[("client_id", "shp_1"), ("client_secret", "canaryc0ffee-one")]).await;
+    let source = json!({"customerAccount": {"credentialsRef": {"name": client}, "clientType": "Confidential"}});
+    world.token(name, json!({"shop": shop, "source": source, "secret": {"preset": "OIDC"}})).await;
+}
+
 /// Answers that quote what must not be quoted, and such as can't be read at all.
 fn faults() -> Vec<FaultKind> {
     let body = |text: &str| Some(text.replace('?', CANARY));
@@ -129,7 +137,8 @@ async fn no_canary_outside_secrets() {
     world.token("custom", json!({"source": custom("person")})).await;
     world.token("delegate", json!({"source": delegate("admin"), "secret": {"preset": "Hydrogen"}})).await;
     offline(&world, "offline", SHOP).await;
-    for name in ["admin", "web", "custom", "delegate", "offline"] {
+    customers(&world, "customers", SHOP).await;
+    for name in ["admin", "web", "custom", "delegate", "offline", "customers"] {
         world.ready(name).await;
         let mut control = Seen::default();
         let secret = world.api::<Secret>().get(name).await.unwrap();
@@ -151,9 +160,12 @@ async fn no_canary_outside_secrets() {
     world.sim.set_token_lifetime(CLIENT_ID, Duration::from_hours(24)).unwrap();
     world.until("admin", "renewed", |t| t.status.as_ref().unwrap().revision >= Some(4)).await;
     failures(&world, &operator, &mut seen).await;
-    for name in ["web", "delegate", "offline"] {
+    for name in ["web", "delegate", "offline", "customers"] {
         rotate(&world, name, "end").await;
     }
+    // Another pair, with the one before beside it.
+    world.secret_of("customers-client", &[("client_id", "shp_1"), ("client_secret", "canaryc0ffee-two")]).await;
+    world.until("customers", "rotated", |t| t.status.as_ref().unwrap().revision == Some(2)).await;
 
     // Repair: an edited Secret, a deleted one.
     world.secret_of("admin", &[("access_token", "canaryc0ffee-edited")]).await;
@@ -169,7 +181,7 @@ async fn no_canary_outside_secrets() {
     seen.look(&world, &operator).await;
     let all = DeleteParams::default();
     world.tokens().delete_collection(&all, &ListParams::default()).await.unwrap();
-    for name in ["web", "admin", "custom", "delegate", "offline"] {
+    for name in ["web", "admin", "custom", "delegate", "offline", "customers"] {
         world.gone(name).await;
     }
     seen.look(&world, &operator).await;
@@ -201,6 +213,14 @@ async fn mistakes(world: &World) {
     world.secret_of("newline", &[("token", "canaryc0ffee\n")]).await;
     world.token("newline", json!({"source": custom("newline"), "secret": {"name": "newline-out"}})).await;
     world.because("newline", "Stalled", "InvalidCredential").await;
+    let client = [("client_id", "shp_1"), ("client_secret", "canaryc0ffee\n")];
+    world.secret_of("bad-client", &client).await;
+    let source = json!({"customerAccount": {"credentialsRef": {"name": "bad-client"}, "clientType": "Confidential"}});
+    world.token("bad-customers", json!({"source": source})).await;
+    world.because("bad-customers", "Stalled", "InvalidCredential").await;
+    let public = json!({"spec": {"source": {"customerAccount": {"clientType": "Public"}}}});
+    world.change("bad-customers", public).await;
+    world.because("bad-customers", "Stalled", "InvalidCredential").await;
     world.secret_of("dead", &[("token", "shpat_canaryc0ffee")]).await;
     world.token("dead", json!({"source": custom("dead"), "secret": {"name": "dead-out"}})).await;
     world.because("dead", "Stalled", "TokenRejected").await;
@@ -243,7 +263,9 @@ async fn failures(world: &World, operator: &Operator, seen: &mut Seen) {
         let (delegate_, offline_) = (format!("d-{n}"), format!("o-{n}"));
         world.token(&delegate_, json!({"shop": shop, "source": delegate(&admin)})).await;
         offline(world, &offline_, shop).await;
-        names.extend([admin, web, custom_, delegate_, offline_]);
+        let customers_ = format!("h-{n}");
+        customers(world, &customers_, shop).await;
+        names.extend([admin, web, custom_, delegate_, offline_, customers_]);
     }
     for name in &names {
         world.ready(name).await;

@@ -418,3 +418,22 @@ async fn suspended_it_publishes_nothing_and_calls_nothing_safe() {
     world.until("web", "rotated", |t| revision(t) == 2).await;
     world.client_works().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_safe_before_the_rollout_is_over() {
+    let targets = json!([{"kind": "Deployment", "name": "web"}]);
+    let more = json!({"rolloutRestartTargets": targets, "rotation": {"overlap": "2h"}, "verifyInterval": 0});
+    let world = World::with_account("customer-rollout", more).await;
+    world.workload().await;
+    world.headless(CLIENT, NEW).await;
+    world.until("web", "rotated", |t| revision(t) == 2).await;
+    world.told("web", &["Issued", "Rotated"]).await;
+    world.pass(TimeDelta::minutes(121));
+    world.a_while().await;
+    assert!(is_safe(&world.tokens().get("web").await.unwrap(), false), "the pods run with the old pair");
+    assert_eq!(world.secret("web").await.unwrap().data["previous_client_secret"], OLD);
+    world.play_kubelet().await;
+    world.pass(TimeDelta::minutes(1));
+    world.until("web", "safe", |t| is_safe(t, true)).await;
+    world.told("web", &["Issued", "Rotated", "SafeToRevoke"]).await;
+}

@@ -346,3 +346,22 @@ async fn without_the_right_to_read_namespaces_nothing_is_granted_and_all_else_wo
     platform.remove::<ShopifyApp>("acme").await;
     platform.eventually("the app goes", async || !platform.exists::<ShopifyApp>("acme").await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_granted_nothing_keeps_nobody_from_the_one_token_of_an_app_and_shop() {
+    let (platform, team) = two("grant-rival", to_others()).await;
+    let pair = platform.sim.create_offline_pair(SHOP, CLIENT_ID).unwrap();
+    let data = [("refresh_token", pair.refresh_token.as_str())];
+    let offline = |app: Value| json!({"source": {"offline": {"appRef": app, "bootstrapRef": {"name": "boot"}}}});
+    team.secret_of("boot", &data).await;
+    team.token("web", offline(json!({"name": "acme", "namespace": platform.namespace}))).await;
+    team.because("web", "Stalled", "NotGranted").await;
+    // Creation times are whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    platform.secret_of("boot", &data).await;
+    platform.token("web", offline(json!({"name": "acme"}))).await;
+    platform.ready("web").await;
+    // Once it may, the older one has it.
+    grant(&platform, to_web()).await;
+    platform.because("web", "Stalled", "SecretConflict").await;
+}

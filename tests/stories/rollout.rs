@@ -19,7 +19,7 @@ use crate::{
 
 impl World {
     /// A Deployment of one pod, which runs.
-    async fn workload(&self) {
+    pub(crate) async fn workload(&self) {
         let template = json!({
             "metadata": {"labels": {"app": "web"}},
             "spec": {"containers": [{"name": "web", "image": "web"}]},
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// Runs the pods that are there until the Deployment's rollout has finished.
-    async fn play_kubelet(&self) {
+    pub(crate) async fn play_kubelet(&self) {
         self.eventually("the rollout has finished", async || {
             for pod in self.api::<Pod>().list(&ListParams::default()).await.unwrap() {
                 let time = "2026-01-01T00:00:00Z";

@@ -27,7 +27,7 @@ impl Demo {
                     waiting.push(format!("{name} is {}: {}", state.reason, state.message));
                 }
                 if shown.insert(name.clone(), state.reason.clone()).as_ref() != Some(&state.reason) {
-                    let line = format!("{name:<9} {:<20} after {:.1} s", state.reason, since.elapsed().as_secs_f32());
+                    let line = format!("{name:<10} {:<20} after {:.1} s", state.reason, since.elapsed().as_secs_f32());
                     if state.ready { self.screen.done(&line)? } else { self.screen.say(&format!("… {line}"))? }
                 }
             }

@@ -18,7 +18,7 @@ pub(super) const CLIENT_ID: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
 /// The app that a merchant approves in a browser.
 pub(super) const PARTNER_ID: &str = "9c2e7d1a4b8f4063a5d7e9f1b3c5a7e9";
 /// The client that the samples' customers sign in with.
-const CUSTOMER_CLIENT: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
+pub(super) const CUSTOMER_CLIENT: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
 /// Where the samples are applied.
 pub(super) const NAMESPACE: &str = "shop";
 

@@ -12,6 +12,7 @@ use crate::{
         context::{Context, TokenKey, Unpublished},
         error::{Error, Stop},
         outcome::{Acted, News, Operation},
+        report::report_not_yet_safe,
     },
     core::{
         credential::Credential,
@@ -88,6 +89,9 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
     }
     .answered(&observed.api_version, issued.served.as_deref());
     let record = observed.minted(record, issued.minted_by.clone(), issued.origin == Origin::Same, context.now());
+    if observed.record().is_some_and(|record| record.token_id != issued.credential.token_id) {
+        report_not_yet_safe(context, observed).await?;
+    }
     let value = &issued.credential.value;
     match publish(context, observed, live(observed), record, value, &issued.previous_values).await {
         Ok(Written { record, .. }) => {

@@ -340,12 +340,22 @@ fn what_was_merged_into_stays_its_makers() {
 
 #[test]
 fn the_keys_are_those_that_are_rendered() {
-    for kind in [SourceKind::ClientCredentials, SourceKind::Storefront, SourceKind::Delegate, SourceKind::Custom] {
-        for preset in ["Hydrogen", "Node", "Ruby", "Python"] {
+    let kinds = [
+        SourceKind::ClientCredentials,
+        SourceKind::Storefront,
+        SourceKind::Delegate,
+        SourceKind::Custom,
+        SourceKind::CustomerAccount,
+    ];
+    for kind in kinds {
+        for preset in ["Hydrogen", "Node", "Ruby", "Python", "OIDC"] {
             let token = token(kind, &json!({"secret": {"preset": preset, "template": {"data": {"K": "x"}}}}));
             let nature = crate::core::source::nature(kind);
             let older = secrecy::SecretString::from("older");
-            let record = record(kind);
+            let mut record = record(kind);
+            if record.discovery.is_some() {
+                record.previous.push(previous(1, hours(1)));
+            }
             let previous = PreviousValues {
                 newest: nature.overlaps.then(|| older.clone()),
                 kept: nature.by_value.then(|| older.clone()).into_iter().collect(),

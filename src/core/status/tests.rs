@@ -8,7 +8,9 @@ use crate::core::{
     failure::Failure,
     observed::Observed,
     record::Previous,
+    scene,
     scene::{dice, healthy, hours, minutes, now, previous, snapshot, status},
+    source::Issuer,
 };
 
 const KIND: SourceKind = SourceKind::ClientCredentials;
@@ -53,6 +55,54 @@ fn where_to_approve_is_said_while_an_approval_is_what_helps() {
         assert_eq!(told.install_url.is_some(), said, "{reason}");
     }
     assert_eq!(status(&o, None, Validity::NotAsked, Attempts::None).install_url, None);
+}
+
+#[test]
+fn what_can_be_revoked_is_said_of_a_client_and_only_when_nobody_uses_it() {
+    let client = healthy(SourceKind::CustomerAccount, json!({}));
+    let asked = |o: &Observed| {
+        let status = status(o, None, Validity::NotAsked, Attempts::None);
+        let condition = find(&status.conditions, conditions::SAFE_TO_REVOKE_OLD_SECRET)?;
+        Some((condition.status.clone(), condition.message.clone()))
+    };
+    let in_overlap = client.clone().recorded(|r| r.previous = vec![previous(1, minutes(-5)), previous(2, minutes(5))]);
+    let another = client.clone().with(|o| o.issuer = Ok(Issuer::CustomerAccount(scene::client("another"))));
+    let unread = client.clone().with(|o| o.issuer = Err(Failure::new(Reason::CredentialsMissing, "it is gone")));
+    for (o, status, says) in [
+        (client.clone(), "True", "client shp_1 of revision 3 and no other pair"),
+        (in_overlap, "False", "until 2026-09-21T14:18:20Z"),
+        (another, "False", "isn't published yet"),
+        (unread, "False", "isn't published yet"),
+        (client.clone().without_secret(), "False", "revoke nothing yet"),
+    ] {
+        let (is, message) = asked(&o).expect("a condition");
+        assert!(is == status && message.contains(says), "{is}: {message}");
+    }
+    assert_eq!(asked(&client.without_secret().with(|o| o.token.status = None)), None, "nothing was published");
+    assert_eq!(asked(&healthy(SourceKind::Storefront, json!({}))), None);
+}
+
+#[test]
+fn before_another_one_is_published_nothing_is_safe_and_nothing_else_is_said() {
+    let o = healthy(SourceKind::CustomerAccount, json!({}));
+    let (before, record) = (o.status().unwrap(), o.record().unwrap());
+    let after = not_yet_safe(&o.token, record, now()).expect("it said so");
+    assert_eq!(told(&after), "Ready=True/Issued SafeToRevokeOldSecret=False/TokensOnOldSecret");
+    assert_eq!(ShopifyTokenStatus { conditions: before.conditions.clone(), ..after.clone() }, *before);
+    let told_already = o.clone().with(|o| o.token.status = Some(after));
+    assert_eq!(not_yet_safe(&told_already.token, record, now()), None);
+    let other = healthy(SourceKind::Storefront, json!({}));
+    assert_eq!(not_yet_safe(&other.token, other.record().unwrap(), now()), None);
+}
+
+/// What a lost Secret held is still in use.
+#[test]
+fn a_lost_client_is_remembered() {
+    let o = healthy(SourceKind::CustomerAccount, json!({})).recorded(|r| r.previous = vec![previous(1, minutes(5))]);
+    let before = status(&o, None, Validity::NotAsked, Attempts::None);
+    let lost = o.with(|o| o.token.status = Some(before.clone())).without_secret();
+    let after = status(&lost, None, Validity::NotAsked, Attempts::None);
+    assert_eq!((after.token_id, after.previous), (before.token_id, before.previous));
 }
 
 #[test]

@@ -92,12 +92,12 @@ impl Search<'_> {
         let others: Vec<ShopifyToken> = self
             .context
             .stores
-            .tokens()
-            .filter_map(|token| token.0.as_ref().ok().cloned())
-            .filter(|t| {
-                t.record_secret().is_some() && t.spec.shop == self.token.spec.shop && t.uid() != self.token.uid()
-            })
+            .offline_of(&self.token.spec.shop)
+            .iter()
+            .filter_map(|token| token.0.as_ref().ok().filter(|t| t.uid() != self.token.uid()).cloned())
             .filter(|t| t.metadata.deletion_timestamp.is_none() && born(t) <= here)
+            // Who is granted nothing is issued nothing, and is in nobody's way.
+            .filter(|t| self.context.stores.may_use_app(t))
             .collect();
         for other in others {
             let (same, twins) = (other.app() == self.token.app(), born(&other) == here);
