@@ -37,6 +37,11 @@ up: ## An empty cluster with the CRDs, until Ctrl-C
 	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
 	@$(TARGET)/release/dev up
 
+.PHONY: bench
+bench: ## Figures beside a floor, in target/bench; QUICK=1 within minutes, ONLY=words
+	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
+	@$(TARGET)/release/dev bench --out $(TARGET)/bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
+
 ##@ Before a commit
 
 .PHONY: test

@@ -1,10 +1,11 @@
-//! A real Kubernetes control plane on loopback, for tests and the demo: etcd, kube-apiserver and
+//! A real Kubernetes control plane on loopback, for tests, demo and benchmark: etcd, kube-apiserver and
 //! kube-controller-manager as plain processes, without root and without containers.
 //!
 //! [`LocalCluster::start`] starts one, [`shared_cluster`] is the one that all tests of a run use.
 
 mod access;
 mod apiserver;
+pub mod bench;
 mod binaries;
 mod certificates;
 mod cluster;

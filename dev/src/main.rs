@@ -8,6 +8,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use dev::bench::{self, Floor};
 use dev::demo::{self, Demo, Screen};
 use dev::{Binaries, DIR_VARIABLE, LocalCluster, Manifests, Options};
 use rustix::process::{Pid, Signal, kill_process};
@@ -50,6 +51,24 @@ enum Subcommands {
         #[arg(long)]
         once: bool,
     },
+    /// Measure what the operator costs, beside a client that makes only the calls nobody can spare
+    Bench {
+        /// The operator's binary [default: the one beside this one]
+        #[arg(long, value_name = "FILE")]
+        operator: Option<PathBuf>,
+        /// The directory for bench.json and bench.svg
+        #[arg(long, value_name = "DIR", default_value = "target/bench")]
+        out: PathBuf,
+        /// Small numbers, for a look within minutes
+        #[arg(long)]
+        quick: bool,
+        /// Only scenarios whose name contains this
+        #[arg(long, value_name = "WORDS")]
+        only: Option<String>,
+    },
+    /// The benchmark's client that makes only the calls nobody can spare
+    #[command(hide = true)]
+    Floor(Floor),
     /// Build the control plane's binaries, or find them, and print their directory
     ControlPlane,
 }
@@ -74,6 +93,19 @@ async fn main() -> Result<ExitCode> {
         Subcommands::Up { cluster } => up(&mut stop, cluster).await,
         Subcommands::WithCluster { cluster, command } => with_cluster(&mut stop, cluster, &command).await,
         Subcommands::Demo { operator, once } => show(&mut stop, operator, once).await,
+        Subcommands::Bench { operator, out, quick, only } => {
+            let operator = binary(operator)?;
+            let options = bench::Options { operator, out, quick, only };
+            tokio::select! {
+                summary = bench::run(&options, print) => print(&summary?)?,
+                signal = stop.requested() => return Ok(interrupted(signal)),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::Floor(floor) => {
+            bench::serve_floor(&floor).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Subcommands::ControlPlane => {
             tokio::select! {
                 binaries = Binaries::locate(false) => print(&binaries?.dir.display().to_string())?,
@@ -110,10 +142,7 @@ async fn up(stop: &mut Stop, arguments: ClusterArguments) -> Result<ExitCode> {
 }
 
 async fn show(stop: &mut Stop, operator: Option<PathBuf>, once: bool) -> Result<ExitCode> {
-    let operator = match operator {
-        Some(operator) => operator,
-        None => env::current_exe()?.with_file_name("shopify-token-operator"),
-    };
+    let operator = binary(operator)?;
     let options = demo::Options { operator, ..demo::Options::default() };
     let tour = async {
         let mut demo = Demo::start(options, Screen::stdout()).await?;
@@ -134,6 +163,14 @@ async fn show(stop: &mut Stop, operator: Option<PathBuf>, once: bool) -> Result<
     }
     demo.end().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The operator's binary: the one that is named, or the one beside this one.
+fn binary(operator: Option<PathBuf>) -> Result<PathBuf> {
+    match operator {
+        Some(operator) => Ok(operator),
+        None => Ok(env::current_exe()?.with_file_name("shopify-token-operator")),
+    }
 }
 
 async fn with_cluster(stop: &mut Stop, arguments: ClusterArguments, command: &[String]) -> Result<ExitCode> {

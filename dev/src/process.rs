@@ -43,6 +43,11 @@ impl Process {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the process; done when it is gone.
     pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;

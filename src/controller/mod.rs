@@ -129,17 +129,14 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     for (scope, tokens, apps, woken) in parts {
         watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));
         let (context, shutdown) = (&context, &shutdown);
+        let here = scope.clone();
+        let on_token = move |context: &Context, event: &Event<DeserializeGuard<ShopifyToken>>| {
+            context.stores.note(here.as_deref(), event);
+            watch::token_event(context, event);
+        };
         controllers.push(async move {
             futures::join!(
-                control(
-                    context,
-                    scope.clone(),
-                    tokens,
-                    woken.tokens,
-                    watch::token_event,
-                    reconcile::reconcile,
-                    shutdown
-                ),
+                control(context, scope.clone(), tokens, woken.tokens, on_token, reconcile::reconcile, shutdown),
                 control(context, scope, apps, woken.apps, watch::app_event, app::reconcile, shutdown),
             )
         });
@@ -157,7 +154,7 @@ async fn control<K, F>(
     scope: Option<String>,
     reflected: Reflected<K>,
     queue: Queue<K>,
-    on_event: fn(&Context, &Event<DeserializeGuard<K>>),
+    on_event: impl Fn(&Context, &Event<DeserializeGuard<K>>) + Send + 'static,
     reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
     shutdown: &CancellationToken,
 ) where

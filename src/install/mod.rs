@@ -8,8 +8,9 @@ mod cookie;
 mod limit;
 mod outcome;
 mod page;
+mod pages;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use aws_lc_rs::rand;
 use axum::{
@@ -23,73 +24,30 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded::byte_serialize;
 
 use self::{
-    check::{Answer, Facts, Refusal, check},
-    limit::Limit,
-    outcome::{Progress, progress},
+    check::Refusal,
     page::Page,
+    pages::{Pages, Taken},
 };
 use crate::{
-    controller::{
-        consent::{Approvable, Consent, Noted},
-        error::Error,
-    },
+    controller::consent::Consent,
     core::{
-        approval::{Browser, Claimed, InvalidState, SHOWN, State},
-        approvals::{self, Approvals, Code},
+        approval::{Claimed, InvalidState},
         public_url::{CALLBACK, PublicUrl},
     },
-    shopify::{Approval, Callback},
-    time::Timestamp,
+    shopify::Callback,
 };
 
-/// Requests at a time that read from Kubernetes.
-const AT_A_TIME: usize = 16;
-/// Pages at a time that wait for an outcome.
-const WAITING: usize = 16;
-/// Time for all that a request asks of Kubernetes.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a page waits for an outcome before its last look: with that, not over 30 s.
-const LONGEST: Duration = Duration::from_secs(19);
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How often a write is tried that others come before.
-const TRIES: usize = 4;
-
+/// Where an outcome is looked at.
 const RESULT: &str = "/oauth/result";
-
-/// What the pages are made of.
-struct Pages {
-    consent: Consent,
-    public: PublicUrl,
-    /// Beginnings: anybody can make them. Each is at most six reads.
-    begins: Limit,
-    /// Callbacks and looks at an outcome, with a cookie that fits.
-    returns: Limit,
-    at_a_time: Semaphore,
-    waiting: Semaphore,
-    stop: CancellationToken,
-}
 
 /// The pages of an instance. Pages that wait end when `stop` is cancelled.
 pub fn router(consent: Consent, public: PublicUrl, stop: CancellationToken) -> Router {
-    let now = Instant::now();
-    let pages = Arc::new(Pages {
-        consent,
-        public,
-        begins: Limit::new(10, 20, now),
-        returns: Limit::new(20, 40, now),
-        at_a_time: Semaphore::new(AT_A_TIME),
-        waiting: Semaphore::new(WAITING),
-        stop,
-    });
+    let pages = Arc::new(Pages::new(consent, public, stop, Instant::now()));
     Router::new()
         .route("/oauth/install/{namespace}/{name}", get(begin))
         .route(CALLBACK, get(callback))
@@ -170,128 +128,6 @@ async fn result(Shared(pages): Asked, RawQuery(query): RawQuery, headers: Header
         return outcome::busy();
     }
     pages.shown(&claimed, &browser).await.unwrap_or_else(|page| page)
-}
-
-/// What became of a callback.
-enum Taken {
-    /// It counts.
-    Noted,
-    /// There is nothing to approve.
-    Nothing,
-    /// It changes nothing.
-    Refused(Refusal),
-}
-
-impl Pages {
-    fn now(&self) -> Timestamp {
-        self.consent.setup().clock.now()
-    }
-
-    /// Asks something of Kubernetes: so many at a time, and not for long.
-    async fn asking<T>(&self, question: impl Future<Output = Result<T, Error>>) -> Result<T, Page> {
-        let Ok(_permit) = self.at_a_time.try_acquire() else { return Err(outcome::busy()) };
-        match timeout(PATIENCE, question).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "an install page can't be served");
-                Err(outcome::unavailable())
-            }
-            Err(_elapsed) => {
-                tracing::warn!(after = ?PATIENCE, "an install page can't be served: Kubernetes doesn't answer");
-                Err(outcome::unavailable())
-            }
-        }
-    }
-
-    fn sent_to_shopify(&self, found: &Approvable, headers: &HeaderMap) -> Option<Response> {
-        let secure = self.public.is_secure();
-        // Who opens two pages finishes both.
-        let browser = match cookie::read(headers, secure) {
-            Some(browser) => browser,
-            None => Browser::new(random()?),
-        };
-        let state = State::begin(found.object.clone(), &browser, random()?, self.now());
-        let redirect_uri = self.public.callback();
-        let approval = Approval {
-            client_id: &found.app.client_id,
-            scopes: &found.token.spec.required_scopes,
-            redirect_uri: &redirect_uri,
-            state: &state.sign(&found.app.client_secret)?,
-        };
-        Some(redirect(approval.url(&found.shop).as_str(), cookie::set(&browser, secure)))
-    }
-
-    /// Checks a callback against its object and, if it counts, writes what it says.
-    async fn taken(&self, callback: &Callback, claimed: &Claimed, browser: Option<&Browser>) -> Result<Taken, Error> {
-        let object = &claimed.state.object;
-        for _ in 0..TRIES {
-            let Some(found) = self.consent.approvable(&object.namespace, &object.name).await? else {
-                return Ok(Taken::Nothing);
-            };
-            // Another object of that name was approved by nobody.
-            if found.object != *object {
-                return Ok(Taken::Nothing);
-            }
-            let (now, none) = (self.now(), Approvals::default());
-            let facts = Facts {
-                shop: &found.shop,
-                client_secrets: &found.client_secrets(),
-                browser,
-                approvals: found.recorded.as_ref().map_or(&none, |recorded| &recorded.approvals),
-                now,
-            };
-            let answer = match check(callback, claimed, facts) {
-                Ok(answer) => answer,
-                Err(refusal) => return Ok(Taken::Refused(refusal)),
-            };
-            let (state, begun_at) = (claimed.fingerprint(), claimed.state.begun_at);
-            let declined = matches!(answer, Answer::Declined);
-            let noted = self
-                .consent
-                .note(&found, |secret| match answer {
-                    Answer::Approved(value) => approvals::approve(secret, &Code { value, state }, begun_at, now),
-                    Answer::Declined => approvals::decline(secret, &state, begun_at, now),
-                })
-                .await?;
-            match noted {
-                Noted::Written => {
-                    tracing::info!(namespace = object.namespace, name = object.name, declined, "an approval came back");
-                    return Ok(Taken::Noted);
-                }
-                Noted::Overtaken => {}
-            }
-        }
-        Err(Error::TimedOut(PATIENCE))
-    }
-
-    /// Looks until the outcome is known, or the wait is over.
-    async fn shown(&self, claimed: &Claimed, browser: &Browser) -> Result<Page, Page> {
-        let until = Instant::now() + LONGEST;
-        let object = &claimed.state.object;
-        let found = self.asking(self.consent.approvable(&object.namespace, &object.name)).await?;
-        let Some(found) = found.filter(|found| found.object == *object) else { return Ok(outcome::nothing_here()) };
-        if claimed.check(&found.client_secrets(), Some(browser), SHOWN, self.now()).is_err() {
-            return Ok(outcome::nothing_here());
-        }
-        let again = self.public.install(&object.namespace, &object.name);
-        let state = claimed.fingerprint();
-        let mut page = progress(&found.token, found.recorded.as_deref(), &state, &again);
-        // Without a place to wait the answer is what is known now.
-        let waits = self.waiting.try_acquire();
-        while let (Progress::UnderWay, Ok(_)) = (&page, &waits)
-            && Instant::now() < until
-            && self.stop.run_until_cancelled(sleep(PAUSE)).await.is_some()
-        {
-            let Some((token, recorded)) = self.asking(self.consent.again(&found)).await? else {
-                return Ok(outcome::nothing_here());
-            };
-            page = progress(&token, recorded.as_deref(), &state, &again);
-        }
-        Ok(match page {
-            Progress::Ended(page) => page,
-            Progress::UnderWay => outcome::still_working(&found.token, &seen(&claimed.text())),
-        })
-    }
 }
 
 /// Where an outcome is looked at: the state says of what, and is of no other use any more.

@@ -183,3 +183,122 @@ pub(super) fn rejected(refusal: Refusal, again: Option<String>, seen: Option<Str
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::ResourceExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::SourceKind,
+        core::{
+            approvals::{Approvals, Code, approve, end},
+            failure::Failure,
+            hold::Hold,
+            observed::Observed,
+            pair::{Access, Pair},
+            scene::{healthy, now, secret_string, status},
+            status::{Attempts, Validity},
+        },
+    };
+
+    fn token(fields: serde_json::Value) -> Observed {
+        healthy(SourceKind::Offline, fields)
+    }
+
+    /// A record Secret after an approval with this outcome, and a pair issued so long after the applications' one.
+    fn recorded(outcome: Option<&Outcome>, later: TimeDelta, scope: &str) -> Recorded {
+        let mut live = Secret::default();
+        approve(&mut live, &Code { value: secret_string("canary"), state: "s".into() }, now(), now());
+        if let Some(outcome) = outcome {
+            end(&mut live, "s", outcome);
+        }
+        let issued_at = Some(now() - TimeDelta::hours(1) + later);
+        let scopes = Some(vec![scope.to_owned()]);
+        let access = Access { value: secret_string("canary"), issued_at, expires_at: None, scopes, minted_by: None };
+        let approvals = Approvals::parse(live.annotations());
+        let pair = Some(Pair { access: Some(access), refresh: None, previous_refresh: None });
+        Recorded { live, pair, bootstrap: None, code: None, approvals }
+    }
+
+    fn title(o: &Observed, recorded: Option<&Recorded>, state: &str) -> (u16, &'static str) {
+        match progress(&o.token, recorded, state, "/again") {
+            Progress::Ended(page) => {
+                assert!(!format!("{page:?}").contains("canary"));
+                (page.status.as_u16(), page.title)
+            }
+            Progress::UnderWay => (202, "under way"),
+        }
+    }
+
+    #[test]
+    fn each_outcome_has_its_page() {
+        let (soon, none) = (TimeDelta::minutes(1), TimeDelta::zero());
+        let blocked = |reason| {
+            let o = token(json!({}));
+            let hold = Hold::Blocked(Failure::new(reason, "it is so"));
+            let told = status(&o, Some(&hold), Validity::NotAsked, Attempts::None);
+            o.with(|o| o.token.status = Some(told))
+        };
+        let refused = Outcome::Refused("it was used".into());
+        let exchanged = Some(&Outcome::Exchanged);
+        for (about, o, recorded, wanted) in vec![
+            ("it waits", token(json!({})), recorded(None, none, "read_products"), (202, "under way")),
+            ("it was published", token(json!({})), recorded(exchanged, none, "read_products"), (200, "Approved")),
+            (
+                "it isn't published yet",
+                token(json!({})),
+                recorded(exchanged, soon, "read_products"),
+                (202, "under way"),
+            ),
+            (
+                "what was there before says nothing",
+                blocked(Reason::RefreshTokenDead),
+                recorded(exchanged, soon, "read_products"),
+                (202, "under way"),
+            ),
+            (
+                "it can't be published",
+                blocked(Reason::SecretConflict),
+                recorded(exchanged, soon, "read_products"),
+                (200, "Approved, but not in use yet"),
+            ),
+            ("it heals", blocked(Reason::BackingOff), recorded(exchanged, soon, "read_products"), (202, "under way")),
+            (
+                "a scope is missing",
+                token(json!({"requiredScopes": ["write_themes"]})),
+                recorded(exchanged, soon, "read_products"),
+                (200, "Approved, but access is missing"),
+            ),
+            ("declined", token(json!({})), recorded(Some(&Outcome::Declined), none, "a"), (200, "Not approved")),
+            ("refused", token(json!({})), recorded(Some(&refused), none, "a"), (200, "Shopify did not accept it")),
+            (
+                "overtaken",
+                token(json!({})),
+                recorded(Some(&Outcome::Overtaken), none, "a"),
+                (200, "Another approval came after this one"),
+            ),
+        ] {
+            assert_eq!(title(&o, Some(&recorded), "s"), wanted, "{about}");
+        }
+        let known = recorded(None, none, "a");
+        assert_eq!(title(&token(json!({})), Some(&known), "t"), (410, "This page has expired"));
+        assert_eq!(title(&token(json!({})), None, "s"), (410, "This page has expired"));
+    }
+
+    #[test]
+    fn a_forger_learns_nothing_from_a_page() {
+        let page = |refusal| {
+            let page = rejected(refusal, Some("/again".into()), Some("/seen".into()));
+            format!("{page:?}")
+        };
+        let forged = page(Refusal::State(InvalidState::Forged));
+        for refusal in [Refusal::OtherShop, Refusal::Unsigned, Refusal::Stale, Refusal::Neither] {
+            assert_eq!(page(refusal), forged, "{refusal}");
+        }
+        assert!(!forged.contains("/again") && !forged.contains("/seen"));
+    }
+}

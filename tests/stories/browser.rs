@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use reqwest::{
@@ -18,6 +19,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{PUBLIC_URL, SHOP, World};
+
+/// How long a merchant waits for Shopify.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A replica that serves install pages; what ends TLS before it is left out.
 pub(crate) struct Pages {
@@ -112,7 +116,8 @@ impl Browser {
 
     /// The same, unless the answer is lost.
     pub(crate) async fn tries_to_decide(&self, asked: &Url, decision: &str) -> Option<Url> {
-        let answer = self.http.post(asked.clone()).form(&[("decision", decision)]).send().await.ok()?;
+        let answer =
+            self.http.post(asked.clone()).form(&[("decision", decision)]).timeout(PATIENCE).send().await.ok()?;
         Url::parse(answer.headers().get(LOCATION)?.to_str().unwrap()).ok()
     }
 

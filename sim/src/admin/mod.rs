@@ -1,5 +1,6 @@
 //! The Admin API: who calls, and the two ways to call.
 
+mod app;
 mod caller;
 mod cost;
 mod dated;

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use async_graphql::{Context, EmptySubscription, ID, MergedObject, Object, Result, Schema, SimpleObject};
 
+use super::app::App;
 use super::cost::Charging;
 use super::dated::Dating;
 use super::delegate_tokens::DelegateTokens;
@@ -25,26 +26,6 @@ pub(super) static SCHEMA: LazyLock<Schema<QueryRoot, Mutation, EmptySubscription
 /// null there, not in place of all data.
 #[derive(Default, MergedObject)]
 pub(super) struct Mutation(StorefrontTokens, DelegateTokens, Uninstallation);
-
-/// An app.
-#[derive(SimpleObject)]
-pub(super) struct App {
-    #[graphql(complexity = 0)]
-    id: ID,
-    #[graphql(complexity = 0)]
-    handle: Option<String>,
-    #[graphql(complexity = 0)]
-    title: String,
-}
-
-impl App {
-    /// The app that calls.
-    pub(super) fn of(request: &Request<'_>) -> Result<Self> {
-        let state = request.shopify.state();
-        let app = state.app(&request.owner.client_id)?;
-        Ok(Self { id: app.gid().into(), handle: Some(app.handle()), title: app.title.clone() })
-    }
-}
 
 /// An app on a shop.
 #[derive(SimpleObject)]

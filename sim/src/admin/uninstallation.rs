@@ -3,7 +3,7 @@
 
 use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 
-use super::schema::App;
+use super::app::App;
 use super::types::Request;
 
 #[derive(SimpleObject)]

@@ -40,11 +40,11 @@ fn asked() -> [(&'static str, &'static str); 4] {
     [("client_id", APP), ("redirect_uri", BACK), ("scope", "write_orders, read_themes"), ("state", "s&t te")]
 }
 
-/// By Shopify's rule: all but the signature, sorted, as a query.
+/// By Shopify's rule: all but the signature, sorted, as a query. Its own libraries encode that as a form.
 fn is_signed(told: &BTreeMap<String, String>, secret: &str) -> bool {
     let mut told = told.clone();
     let hmac = hex::decode(told.remove("hmac").unwrap()).unwrap();
-    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&told).finish().replace('+', "%20");
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&told).finish();
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), query.as_bytes(), &hmac).is_ok()
 }
 

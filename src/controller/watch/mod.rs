@@ -5,6 +5,7 @@ pub(super) mod health;
 pub(super) mod history;
 pub(super) mod holdings;
 pub(super) mod namespaces;
+mod relations;
 pub(super) mod stores;
 pub(super) mod streams;
 pub(super) mod wake;
@@ -148,7 +149,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     let Ok(token) = &token.0 else { return };
     if token.record_secret().is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
         for other in context.stores.offline_of(&token.spec.shop) {
-            context.wakes.token(other);
+            context.wakes.token(ObjectRef::new(&other.name_any()).within(&other.namespace().unwrap_or_default()));
         }
     }
     // It needs nothing any more: what was kept for it may go.

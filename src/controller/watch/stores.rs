@@ -7,10 +7,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
-    runtime::reflector::{ObjectRef, Store},
+    runtime::{
+        reflector::{ObjectRef, Store},
+        watcher::Event,
+    },
 };
 use tokio::time::timeout;
 
+use super::relations::{Key, Relation, Relations};
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
@@ -34,6 +38,7 @@ pub struct Stores {
 struct Scope {
     namespace: Option<String>,
     tokens: Store<DeserializeGuard<ShopifyToken>>,
+    relations: Arc<Relations>,
     apps: Store<DeserializeGuard<ShopifyApp>>,
 }
 
@@ -45,7 +50,14 @@ impl Stores {
         tokens: Store<DeserializeGuard<ShopifyToken>>,
         apps: Store<DeserializeGuard<ShopifyApp>>,
     ) {
-        self.scopes.push(Scope { namespace, tokens, apps });
+        self.scopes.push(Scope { namespace, tokens, relations: Arc::default(), apps });
+    }
+
+    /// Takes note of an event of the tokens of a namespace, or of all, once their store has.
+    pub(in crate::controller) fn note(&self, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyToken>>) {
+        for one in self.scopes.iter().filter(|one| one.namespace.as_deref() == scope) {
+            one.relations.note(event);
+        }
     }
 
     /// Adds the store of namespaces, if one may grant an app to another.
@@ -88,8 +100,37 @@ impl Stores {
         self.scopes.iter().flat_map(|scope| scope.apps.state())
     }
 
+    /// The tokens that have to do with this, those that could be read.
+    fn related(&self, relation: &Relation) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        let found = |scope: &Scope| {
+            let object = |(namespace, name): &Key| ObjectRef::new(name).within(namespace);
+            let tokens = scope.relations.of(relation);
+            tokens.iter().filter_map(|t| scope.tokens.get(&object(t))).filter(|t| t.0.is_ok()).collect::<Vec<_>>()
+        };
+        self.scopes.iter().flat_map(found).collect()
+    }
+
     fn tokens_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        self.tokens().filter(|t| t.namespace().as_deref() == Some(namespace)).collect()
+        self.related(&Relation::Namespace(namespace.to_owned()))
+    }
+
+    fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        self.related(&Relation::Admin(namespace.to_owned(), name.to_owned()))
+    }
+
+    fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        self.related(&Relation::App(namespace.to_owned(), app.to_owned()))
+    }
+
+    /// These tokens, and those whose admin token one of them is.
+    fn with_those_below(&self, tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> Vec<ObjectRef<ShopifyToken>> {
+        let mut all: HashSet<ObjectRef<ShopifyToken>> = HashSet::new();
+        for token in readable(tokens) {
+            let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
+            all.extend(readable(&self.tokens_with_admin(&namespace, &name)).map(ObjectRef::from_obj));
+            all.insert(ObjectRef::from_obj(token));
+        }
+        all.into_iter().collect()
     }
 
     /// Names of the apps whose credentials are in a Secret.
@@ -110,52 +151,41 @@ impl Stores {
         secret: &str,
     ) -> (Vec<ObjectRef<ShopifyApp>>, Vec<ObjectRef<ShopifyToken>>) {
         let apps = self.apps_with_credentials(namespace, secret);
-        // Without an app nobody elsewhere has to do with it.
-        let tokens = if apps.is_empty() { self.tokens_of(namespace) } else { self.tokens().collect() };
-        let direct = |t: &ShopifyToken| {
-            let names = t.app().is_some_and(|(place, app)| place == namespace && apps.iter().any(|a| a == app));
-            let holds = t.secret_name() == secret
-                || t.credentials_secret() == Some(secret)
-                || t.record_secret().as_deref() == Some(secret);
-            names || (holds && t.metadata.namespace.as_deref() == Some(namespace))
-        };
-        let tokens = with_those_below(&tokens, direct);
+        let mut tokens = self.related(&Relation::Secret(namespace.to_owned(), secret.to_owned()));
+        tokens.extend(apps.iter().flat_map(|app| self.tokens_of_app(namespace, app)));
+        let tokens = self.with_those_below(&tokens);
         (apps.iter().map(|a| ObjectRef::new(a).within(namespace)).collect(), tokens)
     }
 
     /// The tokens that name an app, of whatever namespace, and those whose admin token such a one is.
     #[must_use]
     pub fn dependents_of_app(&self, namespace: &str, app: &str) -> Vec<ObjectRef<ShopifyToken>> {
-        with_those_below(&self.tokens().collect::<Vec<_>>(), |t| t.app() == Some((namespace, app)))
+        self.with_those_below(&self.tokens_of_app(namespace, app))
     }
 
     /// The tokens of a namespace that name an app of another one, those below them, and the apps that they name.
     #[must_use]
     pub fn abroad(&self, namespace: &str) -> (Vec<ObjectRef<ShopifyToken>>, Vec<ObjectRef<ShopifyApp>>) {
-        let tokens = self.tokens_of(namespace);
         let named = |t: &ShopifyToken| t.app().filter(|(place, _)| *place != namespace).map(app_ref);
+        let mut tokens = self.tokens_of(namespace);
+        tokens.retain(|t| t.0.as_ref().is_ok_and(|t| named(t).is_some()));
         let apps: HashSet<_> = readable(&tokens).filter_map(named).collect();
-        (with_those_below(&tokens, |t| named(t).is_some()), apps.into_iter().collect())
+        (self.with_those_below(&tokens), apps.into_iter().collect())
     }
 
     /// The tokens whose admin token this is.
     #[must_use]
     pub fn dependents_of_token(&self, namespace: &str, name: &str) -> Vec<ObjectRef<ShopifyToken>> {
-        readable(&self.tokens_of(namespace))
-            .filter(|t| t.admin_token() == Some(name))
-            .map(ObjectRef::from_obj)
-            .collect()
+        readable(&self.tokens_with_admin(namespace, name)).map(ObjectRef::from_obj).collect()
     }
 
     /// The tokens that name an app and may be issued with it, those of its own namespace first.
     #[must_use]
     pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
-        let granted = |t: &ShopifyToken| {
-            t.app() == Some((&namespace, &name)) && is_granted(app, t, &self.labels(t.metadata.namespace.as_deref()))
-        };
-        let among = if app.spec.grants.is_empty() { self.tokens_of(&namespace) } else { self.tokens().collect() };
-        let mut users: Vec<_> = among.into_iter().filter(|t| t.0.as_ref().is_ok_and(granted)).collect();
+        let granted = |t: &ShopifyToken| is_granted(app, t, &self.labels(t.metadata.namespace.as_deref()));
+        let mut users = self.tokens_of_app(&namespace, &name);
+        users.retain(|t| t.0.as_ref().is_ok_and(granted));
         users.sort_by_key(|t| (t.namespace().as_ref() != Some(&namespace), t.namespace(), t.name_any()));
         users
     }
@@ -203,7 +233,7 @@ impl Stores {
     /// Whether a token needs an admin token for its revocation, as far as the watch knows.
     #[must_use]
     pub fn needs_token(&self, namespace: &str, name: &str) -> bool {
-        readable(&self.tokens_of(namespace)).any(|t| keeps_issuer(t) && t.admin_token() == Some(name))
+        readable(&self.tokens_with_admin(namespace, name)).any(keeps_issuer)
     }
 
     /// Whether a token needs an app for its revocation, as far as the watch knows.
@@ -244,40 +274,28 @@ impl Stores {
         self.apps().filter(move |a| a.namespace().as_deref() == Some(namespace) || grants(a))
     }
 
-    /// The other offline tokens of a shop: one of them may have waited for this one to go.
+    /// The offline tokens of a shop.
     #[must_use]
-    pub fn offline_of(&self, shop: &str) -> Vec<ObjectRef<ShopifyToken>> {
-        let offline = |t: &ShopifyToken| t.record_secret().is_some() && t.spec.shop == shop;
-        self.tokens().filter_map(|t| t.0.as_ref().ok().filter(|t| offline(t)).map(ObjectRef::from_obj)).collect()
+    pub fn offline_of(&self, shop: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        self.related(&Relation::Offline(shop.to_owned()))
     }
 
     /// An older token of this namespace that names the same Secret.
     #[must_use]
     pub fn rival(&self, token: &ShopifyToken) -> Option<String> {
         let age = |t: &ShopifyToken| (t.metadata.creation_timestamp.clone().map(|c| c.0), t.name_any());
-        let tokens = self.tokens_of(&token.namespace().unwrap_or_default());
+        let here = token.namespace().unwrap_or_default();
+        let tokens = self.related(&Relation::Writes(here, token.secret_name().to_owned()));
         readable(&tokens)
-            .filter(|t| t.secret_name() == token.secret_name() && t.name_any() != token.name_any())
+            .filter(|t| t.name_any() != token.name_any())
             .filter(|t| t.metadata.deletion_timestamp.is_none() && age(t) < age(token))
             .map(ResourceExt::name_any)
-            .next()
+            .min()
     }
 }
 
 fn readable(tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
     tokens.iter().filter_map(|t| t.0.as_ref().ok())
-}
-
-/// Those tokens that are meant, and those of the same namespace that have one of them as their admin token.
-fn with_those_below(
-    tokens: &[Arc<DeserializeGuard<ShopifyToken>>],
-    meant: impl Fn(&ShopifyToken) -> bool,
-) -> Vec<ObjectRef<ShopifyToken>> {
-    let place = |t: &ShopifyToken| t.metadata.namespace.clone().unwrap_or_default();
-    let direct: HashSet<_> = readable(tokens).filter(|t| meant(t)).map(|t| (place(t), t.name_any())).collect();
-    let below = |t: &ShopifyToken| t.admin_token().is_some_and(|a| direct.contains(&(place(t), a.to_owned())));
-    let all = readable(tokens).filter(|t| direct.contains(&(place(t), t.name_any())) || below(t));
-    all.map(ObjectRef::from_obj).collect()
 }
 
 fn app_ref((namespace, name): (&str, &str)) -> ObjectRef<ShopifyApp> {

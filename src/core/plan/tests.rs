@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     api::SourceKind,
     core::{
+        approvals::Code,
         customer::CustomerClient,
         observed::{Doubt, ShopState},
         older::Older,
@@ -53,6 +54,15 @@ fn assert_all(cases: Vec<Case>) {
         let plan = plan(&observed, now());
         assert_eq!((plan.step, hold(&plan)), (step, held_by), "{name}: {plan:?}");
     }
+}
+
+/// An offline token whose merchant has approved the app.
+fn approved() -> Observed {
+    healthy(SourceKind::Offline, json!({})).with(|o| {
+        let Ok(Issuer::Offline(offline)) = &mut o.issuer else { panic!("there is nothing to approve") };
+        let code = Code { value: secret_string("canary"), state: "s".into() };
+        offline.recorded.as_mut().unwrap().code = Some(code);
+    })
 }
 
 /// The same with a Secret that can't be written.
@@ -186,6 +196,28 @@ fn a_credential_is_issued_for_a_reason() {
         ("another secret of a client", with_client("shp_1", Some("new")), Step::Call(Call::Issue(Why::Replaced)), ""),
         ("another client", with_client("shp_2", Some("canary")), Step::Call(Call::Issue(Why::Replaced)), ""),
         ("a client without its secret", with_client("shp_1", None), Step::Call(Call::Issue(Why::Replaced)), ""),
+    ]);
+}
+
+#[test]
+fn an_approval_is_taken_up_at_once() {
+    assert_all(vec![
+        ("approved while one lives", approved(), Step::Call(Call::Issue(Why::Approved)), ""),
+        (
+            "approved once Shopify refused it",
+            approved().reported(|s| s.revision = Some(3)).failed(Reason::RefreshTokenDead, 4, minutes(1), minutes(5)),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "approved after a failure of what was there before",
+            approved()
+                .failed(Reason::RefreshTokenDead, 4, minutes(1), minutes(5))
+                .with(|o| o.dependencies = "with an approval".into()),
+            Step::Call(Call::Issue(Why::Approved)),
+            "",
+        ),
+        ("approved first", approved().without_secret(), Step::Call(Call::Issue(Why::Lost)), ""),
     ]);
 }
 

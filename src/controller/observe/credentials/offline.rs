@@ -92,11 +92,9 @@ impl Search<'_> {
         let others: Vec<ShopifyToken> = self
             .context
             .stores
-            .tokens()
-            .filter_map(|token| token.0.as_ref().ok().cloned())
-            .filter(|t| {
-                t.record_secret().is_some() && t.spec.shop == self.token.spec.shop && t.uid() != self.token.uid()
-            })
+            .offline_of(&self.token.spec.shop)
+            .iter()
+            .filter_map(|token| token.0.as_ref().ok().filter(|t| t.uid() != self.token.uid()).cloned())
             .filter(|t| t.metadata.deletion_timestamp.is_none() && born(t) <= here)
             // Who is granted nothing is issued nothing, and is in nobody's way.
             .filter(|t| self.context.stores.may_use_app(t))

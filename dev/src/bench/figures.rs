@@ -1,0 +1,73 @@
+//! What was measured of a scenario.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::percentiles::Percentiles;
+
+/// One scenario with one number of tokens.
+#[derive(Debug, Serialize)]
+pub(super) struct Figures {
+    pub(super) scenario: String,
+    /// How many tokens it is about.
+    pub(super) tokens: usize,
+    /// The client that makes only the calls nobody can spare; `None` where there is no such.
+    pub(super) floor: Option<Run>,
+    pub(super) operator: Run,
+}
+
+/// What one of the two did.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Run {
+    /// From the beginning until everything is done, in seconds.
+    pub(super) wall: f64,
+    /// Seconds of processor time in it.
+    pub(super) cpu: f64,
+    /// Most memory that was resident, in MiB.
+    pub(super) peak_mib: f64,
+    /// How long each took, in seconds: what it is of is the scenario's.
+    pub(super) each: Percentiles,
+    /// How many calls to Shopify issued something.
+    pub(super) issues: u64,
+    /// All calls to Shopify.
+    pub(super) shopify_calls: u64,
+    /// Requests to the API server, by verb and resource.
+    pub(super) requests: BTreeMap<String, u64>,
+}
+
+impl Run {
+    /// Tokens per second.
+    pub(super) fn rate(&self, tokens: usize) -> f64 {
+        count(tokens) / self.wall.max(f64::EPSILON)
+    }
+
+    /// Requests to the API server.
+    pub(super) fn all_requests(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
+
+impl Figures {
+    /// The operator's throughput, of the floor's.
+    pub(super) fn of_floor(&self) -> Option<f64> {
+        let floor = self.floor.as_ref()?;
+        Some(floor.wall / self.operator.wall.max(f64::EPSILON))
+    }
+
+    /// For whoever waits.
+    pub(super) fn line(&self) -> String {
+        let Run { wall, cpu, peak_mib, each, .. } = &self.operator;
+        let share = self.of_floor().map_or(String::new(), |share| format!(", {:.0} % of the floor", share * 100.0));
+        format!(
+            "  {} × {}: {wall:.2} s{share}, {cpu:.2} s of CPU, {peak_mib:.0} MiB, p50 {:.3} s, p99 {:.3} s",
+            self.scenario, self.tokens, each.p50, each.p99
+        )
+    }
+}
+
+/// As a number to compute with.
+#[allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+pub(super) fn count(n: usize) -> f64 {
+    n as f64
+}

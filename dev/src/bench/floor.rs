@@ -1,0 +1,159 @@
+//! The floor: for each token one POST to Shopify, one Secret, one patch of the status, and nothing else.
+//!
+//! It is a process of its own, as the operator is, and is told by its standard input what there is to do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::world::{CLIENT_ID, CLIENT_SECRET, NAMESPACE, World, now, tokens};
+
+/// Tokens at a time: the fastest of those that were tried.
+const CONCURRENCY: usize = 64;
+
+/// What the floor's process is started with.
+#[derive(Args, Clone, Debug)]
+pub struct Floor {
+    /// The kubeconfig to use
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    /// Where Shopify is
+    #[arg(long)]
+    shopify: SocketAddr,
+    /// Its certificate authority, as PEM
+    #[arg(long)]
+    ca: PathBuf,
+}
+
+/// The floor's process, killed on drop.
+pub(super) struct Running {
+    pub(super) pid: u32,
+    names: mpsc::UnboundedSender<String>,
+    _child: Child,
+}
+
+impl Running {
+    pub(super) fn start(world: &World) -> Result<Self> {
+        let ca = world.cluster.dir().join("floor-ca.pem");
+        std::fs::write(&ca, world.sim.ca_pem())?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("floor")
+            .arg(format!("--kubeconfig={}", world.cluster.kubeconfig_path().display()))
+            .arg(format!("--shopify={}", world.sim.address()))
+            .arg(format!("--ca={}", ca.display()))
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("the floor can't start")?;
+        let input = child.stdin.take().context("the floor has no standard input")?;
+        let pid = child.id().context("the floor has ended")?;
+        let (names, told) = mpsc::unbounded_channel();
+        tokio::spawn(tell(input, told));
+        Ok(Self { pid, names, _child: child })
+    }
+
+    /// There is this token, of this shop.
+    pub(super) fn there_is(&self, name: &str, shop: &str) {
+        // Should it have ended, nothing becomes Ready, which is noticed.
+        self.names.send(format!("{name} {shop}\n")).unwrap_or_default();
+    }
+}
+
+async fn tell(mut input: ChildStdin, mut told: mpsc::UnboundedReceiver<String>) {
+    while let Some(line) = told.recv().await {
+        if let Err(error) = input.write_all(line.as_bytes()).await {
+            tracing::warn!(%error, "the floor has ended");
+            return;
+        }
+    }
+}
+
+/// The floor's process: until its standard input ends.
+pub async fn serve(options: &Floor) -> Result<()> {
+    let client = Arc::new(Client::new(options).await?);
+    let (free, mut all) = (Arc::new(Semaphore::new(CONCURRENCY)), JoinSet::new());
+    let mut lines = BufReader::new(stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        let (client, permit) = (Arc::clone(&client), Arc::clone(&free).acquire_owned().await?);
+        all.spawn(async move {
+            let _permit = permit;
+            let (name, shop) = line.split_once(' ').context("a name and a shop")?;
+            client.issue(name, shop).await
+        });
+        while let Some(done) = all.try_join_next() {
+            done??;
+        }
+    }
+    while let Some(done) = all.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+struct Client {
+    http: reqwest::Client,
+    secrets: Api<Secret>,
+    tokens: Api<DynamicObject>,
+}
+
+impl Client {
+    async fn new(options: &Floor) -> Result<Self> {
+        let kubeconfig = Kubeconfig::read_from(&options.kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let client = kube::Client::try_from(config)?;
+        Ok(Self {
+            http: http(options.shopify, &options.ca)?,
+            secrets: Api::namespaced(client.clone(), NAMESPACE),
+            tokens: Api::namespaced_with(client, NAMESPACE, &tokens()),
+        })
+    }
+
+    async fn issue(&self, name: &str, shop: &str) -> Result<()> {
+        let form = [("grant_type", "client_credentials"), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
+        let url = format!("https://{shop}/admin/oauth/access_token");
+        let grant: Value = self.http.post(url).form(&form).send().await?.error_for_status()?.json().await?;
+        let secret: Secret = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "stringData": {"access_token": grant["access_token"], "shop_domain": shop, "scopes": grant["scope"]},
+        }))?;
+        self.secrets.create(&PostParams::default(), &secret).await?;
+        let now = now().to_string();
+        let ready = json!({
+            "type": "Ready", "status": "True", "reason": "Issued", "message": "", "lastTransitionTime": now,
+        });
+        let status = json!({"status": {"conditions": [ready], "observedGeneration": 1, "revision": 1}});
+        self.tokens.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        Ok(())
+    }
+}
+
+/// A client of Shopify that finds every shop in the simulation.
+fn http(shopify: SocketAddr, ca: &Path) -> Result<reqwest::Client> {
+    let ca = reqwest::Certificate::from_pem(&std::fs::read(ca)?)?;
+    let client = reqwest::Client::builder().no_proxy().https_only(true).dns_resolver(At(shopify));
+    Ok(client.tls_certs_merge([ca]).build()?)
+}
+
+/// Every name is here.
+#[derive(Clone, Copy)]
+struct At(SocketAddr);
+
+impl Resolve for At {
+    fn resolve(&self, _: Name) -> Resolving {
+        let here: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(here)))
+    }
+}

@@ -1,0 +1,88 @@
+//! The scenarios, and how many tokens each has.
+
+mod burst;
+mod deletion;
+mod failover;
+mod fairness;
+mod idle;
+mod steady;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::figures::Figures;
+
+/// Longest that anything is waited for.
+const WITHIN: Duration = Duration::from_mins(15);
+
+/// One thing that is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scenario {
+    /// So many tokens are applied at once, over so many shops.
+    Burst { tokens: usize, shops: usize },
+    /// With so many Ready tokens: nothing for a while, new ones one at a time, a restart.
+    Idle { tokens: usize, seconds: u64, added: usize },
+    /// So many tokens of short lives, for so long.
+    Steady { tokens: usize, seconds: u64 },
+    /// A namespace with so many storefront tokens is deleted.
+    Deletion { tokens: usize },
+    /// So many shops hang, and one answers late: new tokens elsewhere.
+    Fairness { hanging: usize, late: usize },
+    /// The leader is killed.
+    Failover { tokens: usize },
+}
+
+impl Scenario {
+    /// All of them, in their order.
+    pub(super) fn all(quick: bool) -> Vec<Self> {
+        if quick {
+            return vec![
+                Self::Burst { tokens: 100, shops: 100 },
+                Self::Burst { tokens: 1_000, shops: 100 },
+                Self::Burst { tokens: 200, shops: 1 },
+                Self::Idle { tokens: 500, seconds: 5, added: 10 },
+                Self::Steady { tokens: 100, seconds: 20 },
+                Self::Deletion { tokens: 100 },
+                Self::Fairness { hanging: 10, late: 50 },
+                Self::Failover { tokens: 20 },
+            ];
+        }
+        vec![
+            Self::Burst { tokens: 100, shops: 100 },
+            Self::Burst { tokens: 1_000, shops: 100 },
+            Self::Burst { tokens: 1_000, shops: 1 },
+            Self::Burst { tokens: 10_000, shops: 100 },
+            Self::Idle { tokens: 10_000, seconds: 60, added: 100 },
+            Self::Steady { tokens: 1_000, seconds: 120 },
+            Self::Deletion { tokens: 1_500 },
+            Self::Fairness { hanging: 40, late: 300 },
+            Self::Failover { tokens: 100 },
+        ]
+    }
+
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Burst { tokens, shops: 1 } => format!("burst {tokens}, one shop"),
+            Self::Burst { tokens, shops } => format!("burst {tokens}, {shops} shops"),
+            Self::Idle { tokens, .. } => format!("idle {tokens}"),
+            Self::Steady { tokens, .. } => format!("steady {tokens}"),
+            Self::Deletion { tokens } => format!("deletion {tokens}"),
+            Self::Fairness { hanging, .. } => format!("fairness, {hanging} hanging shops"),
+            Self::Failover { tokens } => format!("fail-over {tokens}"),
+        }
+    }
+
+    pub(super) async fn run(self, operator: &Path) -> Result<Vec<Figures>> {
+        let name = self.name();
+        match self {
+            Self::Burst { tokens, shops } => burst::run(name, operator, tokens, shops).await,
+            Self::Idle { tokens, seconds, added } => idle::run(operator, tokens, seconds, added).await,
+            Self::Steady { tokens, seconds } => steady::run(name, operator, tokens, seconds).await,
+            Self::Deletion { tokens } => deletion::run(name, operator, tokens).await,
+            Self::Fairness { hanging, late } => fairness::run(name, operator, hanging, late).await,
+            Self::Failover { tokens } => failover::run(name, operator, tokens).await,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Many tokens are applied at once: until all are Ready.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use kube::api::DynamicObject;
+
+use super::WITHIN;
+use crate::bench::count::Counts;
+use crate::bench::figures::{Figures, Run};
+use crate::bench::floor::Running;
+use crate::bench::load;
+use crate::bench::meter::Meter;
+use crate::bench::percentiles::Percentiles;
+use crate::bench::ready::Watch;
+use crate::bench::world::{World, stop};
+
+pub(super) const ISSUE: &str = "oauth.clientCredentials";
+
+pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usize) -> Result<Vec<Figures>> {
+    let floor = Some(floor(tokens, shops).await?);
+    let world = World::start(shops).await?;
+    let process = world.operator("operator", operator, &[]).await?;
+    let meter = Meter::start(process.process.id())?;
+    let before = Counts::read(process.admin).await?;
+    let mut run = apply(&world, &meter, tokens, |_| ()).await?;
+    run.requests = Counts::read(process.admin).await?.since(&before);
+    stop(process).await?;
+    world.end().await?;
+    Ok(vec![Figures { scenario: name, tokens, floor, operator: run }])
+}
+
+async fn floor(tokens: usize, shops: usize) -> Result<Run> {
+    let world = World::start(shops).await?;
+    let floor = Running::start(&world)?;
+    let meter = Meter::start(floor.pid)?;
+    let run = apply(&world, &meter, tokens, |token| {
+        let shop = token.data.pointer("/spec/shop").and_then(serde_json::Value::as_str).unwrap_or_default();
+        floor.there_is(token.metadata.name.as_deref().unwrap_or_default(), shop);
+    })
+    .await?;
+    drop(floor);
+    world.end().await?;
+    Ok(run)
+}
+
+/// Applies tokens and waits until they are Ready; requests to the API server aside.
+pub(super) async fn apply(world: &World, meter: &Meter, tokens: usize, each: impl Fn(&DynamicObject)) -> Result<Run> {
+    let (watch, objects) = (Watch::start(world), world.grants(tokens)?);
+    let (issues, calls) = (world.sim.calls(ISSUE), world.sim.total_calls());
+    let began = Instant::now();
+    let created = load::create(&world.tokens(), &objects, each).await?;
+    watch.until_ready(tokens, WITHIN).await?;
+    let wall = began.elapsed().as_secs_f64();
+    let (cpu, peak_mib) = meter.read()?;
+    Ok(Run {
+        wall,
+        cpu,
+        peak_mib,
+        each: Percentiles::of(watch.since(&created)),
+        issues: world.sim.calls(ISSUE) - issues,
+        shopify_calls: world.sim.total_calls() - calls,
+        ..Run::default()
+    })
+}

@@ -1,0 +1,45 @@
+//! Tokens of short lives: how late each renewal is, and what it costs.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::burst::{ISSUE, apply};
+use crate::bench::count::Counts;
+use crate::bench::figures::{Figures, Run};
+use crate::bench::meter::Meter;
+use crate::bench::percentiles::Percentiles;
+use crate::bench::ready::Watch;
+use crate::bench::world::{CLIENT_ID, World, stop};
+
+/// Renewed when a third of it is left.
+const LIFETIME: Duration = Duration::from_mins(1);
+
+pub(super) async fn run(name: String, operator: &Path, tokens: usize, seconds: u64) -> Result<Vec<Figures>> {
+    let world = World::start(100).await?;
+    world.sim.set_token_lifetime(CLIENT_ID, LIFETIME)?;
+    let process = world.operator("operator", operator, &[]).await?;
+    apply(&world, &Meter::start(process.process.id())?, tokens, |_| ()).await?;
+    let (watch, meter) = (Watch::start(&world), Meter::start(process.process.id())?);
+    let before = Counts::read(process.admin).await?;
+    let (issues, calls) = (world.sim.calls(ISSUE), world.sim.total_calls());
+    let began = Instant::now();
+    // The first are due after two thirds of the life.
+    tokio::time::sleep(LIFETIME * 2 / 3 + Duration::from_secs(seconds)).await;
+    let (cpu, peak_mib) = meter.read()?;
+    let run = Run {
+        wall: began.elapsed().as_secs_f64(),
+        cpu,
+        peak_mib,
+        each: Percentiles::of(watch.late()),
+        issues: world.sim.calls(ISSUE) - issues,
+        shopify_calls: world.sim.total_calls() - calls,
+        requests: Counts::read(process.admin).await?.since(&before),
+    };
+    let renewed = watch.late().len();
+    stop(process).await?;
+    drop(watch);
+    world.end().await?;
+    Ok(vec![Figures { scenario: name, tokens: renewed, floor: None, operator: run }])
+}

@@ -1,0 +1,177 @@
+//! The figures as a table, and the targets.
+
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+
+use super::figures::{Figures, Run, count};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The table, the requests by verb, and the targets with their state.
+pub(super) fn summary(all: &[Figures], binary: u64) -> String {
+    let mut text = format!("\n{}\n", figures(all));
+    for row in all {
+        let each = per_token(&row.operator, row.tokens);
+        if !each.is_empty() {
+            text.extend(["\n", &row.scenario, ": Kubernetes requests a token: ", &each.join(", ")]);
+        }
+    }
+    let mut targets = targets(all);
+    targets.push(Target {
+        what: "binary, MiB".into(),
+        is: count_of(binary) / count_of(MIB),
+        bound: Bound::Below(15.0),
+    });
+    let mut table = table(&["target", "is", "bound", ""]);
+    for Target { what, is, bound } in targets {
+        table.add_row([
+            what,
+            format!("{is:.2}"),
+            bound.to_string(),
+            if bound.holds(is) { "met" } else { "NOT MET" }.into(),
+        ]);
+    }
+    format!("{text}\n\n{table}\n")
+}
+
+fn figures(all: &[Figures]) -> Table {
+    let mut table = table(&[
+        "scenario",
+        "tokens",
+        "who",
+        "s",
+        "tokens/s",
+        "of the floor",
+        "p50 s",
+        "p99 s",
+        "CPU ms/token",
+        "peak MiB",
+        "issues/token",
+        "requests/token",
+    ]);
+    for row in all {
+        let both = row.floor.iter().map(|run| ("floor", run)).chain([("operator", &row.operator)]);
+        for (who, run) in both {
+            let n = count(row.tokens);
+            let share = row
+                .of_floor()
+                .filter(|_| who == "operator")
+                .map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
+            table.add_row([
+                row.scenario.clone(),
+                row.tokens.to_string(),
+                who.to_owned(),
+                format!("{:.2}", run.wall),
+                format!("{:.0}", run.rate(row.tokens)),
+                share,
+                format!("{:.3}", run.each.p50),
+                format!("{:.3}", run.each.p99),
+                format!("{:.2}", run.cpu * 1000.0 / n),
+                format!("{:.0}", run.peak_mib),
+                format!("{:.2}", count_of(run.issues) / n),
+                format!("{:.2}", count_of(run.all_requests()) / n),
+            ]);
+        }
+    }
+    table
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(header);
+    table
+}
+
+fn per_token(run: &Run, tokens: usize) -> Vec<String> {
+    run.requests.iter().map(|(what, n)| format!("{what} {:.2}", count_of(*n) / count(tokens))).collect()
+}
+
+struct Target {
+    what: String,
+    is: f64,
+    bound: Bound,
+}
+
+#[derive(Clone, Copy)]
+enum Bound {
+    Above(f64),
+    Below(f64),
+}
+
+impl Bound {
+    fn holds(self, is: f64) -> bool {
+        match self {
+            Self::Above(bound) => is >= bound,
+            Self::Below(bound) => is <= bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Above(bound) => write!(f, ">= {bound}"),
+            Self::Below(bound) => write!(f, "<= {bound}"),
+        }
+    }
+}
+
+fn targets(all: &[Figures]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for row in all {
+        let Figures { scenario, tokens, floor, operator } = row;
+        let n = count(*tokens);
+        let mut target = |what: &str, is: f64, bound: Bound| {
+            targets.push(Target { what: format!("{scenario} × {tokens}: {what}"), is, bound });
+        };
+        match scenario.as_str() {
+            name if name.starts_with("burst") => {
+                if let Some(floor) = floor {
+                    target("throughput of the floor's", floor.wall / operator.wall, Bound::Above(0.8));
+                    target("CPU of the floor's", operator.cpu / floor.cpu.max(0.01), Bound::Below(2.0));
+                }
+                target("issue calls a token", count_of(operator.issues) / n, Bound::Below(1.0));
+                target("Kubernetes requests a token", count_of(operator.all_requests()) / n, Bound::Below(5.0));
+            }
+            "idle" => {
+                target("calls to Shopify", count_of(operator.shopify_calls), Bound::Below(0.0));
+                target("CPU, %", operator.cpu / operator.wall * 100.0, Bound::Below(0.5));
+                target("peak MiB", operator.peak_mib, Bound::Below(60.0));
+            }
+            "one among many" => {
+                let over = floor.as_ref().map_or(0.0, |floor| operator.each.p99 - floor.each.p99);
+                target("p99 over the floor's, s", over, Bound::Below(0.25));
+            }
+            "restart" => {
+                let of = |what: &str| operator.requests.get(what).copied().map_or(0.0, count_of);
+                target("seconds until ready", operator.wall, Bound::Below(5.0));
+                target("calls to Shopify", count_of(operator.shopify_calls), Bound::Below(0.0));
+                target("GETs of Secrets a token", of("get secrets") / n, Bound::Below(0.01));
+            }
+            name if name.starts_with("steady") => {
+                target("lateness p99, s", operator.each.p99, Bound::Below(1.0));
+                target("Kubernetes requests a renewal", count_of(operator.all_requests()) / n, Bound::Below(3.0));
+            }
+            name if name.starts_with("deletion") => target("peak MiB", operator.peak_mib, Bound::Below(100.0)),
+            name if name.starts_with("fairness") => target("a new token, p99 s", operator.each.p99, Bound::Below(1.0)),
+            _ => {}
+        }
+    }
+    targets.extend(linear(all));
+    targets
+}
+
+/// CPU a token at the largest burst, of that at the largest but one.
+fn linear(all: &[Figures]) -> Option<Target> {
+    let mut bursts: Vec<&Figures> =
+        all.iter().filter(|row| row.scenario.starts_with("burst") && row.scenario.ends_with("shops")).collect();
+    bursts.sort_by_key(|row| row.tokens);
+    let [.., less, most] = bursts.as_slice() else { return None };
+    let each = |row: &Figures| row.operator.cpu / count(row.tokens);
+    let what = format!("CPU a token at {}, of that at {}", most.tokens, less.tokens);
+    Some(Target { what, is: each(most) / each(less).max(f64::EPSILON), bound: Bound::Below(1.3) })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+fn count_of(n: u64) -> f64 {
+    n as f64
+}
