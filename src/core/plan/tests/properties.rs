@@ -36,6 +36,7 @@ fn after(o: &Observed, step: Step) -> Observed {
             next.scopes.clone_from(&o.token.spec.required_scopes);
             next.handled_trigger = o.token.spec.rotation_trigger().map(str::to_owned);
             next.handled_rotate_at = o.rotate_at();
+            o.turn = None;
             fact = (Validity::Verified(now()), true);
         }
         Step::Call(Call::Verify) => {
