@@ -140,6 +140,8 @@ impl Dice {
             o.issuer = Err(self.failure());
         } else if matches!(o.issuer, Ok(Issuer::Custom(_))) && self.once_in(3) {
             o.issuer = Ok(Issuer::Custom(secret_string("another")));
+        } else if matches!(o.issuer, Ok(Issuer::CustomerAccount(_))) && self.once_in(3) {
+            o.issuer = Ok(Issuer::CustomerAccount(client("another")));
         }
         if self.once_in(6) {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
