@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::endpoint::{Endpoint, InvalidEndpoint};
-use super::identity::Identity;
+use super::{identity::Identity, session::Session};
 
 /// A client as a person has put it into a Secret.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct CustomerClient {
     pub client_id: String,
     /// Of a confidential client; a public one has none.
     pub client_secret: Option<SecretString>,
+    /// The session that is to stand beside it, if one is.
+    pub session: Option<Session>,
 }
 
 /// The endpoints of a shop's customer accounts, as served. Nothing of it is secret.
@@ -101,7 +103,7 @@ mod tests {
     use crate::core::scene::{discovery, identity};
 
     fn client(id: &str, secret: Option<&str>) -> CustomerClient {
-        CustomerClient { client_id: id.to_owned(), client_secret: secret.map(SecretString::from) }
+        CustomerClient { client_id: id.to_owned(), client_secret: secret.map(SecretString::from), session: None }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The record Secret of an offline token, `<name>-record`: the pair that only the operator sees.
+//! The record Secret of an offline token or a customer's session, `<name>-record`: the pair that only the operator sees.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -205,6 +205,9 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
     }
     let pair = live.data.as_ref().and_then(Pair::salvage);
     let same = get("issuer") == Some(client_id) && get("shop") == Some(token.spec.shop.as_str());
+    // A session ends with its client: the person has replaced that, and nobody else has it.
+    let ended = token.wants_session() && get("record-of") == Some(&me.to_string());
+    let pair = pair.filter(|_| same || !ended);
     if !same && pair.is_some() {
         return conflict(
             "holds a refresh token of another app or shop; delete it when nobody needs that one any more, or rename this object",

@@ -185,6 +185,7 @@ fn issued(
         issuer: Some(offline.app.client_id.clone()),
         served,
         discovery: None,
+        session: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed,
