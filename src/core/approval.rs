@@ -325,7 +325,10 @@ mod tests {
         let again = Proof::of(&secret, &Claimed::read(&text).unwrap().fingerprint()).unwrap();
         let texts = |proof: &Proof| [&proof.verifier, &proof.nonce].map(|value| value.expose_secret().to_owned());
         assert_eq!(texts(&begun), texts(&again));
-        assert!(texts(&begun).iter().all(|value| value.len() == 43) && begun.verifier.expose_secret() != begun.nonce.expose_secret());
+        assert!(
+            texts(&begun).iter().all(|value| value.len() == 43)
+                && begun.verifier.expose_secret() != begun.nonce.expose_secret()
+        );
         let other = State::begin(identity(), &browser(1), [8; 16], now()).sign(&secret).unwrap();
         for (secret, text) in [("other", &text), ("current", &other)] {
             let proof = texts(&Proof::of_text(&secret_string(secret), text).unwrap());

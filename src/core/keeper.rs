@@ -96,9 +96,7 @@ impl Observed {
     pub fn keeper(&self) -> Option<Keeper<'_>> {
         match self.issuer.as_ref().ok()? {
             Issuer::Offline(offline) => Some(Keeper::Offline(offline)),
-            Issuer::CustomerAccount(client) => {
-                client.session.as_ref().map(|session| Keeper::Session(client, session))
-            }
+            Issuer::CustomerAccount(client) => client.session.as_ref().map(|session| Keeper::Session(client, session)),
             Issuer::ClientCredentials(_) | Issuer::Storefront(_) | Issuer::Delegate(_) | Issuer::Custom(_) => None,
         }
     }

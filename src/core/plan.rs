@@ -6,8 +6,8 @@ pub mod demand;
 use chrono::TimeDelta;
 
 use super::{
-    failure::Failure, hold::Hold, keeper::Keeper, observed::Observed, renewal::renewal_of, secret::SecretState, source::Offline,
-    vocabulary::Reason,
+    failure::Failure, hold::Hold, keeper::Keeper, observed::Observed, renewal::renewal_of, secret::SecretState,
+    source::Offline, vocabulary::Reason,
 };
 use crate::time::{self, Timestamp};
 

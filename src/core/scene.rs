@@ -278,6 +278,7 @@ fn offline(app: App) -> Offline {
         bootstrap: None,
         code: None,
         approvals: Approvals::default(),
+        customer: None,
     }));
     Offline { app, recorded, bootstrap: None, migrate: false, expiring: true, in_hand: false }
 }

@@ -167,6 +167,7 @@ mod tests {
             bootstrap: None,
             code: code.then(|| Code { value: secret_string("canary"), state: "s".into() }),
             approvals: Approvals::default(),
+            customer: None,
         };
         let public = Some("https://tokens.example.com".parse().unwrap());
         Session { recorded: Some(Box::new(recorded)), in_hand: false, public }
@@ -190,7 +191,13 @@ mod tests {
             ("no refresh token", session(Some(minutes(1)), false, false), Why::Expiring, "publish", false),
             ("no refresh token, and over", session(Some(minutes(-1)), false, false), Why::Expiring, "wait", true),
             ("nothing", session(None, false, false), Why::First, "wait", true),
-            ("no pages", Session { public: None, ..session(Some(minutes(1)), true, true) }, Why::Expiring, "publish", false),
+            (
+                "no pages",
+                Session { public: None, ..session(Some(minutes(1)), true, true) },
+                Why::Expiring,
+                "publish",
+                false,
+            ),
             ("no pages, and over", Session { public: None, ..session(None, true, true) }, Why::Expiring, "wait", true),
         ] {
             let next = match session.next(&o, why, now()) {

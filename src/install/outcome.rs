@@ -236,7 +236,7 @@ mod tests {
         let access = Access { value: secret_string("canary"), issued_at, expires_at: None, scopes, minted_by: None };
         let approvals = Approvals::parse(live.annotations());
         let pair = Some(Pair { access: Some(access), refresh: None, previous_refresh: None });
-        Recorded { live, pair, bootstrap: None, code: None, approvals }
+        Recorded { live, pair, bootstrap: None, code: None, approvals, customer: None }
     }
 
     fn title(o: &Observed, recorded: Option<&Recorded>, state: &str) -> (u16, &'static str) {

@@ -11,7 +11,7 @@ use crate::{
         approval::Proof,
         approvals::Code,
         credential::{Credential, RefreshToken, same},
-        customer::{CustomerClient, Discovery},
+        customer::{CustomerClient, Discovery, customer_of},
         failure::Failure,
         observed::Observed,
         older_client,
@@ -122,8 +122,20 @@ async fn exchanged(
         return Err(Refused::CodeDead(Failure::new(Reason::ConsentRequired, message)));
     };
     let expected = Expected { client_id: &client.client_id, nonce: &proof.nonce };
-    keys.signed_in(turn.shop, discovery, id_token, expected, turn.now()).map_err(Refused::CodeDead)?;
-    Ok(renewed(session, granted, None, Some(code.state.clone())))
+    let subject = keys.signed_in(turn.shop, discovery, id_token, expected, turn.now()).map_err(Refused::CodeDead)?;
+    let customer = customer_of(&turn.observed.identity, discovery.issuer.as_str(), &subject);
+    let known = session.recorded.as_ref().and_then(|recorded| recorded.customer.as_ref());
+    if known.is_some_and(|known| *known != customer) {
+        let record = turn.observed.token.record_secret().unwrap_or_default();
+        let message = format!(
+            "another customer of {} signed in than the one whose session it was: that session isn't used; sign in as the same one, or delete Secret {record:?} first",
+            turn.shop
+        );
+        return Err(Refused::CodeDead(Failure::new(Reason::ConsentRequired, message)));
+    }
+    let Beside { renewed, session, warning } = renewed(session, granted, None, Some(code.state.clone()));
+    let renewed = renewed.map(|renewed| Renewed { customer: Some(customer), ..renewed });
+    Ok(Beside { renewed, session, warning })
 }
 
 /// The next session. The refresh token before the current one is tried once where that is dead: then it was never used.
@@ -195,7 +207,7 @@ fn renewed(session: &Session, granted: CustomerSession, used: Option<&SecretStri
             issued_at: credential.issued_at,
             expires_at,
         }),
-        renewed: Some(Renewed { pair, replaces, begun: None, spent }),
+        renewed: Some(Renewed { pair, replaces, begun: None, spent, customer: None }),
         warning: credential.warning,
     }
 }
@@ -230,7 +242,13 @@ pub(super) async fn verify(turn: &Turn<'_>, client: &CustomerClient, whole: &Who
     Ok(Seen::Moved(Box::new(issued(turn.observed, client, discovery, beside, turn.now()))))
 }
 
-fn issued(observed: &Observed, client: &CustomerClient, discovery: Discovery, beside: Beside, now: Timestamp) -> Issued {
+fn issued(
+    observed: &Observed,
+    client: &CustomerClient,
+    discovery: Discovery,
+    beside: Beside,
+    now: Timestamp,
+) -> Issued {
     let Beside { session, renewed, warning } = beside;
     let id = client.id(&observed.identity);
     let unchanged = |whole: &Whole<'_>| {
@@ -240,9 +258,7 @@ fn issued(observed: &Observed, client: &CustomerClient, discovery: Discovery, be
             (Some(session), (Some(held), Some(at))) => session.expires_at == at && same(&session.value, held),
             (None, (Some(_), _)) | (Some(_), (None, _) | (Some(_), None)) => false,
         };
-        session
-            && whole.record.token_id.as_ref() == Some(&id)
-            && whole.record.discovery.as_ref() == Some(&discovery)
+        session && whole.record.token_id.as_ref() == Some(&id) && whole.record.discovery.as_ref() == Some(&discovery)
     };
     let held = observed.whole().filter(|whole| unchanged(whole) && !observed.outdated());
     let (revision, issued_at, origin) = match held {

@@ -95,6 +95,8 @@ pub struct Renewed {
     pub begun: Option<String>,
     /// Fingerprint of the state whose code brought it.
     pub spent: Option<String>,
+    /// Salted hash of the customer who has signed in for it.
+    pub customer: Option<String>,
 }
 
 /// Where an issued credential comes from.
@@ -241,7 +243,8 @@ pub fn places(observed: &Observed, issuer: &Issuer, call: Call, shop: &Shop, sal
         | (Issuer::ClientCredentials(_) | Issuer::Offline(_), Call::Verify)
         | (Issuer::Delegate(_) | Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
         (Issuer::CustomerAccount(client), Call::Issue(why))
-            if customer_account::at_hand(observed, why).is_some() && !customer_account::asks(observed, client, why, now) =>
+            if customer_account::at_hand(observed, why).is_some()
+                && !customer_account::asks(observed, client, why, now) =>
         {
             Vec::new()
         }

@@ -94,7 +94,9 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
         report_not_yet_safe(context, observed).await?;
     }
     let value = &issued.credential.value;
-    match publish(context, observed, live(observed), record, value, (&issued.previous_values, issued.session.as_ref())).await {
+    match publish(context, observed, live(observed), record, value, (&issued.previous_values, issued.session.as_ref()))
+        .await
+    {
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));

@@ -43,7 +43,7 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     let before = offline.pair().or(in_hand.as_ref().map(|came| &came.pair)).and_then(|pair| pair.refresh.as_ref());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before).map(|refresh| refresh.value.clone());
     let pair = Pair { previous_refresh, ..bootstrap.pair.clone() };
-    let beginning = Renewed { pair, replaces: None, begun: None, spent: None };
+    let beginning = Renewed { pair, replaces: None, begun: None, spent: None, customer: None };
     match put(context, observed, Keeper::Offline(offline), &beginning).await {
         Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
@@ -102,7 +102,12 @@ pub(super) async fn forget(
 async fn put(context: &Context, observed: &Observed, keeper: Keeper<'_>, renewed: &Renewed) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let live = keeper.recorded().map(|recorded| &recorded.live);
-    let held = Content { pair: &renewed.pair, bootstrap: keeper.begun(), spent: renewed.spent.as_deref() };
+    let held = Content {
+        pair: &renewed.pair,
+        bootstrap: keeper.begun(),
+        spent: renewed.spent.as_deref(),
+        customer: renewed.customer.as_deref(),
+    };
     let secret = pair::recorded(token, me, keeper.client_id(), live, held);
     store(context, observed, live.is_some(), &secret).await
 }
@@ -264,8 +269,13 @@ mod tests {
         {
             let (server, observed) = (Server::default(), without_record(bootstrap));
             let context = server.context();
-            let came =
-                Renewed { pair: of("r2"), replaces: Some(secret_string("r1")), begun: Some("a".into()), spent: None };
+            let came = Renewed {
+                pair: of("r2"),
+                replaces: Some(secret_string("r1")),
+                begun: Some("a".into()),
+                spent: None,
+                customer: None,
+            };
             context.unrecorded.put(observed.identity.uid.clone(), came);
             begin(&context, &observed).await.unwrap();
             let written = |key| server.key(key);
@@ -292,7 +302,7 @@ mod tests {
                 o.issuer = Err(Failure::new(Reason::SecretConflict, "another app's"));
             }
         });
-        let held = Content { pair: &of("r1"), bootstrap: None, spent: None };
+        let held = Content { pair: &of("r1"), bootstrap: None, spent: None, customer: None };
         let mut secret = pair::recorded(&observed.token, &holder, client_id, None, held);
         secret.metadata.owner_references = None;
         secret.data.get_or_insert_default().insert("note".into(), ByteString(b"x".to_vec()));
