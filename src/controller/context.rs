@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::TimeDelta;
@@ -21,7 +22,7 @@ use super::{
     },
 };
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus, SourceRef},
+    api::{ShopifyApp, ShopifyToken, ShopifyTokenStatus, SourceRef},
     clock::Clock,
     core::{
         identity::Identity, minted::Rotation, observed::Doubt, old_secret::Judgement, pace::Pace,
@@ -33,6 +34,9 @@ use crate::{
     sources::{Issued, Memory, Renewed},
     time::Timestamp,
 };
+
+/// How long an app waits for further tokens to be issued before it counts them.
+const COUNTED_TOGETHER: Duration = Duration::from_millis(500);
 
 /// Everything a controller is made of.
 #[derive(Clone)]
@@ -138,6 +142,8 @@ pub struct Context {
     pub apps_seen: Shared<String, String>,
     /// When the tokens of an app, by its namespace and name, are issued again with another client secret.
     pub schedules: Shared<String, Arc<Scheduled>>,
+    /// Apps that are about to count their tokens.
+    pub counting: Arc<Shared<String, ()>>,
     /// What was last judged of each app's client secret, by the app's UID.
     pub judged: Shared<String, Judged>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
@@ -216,6 +222,7 @@ impl Context {
             bare: Shared::default(),
             apps_seen: Shared::default(),
             schedules: Shared::default(),
+            counting: Arc::default(),
             judged: Shared::default(),
             going: Shared::default(),
             freed: Notify::new(),
@@ -248,11 +255,25 @@ impl Context {
         if noted.minted {
             for holder in noted.before.iter().chain(&noted.now) {
                 if let Some(app) = self.stores.app_above(&holder.namespace, &holder.name) {
-                    self.wakes.app(app);
+                    self.count_soon(app);
                 }
             }
         }
         noted
+    }
+
+    /// Wakes an app that has to count its tokens anew: after a moment, in which others may be issued too.
+    fn count_soon(&self, app: ObjectRef<ShopifyApp>) {
+        let key = app.to_string();
+        if self.counting.put(key.clone(), ()).is_some() {
+            return;
+        }
+        let (counting, wakes) = (Arc::clone(&self.counting), self.wakes.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(COUNTED_TOGETHER).await;
+            counting.remove(&key);
+            wakes.app(app);
+        });
     }
 
     /// Forgets the tokens that were looked at and aren't there any more: nobody tells of what goes while no watch looks.

@@ -107,3 +107,6 @@ impl Observed {
         parent.map(|parent| minted::below(&self.identity.namespace, &self.identity.name, parent))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,7 +180,9 @@ pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool,
         return Judgement { total, on_current, safe: true, stopped: false, message, wake_at: None };
     }
     let moving = others.iter().filter(|s| s.rests.is_none()).count();
-    let stopped = refused && moving > 0;
+    // What has moved shows that it is taken.
+    let taken = standings.iter().any(|s| s.is_current() && s.mint.since.is_some_and(|at| at >= rotation.since));
+    let stopped = refused && moving > 0 && !taken;
     let finished = rotation.since + rotation.within;
     let mut parts = vec![format!("{on_current} of {total} tokens are on it")];
     if stopped {
@@ -242,3 +244,6 @@ fn resting(others: &[&Standing], now: Timestamp) -> Vec<String> {
     });
     said.collect()
 }
+
+#[cfg(test)]
+mod tests;

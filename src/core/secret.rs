@@ -135,6 +135,11 @@ impl Held {
         let (value, previous) = self.stored();
         let hash = |data: &Data| render::content_hash(&record.token.uid, data, &record.fields.data);
         self.edited = hash(data) != record.content;
+        // They were written together: it is the record that was edited, and what it says isn't to be published.
+        if !self.edited && !agrees(record, data) {
+            self.record = None;
+            return;
+        }
         if !self.edited || rendered.is_some_and(|data| hash(data) == record.content) {
             (self.value, self.previous) = (value, previous);
             self.session = self.stored_session();
@@ -159,6 +164,14 @@ impl Held {
     pub fn version(&self) -> Option<String> {
         self.live.resource_version()
     }
+}
+
+/// Whether the data says of a client what its record says.
+fn agrees(record: &Record, data: &Data) -> bool {
+    let Some(discovery) = &record.discovery else { return true };
+    let is = |key: &str, text: &str| data.get(key).is_some_and(|value| value.0 == text.as_bytes());
+    let client_id = record.issuer.as_deref().unwrap_or_default();
+    is(CLIENT_ID, client_id) && discovery.by_key().into_iter().all(|(key, endpoint)| is(key, endpoint.as_str()))
 }
 
 /// What stands in the data of a Secret with this record where the credential and its predecessors stand, whoever wrote it.

@@ -129,3 +129,6 @@ fn times(whole: TimeDelta, n: usize, all: usize) -> TimeDelta {
     let (n, all) = (i64::try_from(n).unwrap_or(i64::MAX), i64::try_from(all).unwrap_or(i64::MAX).max(1));
     TimeDelta::milliseconds(whole.num_milliseconds().saturating_mul(n) / all)
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,7 +155,7 @@ mod tests {
     fn session(left: Option<TimeDelta>, refresh: bool, code: bool) -> Session {
         let access = left.map(|left| Access {
             value: secret_string("a"),
-            issued_at: Some(now() - minutes(1)),
+            issued_at: Some(now() - minutes(59)),
             expires_at: Some(now() + left),
             scopes: None,
             minted_by: None,

@@ -30,6 +30,9 @@ use crate::{
     world::{CLIENT_ID, SHOP, World},
 };
 
+/// The client secret that the app gets in its life.
+const NEW_SECRET: &str = "shpss_canaryc0ffeefedcba9876543210fedcba";
+
 /// The other name of the Secret of token `web`.
 pub(crate) const RENAMED: &str = "renamed";
 
@@ -58,6 +61,8 @@ pub(crate) struct Driver {
     armed: Option<(u64, Fault, Process)>,
     /// The ShopifyTokens that are reconciled; the last is the one that is checked.
     pub(crate) tokens: &'static [&'static str],
+    /// Whether the app is reconciled too, and not only when it goes.
+    pub(crate) judges: bool,
     /// Whether the fault has struck.
     pub(crate) struck: bool,
 }
@@ -87,7 +92,7 @@ impl Driver {
             ..world.setup().await
         };
         let context = Context::new(setup.clone(), Stores::default(), Wakes::default());
-        Self { world, cuts, setup, context, armed: None, tokens: &[], struck: false }
+        Self { world, cuts, setup, context, armed: None, tokens: &[], judges: false, struck: false }
     }
 
     /// An admin token that never expires, Ready.
@@ -98,6 +103,26 @@ impl Driver {
         self.world.token("admin", serde_json::json!({"source": source, "verifyInterval": 0})).await;
         self.tokens = &["admin"];
         self.settle().await;
+    }
+
+    /// Gives the app another client secret, which Shopify takes as well as the one before.
+    pub(crate) async fn change_secret(&mut self) {
+        // So that it is known to be another one.
+        self.judges = true;
+        self.settle().await;
+        self.world.sim.add_secret(CLIENT_ID, NEW_SECRET).unwrap();
+        self.world.secret_of("acme-app", &[("client_id", CLIENT_ID), ("client_secret", NEW_SECRET)]).await;
+    }
+
+    /// What token `web` holds was minted by the new secret, and the app says that the old one is in use.
+    pub(crate) async fn check_secret(&self) {
+        let secret = self.world.secret("web").await.unwrap();
+        let minted_by = self.world.sim.minted_by(secret.access_token());
+        assert_eq!(minted_by.as_deref(), Some(NEW_SECRET), "{:?}", self.armed);
+        assert!(secret.record("old-secret-until").is_some(), "{:?}", self.armed);
+        let status = self.world.api::<ShopifyApp>().get("acme").await.unwrap().status.unwrap();
+        let safe = status.conditions.iter().find(|c| c.type_ == "SafeToRevokeOldSecret").unwrap();
+        assert_eq!(safe.status, "False", "{:?}", self.armed);
     }
 
     /// Lets a fault strike at the n-th call from now.
@@ -154,7 +179,7 @@ impl Driver {
         }
         self.check_holdings().await;
         if let Some(app) = self.world.api::<ShopifyApp>().get_opt("acme").await.unwrap()
-            && app.metadata.deletion_timestamp.is_some()
+            && (self.judges || app.metadata.deletion_timestamp.is_some())
         {
             let context = Arc::clone(&self.context);
             quiet &= self.guarded(app::once(&context, &app)).await;
@@ -235,8 +260,10 @@ impl Driver {
     async fn fingerprint(&self) -> Vec<(String, Option<String>)> {
         let tokens = self.world.tokens().list(&ListParams::default()).await.unwrap().items;
         let secrets = self.world.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
+        let apps = self.world.api::<ShopifyApp>().list(&ListParams::default()).await.unwrap().items;
+        let apps = apps.iter().map(|o| (o.name_any(), o.resource_version()));
         let tokens = tokens.iter().map(|o| (o.name_any(), o.resource_version()));
-        tokens.chain(secrets.iter().map(|o| (o.name_any(), o.resource_version()))).collect()
+        tokens.chain(apps).chain(secrets.iter().map(|o| (o.name_any(), o.resource_version()))).collect()
     }
 
     /// I1, I3: what the Secret holds works at Shopify, at every moment.

@@ -38,6 +38,7 @@ enum Phase {
     Rotate,
     Rename,
     EndOverlap,
+    SecretChange,
     Delete,
     Approve,
 }
@@ -70,7 +71,7 @@ async fn client_credentials_survive_every_cut() {
         let mut driver = Driver::new().await;
         driver.tokens = &["web"];
         driver.arm(n, fault, process);
-        for phase in [Phase::Issue, Phase::Renew, Phase::Delete] {
+        for phase in [Phase::Issue, Phase::Renew, Phase::SecretChange, Phase::Delete] {
             client_credentials(&mut driver, phase).await;
         }
         driver.struck
@@ -85,6 +86,7 @@ async fn client_credentials(driver: &mut Driver, phase: Phase) {
             world.token("web", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
         }
         Phase::Renew => world.pass(TimeDelta::hours(17)),
+        Phase::SecretChange => driver.change_secret().await,
         Phase::Delete => world.delete("web").await,
         Phase::Rotate | Phase::Rename | Phase::EndOverlap | Phase::Approve => {}
     }
@@ -94,7 +96,10 @@ async fn client_credentials(driver: &mut Driver, phase: Phase) {
     let issued = driver.world.sim.live_access_tokens(SHOP).len() as u64;
     // A grant whose answer was lost can't be taken back; nothing else costs a second call.
     assert!(issued >= revision && issued <= revision + u64::from(driver.struck), "{issued} issued for {revision}");
-    if matches!(phase, Phase::Renew) {
+    if matches!(phase, Phase::SecretChange) {
+        driver.check_secret().await;
+    }
+    if matches!(phase, Phase::Renew | Phase::SecretChange) {
         driver.check_idle().await;
     }
 }
@@ -135,13 +140,13 @@ async fn storefront(driver: &mut Driver, phase: Phase) {
             world.api::<Secret>().delete("by-hand", &DeleteParams::default()).await.unwrap();
             driver.tokens = &["admin", "web"];
         }
-        Phase::Renew | Phase::Approve => {}
+        Phase::Renew | Phase::Approve | Phase::SecretChange => {}
     }
     driver.settle().await;
     match phase {
         Phase::Issue | Phase::EndOverlap => assert_eq!(driver.world.live().len(), 1, "{:?}", driver.armed()),
         Phase::Rotate | Phase::Rename => assert_eq!(driver.world.live().len(), 2, "{:?}", driver.armed()),
-        Phase::Delete | Phase::Renew | Phase::Approve => {
+        Phase::Delete | Phase::Renew | Phase::Approve | Phase::SecretChange => {
             assert_eq!(driver.world.live().len(), 0, "{:?}", driver.armed());
             assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends");
             assert!(driver.world.tokens().get_opt("admin").await.unwrap().is_none(), "the deletion ends");
@@ -192,7 +197,7 @@ async fn delegate(driver: &mut Driver, phase: Phase, lost: usize) {
             world.api::<Secret>().delete("by-hand", &DeleteParams::default()).await.unwrap();
             driver.tokens = &["admin", "web"];
         }
-        Phase::Renew | Phase::Approve => {}
+        Phase::Renew | Phase::Approve | Phase::SecretChange => {}
     }
     driver.settle().await;
     let live = driver.world.sim.live_delegates(SHOP, CLIENT_ID).len();
@@ -201,7 +206,7 @@ async fn delegate(driver: &mut Driver, phase: Phase, lost: usize) {
         Phase::Issue | Phase::EndOverlap => 1,
         Phase::Rotate => 2,
         Phase::Rename => 3,
-        Phase::Delete | Phase::Renew | Phase::Approve => 0,
+        Phase::Delete | Phase::Renew | Phase::Approve | Phase::SecretChange => 0,
     };
     assert!((known..=known + lost).contains(&live), "{live} live after {phase:?}: {:?}", driver.armed());
     if matches!(phase, Phase::Delete) {
@@ -247,7 +252,7 @@ async fn customer_account(driver: &mut Driver, phase: Phase) {
         Phase::Rename => world.token("web", token(RENAMED)).await,
         Phase::EndOverlap => world.pass(TimeDelta::minutes(61)),
         Phase::Delete => world.delete("web").await,
-        Phase::Renew | Phase::Approve => {}
+        Phase::Renew | Phase::Approve | Phase::SecretChange => {}
     }
     driver.settle().await;
     if matches!(phase, Phase::Delete) {
@@ -269,7 +274,7 @@ async fn customer_account(driver: &mut Driver, phase: Phase) {
             assert!(driver.world.secret("web").await.is_none(), "the older Secret is left: {:?}", driver.armed());
             driver.check_idle().await;
         }
-        Phase::Delete | Phase::Renew | Phase::Approve => {}
+        Phase::Delete | Phase::Renew | Phase::Approve | Phase::SecretChange => {}
     }
 }
 
@@ -282,7 +287,7 @@ async fn offline_tokens_survive_every_cut() {
         driver.world.secret_of("boot", &boot).await;
         driver.tokens = &["web"];
         driver.arm(n, fault, process);
-        for phase in [Phase::Issue, Phase::Renew, Phase::Rotate, Phase::Delete] {
+        for phase in [Phase::Issue, Phase::Renew, Phase::Rotate, Phase::SecretChange, Phase::Delete] {
             offline(&mut driver, phase).await;
         }
         driver.struck
@@ -325,6 +330,7 @@ async fn offline(driver: &mut Driver, phase: Phase) {
         Phase::Issue => world.token("web", token("1", "Retain")).await,
         Phase::Renew => world.pass(TimeDelta::minutes(41)),
         Phase::Rotate => world.token("web", token("2", "Retain")).await,
+        Phase::SecretChange => driver.change_secret().await,
         Phase::Delete => world.delete("web").await,
         Phase::Rename | Phase::EndOverlap | Phase::Approve => {}
     }
@@ -340,6 +346,10 @@ async fn offline(driver: &mut Driver, phase: Phase) {
     match phase {
         Phase::Delete => assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends"),
         Phase::Renew => driver.check_idle().await,
+        Phase::SecretChange => {
+            driver.check_secret().await;
+            driver.check_idle().await;
+        }
         Phase::Issue | Phase::Rotate | Phase::Rename | Phase::EndOverlap | Phase::Approve => {}
     }
 }

@@ -16,8 +16,9 @@ use shopify_token_operator::api::{ShopifyApp, ShopifyToken};
 
 use crate::{
     audit,
+    browser::Browser,
     operator::{OPERATOR, Operator},
-    world::{CLIENT_ID, CLIENT_SECRET, SCOPES, SHOP, World},
+    world::{CLIENT_ID, CLIENT_SECRET, PUBLIC_URL, SCOPES, SHOP, World},
 };
 
 /// In every value that the simulator mints, and in every one that a person of this test types.
@@ -125,7 +126,8 @@ async fn no_canary_outside_secrets() {
     let (world, mut seen) = (World::new("canary").await, Seen::default());
     assert!(CLIENT_SECRET.contains(CANARY));
     world.make_app().await;
-    let operator = Operator::start(&world, &["--log-level=trace"]).await;
+    let pages = [&*format!("--public-url={PUBLIC_URL}"), "--oauth-addr=127.0.0.1:0", "--log-level=trace"];
+    let operator = Operator::start(&world, &pages).await;
 
     // Issue; a template that quotes the token, and a preset.
     world.token("admin", json!({"source": grant(), "secret": {"preset": "Node"}})).await;
@@ -146,6 +148,7 @@ async fn no_canary_outside_secrets() {
         control.note("as Debug prints bytes", &format!("{secret:?}"));
         assert_eq!(control.leaks().len(), 2, "the search finds what is there");
     }
+    approval(&world, &operator, &mut seen).await;
     seen.look(&world, &operator).await;
 
     mistakes(&world).await;
@@ -195,6 +198,28 @@ async fn no_canary_outside_secrets() {
     let leaks = seen.leaks();
     assert!(leaks.is_empty(), "{} leaks: {:#?}", leaks.len(), &leaks[..leaks.len().min(5)]);
     operator.stop().await;
+}
+
+/// A merchant approves the app of `offline` once more: forged, in earnest, replayed. What the pages say is looked at, too.
+async fn approval(world: &World, operator: &Operator, seen: &mut Seen) {
+    let at = operator.told_address("serves install pages").await;
+    let mut browser = Browser::new(world);
+    let asked = browser.begins(at, world, "offline").await;
+    let back = browser.decides(&asked, "approve").await;
+    assert!(back.as_str().contains(CANARY), "a code has the canary");
+    let forged = back.as_str().replace("hmac=", "hmac=0");
+    let mut shown = Vec::new();
+    for url in [forged.as_str(), back.as_str(), back.as_str()] {
+        shown.push(browser.opens(at, url).await);
+    }
+    let statuses: Vec<u16> = shown.iter().map(|shown| shown.status).collect();
+    assert_eq!(statuses, [400, 303, 410]);
+    shown.push(browser.opens(at, shown[1].location().as_str()).await);
+    assert_eq!(shown[3].title(), "Approved");
+    for shown in shown {
+        seen.note("page", &format!("{:?}\n{}", shown.headers, shown.text));
+    }
+    world.until("offline", "replaced", |t| t.status.as_ref().unwrap().revision >= Some(2)).await;
 }
 
 /// What people do wrong, with secrets in it.

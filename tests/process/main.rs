@@ -18,6 +18,7 @@ mod rbac;
 mod resilience;
 mod restart;
 mod scale;
+mod secret_rotation;
 mod stop;
 mod tunnel;
 #[allow(dead_code, reason = "shared with the stories")]

@@ -384,6 +384,16 @@ async fn an_edit_or_a_loss_is_repaired_without_the_shop() {
     assert_eq!(world.sim.calls(DISCOVERY) - calls, 2, "once, for the Secret that was lost");
     world.pass(TimeDelta::hours(25));
     world.until("web", "safe", |t| is_safe(t, true)).await;
+
+    // Nobody leads applications elsewhere by the record: the shop is asked.
+    let evil = good.annotations["tokens.shopify-operator.dev/discovery"].replace("https://", "https://elsewhere.");
+    let patch = json!({"metadata": {"annotations": {"tokens.shopify-operator.dev/discovery": evil}}});
+    world.api::<Secret>().patch("web", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    world.until("web", "published anew", |t| revision(t) == 5).await;
+    let secret = world.secret("web").await.unwrap();
+    assert_eq!((&secret.data["issuer"], &*secret.data["client_secret"]), (&good.data["issuer"], NEW));
+    assert_eq!(secret.record("discovery"), good.record("discovery"));
+    assert_eq!(world.sim.calls(DISCOVERY) - calls, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! What an app's tokens say of its client secrets: read from the watches, and live before the old one is said to be unused.
 
+use std::collections::HashMap;
+
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -70,13 +72,9 @@ pub(super) async fn judge(
     }
     let users = context.stores.users_of_app(app);
     let places = users.iter().map(|user| user.namespace().unwrap_or_default());
-    if told.is_some_and(|told| told.hash == hash) && !places.into_iter().all(|place| context.holdings.knows(&place)) {
+    if told.is_none_or(|told| told.hash == hash) && !places.into_iter().all(|place| context.holdings.knows(&place)) {
         return Ok(None);
     }
-    let refused = users
-        .iter()
-        .filter_map(|t| t.0.as_ref().ok())
-        .any(|token| token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected));
     let mut standings = match &context.setup.selector {
         // Others serve the rest of its tokens.
         Some(_) => live(context, app, client_id, secret).await?,
@@ -84,6 +82,12 @@ pub(super) async fn judge(
     };
     let since = since.or_else(|| old_secret::is_under_way(&standings, now).then(|| time::round_down(now)));
     let rotation = since.map(|since| Rotation { since, within: app.spec.rotates_within() });
+    // What was refused before was another secret; times are of whole seconds.
+    let first = told.is_none_or(|told| told.hash != hash) && before.as_ref().is_none_or(|before| before.hash != hash);
+    let refused = users.iter().filter_map(|token| token.0.as_ref().ok()?.status.as_ref()).any(|status| {
+        let failed_at = status.last_failure_time.as_ref().map(time::from_kube);
+        obstacle(status) == Some(Reason::CredentialsRejected) && (failed_at > since || (failed_at == since && !first))
+    });
     let judged = |standings: &[Standing]| old_secret::judge(standings, rotation.as_ref(), refused, now);
     let mut judgement = judged(&standings);
     if judgement.safe && rotation.is_some() && context.setup.selector.is_none() && !is_said(app, &hash) {
@@ -107,14 +111,25 @@ fn is_said(app: &ShopifyApp, hash: &str) -> bool {
 
 fn watched(context: &Context, app: &ShopifyApp, secret: &SecretString) -> Vec<Standing> {
     let users = context.stores.users_of_app(app);
+    let tokens: Vec<_> = context.stores.tokens().collect();
+    let below = Delegates::among(tokens.iter().filter_map(|token| token.0.as_ref().ok()));
     let users = users.iter().filter_map(|user| user.0.as_ref().ok());
-    let all = users.flat_map(|user| {
-        let (place, name) = (user.namespace().unwrap_or_default(), user.name_any());
-        let delegates = context.stores.delegates_of(&place, &name);
-        let delegates = delegates.iter().filter_map(|delegate| delegate.0.as_ref().ok()).cloned().collect::<Vec<_>>();
-        family(context, app, user, &delegates, secret)
-    });
-    all.collect()
+    users.flat_map(|user| family(context, app, user, &below, secret)).collect()
+}
+
+/// Delegates, by namespace and name of their admin token.
+struct Delegates<'a>(HashMap<(String, String), Vec<&'a ShopifyToken>>);
+
+impl<'a> Delegates<'a> {
+    fn among(tokens: impl Iterator<Item = &'a ShopifyToken>) -> Self {
+        let mut all: HashMap<_, Vec<_>> = HashMap::new();
+        for token in tokens.filter(|token| token.spec.source.delegate.is_some()) {
+            if let Some(admin) = token.admin_token() {
+                all.entry((token.namespace().unwrap_or_default(), admin.to_owned())).or_default().push(token);
+            }
+        }
+        Self(all)
+    }
 }
 
 /// Reads it live, without the instance's selector.
@@ -141,12 +156,8 @@ async fn live(
         }
         let secrets: Api<Secret> = Api::namespaced(context.client(), &place);
         older::list(context, &secrets).await?;
-        for user in &users {
-            let admin = user.name_any();
-            let below = |t: &&ShopifyToken| t.spec.source.delegate.is_some() && t.admin_token() == Some(&admin);
-            let delegates: Vec<_> = tokens.iter().filter(below).cloned().collect();
-            standings.extend(family(context, app, user, &delegates, secret));
-        }
+        let below = Delegates::among(tokens.iter());
+        standings.extend(users.iter().flat_map(|user| family(context, app, user, &below, secret)));
     }
     for token in &unreadable {
         let mints = context.holdings.mints_of(&namespace, token).into_iter();
@@ -161,15 +172,15 @@ fn family(
     context: &Context,
     app: &ShopifyApp,
     user: &ShopifyToken,
-    delegates: &[ShopifyToken],
+    Delegates(delegates): &Delegates<'_>,
     secret: &SecretString,
 ) -> Vec<Standing> {
     let (home, place) = (app.namespace().unwrap_or_default(), user.namespace().unwrap_or_default());
     let mint = |token: &ShopifyToken| context.holdings.mint(&place, token.secret_name(), &token.name_any());
     // What has no credential is issued with the current secret.
     let standing = mint(user).and_then(|mint| Standing::of(user, mint, secret, &home));
-    let below = delegates
-        .iter()
+    let below = delegates.get(&(place.clone(), user.name_any())).into_iter().flatten();
+    let below = below
         .filter_map(|delegate| Standing::below(delegate, mint(delegate)?, (user, standing.as_ref()), secret, &home));
     let below: Vec<Standing> = below.collect();
     standing.into_iter().chain(below).collect()

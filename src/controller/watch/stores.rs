@@ -207,13 +207,6 @@ impl Stores {
         named(&token).or_else(|| named(&*self.token(namespace, token.0.as_ref().ok()?.admin_token()?)?))
     }
 
-    /// The delegates of a token.
-    #[must_use]
-    pub fn delegates_of(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        let below = |t: &ShopifyToken| t.spec.source.delegate.is_some() && t.admin_token() == Some(name);
-        self.tokens_of(namespace).into_iter().filter(|t| t.0.as_ref().is_ok_and(below)).collect()
-    }
-
     /// Whether a token may be issued with the app that it names, as far as the watch knows: one that isn't served here, or
     /// can't be read, may grant it.
     #[must_use]

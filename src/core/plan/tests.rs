@@ -10,6 +10,7 @@ use crate::{
     api::SourceKind,
     core::{
         approvals::Code,
+        customer::CustomerClient,
         observed::{Doubt, ShopState},
         older::Older,
         record::Record,
@@ -74,6 +75,12 @@ fn frozen(o: Observed) -> Observed {
 
 fn failing(reason: Reason) -> impl FnOnce(&mut Observed) {
     move |o| o.issuer = Err(Failure::new(reason, "missing"))
+}
+
+/// A published client, when the credentials Secret holds this one.
+fn with_client(id: &str, secret: Option<&str>) -> Observed {
+    let client = CustomerClient { client_id: id.into(), client_secret: secret.map(secret_string) };
+    healthy(SourceKind::CustomerAccount, json!({})).with(|o| o.issuer = Ok(Issuer::CustomerAccount(client)))
 }
 
 #[test]
@@ -186,6 +193,9 @@ fn a_credential_is_issued_for_a_reason() {
             Step::Call(Call::Issue(Why::Replaced)),
             "",
         ),
+        ("another secret of a client", with_client("shp_1", Some("new")), Step::Call(Call::Issue(Why::Replaced)), ""),
+        ("another client", with_client("shp_2", Some("canary")), Step::Call(Call::Issue(Why::Replaced)), ""),
+        ("a client without its secret", with_client("shp_1", None), Step::Call(Call::Issue(Why::Replaced)), ""),
     ]);
 }
 

@@ -1,6 +1,6 @@
 //! Whatever chance makes of a token: anything that could be observed, and much that couldn't.
 
-use super::*;
+use super::{super::secret_rotation::Turn, *};
 
 /// Chance, which shrinks towards the healthy token: every byte is a choice, and 0 the harmless one.
 #[derive(Debug)]
@@ -140,6 +140,8 @@ impl Dice {
             o.issuer = Err(self.failure());
         } else if matches!(o.issuer, Ok(Issuer::Custom(_))) && self.once_in(3) {
             o.issuer = Ok(Issuer::Custom(secret_string("another")));
+        } else if matches!(o.issuer, Ok(Issuer::CustomerAccount(_))) && self.once_in(3) {
+            o.issuer = Ok(Issuer::CustomerAccount(client("another")));
         }
         if self.once_in(6) {
             o.template = Err(Failure::new(Reason::InvalidTemplate, "chance"));
@@ -153,6 +155,8 @@ impl Dice {
         if self.once_in(4) {
             o.suspect = Some(self.of(&[Doubt::Refused, Doubt::Stray, Doubt::Moved, Doubt::RefusedOnce(now())]));
         }
+        let turn = self.moment();
+        o.turn = self.of(&[None, Some(Turn::At(turn)), Some(Turn::AfterFirst)]);
         o.settles_at = self.once_in(6).then(|| self.moment());
         if self.once_in(6) {
             o.identity.uid = "restored".into();

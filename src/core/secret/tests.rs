@@ -339,6 +339,28 @@ fn what_was_merged_into_stays_its_makers() {
 }
 
 #[test]
+fn a_record_that_says_otherwise_than_the_data_written_with_it_is_none() {
+    let kind = SourceKind::CustomerAccount;
+    let token = token(kind, &json!({}));
+    let look = |change: fn(&mut BTreeMap<String, String>)| {
+        let live = with(published(&token, kind, &record(kind)), |s| change(s.annotations_mut()));
+        let SecretState::Ours(mut held) = classify(&token, &identity(), Some(live)) else { panic!() };
+        let anew = held.record.clone().map(|record| data(&token, kind, &record, "canary", None));
+        held.read(anew.as_ref());
+        (held.record.is_some(), held.value.is_some())
+    };
+    assert_eq!(look(|_| {}), (true, true));
+    assert!(!look(|a| drop(a.remove("tokens.shopify-operator.dev/issuer"))).0, "no client without an id");
+    assert!(!look(|a| drop(a.insert("tokens.shopify-operator.dev/issuer".into(), "shp_2".into()))).0);
+    let elsewhere = |a: &mut BTreeMap<String, String>| {
+        let found = a.get_mut("tokens.shopify-operator.dev/discovery").unwrap();
+        *found = found.replace("shopify.com", "elsewhere.example.com");
+    };
+    assert_eq!(look(elsewhere), (false, false));
+    assert!(look(|a| drop(a.insert("tokens.shopify-operator.dev/scopes".into(), "read_orders".into()))).0);
+}
+
+#[test]
 fn the_keys_are_those_that_are_rendered() {
     let kinds = [
         SourceKind::ClientCredentials,

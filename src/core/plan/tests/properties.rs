@@ -26,6 +26,9 @@ fn after(o: &Observed, step: Step) -> Observed {
                 next.previous.push(previous(before.revision, o.token.spec.overlap()));
             }
             next.token = o.identity.clone();
+            if let Ok(Issuer::CustomerAccount(client)) = &o.issuer {
+                next.token_id = Some(client.id(&o.identity));
+            }
             // No workload runs with a revision that is to come.
             o.workloads.iter_mut().for_each(|w| w.restarted_for = None);
             (next.rollout, next.restarted) = (Some(next.revision), before.restarted);
@@ -33,6 +36,7 @@ fn after(o: &Observed, step: Step) -> Observed {
             next.scopes.clone_from(&o.token.spec.required_scopes);
             next.handled_trigger = o.token.spec.rotation_trigger().map(str::to_owned);
             next.handled_rotate_at = o.rotate_at();
+            o.turn = None;
             fact = (Validity::Verified(now()), true);
         }
         Step::Call(Call::Verify) => {
