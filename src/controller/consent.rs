@@ -107,7 +107,7 @@ impl Consent {
                     Ok(discovery.map(|discovery| Asked::Session { client_id, client_secret, discovery, scopes }))
                 }
                 Ok(CustomerClient { client_secret: None, .. }) => Ok(None),
-                Err(stop) => Err(stop),
+                Err(ended) => Err(ended),
             },
         };
         let asked = match asked {

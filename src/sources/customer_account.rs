@@ -133,9 +133,9 @@ async fn exchanged(
         );
         return Err(Refused::CodeDead(Failure::new(Reason::ConsentRequired, message)));
     }
-    let Beside { renewed, session, warning } = renewed(session, granted, None, Some(code.state.clone()));
+    let Beside { session, renewed, warning } = renewed(session, granted, None, Some(code.state.clone()));
     let renewed = renewed.map(|renewed| Renewed { customer: Some(customer), ..renewed });
-    Ok(Beside { renewed, session, warning })
+    Ok(Beside { session, renewed, warning })
 }
 
 /// The next session. The refresh token before the current one is tried once where that is dead: then it was never used.
@@ -153,22 +153,22 @@ async fn refreshed(
     let (granted, used) = match ask(&refresh.value).await {
         Ok(granted) => (granted, &refresh.value),
         Err(failure) if is_dead(&failure) => {
-            let Some(previous) = previous else { return Err(dead(turn, failure).into()) };
+            let Some(previous) = previous else { return Err(dead(turn, &failure).into()) };
             let granted = ask(previous).await;
-            (granted.map_err(|f| if is_dead(&f) { dead(turn, f) } else { f })?, previous)
+            (granted.map_err(|f| if is_dead(&f) { dead(turn, &f) } else { f })?, previous)
         }
         Err(failure) => return Err(failure.into()),
     };
     Ok(renewed(session, granted, Some(used), None))
 }
 
-fn dead(turn: &Turn<'_>, failure: Failure) -> Failure {
+fn dead(turn: &Turn<'_>, failure: &Failure) -> Failure {
     let message = format!(
         "{} refuses the refresh token of the customer's session, and the one before it: the customer has signed out, or its client was replaced; {}",
         turn.shop,
         remedy(turn.observed.install_url.as_deref())
     );
-    Failure { message, ..failure }
+    Failure { message, ..failure.clone() }
 }
 
 fn oidc(turn: &Turn<'_>, client: &CustomerClient, public: &PublicUrl) -> OidcClient {

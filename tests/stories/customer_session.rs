@@ -1,5 +1,7 @@
 //! customerAccount.session: a customer signs in once, and the session goes on, whatever happens to an answer.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -107,7 +109,9 @@ async fn a_session_through_its_whole_life() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_whose_answer_is_lost_is_had_again() {
+    // Shopify documents none for sessions: what there is of it is used.
     let (world, pages) = World::with_session("session-lost").await;
+    world.sim.switch(|switches| switches.customer_refresh_grace = Duration::from_hours(1));
     world.sim.inject(Fault::new(REFRESH, FaultKind::CommitThenDrop).times(1));
     let known = revision(&world.tokens().get("web").await.unwrap());
     world.pass(TimeDelta::minutes(41));
@@ -136,7 +140,8 @@ async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
     // An exchange whose answer is lost can't be had again.
     world.sim.inject(Fault::new(CODE, FaultKind::CommitThenDrop).times(1));
     let mut browser = Browser::new(&world);
-    let back = browser.decides(&browser_begins(&mut browser, &pages, &world).await, "approve").await;
+    let asked = browser_begins(&mut browser, &pages, &world).await;
+    let back = browser.decides(&asked, "approve").await;
     browser.opens(at, back.as_str()).await;
     world.until("web", "told", |t| message(t, "Stalled").contains("can't be had again")).await;
 
