@@ -1,13 +1,17 @@
 //! A client of the Customer Account API, and where it is used: what discovery has found.
 
 mod endpoint;
+mod session;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::endpoint::{Endpoint, InvalidEndpoint};
-use super::{identity::Identity, session::Session};
+pub use self::{
+    endpoint::{Endpoint, InvalidEndpoint},
+    session::Session,
+};
+use super::identity::Identity;
 
 /// A client as a person has put it into a Secret.
 #[derive(Clone, Debug)]

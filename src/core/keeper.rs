@@ -5,10 +5,9 @@ use secrecy::SecretString;
 use super::{
     approvals::Code,
     credential::same,
-    customer::CustomerClient,
+    customer::{CustomerClient, Session},
     observed::Observed,
     pair::{Pair, Recorded},
-    session::Session,
     source::{Issuer, Offline},
 };
 

@@ -3,9 +3,10 @@
 use super::{
     approvals::{Approvals, Code},
     credential::RefreshToken,
+    customer::Session,
     failure::Failure,
     observed::Observed,
-    pair::{Access, Pair, Recorded},
+    pair::{Access, Pair},
     plan::Why,
     public_url::PublicUrl,
     record::Record,
@@ -13,17 +14,6 @@ use super::{
     vocabulary::Reason,
 };
 use crate::time::Timestamp;
-
-/// The session that is to stand beside a client, as observed.
-#[derive(Clone, Debug)]
-pub struct Session {
-    /// The record Secret, if there is one.
-    pub recorded: Option<Box<Recorded>>,
-    /// Whether a pair has come that isn't written down yet.
-    pub in_hand: bool,
-    /// Where the install pages are: without them nobody signs in, and there is no `Origin` to come from.
-    pub public: Option<PublicUrl>,
-}
 
 /// What is to be done for a session.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +139,10 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        core::scene::{healthy, minutes, now, secret_string},
+        core::{
+            pair::Recorded,
+            scene::{healthy, minutes, now, secret_string},
+        },
     };
 
     fn session(left: Option<TimeDelta>, refresh: bool, code: bool) -> Session {

@@ -13,12 +13,11 @@ use crate::{
     },
     core::{
         credential::mishap,
-        customer::CustomerClient,
+        customer::{CustomerClient, Session},
         failure::Failure,
         identity::Identity,
         keeper::follows,
         pair::{self, RecordState},
-        session::Session,
         vocabulary::Reason,
     },
 };
