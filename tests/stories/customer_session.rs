@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shopify_sim::{CustomerClientConfig, Fault, FaultKind, IdToken};
 use shopify_token_operator::controller::Setup;
@@ -159,7 +160,14 @@ async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
     assert_eq!(one.opens(at, back.as_str()).await.status, 303);
     assert_eq!(one.opens(at, back.as_str()).await.status, 410, "replayed");
     world.ready("web").await;
-    world.session_works().await;
+    let before = world.session_works().await;
+
+    // From here on it is that customer's, and nobody else's.
+    let another = json!({"metadata": {"annotations": {"tokens.shopify-operator.dev/customer": "another"}}});
+    world.api::<Secret>().patch("web-record", &PatchParams::default(), &Patch::Merge(another)).await.unwrap();
+    let shown = Browser::new(&world).goes_through(at, &world, "approve").await;
+    assert_eq!(shown.title(), "No session came of it", "{}", shown.text);
+    assert_eq!(world.session_works().await, before);
     pages.stop().await;
 }
 
