@@ -147,6 +147,7 @@ fn every_key_of_a_secret_is_named() {
         api_version: "2026-10",
         scopes: &[],
         expires_at: Some(Timestamp::default()),
+        session: Some(&token),
         client,
     };
     let id = || "shp_1".to_owned();

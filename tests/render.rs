@@ -50,6 +50,7 @@ fn bounded(data: &Map<String, Value>) -> Result<Data, Failure> {
             api_version: "2026-10",
             scopes: &["read_orders".into(), "read_products".into()],
             expires_at: Some(Timestamp::default()),
+            session: None,
             client: None,
         };
         let (mut checked, mut rendered) = (None, None);

@@ -16,7 +16,7 @@ pub mod token;
 
 pub use app::{AdminApi, ShopifyApp, ShopifyAppSpec, ShopifyAppStatus};
 pub use schema::{CLIENT_KEYS, DEFAULT_KEYS};
-pub use source::{Source, SourceKind, SourceRef};
+pub use source::{Approves, Source, SourceKind, SourceRef};
 pub use status::{ShopifyTokenStatus, TokenSecretStatus};
 pub use token::{ShopifyToken, ShopifyTokenSpec};
 

@@ -146,12 +146,18 @@ pub struct Custom {
 /// `customerAccount`.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.session) || self.clientType == 'Confidential'")
+        .message("a session takes a Confidential client: its secret proves who began the sign-in, and a Public one has none"),
+    validation = Rule::new("!has(self.session) || self.session.scopes.exists(s, s == 'openid')")
+        .message("session.scopes must contain openid: without it nobody says who signed in")
+)]
 pub struct CustomerAccount {
     /// Secret with `client_id` and, for a confidential client, `client_secret`.
     pub credentials_ref: LocalRef,
     /// Kind of the client.
     pub client_type: ClientType,
-    /// A session of one customer, who signs in once. Not part of this release.
+    /// A session of one customer, who signs in once at the install pages. For a Confidential client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<CustomerSession>,
 }
@@ -160,7 +166,8 @@ pub struct CustomerAccount {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomerSession {
-    /// Scopes of the session, such as `openid`, `email` and `customer-account-api:full`.
+    /// Scopes of the session, `openid` among them, such as `email` and `customer-account-api:full`. Others count from the
+    /// next sign-in on.
     #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_:-]+$")))]
     pub scopes: Vec<String>,
 }
@@ -223,6 +230,15 @@ pub enum SourceRef<'a> {
     CustomerAccount(&'a CustomerAccount),
 }
 
+/// Who approves something in a browser, and what.
+#[derive(Clone, Copy, Debug)]
+pub enum Approves<'a> {
+    /// A merchant: an app, on the shop.
+    Merchant(&'a Offline),
+    /// A customer of the shop: a client, with this session.
+    Customer(&'a CustomerAccount, &'a CustomerSession),
+}
+
 impl Source {
     /// The one source that is set; `None` for none or several, which the schema doesn't let in.
     #[must_use]
@@ -270,14 +286,11 @@ impl<'a> SourceRef<'a> {
 
     /// What a person approves in a browser before it is issued, for the sources that begin so.
     #[must_use]
-    pub const fn approval(self) -> Option<&'a Offline> {
+    pub fn approval(self) -> Option<Approves<'a>> {
         match self {
-            Self::Offline(s) => Some(s),
-            Self::ClientCredentials(_)
-            | Self::Storefront(_)
-            | Self::Delegate(_)
-            | Self::Custom(_)
-            | Self::CustomerAccount(_) => None,
+            Self::Offline(s) => Some(Approves::Merchant(s)),
+            Self::CustomerAccount(s) => s.session.as_ref().map(|session| Approves::Customer(s, session)),
+            Self::ClientCredentials(_) | Self::Storefront(_) | Self::Delegate(_) | Self::Custom(_) => None,
         }
     }
 

@@ -272,11 +272,17 @@ impl ShopifyToken {
         self.spec.source().and_then(SourceRef::credentials_secret)
     }
 
-    /// Name of the Secret where the operator keeps the refresh token of an offline token.
+    /// Name of the Secret where the operator keeps the refresh token of an offline token, or of a customer's session.
     #[must_use]
     pub fn record_secret(&self) -> Option<String> {
         let name = self.metadata.name.as_deref().unwrap_or_default();
-        self.spec.source.offline.as_ref().map(|_| format!("{name}-record"))
+        self.spec.source().and_then(SourceRef::approval).map(|_| format!("{name}-record"))
+    }
+
+    /// Whether the session of a customer is to stand beside the client of the Customer Account API.
+    #[must_use]
+    pub fn wants_session(&self) -> bool {
+        self.spec.source.customer_account.as_ref().is_some_and(|source| source.session.is_some())
     }
 
     /// Name of the Secret that applications mount. Default: the name of this object.

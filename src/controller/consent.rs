@@ -14,15 +14,17 @@ use super::{
     act::write,
     context::{Context, Setup},
     error::{Error, Stop, found},
-    observe::app_of,
+    observe::{app_of, client_of},
     watch::{Stores, Wakes},
 };
 use crate::{
-    api::{ShopifyToken, SourceRef, source::Offline},
+    api::{Approves, ShopifyToken, SourceRef},
     core::{
         condition::obstacle,
+        customer::{CustomerClient, Discovery},
         identity::Identity,
         pair::{self, RecordState, Recorded},
+        record::Record,
         source::App,
         vocabulary::Reason,
     },
@@ -41,10 +43,27 @@ pub struct Approvable {
     pub object: Identity,
     /// The shop.
     pub shop: Shop,
-    /// The app.
-    pub app: App,
+    /// What is approved.
+    pub asked: Asked,
     /// The record Secret, if there is one.
     pub recorded: Option<Box<Recorded>>,
+}
+
+/// What is approved, and with what its beginning is signed.
+pub enum Asked {
+    /// A merchant approves an app.
+    App(App),
+    /// A customer signs in.
+    Session {
+        /// The client.
+        client_id: String,
+        /// Its secret: the session of one without isn't begun here.
+        client_secret: SecretString,
+        /// Where customers sign in, as the published Secret says.
+        discovery: Box<Discovery>,
+        /// What for.
+        scopes: Vec<String>,
+    },
 }
 
 /// What a write of the record Secret ended in.
@@ -70,26 +89,38 @@ impl Consent {
     }
 
     /// The object of this place, with what its approval takes: at most six reads. `None`, whatever is in the way: it isn't
-    /// there, isn't this instance's, asks for no approval, is suspended or deleted, its app can't be used, or another
-    /// object has the one token of this app and shop.
+    /// there, isn't this instance's, asks for no approval, is suspended or deleted, its app or client can't be used, its
+    /// client isn't published yet, or another object has the one token of this app and shop.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub async fn approvable(&self, namespace: &str, name: &str) -> Result<Option<Approvable>, Error> {
         let Some(token) = self.token(namespace, name).await? else { return Ok(None) };
-        let Some(source) = offline(&token) else { return Ok(None) };
+        let Some(approves) = approves(&token) else { return Ok(None) };
         let (Some(object), Ok(shop)) = (Identity::of(&token), token.spec.shop.parse()) else { return Ok(None) };
-        let app = match app_of(&self.0, &token, &source.app_ref).await {
-            Ok(app) => app,
-            Err(Stop::Failure(_)) => return Ok(None),
+        let asked = match approves {
+            Approves::Merchant(source) => app_of(&self.0, &token, &source.app_ref).await.map(Asked::App).map(Some),
+            Approves::Customer(source, session) => match client_of(&self.0, &token, source).await {
+                Ok(CustomerClient { client_id, client_secret: Some(client_secret), .. }) => {
+                    let discovery = self.discovery(&token, &object, &client_id).await?.map(Box::new);
+                    let scopes = session.scopes.clone();
+                    Ok(discovery.map(|discovery| Asked::Session { client_id, client_secret, discovery, scopes }))
+                }
+                Ok(CustomerClient { client_secret: None, .. }) => Ok(None),
+                Err(ended) => Err(ended),
+            },
+        };
+        let asked = match asked {
+            Ok(Some(asked)) => asked,
+            Ok(None) | Err(Stop::Failure(_)) => return Ok(None),
             Err(Stop::Kubernetes(error)) => return Err(error),
         };
-        let recorded = match self.record(&token, &object, &app.client_id).await? {
+        let recorded = match self.record(&token, &object, asked.client_id()).await? {
             RecordState::Absent => None,
             RecordState::Ours(recorded) => Some(recorded),
             RecordState::Refused(_) => return Ok(None),
         };
-        Ok(Some(Approvable { token, object, shop, app, recorded }))
+        Ok(Some(Approvable { token, object, shop, asked, recorded }))
     }
 
     /// Looks at an object again: at most two reads. `None` if it isn't there any more.
@@ -100,7 +131,7 @@ impl Consent {
         let Identity { namespace, name, uid } = &of.object;
         let token = self.token(namespace, name).await?.filter(|token| token.uid().as_ref() == Some(uid));
         let Some(token) = token else { return Ok(None) };
-        Ok(match self.record(&token, &of.object, &of.app.client_id).await? {
+        Ok(match self.record(&token, &of.object, of.asked.client_id()).await? {
             RecordState::Absent => Some((token, None)),
             RecordState::Ours(recorded) => Some((token, Some(recorded))),
             RecordState::Refused(_) => None,
@@ -112,7 +143,7 @@ impl Consent {
     /// # Errors
     /// Of Kubernetes, a refusal among them.
     pub async fn note(&self, of: &Approvable, note: impl FnOnce(&mut Secret)) -> Result<Noted, Error> {
-        let secret = pair::noted(&of.token, &of.object, &of.app.client_id, of.recorded.as_deref(), note);
+        let secret = pair::noted(&of.token, &of.object, of.asked.client_id(), of.recorded.as_deref(), note);
         match write(&self.0, of.recorded.is_some(), &secret).await.map_err(Error::from) {
             Ok(_) => Ok(Noted::Written),
             Err(error) if error.is_conflict() => Ok(Noted::Overtaken),
@@ -133,6 +164,20 @@ impl Consent {
         Ok(Some(token).filter(|_| selected))
     }
 
+    /// Where the client is used that is published.
+    async fn discovery(
+        &self,
+        token: &ShopifyToken,
+        me: &Identity,
+        client_id: &str,
+    ) -> Result<Option<Discovery>, Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.0.client(), &me.namespace);
+        let published = found(secrets.get(token.secret_name()).await)?;
+        let record = published.as_ref().and_then(|secret| Record::parse(secret.annotations()));
+        let ours = record.filter(|record| record.token == *me && record.issuer.as_deref() == Some(client_id));
+        Ok(ours.and_then(|record| record.discovery))
+    }
+
     async fn record(&self, token: &ShopifyToken, me: &Identity, client_id: &str) -> Result<RecordState, Error> {
         let secrets: Api<Secret> = Api::namespaced(self.0.client(), &me.namespace);
         let live = found(secrets.get(&token.record_secret().unwrap_or_default()).await)?;
@@ -140,16 +185,28 @@ impl Consent {
     }
 }
 
-impl Approvable {
-    /// The app's client secrets, the current one first.
+impl Asked {
+    /// The client id of the app or client.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        match self {
+            Self::App(app) => &app.client_id,
+            Self::Session { client_id, .. } => client_id,
+        }
+    }
+
+    /// The client secrets that a state may be signed with, the current one first.
     #[must_use]
     pub fn client_secrets(&self) -> Vec<&SecretString> {
-        std::iter::once(&self.app.client_secret).chain(&self.app.previous_client_secret).collect()
+        match self {
+            Self::App(app) => std::iter::once(&app.client_secret).chain(&app.previous_client_secret).collect(),
+            Self::Session { client_secret, .. } => vec![client_secret],
+        }
     }
 }
 
 /// What there is to approve, if anything is now.
-fn offline(token: &ShopifyToken) -> Option<&Offline> {
+fn approves(token: &ShopifyToken) -> Option<Approves<'_>> {
     let source = token.spec.source().and_then(SourceRef::approval)?;
     let conflict = token.status.as_ref().and_then(obstacle) == Some(Reason::SecretConflict);
     let idle = token.spec.suspended() || token.metadata.deletion_timestamp.is_some() || conflict;

@@ -89,6 +89,7 @@ struct Owned {
     api_version: String,
     scopes: Vec<String>,
     expires_at: Option<Timestamp>,
+    session: Option<SecretString>,
     client: Option<ClientValues>,
 }
 
@@ -102,6 +103,7 @@ impl Owned {
             api_version: values.api_version.to_owned(),
             scopes: values.scopes.to_vec(),
             expires_at: values.expires_at,
+            session: values.session.cloned(),
             client: values.client.clone(),
         }
     }
@@ -115,6 +117,7 @@ impl Owned {
             api_version: &self.api_version,
             scopes: &self.scopes,
             expires_at: self.expires_at,
+            session: self.session.as_ref(),
             client: self.client.clone(),
         }
     }
@@ -132,6 +135,7 @@ impl Owned {
             && self.api_version == values.api_version
             && self.scopes == values.scopes
             && self.expires_at == values.expires_at
+            && self.session.as_ref().map(ExposeSecret::expose_secret) == values.session.map(ExposeSecret::expose_secret)
             && self.client == values.client
     }
 }
@@ -258,6 +262,7 @@ mod tests {
             api_version: "2026-10",
             scopes: &[],
             expires_at: None,
+            session: None,
             client: None,
         };
         let data = rendering.render(token, SourceKind::Custom, &values).await.unwrap();
@@ -296,6 +301,7 @@ mod tests {
             api_version: String::new(),
             scopes: vec![],
             expires_at: None,
+            session: None,
             client: None,
         };
         let data = Data::from([("K".to_owned(), ByteString(vec![b'x'; 1024 * 1024]))]);

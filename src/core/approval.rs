@@ -26,6 +26,8 @@ const SKEW: TimeDelta = TimeDelta::minutes(1);
 const LONGEST: usize = 1024;
 /// What the key is for: the client secret signs nothing else with it.
 const PURPOSE: &[u8] = b"shopify-token-operator approval state 1";
+const VERIFIER: &[u8] = b"shopify-token-operator code verifier 1";
+const NONCE: &[u8] = b"shopify-token-operator nonce 1";
 
 /// What a browser keeps in its cookie: 32 random bytes, in base64url. `Debug` prints `[REDACTED]`.
 #[derive(Clone, Debug)]
@@ -181,14 +183,53 @@ impl Claimed {
     /// What a used state is known by: a hash, which nobody can come back with.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        hex::encode(&Sha256::digest(self.signed.as_bytes())[..16])
+        fingerprint(&self.signed)
     }
 }
 
-/// The key that an app's states are signed with (RFC 5869).
+fn fingerprint(signed: &str) -> String {
+    hex::encode(&Sha256::digest(signed.as_bytes())[..16])
+}
+
+/// What a customer's sign-in is begun with and known by at its exchange. `Debug` prints `[REDACTED]`.
+///
+/// Both are made of the client secret and the fingerprint of the state, so that nobody has to keep them: who has the
+/// secret finds them again, and to who hasn't they are random.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The code verifier, of 43 characters (RFC 7636, section 4.1).
+    pub verifier: SecretString,
+    /// The nonce of the ID token (OIDC Core 1.0, section 3.1.2.1).
+    pub nonce: SecretString,
+}
+
+impl Proof {
+    /// That of a signed state, as it travels.
+    #[must_use]
+    pub fn of_text(client_secret: &SecretString, text: &str) -> Option<Self> {
+        Self::of(client_secret, &fingerprint(text.split_once('.')?.0))
+    }
+
+    /// That of the state with this fingerprint.
+    #[must_use]
+    pub fn of(client_secret: &SecretString, state: &str) -> Option<Self> {
+        let derive = |purpose| {
+            let tag = hmac::sign(&key_for(client_secret, purpose)?, state.as_bytes());
+            Some(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(tag)))
+        };
+        Some(Self { verifier: derive(VERIFIER)?, nonce: derive(NONCE)? })
+    }
+}
+
+/// The key that an app's states are signed with.
 fn key(client_secret: &SecretString) -> Option<hmac::Key> {
-    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, PURPOSE).extract(client_secret.expose_secret().as_bytes());
-    Some(extracted.expand(&[PURPOSE], HMAC_SHA256).ok()?.into())
+    key_for(client_secret, PURPOSE)
+}
+
+/// A key of the client secret's that is good for this alone (RFC 5869).
+fn key_for(client_secret: &SecretString, purpose: &'static [u8]) -> Option<hmac::Key> {
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, purpose).extract(client_secret.expose_secret().as_bytes());
+    Some(extracted.expand(&[purpose], HMAC_SHA256).ok()?.into())
 }
 
 #[cfg(test)]
@@ -275,6 +316,25 @@ mod tests {
         let one = State::begin(identity(), &browser(1), [1; 16], now());
         let signed = |secret: &str| Claimed::read(&one.sign(&secret_string(secret)).unwrap()).unwrap().fingerprint();
         assert_eq!(signed("current"), signed("previous"));
+    }
+
+    #[test]
+    fn a_sign_in_is_known_again_by_who_has_the_secret() {
+        let (text, secret) = (begun(), secret_string("current"));
+        let begun = Proof::of_text(&secret, &text).unwrap();
+        let again = Proof::of(&secret, &Claimed::read(&text).unwrap().fingerprint()).unwrap();
+        let texts = |proof: &Proof| [&proof.verifier, &proof.nonce].map(|value| value.expose_secret().to_owned());
+        assert_eq!(texts(&begun), texts(&again));
+        assert!(
+            texts(&begun).iter().all(|value| value.len() == 43)
+                && begun.verifier.expose_secret() != begun.nonce.expose_secret()
+        );
+        let other = State::begin(identity(), &browser(1), [8; 16], now()).sign(&secret).unwrap();
+        for (secret, text) in [("other", &text), ("current", &other)] {
+            let proof = texts(&Proof::of_text(&secret_string(secret), text).unwrap());
+            assert!(!proof.iter().any(|value| texts(&begun).contains(value)), "{secret}");
+        }
+        assert!(!format!("{begun:?}").contains(begun.nonce.expose_secret()) && Proof::of_text(&secret, "").is_none());
     }
 
     #[test]

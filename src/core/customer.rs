@@ -1,12 +1,16 @@
 //! A client of the Customer Account API, and where it is used: what discovery has found.
 
 mod endpoint;
+mod session;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::endpoint::{Endpoint, InvalidEndpoint};
+pub use self::{
+    endpoint::{Endpoint, InvalidEndpoint},
+    session::Session,
+};
 use super::identity::Identity;
 
 /// A client as a person has put it into a Secret.
@@ -16,6 +20,8 @@ pub struct CustomerClient {
     pub client_id: String,
     /// Of a confidential client; a public one has none.
     pub client_secret: Option<SecretString>,
+    /// The session that is to stand beside it, if one is.
+    pub session: Option<Session>,
 }
 
 /// The endpoints of a shop's customer accounts, as served. Nothing of it is secret.
@@ -61,6 +67,17 @@ pub fn id_of(of: &Identity, client_id: &str, value: &SecretString) -> String {
     format!("sha256:{}", hex::encode(&hash.finalize()[..12]))
 }
 
+/// What tells a customer from others that sign in for the same object: a hash, for who they are is nobody's affair.
+#[must_use]
+pub fn customer_of(of: &Identity, issuer: &str, subject: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [&of.namespace, &of.name, issuer, subject] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize()[..16])
+}
+
 /// The secret that a value is, unless it is that of a public client.
 #[must_use]
 pub fn secret_of<'a>(client_id: &str, value: &'a SecretString) -> Option<&'a str> {
@@ -101,7 +118,7 @@ mod tests {
     use crate::core::scene::{discovery, identity};
 
     fn client(id: &str, secret: Option<&str>) -> CustomerClient {
-        CustomerClient { client_id: id.to_owned(), client_secret: secret.map(SecretString::from) }
+        CustomerClient { client_id: id.to_owned(), client_secret: secret.map(SecretString::from), session: None }
     }
 
     #[test]

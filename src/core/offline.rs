@@ -5,8 +5,9 @@ use secrecy::SecretString;
 
 use super::{
     approvals::{Approvals, Code},
-    credential::{RefreshToken, same},
+    credential::RefreshToken,
     failure::Failure,
+    keeper::follows,
     observed::Observed,
     pair::{Access, Pair},
     plan::Why,
@@ -66,13 +67,8 @@ impl Offline {
     /// if somebody else has gone on from there, or a person has begun anew: theirs is the newer.
     #[must_use]
     pub fn goes_on(&self, pair: &Pair, replaced: Option<&SecretString>, begun: Option<&str>) -> bool {
-        let follows = match (self.pair().and_then(Pair::secret), replaced) {
-            (None, _) => true,
-            (Some(recorded), Some(replaced)) => same(recorded, replaced),
-            (Some(_), None) => false,
-        };
         let brought = self.bootstrap.as_ref().filter(|b| b.pair.refresh.is_some() || pair.refresh.is_none());
-        follows && brought.is_none_or(|brought| Some(brought.fingerprint.as_str()) == begun)
+        follows(self.pair(), replaced) && brought.is_none_or(|brought| Some(brought.fingerprint.as_str()) == begun)
     }
 
     /// The access token that the applications' Secret is to hold.
@@ -163,6 +159,12 @@ impl Access {
     #[must_use]
     pub fn known_scopes(&self) -> Option<&Vec<String>> {
         self.scopes.as_ref().filter(|_| self.expires_at.is_some())
+    }
+
+    /// Whether it is renewed by now.
+    #[must_use]
+    pub fn is_due(&self, o: &Observed, now: Timestamp) -> bool {
+        self.renewal_time(o).is_none_or(|at| at <= now)
     }
 
     fn renewal_time(&self, o: &Observed) -> Option<Timestamp> {

@@ -1,4 +1,4 @@
-//! The record Secret of an offline token, `<name>-record`: the pair that only the operator sees.
+//! The record Secret of an offline token or a customer's session, `<name>-record`: the pair that only the operator sees.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -77,6 +77,8 @@ pub struct Recorded {
     pub code: Option<Code>,
     /// The approvals that came back.
     pub approvals: Approvals,
+    /// Salted hash of the customer whose session it is, once one has signed in.
+    pub customer: Option<String>,
 }
 
 impl fmt::Debug for Recorded {
@@ -205,6 +207,9 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
     }
     let pair = live.data.as_ref().and_then(Pair::salvage);
     let same = get("issuer") == Some(client_id) && get("shop") == Some(token.spec.shop.as_str());
+    // A session ends with its client: the person has replaced that, and nobody else has it.
+    let ended = token.wants_session() && get("record-of") == Some(&me.to_string());
+    let pair = pair.filter(|_| same || !ended);
     if !same && pair.is_some() {
         return conflict(
             "holds a refresh token of another app or shop; delete it when nobody needs that one any more, or rename this object",
@@ -221,7 +226,8 @@ pub fn classify(token: &ShopifyToken, me: &Identity, client_id: &str, live: Opti
     // What was approved for another app, or for an object that is gone, was approved for nobody.
     let code = approvals::waiting(&live).filter(|_| same && get("record-of") == Some(&me.to_string()));
     let approvals = Approvals::parse(live.annotations());
-    RecordState::Ours(Box::new(Recorded { live, pair, bootstrap, code, approvals }))
+    let customer = get("customer").map(str::to_owned);
+    RecordState::Ours(Box::new(Recorded { live, pair, bootstrap, code, approvals, customer }))
 }
 
 /// The record Secret with an approval noted, on top of what is there.
@@ -248,6 +254,8 @@ pub struct Content<'a> {
     pub bootstrap: Option<&'a str>,
     /// Fingerprint of the state whose code has brought the pair.
     pub spent: Option<&'a str>,
+    /// Salted hash of the customer who has signed in just now.
+    pub customer: Option<&'a str>,
 }
 
 /// The record Secret as it should be, on top of what is there: everything else of it, and its `resourceVersion`, stays.
@@ -260,7 +268,10 @@ pub fn recorded(
     content: Content<'_>,
 ) -> Secret {
     let mut secret = claimed(token, me, client_id, live, true);
-    let Content { pair, bootstrap, spent } = content;
+    let Content { pair, bootstrap, spent, customer } = content;
+    if let Some(customer) = customer {
+        secret.annotations_mut().insert(annotation("customer"), customer.to_owned());
+    }
     if let Some(state) = spent {
         approvals::end(&mut secret, state, &Outcome::Exchanged);
     }
@@ -337,7 +348,7 @@ mod tests {
     }
 
     fn written(live: Option<&Secret>) -> Secret {
-        let content = Content { pair: &pair(), bootstrap: Some("hash"), spent: None };
+        let content = Content { pair: &pair(), bootstrap: Some("hash"), spent: None, customer: None };
         recorded(&offline(), &identity(), "id", live, content)
     }
 
@@ -363,7 +374,7 @@ mod tests {
         let mut live = written(None);
         live.data.get_or_insert_default().insert("authorization_code".into(), ByteString(b"code".to_vec()));
         let lone = Pair { refresh: None, previous_refresh: None, ..pair() };
-        let content = Content { pair: &lone, bootstrap: None, spent: None };
+        let content = Content { pair: &lone, bootstrap: None, spent: None, customer: None };
         let again = recorded(&offline(), &identity(), "id", Some(&live), content);
         let keys: Vec<&str> = again.data.as_ref().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["access_token", "authorization_code", "expires_at", "issued_at"]);
@@ -385,7 +396,7 @@ mod tests {
             &identity(),
             "id",
             None,
-            Content { pair: &pair(), bootstrap: None, spent: None },
+            Content { pair: &pair(), bootstrap: None, spent: None, customer: None },
         );
         assert!(read("id", &identity(), owned.clone()).is_ok());
         assert!(read("id", &another, owned).unwrap_err().starts_with("Issuing"), "about to be collected");
@@ -417,7 +428,7 @@ mod tests {
         ] {
             assert!(found.code.is_none(), "{about}");
             // Nor does it come to life when the Secret is written for who has it now.
-            let content = Content { pair: &pair(), bootstrap: None, spent: None };
+            let content = Content { pair: &pair(), bootstrap: None, spent: None, customer: None };
             let (client_id, me) =
                 (if about == "app" { "other" } else { "id" }, if about == "object" { &successor } else { &identity() });
             let written = recorded(&offline(), me, client_id, Some(&found.live), content);
@@ -429,7 +440,7 @@ mod tests {
     fn a_code_goes_with_the_pair_it_brought_or_with_its_object() {
         let found = read("id", &identity(), approved(None)).unwrap();
         for (spent, left) in [(None, true), (Some("s"), false), (Some("t"), true)] {
-            let content = Content { pair: &pair(), bootstrap: None, spent };
+            let content = Content { pair: &pair(), bootstrap: None, spent, customer: None };
             let secret = recorded(&offline(), &identity(), "id", Some(&found.live), content);
             assert_eq!(read("id", &identity(), secret).unwrap().code.is_some(), left, "{spent:?}");
         }

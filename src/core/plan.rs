@@ -6,8 +6,8 @@ pub mod demand;
 use chrono::TimeDelta;
 
 use super::{
-    failure::Failure, hold::Hold, observed::Observed, renewal::renewal_of, secret::SecretState, source::Offline,
-    vocabulary::Reason,
+    failure::Failure, hold::Hold, keeper::Keeper, observed::Observed, renewal::renewal_of, secret::SecretState,
+    source::Offline, vocabulary::Reason,
 };
 use crate::time::{self, Timestamp};
 
@@ -128,7 +128,7 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
-    if hold.is_none() && (o.beginning().is_some() || o.offline().is_some_and(|offline| offline.in_hand)) {
+    if hold.is_none() && (o.beginning().is_some() || o.keeper().is_some_and(Keeper::in_hand)) {
         let pending = o.next_attempt(now);
         let step = if pending.is_some() { Step::Keep } else { Step::Begin };
         let wake_at = soonest([wake(o, None, now), pending, Some(now + SAFETY_NET)], now);
@@ -151,6 +151,8 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
             }
         }
     }
+    // All that can be done without the customer is done.
+    hold = hold.or_else(|| o.whole().and_then(|_| o.session_waits(now)).map(Hold::Blocked));
     let repairs = o.drifted && o.template.is_ok() && o.frozen().is_none();
     let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };

@@ -1,8 +1,8 @@
-//! The URL under which merchants reach the install pages.
+//! The URL under which merchants and customers reach the install pages.
 
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 /// Where merchants come back to, below the public URL.
 pub const CALLBACK: &str = "/oauth/callback";
@@ -36,6 +36,12 @@ impl PublicUrl {
     #[must_use]
     pub fn callback(&self) -> String {
         format!("{self}{CALLBACK}")
+    }
+
+    /// What browsers send as `Origin` from its pages, and the operator where Shopify asks for one.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.0.origin()
     }
 
     /// Whether it is https: cookies are for https alone then.

@@ -93,7 +93,8 @@ pub fn keys(spec: &ShopifyTokenSpec, kind: SourceKind) -> BTreeSet<String> {
     let written = |key: &&&str| match **key {
         PREVIOUS_ACCESS_TOKEN => overlaps,
         OLDER_ACCESS_TOKENS => by_value,
-        EXPIRES_AT => expires,
+        EXPIRES_AT => expires || has_session(spec),
+        ACCESS_TOKEN => kind != SourceKind::CustomerAccount || has_session(spec),
         CLIENT_SECRET => is_confidential(spec),
         _ => true,
     };
@@ -109,6 +110,10 @@ pub fn keys(spec: &ShopifyTokenSpec, kind: SourceKind) -> BTreeSet<String> {
 
 /// A URL as that of an issuer that names a shop.
 const ISSUER: &str = "https://shopify.com/authentication/36563550340";
+
+fn has_session(spec: &ShopifyTokenSpec) -> bool {
+    spec.source.customer_account.as_ref().is_some_and(|source| source.session.is_some())
+}
 
 fn is_confidential(spec: &ShopifyTokenSpec) -> bool {
     spec.source.customer_account.as_ref().is_some_and(|source| source.client_type == ClientType::Confidential)
@@ -130,6 +135,8 @@ pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
             previous_client_id: Some(id.clone()),
             endpoints: Discovery::KEYS.into_iter().map(|key| (key, ISSUER.to_owned())).collect(),
         });
+        // Before its customer has signed in there is no session, and a template has to do without, too.
+        let session = previous.filter(|_| has_session(spec));
         let values = Values {
             value: &placeholder,
             previous_value: previous,
@@ -137,7 +144,8 @@ pub fn check(spec: &ShopifyTokenSpec, kind: SourceKind) -> Result<(), Failure> {
             shop_domain: &spec.shop,
             api_version: "2026-10",
             scopes,
-            expires_at: expires.then(Timestamp::default),
+            expires_at: (expires || session.is_some()).then(Timestamp::default),
+            session,
             client,
         };
         render(spec, kind, &values)?;
@@ -178,6 +186,7 @@ mod tests {
             api_version: "2026-10",
             scopes: &["read_orders".into(), "read_products".into()],
             expires_at: Some(Timestamp::default()),
+            session: None,
             client: None,
         };
         render(&spec(secret), kind, &values)

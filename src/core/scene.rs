@@ -199,6 +199,7 @@ pub(crate) fn held(token: &ShopifyToken, kind: SourceKind, record: &Record) -> S
         record,
         value,
         previous: PreviousValues::default(),
+        session: None,
         edited: false,
         frozen: None,
         live,
@@ -221,7 +222,7 @@ pub(crate) fn older_with(record: &Record, left: Option<TimeDelta>) -> Older {
 
 /// A confidential client `shp_1` with this secret.
 pub(crate) fn client(secret: &str) -> CustomerClient {
-    CustomerClient { client_id: "shp_1".into(), client_secret: Some(secret_string(secret)) }
+    CustomerClient { client_id: "shp_1".into(), client_secret: Some(secret_string(secret)), session: None }
 }
 
 /// What a shop says of its customer accounts.
@@ -277,6 +278,7 @@ fn offline(app: App) -> Offline {
         bootstrap: None,
         code: None,
         approvals: Approvals::default(),
+        customer: None,
     }));
     Offline { app, recorded, bootstrap: None, migrate: false, expiring: true, in_hand: false }
 }

@@ -50,6 +50,8 @@ pub struct Held {
     pub value: Option<SecretString>,
     /// Older credentials that are in it.
     pub previous: PreviousValues,
+    /// The session of a customer beside a client, if it is the one that was published.
+    pub session: Option<SecretString>,
     /// Whether somebody has edited our data.
     pub edited: bool,
     /// Why it can't be written, if it can't.
@@ -67,6 +69,8 @@ pub struct Whole<'a> {
     pub value: &'a SecretString,
     /// Older credentials that are in it.
     pub previous: &'a PreviousValues,
+    /// The session of a customer beside a client.
+    pub session: Option<&'a SecretString>,
 }
 
 impl std::fmt::Debug for SecretState {
@@ -94,7 +98,13 @@ fn wanted_type(token: &ShopifyToken) -> &str {
     token.spec.template().and_then(|t| t.type_.as_deref()).unwrap_or(OPAQUE)
 }
 
-impl Whole<'_> {
+impl<'a> Whole<'a> {
+    /// What stands beside the credential.
+    #[must_use]
+    pub const fn beside(&self) -> (&'a PreviousValues, Option<&'a SecretString>) {
+        (self.previous, self.session)
+    }
+
     /// Whether writing the credential anew, with this record and data, would change the Secret.
     #[must_use]
     pub fn differs(&self, token: &ShopifyToken, record: Record, data: Data) -> bool {
@@ -111,6 +121,7 @@ impl Held {
             record: self.record.as_ref()?,
             value: self.value.as_ref()?,
             previous: &self.previous,
+            session: self.session.as_ref(),
         })
     }
 
@@ -131,6 +142,7 @@ impl Held {
         }
         if !self.edited || rendered.is_some_and(|data| hash(data) == record.content) {
             (self.value, self.previous) = (value, previous);
+            self.session = self.stored_session();
         }
     }
 
@@ -138,6 +150,13 @@ impl Held {
     #[must_use]
     pub fn stored(&self) -> (Option<SecretString>, PreviousValues) {
         stored(&self.live, self.record.as_ref())
+    }
+
+    /// What stands in the data where the session of a customer stands, whoever wrote it.
+    #[must_use]
+    pub fn stored_session(&self) -> Option<SecretString> {
+        self.record.as_ref()?.discovery.as_ref()?;
+        text(&self.live, ACCESS_TOKEN)
     }
 
     /// Resource version of the Secret: a write on top of another one is refused.
@@ -158,10 +177,7 @@ fn agrees(record: &Record, data: &Data) -> bool {
 /// What stands in the data of a Secret with this record where the credential and its predecessors stand, whoever wrote it.
 #[must_use]
 pub fn stored(live: &Secret, record: Option<&Record>) -> (Option<SecretString>, PreviousValues) {
-    let text = |key: &str| {
-        let value = live.data.as_ref()?.get(key)?;
-        std::str::from_utf8(&value.0).ok().filter(|v| !v.is_empty()).map(SecretString::from)
-    };
+    let text = |key: &str| text(live, key);
     if record.is_some_and(|record| record.discovery.is_some()) {
         let newest = text(PREVIOUS_CLIENT_SECRET).or_else(|| text(PREVIOUS_CLIENT_ID));
         let value = text(CLIENT_SECRET).or_else(|| text(CLIENT_ID));
@@ -171,6 +187,11 @@ pub fn stored(live: &Secret, record: Option<&Record>) -> (Option<SecretString>, 
     let lines = older.iter().flat_map(|text| text.expose_secret().lines());
     let kept = lines.map(SecretString::from).collect();
     (text(ACCESS_TOKEN), PreviousValues { newest: text(PREVIOUS_ACCESS_TOKEN), kept })
+}
+
+fn text(live: &Secret, key: &str) -> Option<SecretString> {
+    let value = live.data.as_ref()?.get(key)?;
+    std::str::from_utf8(&value.0).ok().filter(|v| !v.is_empty()).map(SecretString::from)
 }
 
 /// The Secret as it should be: `live` with our fields set and those we no longer set taken out.

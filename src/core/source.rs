@@ -300,7 +300,10 @@ pub fn inputs(token: &ShopifyToken, source: SourceRef<'_>) -> String {
         SourceRef::Storefront(s) => format!("admin {}", s.admin_token_ref.name),
         SourceRef::Delegate(s) => format!("admin {} {:?} {:?}", s.admin_token_ref.name, s.scopes, s.lifetime),
         SourceRef::Custom(s) => format!("secret {}/{}", s.token_ref.name, s.token_ref.key),
-        SourceRef::CustomerAccount(s) => format!("secret {} {:?}", s.credentials_ref.name, s.client_type),
+        SourceRef::CustomerAccount(s) => {
+            let session = if s.session.is_some() { " session" } else { "" };
+            format!("secret {} {:?}{session}", s.credentials_ref.name, s.client_type)
+        }
     };
     digest(&[&token.spec.shop, &source])
 }

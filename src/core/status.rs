@@ -206,6 +206,9 @@ fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason,
             let message = "the Secret was there before this object; its credential is verified at Shopify first";
             (Reason::Pending, message.to_owned())
         }
+        Some(record) if s.intact && s.token.wants_session() && record.expires_at.is_none() => {
+            (Reason::Pending, "the client is published, without a customer's session".to_owned())
+        }
         Some(record) if s.intact => match record.expires_at {
             Some(at) if at <= now => (Reason::TokenExpired, format!("expired at {}", time::print(at))),
             _ if rejected => (Reason::TokenRejected, "Shopify refuses the credential in the Secret".to_owned()),

@@ -132,8 +132,6 @@ reasons! {
     DiscoveryInvalid: Stalled,
     /// Non-expiring tokens are no longer accepted.
     MigrationRequired: Stalled,
-    /// This release can't do it yet.
-    NotImplemented: Stalled,
     /// The app's Secret holds a client id and secret.
     CredentialsPresent: Ready,
     /// Nothing uses an older client secret any more.

@@ -14,8 +14,9 @@ use crate::{
 /// What a callback is held against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
-    /// The shop of the object.
-    pub(super) shop: &'a Shop,
+    /// The shop that a merchant's callback is of, and signed for; a customer's is signed by nobody: what came with it is
+    /// believed by its ID token, at the exchange.
+    pub(super) signed_for: Option<&'a Shop>,
     /// The app's client secrets.
     pub(super) client_secrets: &'a [&'a SecretString],
     /// The browser's cookie.
@@ -58,11 +59,18 @@ pub(super) enum Refusal {
 /// # Errors
 /// [`Refusal`], the first that applies.
 pub(super) fn check(callback: &Callback, claimed: &Claimed, facts: Facts<'_>) -> Result<Answer, Refusal> {
-    let Facts { shop, client_secrets, browser, approvals, now } = facts;
+    let Facts { signed_for, client_secrets, browser, approvals, now } = facts;
     claimed.check(client_secrets, browser, LIFETIME, now)?;
     if approvals.outcome(&claimed.fingerprint()).is_some() {
         return Err(Refusal::Used);
     }
+    let Some(shop) = signed_for else {
+        return match callback.code() {
+            _ if callback.is_denied() => Ok(Answer::Declined),
+            Some(code) => Ok(Answer::Approved(code)),
+            None => Err(Refusal::Neither),
+        };
+    };
     // RFC 6749 signs nothing. Who declines in the merchant's own browser gains nothing by it.
     if callback.is_denied() && !callback.has_signature() {
         return Ok(Answer::Declined);
@@ -103,6 +111,7 @@ mod tests {
         secrets: Vec<&'static str>,
         cookie: Option<u8>,
         used: bool,
+        customer: bool,
         after: chrono::TimeDelta,
     }
 
@@ -129,7 +138,7 @@ mod tests {
     }
 
     fn scene(query: String) -> Scene {
-        Scene { query, secrets: vec!["current"], cookie: Some(1), used: false, after: minutes(0) }
+        Scene { query, secrets: vec!["current"], cookie: Some(1), used: false, customer: false, after: minutes(0) }
     }
 
     fn outcome(scene: &Scene) -> String {
@@ -143,9 +152,10 @@ mod tests {
             decline(&mut record, &claimed.fingerprint(), now(), now());
         }
         let secrets: Vec<SecretString> = scene.secrets.iter().map(|text| secret_string(text)).collect();
+        let shop = SHOP.parse().unwrap();
         let browser = scene.cookie.map(|n| Browser::new([n; 32]));
         let facts = Facts {
-            shop: &SHOP.parse().unwrap(),
+            signed_for: (!scene.customer).then_some(&shop),
             client_secrets: &secrets.iter().collect::<Vec<_>>(),
             browser: browser.as_ref(),
             approvals: &Approvals::parse(record.annotations()),
@@ -163,6 +173,7 @@ mod tests {
     fn what_counts_and_what_changes_nothing() {
         let good = || scene(approval("current", &[]));
         let state = begun("current");
+        let customer = |says: &str| Scene { customer: true, ..scene(format!("{says}&state={state}")) };
         let denied = |secret| approval(secret, &[("code", ""), ("error", "access_denied")]);
         for (about, scene, wanted) in [
             ("approved", good(), "canary"),
@@ -199,6 +210,13 @@ mod tests {
             ("repeated", scene(format!("{}&shop={SHOP}", approval("current", &[]))), "Repeated"),
             ("no code", scene(approval("current", &[("code", "")])), "Neither"),
             ("another error", scene(approval("current", &[("code", ""), ("error", "server_error")])), "Neither"),
+            ("a customer's", customer("code=canary"), "canary"),
+            ("a customer's, declined", customer("error=access_denied"), "declined"),
+            ("a customer's, failed", customer("error=login_required"), "Neither"),
+            ("a customer's, in another browser", Scene { cookie: Some(2), ..customer("code=canary") }, "OtherBrowser"),
+            ("a customer's, replayed", Scene { used: true, ..customer("code=canary") }, "Used"),
+            ("a customer's, late", Scene { after: minutes(11), ..customer("code=canary") }, "Expired"),
+            ("a customer's, of another client", Scene { secrets: vec!["new"], ..customer("code=canary") }, "Forged"),
             // The first that applies is told.
             (
                 "replayed, of another shop, forged",

@@ -64,6 +64,10 @@ fn published(token: &ShopifyToken, recorded: &Recorded, again: &str) -> Progress
 }
 
 fn done(token: &ShopifyToken) -> Page {
+    if token.wants_session() {
+        let text = "You have signed in, and the session is where it is needed. You can close this page.";
+        return about(token, StatusCode::OK, Tone::Good, "Signed in", &[text]).with("Secret", token.secret_name());
+    }
     let scopes = token.status.as_ref().map(|status| status.scopes.join(", ")).unwrap_or_default();
     let text = "The app was approved, and its token is where it is needed. You can close this page.";
     about(token, StatusCode::OK, Tone::Good, "Approved", &[text])
@@ -72,11 +76,22 @@ fn done(token: &ShopifyToken) -> Page {
 }
 
 fn declined(token: &ShopifyToken, again: &str) -> Page {
+    if token.wants_session() {
+        let text = "Nobody signed in at Shopify. Nothing was changed. If that was a mistake, begin again.";
+        return about(token, StatusCode::OK, Tone::Plain, "Not signed in", &[text]).to(again, "Begin again");
+    }
     let text = "The approval was declined at Shopify. Nothing was changed. If that was a mistake, begin again.";
     about(token, StatusCode::OK, Tone::Plain, "Not approved", &[text]).to(again, "Begin again")
 }
 
 fn refused(token: &ShopifyToken, again: &str) -> Page {
+    if token.wants_session() {
+        let texts = [
+            "You have signed in, but no session came of it: it was too late, the connection was lost at the wrong moment, or what Shopify said of it can't be believed. A sign-in counts once.",
+            "Begin again. If it fails again, tell whoever runs the operator; the status of the ShopifyToken says why.",
+        ];
+        return about(token, StatusCode::OK, Tone::Bad, "No session came of it", &texts).to(again, "Begin again");
+    }
     let texts = [
         "You approved the app, but Shopify did not exchange the approval for a token: it was too late, or the connection was lost at the wrong moment. An approval counts once.",
         "Begin again. If it fails again, tell whoever runs the operator; the status of the ShopifyToken says why.",
@@ -221,7 +236,7 @@ mod tests {
         let access = Access { value: secret_string("canary"), issued_at, expires_at: None, scopes, minted_by: None };
         let approvals = Approvals::parse(live.annotations());
         let pair = Some(Pair { access: Some(access), refresh: None, previous_refresh: None });
-        Recorded { live, pair, bootstrap: None, code: None, approvals }
+        Recorded { live, pair, bootstrap: None, code: None, approvals, customer: None }
     }
 
     fn title(o: &Observed, recorded: Option<&Recorded>, state: &str) -> (u16, &'static str) {

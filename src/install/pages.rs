@@ -19,15 +19,15 @@ use super::{
 };
 use crate::{
     controller::{
-        consent::{Approvable, Consent, Noted},
+        consent::{Approvable, Asked, Consent, Noted},
         error::Error,
     },
     core::{
-        approval::{Browser, Claimed, SHOWN, State},
+        approval::{Browser, Claimed, Proof, SHOWN, State},
         approvals::{self, Approvals, Code},
         public_url::PublicUrl,
     },
-    shopify::{Approval, Callback},
+    shopify::{Approval, Callback, SignIn},
     time::Timestamp,
 };
 
@@ -109,13 +109,30 @@ impl Pages {
         };
         let state = State::begin(found.object.clone(), &browser, random()?, self.now());
         let redirect_uri = self.public.callback();
-        let approval = Approval {
-            client_id: &found.app.client_id,
-            scopes: &found.token.spec.required_scopes,
-            redirect_uri: &redirect_uri,
-            state: &state.sign(&found.app.client_secret)?,
+        let url = match &found.asked {
+            Asked::App(app) => {
+                let approval = Approval {
+                    client_id: &app.client_id,
+                    scopes: &found.token.spec.required_scopes,
+                    redirect_uri: &redirect_uri,
+                    state: &state.sign(&app.client_secret)?,
+                };
+                approval.url(&found.shop)
+            }
+            Asked::Session { client_id, client_secret, discovery, scopes } => {
+                let state = state.sign(client_secret)?;
+                let proof = Proof::of_text(client_secret, &state)?;
+                discovery.sign_in(&SignIn {
+                    client_id,
+                    scopes,
+                    redirect_uri: &redirect_uri,
+                    state: &state,
+                    nonce: &proof.nonce,
+                    verifier: &proof.verifier,
+                })
+            }
         };
-        Some(redirect(approval.url(&found.shop).as_str(), cookie::set(&browser, secure)))
+        Some(redirect(url.as_str(), cookie::set(&browser, secure)))
     }
 
     /// Checks a callback against its object and, if it counts, writes what it says.
@@ -136,8 +153,11 @@ impl Pages {
             }
             let (now, none) = (self.now(), Approvals::default());
             let facts = Facts {
-                shop: &found.shop,
-                client_secrets: &found.client_secrets(),
+                signed_for: match &found.asked {
+                    Asked::App(_) => Some(&found.shop),
+                    Asked::Session { .. } => None,
+                },
+                client_secrets: &found.asked.client_secrets(),
                 browser,
                 approvals: found.recorded.as_ref().map_or(&none, |recorded| &recorded.approvals),
                 now,
@@ -172,7 +192,7 @@ impl Pages {
         let object = &claimed.state.object;
         let found = self.asking(self.consent.approvable(&object.namespace, &object.name)).await?;
         let Some(found) = found.filter(|found| found.object == *object) else { return Ok(outcome::nothing_here()) };
-        if claimed.check(&found.client_secrets(), Some(browser), SHOWN, self.now()).is_err() {
+        if claimed.check(&found.asked.client_secrets(), Some(browser), SHOWN, self.now()).is_err() {
             return Ok(outcome::nothing_here());
         }
         let again = self.public.install(&object.namespace, &object.name);

@@ -33,7 +33,7 @@ pub use admin::{AdminAccess, Deleted, Granted, ListedTokens};
 pub use approval::{Approval, Callback, InvalidCallback};
 pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
-pub use customer::{Code, CustomerSession, Expected, OidcClient, SignIn, code_challenge, code_verifier};
+pub use customer::{Code, CustomerSession, Expected, IssuerKeys, OidcClient, SignIn, code_challenge, code_verifier};
 pub use failure::ApiError;
 pub use graphql_delegates::{Delegate, Destroyed};
 pub use limits::{Slot, Slots};

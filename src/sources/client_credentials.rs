@@ -17,6 +17,7 @@ pub(super) async fn issue(turn: &Turn<'_>, app: &App) -> Result<Issued, Refused>
         issuer: Some(app.client_id.clone()),
         served: None,
         discovery: None,
+        session: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed: None,

@@ -50,6 +50,7 @@ pub(super) async fn issue(turn: &Turn<'_>, value: &SecretString, why: Why) -> Re
         issuer: None,
         served,
         discovery: None,
+        session: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed: None,

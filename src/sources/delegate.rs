@@ -54,6 +54,7 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
         issuer: admin.issuer.clone(),
         served: turn.served(&access, made.served),
         discovery: None,
+        session: None,
         previous,
         previous_values,
         renewed: None,

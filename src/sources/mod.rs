@@ -72,6 +72,8 @@ pub struct Issued {
     pub served: Option<String>,
     /// Where it is used, for a client of customer accounts.
     pub discovery: Option<Discovery>,
+    /// The access token of a customer's session that stands beside it; it ends when the credential does.
+    pub session: Option<SecretString>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// Their values, as far as the Secret is to hold them.
@@ -93,6 +95,8 @@ pub struct Renewed {
     pub begun: Option<String>,
     /// Fingerprint of the state whose code brought it.
     pub spent: Option<String>,
+    /// Salted hash of the customer who has signed in for it.
+    pub customer: Option<String>,
 }
 
 /// Where an issued credential comes from.
@@ -238,7 +242,10 @@ pub fn places(observed: &Observed, issuer: &Issuer, call: Call, shop: &Shop, sal
         (Issuer::Storefront(_), Call::Issue(_))
         | (Issuer::ClientCredentials(_) | Issuer::Offline(_), Call::Verify)
         | (Issuer::Delegate(_) | Issuer::Custom(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::AdminApi)],
-        (Issuer::CustomerAccount(_), Call::Issue(why)) if customer_account::at_hand(observed, why).is_some() => {
+        (Issuer::CustomerAccount(client), Call::Issue(why))
+            if customer_account::at_hand(observed, why).is_some()
+                && !customer_account::asks(observed, client, why, now) =>
+        {
             Vec::new()
         }
         (Issuer::CustomerAccount(_), Call::Issue(_) | Call::Verify) => vec![on(Surface::CustomerAccounts)],

@@ -162,7 +162,7 @@ fn renewed(
     let pair = Pair { access: Some(access), refresh, previous_refresh };
     let replaces = offline.pair().and_then(Pair::secret).cloned();
     let minted_by = pair.access.as_ref().and_then(|access| access.minted_by.clone());
-    let renewed = Renewed { pair, replaces, begun: offline.begun().map(str::to_owned), spent: None };
+    let renewed = Renewed { pair, replaces, begun: offline.begun().map(str::to_owned), spent: None, customer: None };
     let revision = turn.observed.next_revision();
     Issued { minted_by, ..issued(offline, credential, revision, origin, None, Some(renewed)) }
 }
@@ -185,6 +185,7 @@ fn issued(
         issuer: Some(offline.app.client_id.clone()),
         served,
         discovery: None,
+        session: None,
         previous: Vec::new(),
         previous_values: PreviousValues::default(),
         renewed,

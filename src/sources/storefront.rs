@@ -66,6 +66,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         issuer,
         served: turn.served(&access, listed.served),
         discovery: None,
+        session: None,
         previous_values: PreviousValues { newest: previous.last().and_then(value_of), kept: Vec::new() },
         previous,
         renewed: None,

@@ -85,13 +85,6 @@ async fn what_only_the_operator_can_tell_is_stalled_without_a_call() {
             "source.offline.bootstrapRef",
         ),
         (
-            json!({"source": {"customerAccount": {
-                "credentialsRef": {"name": "x"}, "clientType": "Public", "session": {"scopes": ["openid"]},
-            }}}),
-            "NotImplemented",
-            "source.customerAccount.session",
-        ),
-        (
             json!({"source": {"clientCredentials": {"appRef": {"name": "acme", "namespace": "default"}}}}),
             "NotGranted",
             "use a ShopifyApp of namespace",

@@ -1,4 +1,4 @@
-//! A merchant's browser, and the replicas that serve install pages to it.
+//! A merchant's or customer's browser, and the replicas that serve install pages to it.
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{PUBLIC_URL, SHOP, World};
 
+/// Where customers sign in.
+const ACCOUNTS: &str = "shopify.com";
 /// How long a merchant waits for Shopify.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -80,6 +82,8 @@ impl Browser {
     pub(crate) fn new(world: &World) -> Self {
         let http = reqwest::Client::builder()
             .resolve(SHOP, world.sim.address())
+            .resolve(ACCOUNTS, world.sim.address())
+            .user_agent("a browser")
             .add_root_certificate(reqwest::Certificate::from_pem(world.sim.ca_pem().as_bytes()).unwrap())
             .redirect(Policy::none())
             .build()
@@ -116,8 +120,10 @@ impl Browser {
 
     /// The same, unless the answer is lost.
     pub(crate) async fn tries_to_decide(&self, asked: &Url, decision: &str) -> Option<Url> {
-        let answer =
-            self.http.post(asked.clone()).form(&[("decision", decision)]).timeout(PATIENCE).send().await.ok()?;
+        let mut form = vec![("decision".to_owned(), decision.to_owned())];
+        // The sign-in's page has all that it was asked with in its form.
+        form.extend(asked.query_pairs().into_owned().filter(|_| asked.host_str() == Some(ACCOUNTS)));
+        let answer = self.http.post(asked.clone()).form(&form).timeout(PATIENCE).send().await.ok()?;
         Url::parse(answer.headers().get(LOCATION)?.to_str().unwrap()).ok()
     }
 

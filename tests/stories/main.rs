@@ -9,6 +9,7 @@ mod browser;
 mod conflict;
 mod counts;
 mod customer_account;
+mod customer_session;
 mod delegate;
 mod events;
 mod gate;

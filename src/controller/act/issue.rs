@@ -8,6 +8,7 @@ use super::{
     refused,
 };
 use crate::{
+    api::SourceKind,
     controller::{
         context::{Context, TokenKey, Unpublished},
         error::{Error, Stop},
@@ -17,11 +18,11 @@ use crate::{
     core::{
         credential::Credential,
         failure::Failure,
+        keeper::Keeper,
         observed::{Doubt, Observed},
         plan::Why,
         record::Record,
         renewal,
-        source::Offline,
         vocabulary::EventReason,
     },
     sources::{self, Issued, Origin, Refused, Target, Turn, UnlessWritten},
@@ -38,8 +39,8 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         None => match sources::issue(turn, why).await {
             Ok(issued) => issued,
             Err(refusal) => {
-                if let (Refused::CodeDead(failure), Some(offline)) = (&refusal, observed.offline())
-                    && let Err(stop) = pair::forget(context, observed, offline, failure).await
+                if let (Refused::CodeDead(failure), Some(keeper)) = (&refusal, observed.keeper())
+                    && let Err(stop) = pair::forget(context, observed, keeper, failure).await
                 {
                     return Acted::unwritten(stop);
                 }
@@ -48,8 +49,8 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         },
     };
     let me = &observed.identity;
-    if let (Some(renewed), Some(offline)) = (&issued.renewed, observed.offline())
-        && let Err(stop) = pair::record(context, observed, offline, renewed).await
+    if let (Some(renewed), Some(keeper)) = (&issued.renewed, observed.keeper())
+        && let Err(stop) = pair::record(context, observed, keeper, renewed).await
     {
         return Acted::unwritten(stop);
     }
@@ -58,7 +59,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         context.unpublished.remove(&me.uid);
         return Ok(withdraw(context, turn, &issued, failure).await);
     }
-    put(context, observed, &issued, told(why, issued.origin)).await
+    put(context, observed, &issued, told(observed.kind, why, issued.origin)).await
 }
 
 /// An event of a credential that was published, without its revision.
@@ -76,7 +77,7 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
         context.unpublished.put(me.uid.clone(), kept);
     }
     let next = observed.next_record(&issued.credential, issued.revision);
-    let at_hand = observed.offline().and_then(Offline::pair);
+    let at_hand = observed.keeper().and_then(Keeper::pair);
     let pair = issued.renewed.as_ref().map(|renewed| &renewed.pair).or(at_hand);
     let record = Record {
         refresh_expires_at: pair.and_then(|pair| pair.refresh.as_ref()).and_then(|refresh| refresh.expires_at),
@@ -93,7 +94,9 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
         report_not_yet_safe(context, observed).await?;
     }
     let value = &issued.credential.value;
-    match publish(context, observed, live(observed), record, value, &issued.previous_values).await {
+    match publish(context, observed, live(observed), record, value, (&issued.previous_values, issued.session.as_ref()))
+        .await
+    {
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));
@@ -141,8 +144,11 @@ async fn withdraw(context: &Context, turn: &Turn<'_>, issued: &Issued, failure: 
     Acted::failed(failure, Operation::Issue)
 }
 
-fn told(why: Why, origin: Origin) -> Told {
+fn told(kind: SourceKind, why: Why, origin: Origin) -> Told {
     match (why, origin) {
+        (Why::Approved, _) if kind == SourceKind::CustomerAccount => {
+            (EventReason::Issued, "the customer has signed in, and the session is published")
+        }
         (_, Origin::Migrated) => (EventReason::Migrated, "exchanged for a token that expires, with a refresh token"),
         (Why::First, Origin::Adopted) => (EventReason::Adopted, "found at Shopify and published"),
         (Why::Lost, Origin::Adopted) => {

@@ -1,4 +1,4 @@
-//! Writes the record Secret of an offline token: before the applications' Secret, and by compare-and-swap.
+//! Writes the record Secret of an offline token or a session: before the applications' Secret, and by compare-and-swap.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -16,11 +16,11 @@ use crate::{
     core::{
         approvals,
         failure::Failure,
+        keeper::Keeper,
         leave::Leave,
         observed::Observed,
         pair::{self, Content, Pair, RecordState},
         secret::disowned,
-        source::Offline,
         vocabulary::EventReason,
     },
     sources::Renewed,
@@ -43,8 +43,8 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     let before = offline.pair().or(in_hand.as_ref().map(|came| &came.pair)).and_then(|pair| pair.refresh.as_ref());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before).map(|refresh| refresh.value.clone());
     let pair = Pair { previous_refresh, ..bootstrap.pair.clone() };
-    let beginning = Renewed { pair, replaces: None, begun: None, spent: None };
-    match put(context, observed, offline, &beginning).await {
+    let beginning = Renewed { pair, replaces: None, begun: None, spent: None, customer: None };
+    match put(context, observed, Keeper::Offline(offline), &beginning).await {
         Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
     }
@@ -58,12 +58,12 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
 pub(super) async fn record(
     context: &Context,
     observed: &Observed,
-    offline: &Offline,
+    keeper: Keeper<'_>,
     renewed: &Renewed,
 ) -> Result<(), Stop> {
     let uid = &observed.identity.uid;
     context.unrecorded.put(uid.clone(), renewed.clone());
-    put(context, observed, offline, renewed).await?;
+    put(context, observed, keeper, renewed).await?;
     context.unrecorded.remove(uid);
     Ok(())
 }
@@ -74,12 +74,12 @@ pub(super) async fn record(
 /// As [`record`].
 pub(super) async fn pending(context: &Context, observed: &Observed) -> Result<bool, Stop> {
     let uid = &observed.identity.uid;
-    let (Some(offline), Some(renewed)) = (observed.offline(), context.unrecorded.get(uid)) else { return Ok(false) };
-    if !offline.goes_on(&renewed.pair, renewed.replaces.as_ref(), renewed.begun.as_deref()) {
+    let (Some(keeper), Some(renewed)) = (observed.keeper(), context.unrecorded.get(uid)) else { return Ok(false) };
+    if !keeper.goes_on(&renewed.pair, renewed.replaces.as_ref(), renewed.begun.as_deref()) {
         context.unrecorded.remove(uid);
         return Ok(false);
     }
-    record(context, observed, offline, &renewed).await?;
+    record(context, observed, keeper, &renewed).await?;
     Ok(true)
 }
 
@@ -90,20 +90,25 @@ pub(super) async fn pending(context: &Context, observed: &Observed) -> Result<bo
 pub(super) async fn forget(
     context: &Context,
     observed: &Observed,
-    offline: &Offline,
+    keeper: Keeper<'_>,
     refusal: &Failure,
 ) -> Result<(), Stop> {
-    let (Some(recorded), Some(code)) = (&offline.recorded, offline.code()) else { return Ok(()) };
+    let (Some(recorded), Some(code)) = (keeper.recorded(), keeper.code()) else { return Ok(()) };
     let mut secret = recorded.live.clone();
     approvals::end(&mut secret, &code.state, &approvals::Outcome::Refused(refusal.message.clone()));
     store(context, observed, true, &secret).await
 }
 
-async fn put(context: &Context, observed: &Observed, offline: &Offline, renewed: &Renewed) -> Result<(), Stop> {
+async fn put(context: &Context, observed: &Observed, keeper: Keeper<'_>, renewed: &Renewed) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
-    let live = offline.recorded.as_ref().map(|recorded| &recorded.live);
-    let held = Content { pair: &renewed.pair, bootstrap: offline.begun(), spent: renewed.spent.as_deref() };
-    let secret = pair::recorded(token, me, &offline.app.client_id, live, held);
+    let live = keeper.recorded().map(|recorded| &recorded.live);
+    let held = Content {
+        pair: &renewed.pair,
+        bootstrap: keeper.begun(),
+        spent: renewed.spent.as_deref(),
+        customer: renewed.customer.as_deref(),
+    };
+    let secret = pair::recorded(token, me, keeper.client_id(), live, held);
     store(context, observed, live.is_some(), &secret).await
 }
 
@@ -144,7 +149,7 @@ async fn leave(context: &Context, observed: &Observed) -> Result<(), Stop> {
     let Some(live) = found(secrets.get(&name).await)? else { return Ok(()) };
     let Some(client_id) = pair::issuer(live.annotations()).map(str::to_owned) else { return Ok(()) };
     // One that an earlier object of this name has left behind, and that this one never took up, isn't its own to delete.
-    let taken_up = observed.offline().is_some() || pair::holder(live.annotations()).as_ref() == Some(me);
+    let taken_up = observed.keeper().is_some() || pair::holder(live.annotations()).as_ref() == Some(me);
     let RecordState::Ours(recorded) = pair::classify(token, me, &client_id, Some(live)) else { return Ok(()) };
     let live = &recorded.live;
     let ended = match Leave::of(token) {
@@ -264,8 +269,13 @@ mod tests {
         {
             let (server, observed) = (Server::default(), without_record(bootstrap));
             let context = server.context();
-            let came =
-                Renewed { pair: of("r2"), replaces: Some(secret_string("r1")), begun: Some("a".into()), spent: None };
+            let came = Renewed {
+                pair: of("r2"),
+                replaces: Some(secret_string("r1")),
+                begun: Some("a".into()),
+                spent: None,
+                customer: None,
+            };
             context.unrecorded.put(observed.identity.uid.clone(), came);
             begin(&context, &observed).await.unwrap();
             let written = |key| server.key(key);
@@ -292,7 +302,7 @@ mod tests {
                 o.issuer = Err(Failure::new(Reason::SecretConflict, "another app's"));
             }
         });
-        let held = Content { pair: &of("r1"), bootstrap: None, spent: None };
+        let held = Content { pair: &of("r1"), bootstrap: None, spent: None, customer: None };
         let mut secret = pair::recorded(&observed.token, &holder, client_id, None, held);
         secret.metadata.owner_references = None;
         secret.data.get_or_insert_default().insert("note".into(), ByteString(b"x".to_vec()));

@@ -42,10 +42,10 @@ pub(super) async fn publish(
     live: Option<&Secret>,
     record: Record,
     value: &SecretString,
-    previous: &PreviousValues,
+    (previous, session): (&PreviousValues, Option<&SecretString>),
 ) -> Result<Written, Stop> {
     let token = &observed.token;
-    let values = Values::of(&token.spec.shop, &record, value, previous);
+    let values = Values { session, ..Values::of(&token.spec.shop, &record, value, previous) };
     // The template was checked with placeholders; a real value can still break it.
     let data = context.rendering.render(token, observed.kind, &values).await?;
     let desired = secret::desired(token, live, record, data);
@@ -69,7 +69,7 @@ pub(super) async fn publish(
 pub(super) async fn repair(context: &Context, observed: &Observed) -> Result<Acted, Error> {
     let Some(whole) = observed.whole() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
     let record = whole.record.clone().asking(&observed.api_version);
-    match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
+    match publish(context, observed, Some(whole.live), record, whole.value, whole.beside()).await {
         Ok(written) => {
             let acted = Acted::published(written.record, false);
             let name = observed.token.secret_name();

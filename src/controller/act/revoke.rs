@@ -50,7 +50,7 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
     let publish = async |live: &Secret, previous: Vec<Previous>| {
         let values = whole.previous.beside(observed.kind, &before.previous, &previous);
         let record = Record { previous, ..before.clone() };
-        publish(context, observed, Some(live), record, whole.value, &values).await
+        publish(context, observed, Some(live), record, whole.value, (&values, whole.session)).await
     };
     let mut live = whole.live.clone();
     let fence = |p: &Previous| {

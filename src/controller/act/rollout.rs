@@ -59,7 +59,7 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
         // One that isn't there may come: it isn't done yet.
         Some(whole) if observed.missing_targets().next().is_none() => {
             let record = Record { restarted: whole.record.rollout, ..whole.record.clone() };
-            match publish(context, observed, Some(whole.live), record, whole.value, whole.previous).await {
+            match publish(context, observed, Some(whole.live), record, whole.value, whole.beside()).await {
                 Ok(written) => Ok(Acted::published(written.record, false)),
                 Err(stop) => Acted::unwritten(stop),
             }

@@ -47,7 +47,7 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
     if seen == *whole.record {
         return Ok(Acted::quietly(Outcome::Verified));
     }
-    match publish(context, observed, Some(whole.live), seen, whole.value, whole.previous).await {
+    match publish(context, observed, Some(whole.live), seen, whole.value, whole.beside()).await {
         Ok(written) => {
             let replaced = replaced_version(&written.record, Some(whole.record));
             let mut acted = Acted::published(written.record, true);

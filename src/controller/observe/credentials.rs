@@ -18,7 +18,7 @@ use crate::{
     api::{
         AdminApi, ShopifyApp, ShopifyToken, SourceRef,
         app::NEWEST_API_VERSION,
-        source::{AppRef, SecretKeyRef},
+        source::{AppRef, CustomerAccount, SecretKeyRef},
     },
     controller::{
         context::Context,
@@ -28,6 +28,7 @@ use crate::{
     core::{
         condition::is_rejected,
         credential,
+        customer::CustomerClient,
         failure::Failure,
         identity::Identity,
         observed::Former,
@@ -137,6 +138,18 @@ pub(in crate::controller) async fn app_of(
     Ok(Search::of(context, token).app_of(token, named).await?.0)
 }
 
+/// The client that a token names, without its session.
+///
+/// # Errors
+/// A failure where it is missing or malformed; else of Kubernetes.
+pub(in crate::controller) async fn client_of(
+    context: &Context,
+    token: &ShopifyToken,
+    source: &CustomerAccount,
+) -> Result<CustomerClient, Stop> {
+    Search::of(context, token).client(source).await
+}
+
 /// Follows the references of a token, and notes what it comes by.
 struct Search<'a> {
     context: &'a Context,
@@ -166,7 +179,7 @@ impl<'a> Search<'a> {
                 lifetime: s.lifetime(),
             })),
             SourceRef::Offline(s) => Ok(Issuer::Offline(self.offline(s).await?)),
-            SourceRef::CustomerAccount(s) => Ok(Issuer::CustomerAccount(self.client(s).await?)),
+            SourceRef::CustomerAccount(s) => Ok(Issuer::CustomerAccount(self.client_with_session(s).await?)),
         }
     }
 

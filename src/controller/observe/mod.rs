@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 pub(super) use self::{
-    credentials::{app_credentials, app_of},
+    credentials::{app_credentials, app_of, client_of},
     needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
@@ -124,8 +124,9 @@ async fn read(context: &Context, token: &ShopifyToken, kind: SourceKind, held: &
         held.read(None);
         return false;
     };
+    let session = held.stored_session();
     let rendered = async |record: &Record| {
-        let values = Values::of(&token.spec.shop, record, &value, &previous);
+        let values = Values { session: session.as_ref(), ..Values::of(&token.spec.shop, record, &value, &previous) };
         context.rendering.render(token, kind, &values).await.ok()
     };
     let wanted = record.clone().asking(api_version);

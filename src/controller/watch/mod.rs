@@ -147,7 +147,7 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.forget(&TokenKey { namespace: namespace.clone(), name }, &token.uid().unwrap_or_default());
     }
     let Ok(token) = &token.0 else { return };
-    if token.record_secret().is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
+    if token.spec.source.offline.is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
         for other in context.stores.offline_of(&token.spec.shop) {
             context.wakes.token(ObjectRef::new(&other.name_any()).within(&other.namespace().unwrap_or_default()));
         }

@@ -42,7 +42,7 @@ impl Relation {
         all.extend(secrets.into_iter().flatten().map(|name| Self::Secret(here.clone(), name)));
         all.extend(token.app().map(|(namespace, name)| Self::App(namespace.to_owned(), name.to_owned())));
         all.extend(token.admin_token().map(|name| Self::Admin(here, name.to_owned())));
-        all.extend(token.record_secret().map(|_| Self::Offline(token.spec.shop.clone())));
+        all.extend(token.spec.source.offline.as_ref().map(|_| Self::Offline(token.spec.shop.clone())));
         all
     }
 }

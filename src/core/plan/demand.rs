@@ -32,10 +32,13 @@ pub fn issue(o: &Observed, now: Timestamp) -> Option<Why> {
     }
     let Some(Whole { record, value, .. }) = o.whole() else { return Some(Why::Lost) };
     let wanted = o.issuer.as_ref().ok().and_then(Issuer::wanted);
-    let approved = o.offline().is_some_and(|offline| offline.code().is_some());
-    if approved {
+    let replaced = o.client_replaced(record);
+    let approved = o.keeper().is_some_and(|keeper| keeper.code().is_some());
+    // A session can't be begun without its pages: what was approved waits for them.
+    let possible = o.session().is_none_or(|session| session.public.is_some());
+    if approved && possible && !replaced {
         Some(Why::Approved)
-    } else if wanted.is_some_and(|wanted| !same(wanted, value)) || o.client_replaced(record) {
+    } else if wanted.is_some_and(|wanted| !same(wanted, value)) || replaced || o.session_replaced(now) {
         Some(Why::Replaced)
     } else {
         demanded(o, record, now)
@@ -49,6 +52,7 @@ fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
         () if record.inputs != o.inputs || o.moved(record) => Some(Why::InputsChanged),
         () if o.offline().is_some_and(Offline::migrates) => Some(Why::InputsChanged),
         () if expiring(o, record, now) || o.offline().is_some_and(|offline| offline.cools(now)) => Some(Why::Expiring),
+        () if o.session_missing(record) => Some(Why::Expiring),
         () if parent_changed(o, record) => Some(Why::ParentChanged),
         () if o.secret_changed(now) => Some(Why::SecretChanged),
         () if o.rotation_requested(record) => Some(Why::Requested),
@@ -78,6 +82,10 @@ fn expiring(o: &Observed, record: &Record, now: Timestamp) -> bool {
     }
     // What is at hand would be published again and again: a person can bring another one until it ends.
     if now < expiry && o.offline().is_some_and(Offline::is_lone) {
+        return false;
+    }
+    // The same holds for a session that nothing can come of.
+    if now < expiry && o.session().is_some_and(|session| session.public.is_none() || session.refresh().is_none()) {
         return false;
     }
     // What lives shorter than a renewal must wait is renewed after its expiry.

@@ -79,7 +79,7 @@ fn failing(reason: Reason) -> impl FnOnce(&mut Observed) {
 
 /// A published client, when the credentials Secret holds this one.
 fn with_client(id: &str, secret: Option<&str>) -> Observed {
-    let client = CustomerClient { client_id: id.into(), client_secret: secret.map(secret_string) };
+    let client = CustomerClient { client_id: id.into(), client_secret: secret.map(secret_string), session: None };
     healthy(SourceKind::CustomerAccount, json!({})).with(|o| o.issuer = Ok(Issuer::CustomerAccount(client)))
 }
 

@@ -40,7 +40,7 @@ pub(super) const SHOP_DOMAIN: &str = "shop_domain";
 #[must_use]
 pub(super) fn default_keys(kind: SourceKind) -> Vec<&'static str> {
     match kind {
-        SourceKind::CustomerAccount => CLIENT_KEYS.into_iter().chain([SHOP_DOMAIN]).collect(),
+        SourceKind::CustomerAccount => CLIENT_KEYS.into_iter().chain([SHOP_DOMAIN, ACCESS_TOKEN, EXPIRES_AT]).collect(),
         SourceKind::ClientCredentials
         | SourceKind::Offline
         | SourceKind::Storefront
@@ -63,8 +63,10 @@ pub struct Values<'a> {
     pub api_version: &'a str,
     /// Its scopes.
     pub scopes: &'a [String],
-    /// When it expires.
+    /// When it expires; of a client, when its session does.
     pub expires_at: Option<Timestamp>,
+    /// The access token of a customer's session, beside a client.
+    pub session: Option<&'a SecretString>,
     /// What else there is of a client of the Customer Account API.
     pub client: Option<ClientValues>,
 }
@@ -102,6 +104,7 @@ impl<'a> Values<'a> {
             api_version: &record.api_version,
             scopes: &record.scopes,
             expires_at: record.expires_at,
+            session: None,
             client: record.discovery.as_ref().map(|discovery| ClientValues::of(record, discovery)),
         }
     }
@@ -145,6 +148,10 @@ impl<'a> Values<'a> {
         if let (Some(id), Some(value)) = (&client.previous_client_id, self.previous_value) {
             pair([PREVIOUS_CLIENT_ID, PREVIOUS_CLIENT_SECRET], id, value);
         }
+        if let (Some(session), Some(at)) = (self.session, self.expires_at) {
+            all.insert(ACCESS_TOKEN, session.expose_secret().to_owned());
+            all.insert(EXPIRES_AT, time::print(at));
+        }
         all
     }
 }
@@ -165,6 +172,7 @@ mod tests {
             api_version: "",
             scopes: &[],
             expires_at: Some(Timestamp::default()),
+            session: Some(&token),
             client: None,
         };
         assert!(values.defaults().into_keys().eq(DEFAULT_KEYS));

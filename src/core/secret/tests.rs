@@ -183,7 +183,7 @@ fn debug_prints_nothing_that_is_in_a_secret() {
     assert!(format!("{live:?}").contains("99, 97, 110, 97, 114, 121"), "what is looked for");
     let value = Some(SecretString::from("canary"));
     let previous = PreviousValues { newest: value.clone(), kept: value.iter().cloned().collect() };
-    let held = Held { live: live.clone(), record: None, value, previous, edited: false, frozen: None };
+    let held = Held { live: live.clone(), record: None, value, previous, session: None, edited: false, frozen: None };
     for state in [SecretState::Mergeable(Box::new(live)), SecretState::Ours(Box::new(held))] {
         let text = format!("{state:?}");
         assert!(!text.contains("canary") && !text.contains("99, 97"), "{text}");

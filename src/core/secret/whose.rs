@@ -72,6 +72,7 @@ pub fn classify(token: &ShopifyToken, me: &Identity, live: Option<Secret>) -> Se
         record: Record::parse(live.annotations()),
         value: None,
         previous: PreviousValues::default(),
+        session: None,
         edited: false,
         frozen: frozen(token, &live),
         live,

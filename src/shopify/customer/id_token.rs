@@ -66,20 +66,14 @@ impl Client {
         expected: Expected<'_>,
         now: Timestamp,
     ) -> Result<String, Failure> {
-        let keys = self.issuer_keys(shop, discovery).await?;
-        check(id_token, &keys, discovery.issuer.as_str(), expected, now).map_err(|what| {
-            Failure::new(
-                Reason::ConsentRequired,
-                format!(
-                    "the ID token of the customer's sign-in at {shop} {what}: its session isn't used; sign in again, and if \
-                     it lasts look for what stands between, and at the clock"
-                ),
-            )
-        })
+        self.issuer_keys(shop, discovery).await?.signed_in(shop, discovery, id_token, expected, now)
     }
 
     /// The keys that can verify RS256; others of the set are passed over (RFC 7517, section 5).
-    async fn issuer_keys(&self, shop: &Shop, discovery: &Discovery) -> Result<Vec<Jwk>, Failure> {
+    ///
+    /// # Errors
+    /// No keys, or none that can be read: `BackingOff`.
+    pub async fn issuer_keys(&self, shop: &Shop, discovery: &Discovery) -> Result<IssuerKeys, Failure> {
         const NAME: &str = "Customer Account API's key set";
         let request = self.request(Method::GET, discovery.jwks_uri.url());
         let answer = self.of_accounts(shop, "customer_keys", NAME, request).await?;
@@ -93,7 +87,36 @@ impl Client {
         let Some(Value::Array(keys)) = keys else {
             return Err(failure::garbled(&answer, shop));
         };
-        Ok(keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).filter(signs).collect())
+        Ok(IssuerKeys(keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).filter(signs).collect()))
+    }
+}
+
+/// An issuer's keys, at hand before a code is used up.
+#[derive(Clone, Debug)]
+pub struct IssuerKeys(Vec<Jwk>);
+
+impl IssuerKeys {
+    /// Checks an ID token, and returns its subject.
+    ///
+    /// # Errors
+    /// As [`Client::signed_in`], without a call.
+    pub fn signed_in(
+        &self,
+        shop: &Shop,
+        discovery: &Discovery,
+        id_token: &SecretString,
+        expected: Expected<'_>,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        check(id_token, &self.0, discovery.issuer.as_str(), expected, now).map_err(|what| {
+            Failure::new(
+                Reason::ConsentRequired,
+                format!(
+                    "the ID token of the customer's sign-in at {shop} {what}: its session isn't used; sign in again, and if \
+                     it lasts look for what stands between, and at the clock"
+                ),
+            )
+        })
     }
 }
 

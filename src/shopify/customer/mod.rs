@@ -10,5 +10,5 @@ mod simulated;
 mod token;
 
 pub use authorize::{SignIn, code_challenge, code_verifier};
-pub use id_token::Expected;
+pub use id_token::{Expected, IssuerKeys};
 pub use token::{Code, CustomerSession, OidcClient};

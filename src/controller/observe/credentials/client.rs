@@ -1,4 +1,4 @@
-//! The client of customer accounts that a person has put into a Secret.
+//! The client of customer accounts that a person has put into a Secret, and the session that stands beside it.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -7,8 +7,19 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Search, key_of};
 use crate::{
     api::source::{ClientType, CustomerAccount},
-    controller::{error::Stop, observe::Protected},
-    core::{credential::mishap, customer::CustomerClient, failure::Failure, vocabulary::Reason},
+    controller::{
+        error::{Error, Stop},
+        observe::Protected,
+    },
+    core::{
+        credential::mishap,
+        customer::{CustomerClient, Session},
+        failure::Failure,
+        identity::Identity,
+        keeper::follows,
+        pair::{self, RecordState},
+        vocabulary::Reason,
+    },
 };
 
 impl Search<'_> {
@@ -16,10 +27,6 @@ impl Search<'_> {
     pub(super) async fn client(&mut self, source: &CustomerAccount) -> Result<CustomerClient, Stop> {
         let (name, namespace) = (&source.credentials_ref.name, self.namespace.clone());
         let secret = self.secret("secret", &namespace, name).await?;
-        if source.session.is_some() {
-            let message = "source.customerAccount.session isn't part of this release: take it out, and the client is published without one";
-            return Err(Failure::new(Reason::NotImplemented, message).into());
-        }
         let secret = secret.ok_or_else(|| {
             let keys = match source.client_type {
                 ClientType::Confidential => "the keys client_id and client_secret",
@@ -30,6 +37,35 @@ impl Search<'_> {
         })?;
         self.needed.push(Protected::secret(&secret));
         Ok(client_of(&secret, source.client_type)?)
+    }
+
+    /// Reads it with the session that is to stand beside it.
+    pub(super) async fn client_with_session(&mut self, source: &CustomerAccount) -> Result<CustomerClient, Stop> {
+        let client = self.client(source).await?;
+        let session = match &source.session {
+            Some(_) => Some(self.session(&client).await?),
+            None => None,
+        };
+        Ok(CustomerClient { session, ..client })
+    }
+
+    /// Reads what there is of the session that is to stand beside a client.
+    async fn session(&mut self, client: &CustomerClient) -> Result<Session, Stop> {
+        let me =
+            Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
+        let (namespace, name) = (self.namespace.clone(), self.token.record_secret().unwrap_or_default());
+        let live = self.own_secret(&namespace, &name).await?;
+        let recorded = match pair::classify(self.token, &me, &client.client_id, live) {
+            RecordState::Absent => None,
+            RecordState::Ours(recorded) => Some(recorded),
+            RecordState::Refused(failure) => return Err(failure.into()),
+        };
+        // The operator's own writes end no back-off; a sign-in does.
+        self.versions.extend(recorded.iter().filter_map(|r| Some(format!("approval/{}", r.code.as_ref()?.state))));
+        let came = self.context.unrecorded.get(&me.uid);
+        let at_hand = recorded.as_ref().and_then(|recorded| recorded.pair.as_ref());
+        let in_hand = came.is_some_and(|came| follows(at_hand, came.replaces.as_ref()));
+        Ok(Session { recorded, in_hand, public: self.context.setup.public_url.clone() })
     }
 }
 
@@ -61,7 +97,7 @@ fn client_of(secret: &Secret, client_type: ClientType) -> Result<CustomerClient,
         );
         return Err(Failure::new(Reason::InvalidCredential, message));
     }
-    Ok(CustomerClient { client_id, client_secret })
+    Ok(CustomerClient { client_id, client_secret, session: None })
 }
 
 const CLIENT_ID: &str = "client_id";

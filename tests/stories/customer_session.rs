@@ -1,0 +1,217 @@
+//! customerAccount.session: a customer signs in once, and the session goes on, whatever happens to an answer.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use shopify_sim::{CustomerClientConfig, Fault, FaultKind, IdToken};
+use shopify_token_operator::controller::Setup;
+
+use crate::{
+    browser::{Browser, Pages},
+    specs::with,
+    world::{CANARY, PUBLIC_URL, SHOP, World, condition, message, revision},
+};
+
+const CLIENT: &str = "shp_0b9c1f0e-session";
+const OLD: &str = "canaryc0ffee00000000000000000001";
+const NEW: &str = "canaryc0ffee00000000000000000002";
+const CODE: &str = "customer.token.code";
+const REFRESH: &str = "customer.token.refresh";
+
+fn account(more: Value) -> Value {
+    let session = json!({"scopes": ["openid", "customer-account-api:full"]});
+    let source = json!({"credentialsRef": {"name": "headless"}, "clientType": "Confidential", "session": session});
+    with(json!({"source": {"customerAccount": source}}), more)
+}
+
+impl World {
+    /// A client in the shop's channel and in Secret `headless`, and a token `web` that waits for its customer.
+    async fn without_customer(name: &str) -> Self {
+        let mut world = Self::new(name).await;
+        world.start().await;
+        let client =
+            CustomerClientConfig::confidential(CLIENT, OLD).redirects_to(format!("{PUBLIC_URL}/oauth/callback"));
+        world.sim.add_customer_client(SHOP, client).unwrap();
+        world.secret_of("headless", &[("client_id", CLIENT), ("client_secret", OLD)]).await;
+        world.token("web", account(json!({}))).await;
+        world.because("web", "Stalled", "ConsentRequired").await;
+        world
+    }
+
+    /// The same, once the customer has signed in.
+    async fn with_session(name: &str) -> (Self, Pages) {
+        let world = Self::without_customer(name).await;
+        let pages = Pages::start(world.setup().await).await;
+        let shown = Browser::new(&world).goes_through(pages.address, &world, "approve").await;
+        assert_eq!((shown.status, shown.title()), (200, "Signed in"), "{}", shown.text);
+        world.ready("web").await;
+        (world, pages)
+    }
+
+    async fn kept(&self, key: &str) -> Option<String> {
+        self.secret("web-record").await?.data.remove(key)
+    }
+
+    /// The session that applications have lives, and is all of it that they have.
+    async fn session_works(&self) -> String {
+        let secret = self.secret("web").await.unwrap();
+        let token = secret.data["access_token"].clone();
+        assert!(self.sim.live_customer_sessions(SHOP).iter().any(|session| session.access_token == token));
+        let hidden = |key: &String| ["refresh", "code", "verifier", "nonce"].iter().any(|word| key.contains(word));
+        assert!(!secret.data.keys().any(hidden), "{:?}", secret.data.keys());
+        assert_eq!((&*secret.data["client_id"], secret.data.contains_key("expires_at")), (CLIENT, true));
+        let refresh = self.kept("refresh_token").await.unwrap();
+        assert!(!secret.data.values().any(|value| *value == refresh));
+        let told = serde_json::to_string(&self.tokens().get("web").await.unwrap()).unwrap();
+        assert!(!told.contains(CANARY) && !told.contains(&token) && !told.contains(&refresh));
+        token
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_through_its_whole_life() {
+    let world = World::without_customer("session-life").await;
+    let token = world.tokens().get("web").await.unwrap();
+    let status = token.status.as_ref().unwrap();
+    let install = format!("{PUBLIC_URL}/oauth/install/{}/web", world.namespace);
+    assert_eq!(status.install_url.as_deref(), Some(install.as_str()));
+    assert_eq!(condition(&token, "Ready"), Some(("False".into(), "ConsentRequired".into())));
+    let client = world.secret("web").await.expect("the client doesn't wait");
+    assert!(client.data["client_secret"] == OLD && !client.data.contains_key("access_token"));
+
+    let pages = Pages::start(world.setup().await).await;
+    let shown = Browser::new(&world).goes_through(pages.address, &world, "approve").await;
+    assert_eq!((shown.status, shown.title()), (200, "Signed in"), "{}", shown.text);
+    world.ready("web").await;
+    let mut before = world.session_works().await;
+    assert!(world.kept("authorization_code").await.is_none());
+
+    // 90 days: each session follows the one before.
+    for day in 0..90 {
+        let known = revision(&world.tokens().get("web").await.unwrap());
+        world.pass(TimeDelta::minutes(if day % 30 == 0 { 41 } else { 24 * 60 }));
+        world.until("web", &format!("refreshed on day {day}"), |t| revision(t) > known).await;
+        world.ready("web").await;
+        let now = world.session_works().await;
+        assert_ne!(before, now);
+        before = now;
+    }
+    assert_eq!(world.sim.calls(CODE), 1);
+    assert_eq!(world.sim.calls(REFRESH), 90, "one call for each");
+
+    world.delete("web").await;
+    world.gone("web").await;
+    world.eventually("the record goes with it", async || !world.exists::<Secret>("web-record").await).await;
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_whose_answer_is_lost_is_had_again() {
+    // Shopify documents none for sessions: what there is of it is used.
+    let (world, pages) = World::with_session("session-lost").await;
+    world.sim.switch(|switches| switches.customer_refresh_grace = Duration::from_hours(1));
+    world.sim.inject(Fault::new(REFRESH, FaultKind::CommitThenDrop).times(1));
+    let known = revision(&world.tokens().get("web").await.unwrap());
+    world.pass(TimeDelta::minutes(41));
+    world.eventually("the answer is lost", async || world.sim.calls(REFRESH) == 1).await;
+    world.pass(TimeDelta::minutes(6));
+    world.until("web", "refreshed", |t| revision(t) > known).await;
+    world.ready("web").await;
+    world.session_works().await;
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
+    let world = World::without_customer("session-doubt").await;
+    let pages = Pages::start(world.setup().await).await;
+    let at = pages.address;
+    for wrong in [IdToken::OtherIssuer, IdToken::OtherNonce, IdToken::OtherAudience, IdToken::OtherKey, IdToken::Absent]
+    {
+        world.sim.switch(|switches| switches.customer_id_token = wrong);
+        let shown = Browser::new(&world).goes_through(at, &world, "approve").await;
+        assert_eq!(shown.title(), "No session came of it", "{wrong:?}");
+        world.until("web", "told why", |t| message(t, "Stalled").contains("ID token")).await;
+        assert!(!world.secret("web").await.unwrap().data.contains_key("access_token"), "{wrong:?}");
+    }
+    world.sim.switch(|switches| switches.customer_id_token = IdToken::Good);
+    // An exchange whose answer is lost can't be had again.
+    world.sim.inject(Fault::new(CODE, FaultKind::CommitThenDrop).times(1));
+    let mut browser = Browser::new(&world);
+    let asked = browser_begins(&mut browser, &pages, &world).await;
+    let back = browser.decides(&asked, "approve").await;
+    browser.opens(at, back.as_str()).await;
+    world.until("web", "told", |t| message(t, "Stalled").contains("can't be had again")).await;
+
+    // Crossed, replayed and declined.
+    let (mut one, mut two) = (Browser::new(&world), Browser::new(&world));
+    let asked = browser_begins(&mut one, &pages, &world).await;
+    browser_begins(&mut two, &pages, &world).await;
+    let back = one.decides(&asked, "approve").await;
+    assert_eq!(two.opens(at, back.as_str()).await.status, 403, "another browser's");
+    let forged = back.as_str().replace("state=", "state=x");
+    assert_eq!(one.opens(at, &forged).await.status, 400);
+    let denied = browser_begins(&mut two, &pages, &world).await;
+    let denied = two.decides(&denied, "deny").await;
+    assert_eq!(two.opens(at, denied.as_str()).await.status, 303);
+    assert_eq!(one.opens(at, back.as_str()).await.status, 303);
+    assert_eq!(one.opens(at, back.as_str()).await.status, 410, "replayed");
+    world.ready("web").await;
+    let before = world.session_works().await;
+
+    // From here on it is that customer's, and nobody else's.
+    let another = json!({"metadata": {"annotations": {"tokens.shopify-operator.dev/customer": "another"}}});
+    world.api::<Secret>().patch("web-record", &PatchParams::default(), &Patch::Merge(another)).await.unwrap();
+    let shown = Browser::new(&world).goes_through(at, &world, "approve").await;
+    assert_eq!(shown.title(), "No session came of it", "{}", shown.text);
+    assert_eq!(world.session_works().await, before);
+    pages.stop().await;
+}
+
+async fn browser_begins(browser: &mut Browser, pages: &Pages, world: &World) -> reqwest::Url {
+    browser.begins(pages.address, world, "web").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_its_customer_and_begins_anew() {
+    let (world, pages) = World::with_session("session-end").await;
+    world.sim.end_customer_sessions(SHOP);
+    world.pass(TimeDelta::minutes(41));
+    let token = world.because("web", "Stalled", "RefreshTokenDead").await;
+    assert!(token.status.as_ref().unwrap().install_url.is_some());
+    let shown = Browser::new(&world).goes_through(pages.address, &world, "approve").await;
+    assert_eq!(shown.title(), "Signed in", "{}", shown.text);
+    world.ready("web").await;
+    world.session_works().await;
+
+    // Another secret of the same client: the session goes on, and the client doesn't wait for it.
+    world.sim.add_customer_secret(SHOP, CLIENT, NEW).unwrap();
+    world.secret_of("headless", &[("client_id", CLIENT), ("client_secret", NEW)]).await;
+    world
+        .eventually("the new pair is there", async || world.secret("web").await.unwrap().data["client_secret"] == NEW)
+        .await;
+    world.sim.revoke_customer_secret(SHOP, CLIENT, OLD).unwrap();
+    world.ready("web").await;
+    let known = revision(&world.tokens().get("web").await.unwrap());
+    world.pass(TimeDelta::minutes(41));
+    world.until("web", "refreshed", |t| revision(t) > known).await;
+    world.ready("web").await;
+    world.session_works().await;
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_pages_nobody_can_sign_in() {
+    let mut world = World::new("session-pages").await;
+    let setup = Setup { public_url: None, ..world.setup().await };
+    world.start_with(setup);
+    world.sim.add_customer_client(SHOP, CustomerClientConfig::confidential(CLIENT, OLD)).unwrap();
+    world.secret_of("headless", &[("client_id", CLIENT), ("client_secret", OLD)]).await;
+    world.token("web", account(json!({}))).await;
+    let token = world.because("web", "Stalled", "ConsentRequired").await;
+    assert!(message(&token, "Stalled").contains("--public-url"), "{}", message(&token, "Stalled"));
+    assert!(token.status.unwrap().install_url.is_none());
+}
