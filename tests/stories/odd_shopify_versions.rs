@@ -60,8 +60,9 @@ async fn a_version_to_come_is_named_and_lets_no_deletion_leak() {
         world.ready("new").await;
         world.gone("web").await;
         assert_eq!(world.live().len(), 1, "{api}: the new one");
-        let told = world.news("web").await.pop().unwrap().note.unwrap();
-        assert!(told.contains("revoked"), "{told}");
+        // Told once the object has gone.
+        let last = async || world.news("web").await.pop().unwrap().note.unwrap();
+        world.eventually("the revocation is told", async || last().await.contains("revoked")).await;
     }
 }
 
