@@ -90,7 +90,8 @@ impl Approvals {
     }
 
     /// One more, begun at a time. Those whose states have expired are forgotten, and where there are too many the oldest,
-    /// declined ones first: without a valid signature of Shopify's nothing else can be added.
+    /// declined ones first: of a merchant's approval nothing else can be added without a signature of Shopify's. Nobody signs
+    /// a customer's; a state that is forgotten here brings a code that was used, which Shopify refuses.
     fn add(&mut self, state: &str, begun_at: Timestamp, outcome: Outcome, now: Timestamp) {
         let until = (begun_at + LIFETIME + SKEW).timestamp();
         self.0.retain(|approval| approval.until >= now.timestamp() && approval.state != state);

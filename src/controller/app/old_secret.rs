@@ -111,10 +111,13 @@ fn is_said(app: &ShopifyApp, hash: &str) -> bool {
 
 fn watched(context: &Context, app: &ShopifyApp, secret: &SecretString) -> Vec<Standing> {
     let users = context.stores.users_of_app(app);
-    let tokens: Vec<_> = context.stores.tokens().collect();
-    let below = Delegates::among(tokens.iter().filter_map(|token| token.0.as_ref().ok()));
-    let users = users.iter().filter_map(|user| user.0.as_ref().ok());
-    users.flat_map(|user| family(context, app, user, &below, secret)).collect()
+    let users: Vec<&ShopifyToken> = users.iter().filter_map(|user| user.0.as_ref().ok()).collect();
+    let made_with = |user: &&ShopifyToken| {
+        context.stores.tokens_with_admin(&user.namespace().unwrap_or_default(), &user.name_any())
+    };
+    let below: Vec<_> = users.iter().flat_map(made_with).collect();
+    let below = Delegates::among(below.iter().filter_map(|token| token.0.as_ref().ok()));
+    users.into_iter().flat_map(|user| family(context, app, user, &below, secret)).collect()
 }
 
 /// Delegates, by namespace and name of their admin token.

@@ -56,7 +56,7 @@ fn members(context: &Context, app: &App, rotation: &Rotation) -> Vec<Member> {
         let mint = context.holdings.mint(place, token.secret_name(), its);
         Member::of(&context.caught_up(token), mint.as_ref(), |me| app.mints(me), rotation)
     };
-    context.stores.tokens_naming(namespace, name).filter_map(member).collect()
+    context.stores.tokens_of_app(namespace, name).into_iter().filter_map(member).collect()
 }
 
 /// After a token was issued, or wasn't: those that waited for the first have their turns now, or another one is the first.

@@ -114,11 +114,15 @@ impl Stores {
         self.related(&Relation::Namespace(namespace.to_owned()))
     }
 
-    fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    /// The tokens whose admin token this is.
+    #[must_use]
+    pub fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         self.related(&Relation::Admin(namespace.to_owned(), name.to_owned()))
     }
 
-    fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    /// The tokens that name an app, whether it is granted to them or not.
+    #[must_use]
+    pub fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         self.related(&Relation::App(namespace.to_owned(), app.to_owned()))
     }
 
@@ -188,15 +192,6 @@ impl Stores {
         users.retain(|t| t.0.as_ref().is_ok_and(granted));
         users.sort_by_key(|t| (t.namespace().as_ref() != Some(&namespace), t.namespace(), t.name_any()));
         users
-    }
-
-    /// The tokens that name an app, whether it is granted to them or not.
-    pub fn tokens_naming(
-        &self,
-        namespace: &str,
-        app: &str,
-    ) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
-        self.tokens().filter(move |t| t.0.as_ref().is_ok_and(|t| t.app() == Some((namespace, app))))
     }
 
     /// The app that a token is issued with, by its own name or by that of its admin token.
