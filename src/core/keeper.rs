@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::{
     approvals::Code,
-    credential::same,
+    credential::{RefreshToken, same},
     customer::{CustomerClient, Session},
     observed::Observed,
     pair::{Pair, Recorded},
@@ -89,6 +89,22 @@ pub fn follows(recorded: Option<&Pair>, replaced: Option<&SecretString>) -> bool
     }
 }
 
+/// What is kept after a refresh: the refresh token for the next one, and the one before it until that has been used, should
+/// the answer never have arrived. `came` is what the answer brought, `used` what it was asked with, and `before` what was
+/// kept until then.
+#[must_use]
+pub fn kept(
+    came: Option<RefreshToken>,
+    used: &RefreshToken,
+    before: Option<&SecretString>,
+) -> (RefreshToken, Option<SecretString>) {
+    match came {
+        Some(new) if !same(&new.value, &used.value) => (new, Some(used.value.clone())),
+        // The one that was used is still the one to use.
+        came => (came.unwrap_or_else(|| used.clone()), before.filter(|before| !same(before, &used.value)).cloned()),
+    }
+}
+
 impl Observed {
     /// What has a record Secret, if it has one.
     #[must_use]
@@ -97,6 +113,33 @@ impl Observed {
             Issuer::Offline(offline) => Some(Keeper::Offline(offline)),
             Issuer::CustomerAccount(client) => client.session.as_ref().map(|session| Keeper::Session(client, session)),
             Issuer::ClientCredentials(_) | Issuer::Storefront(_) | Issuer::Delegate(_) | Issuer::Custom(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::core::scene::secret_string;
+
+    #[test]
+    fn the_token_before_stays_until_the_new_one_was_used() {
+        let token = |value: &str| RefreshToken { value: secret_string(value), expires_at: None };
+        for (came, used, before, refresh, previous) in [
+            (Some("r2"), "r1", Some("r0"), "r2", Some("r1")),
+            (Some("r2"), "r1", None, "r2", Some("r1")),
+            // None came, or the same one: it is used on.
+            (None, "r1", Some("r0"), "r1", Some("r0")),
+            (Some("r1"), "r1", Some("r0"), "r1", Some("r0")),
+            // The one before was asked with, because the current one was dead.
+            (Some("r2"), "r0", Some("r0"), "r2", Some("r0")),
+            (None, "r0", Some("r0"), "r0", None),
+        ] {
+            let (now, then) = kept(came.map(token), &token(used), before.map(secret_string).as_ref());
+            let then = then.as_ref().map(|then| then.expose_secret().to_owned());
+            assert_eq!((now.value.expose_secret(), then.as_deref()), (refresh, previous), "{came:?} for {used}");
         }
     }
 }

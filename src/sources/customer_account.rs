@@ -13,6 +13,7 @@ use crate::{
         credential::{Credential, RefreshToken, same},
         customer::{CustomerClient, Discovery, Session, customer_of},
         failure::Failure,
+        keeper,
         observed::Observed,
         older_client,
         pair::{Access, Pair},
@@ -191,13 +192,16 @@ fn renewed(session: &Session, granted: CustomerSession, used: Option<&SecretStri
         minted_by: None,
     };
     let before = session.pair().and_then(|pair| pair.previous_refresh.as_ref());
-    let (refresh, previous) = match (refresh_token, used) {
-        (Some(new), Some(used)) if !same(&new, used) => (Some(new), Some(used.clone())),
-        // The one that was used is still the one to use.
-        (_, Some(used)) => (Some(used.clone()), before.filter(|before| !same(before, used)).cloned()),
-        (new, None) => (new, None),
+    // Nobody says when a customer's refresh token ends.
+    let endless = |value| RefreshToken { value, expires_at: None };
+    let came = refresh_token.map(endless);
+    let (refresh, previous) = match used {
+        Some(used) => {
+            let (refresh, previous) = keeper::kept(came, &endless(used.clone()), before);
+            (Some(refresh), previous)
+        }
+        None => (came, None),
     };
-    let refresh = refresh.map(|value| RefreshToken { value, expires_at: None });
     let pair = Pair { access: Some(access), refresh, previous_refresh: previous };
     let replaces = session.pair().and_then(Pair::secret).cloned();
     let expires_at = credential.expires_at;

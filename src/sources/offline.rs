@@ -11,6 +11,7 @@ use crate::{
         approvals::Code,
         credential::{Credential, RefreshToken, same},
         failure::Failure,
+        keeper,
         minted::BROUGHT,
         offline::{Next, remedy},
         pair::{Access, Pair},
@@ -83,12 +84,8 @@ async fn refreshed(turn: &Turn<'_>, offline: &Offline, refresh: &RefreshToken) -
             },
         },
     };
-    let kept = RefreshToken { value: used.clone(), expires_at: refresh.expires_at };
-    let (refresh, previous) = match grant.refresh {
-        Some(new) => (new, Some(used.clone())),
-        // The one that was used is still the one to use.
-        None => (kept, previous.cloned()),
-    };
+    let used = RefreshToken { value: used.clone(), expires_at: refresh.expires_at };
+    let (refresh, previous) = keeper::kept(grant.refresh, &used, previous);
     Ok(renewed(turn, offline, grant.credential, Some(refresh), previous, Origin::New))
 }
 
