@@ -52,23 +52,6 @@ enum Audience {
 }
 
 impl Client {
-    /// Checks an ID token against the issuer's keys, asked for now, and returns its subject: the customer's id at the
-    /// issuer.
-    ///
-    /// # Errors
-    /// `ConsentRequired` for an ID token that isn't for this sign-in: its session must not be used. No keys, or none that
-    /// can be read: `BackingOff`; it can be checked again.
-    pub async fn signed_in(
-        &self,
-        shop: &Shop,
-        discovery: &Discovery,
-        id_token: &SecretString,
-        expected: Expected<'_>,
-        now: Timestamp,
-    ) -> Result<String, Failure> {
-        self.issuer_keys(shop, discovery).await?.signed_in(shop, discovery, id_token, expected, now)
-    }
-
     /// The keys that can verify RS256; others of the set are passed over (RFC 7517, section 5).
     ///
     /// # Errors
@@ -87,7 +70,10 @@ impl Client {
         let Some(Value::Array(keys)) = keys else {
             return Err(failure::garbled(&answer, shop));
         };
-        Ok(IssuerKeys(keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).filter(signs).collect()))
+        let keys: Vec<Jwk> =
+            keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).filter(signs).collect();
+        // With none of them nothing can be checked, and a code would be used up for it.
+        if keys.is_empty() { Err(failure::garbled(&answer, shop)) } else { Ok(IssuerKeys(keys)) }
     }
 }
 
@@ -96,10 +82,10 @@ impl Client {
 pub struct IssuerKeys(Vec<Jwk>);
 
 impl IssuerKeys {
-    /// Checks an ID token, and returns its subject.
+    /// Checks an ID token, and returns its subject: the customer's id at the issuer.
     ///
     /// # Errors
-    /// As [`Client::signed_in`], without a call.
+    /// `ConsentRequired` for an ID token that isn't for this sign-in: its session must not be used.
     pub fn signed_in(
         &self,
         shop: &Shop,

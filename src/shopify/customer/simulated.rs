@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use chrono::TimeDelta;
 use reqwest::{Certificate, header::LOCATION, redirect};
 use secrecy::{ExposeSecret, SecretString};
-use shopify_sim::{Config, CustomerClientConfig, IdToken, ShopConfig, Sim};
+use shopify_sim::{Config, CustomerClientConfig, Fault, FaultKind, IdToken, ShopConfig, Sim, StatusFault};
 use url::Url;
 
 use super::*;
@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     core::{customer::Discovery, failure::Failure, vocabulary::Reason},
     shopify::{Client, ConnectTo, Observer, Options},
+    time::Timestamp,
 };
 
 const SHOP: &str = "acme.myshopify.com";
@@ -88,9 +89,18 @@ impl Accounts {
     }
 
     async fn signed_in(&self, session: &CustomerSession) -> Result<String, Failure> {
-        let expected = Expected { client_id: CLIENT, nonce: &self.nonce };
-        let token = session.id_token.as_ref().unwrap();
-        self.shopify.signed_in(&self.client.shop, &self.found, token, expected, Clock::system().now()).await
+        self.believed(session, &self.nonce, Clock::system().now()).await
+    }
+
+    async fn believed(
+        &self,
+        session: &CustomerSession,
+        nonce: &SecretString,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        let (shop, token) = (&self.client.shop, session.id_token.as_ref().unwrap());
+        let keys = self.shopify.issuer_keys(shop, &self.found).await?;
+        keys.signed_in(shop, &self.found, token, Expected { client_id: CLIENT, nonce }, now)
     }
 }
 
@@ -167,14 +177,21 @@ async fn who_signed_in_is_believed_only_as_it_should_be() {
     accounts.sim.switch(|switches| switches.customer_id_token = IdToken::Good);
     let session = accounts.begin(&accounts.code().await).await.unwrap();
     let other = SecretString::from("n-2");
-    let expected = Expected { client_id: CLIENT, nonce: &other };
-    let token = session.id_token.as_ref().unwrap();
-    let shop = &accounts.client.shop;
-    let seen = accounts.shopify.signed_in(shop, &accounts.found, token, expected, Clock::system().now()).await;
-    assert_eq!(reason(seen), Reason::ConsentRequired);
+    assert_eq!(reason(accounts.believed(&session, &other, Clock::system().now()).await), Reason::ConsentRequired);
     // And one that was good, an hour and more later.
     let late = Clock::system().now() + TimeDelta::days(2);
-    let expected = Expected { client_id: CLIENT, nonce: &accounts.nonce };
-    let seen = accounts.shopify.signed_in(shop, &accounts.found, token, expected, late).await;
+    let seen = accounts.believed(&session, &accounts.nonce, late).await;
     assert!(seen.unwrap_err().message.contains("(exp)"));
+}
+
+#[tokio::test]
+async fn a_set_without_a_key_that_could_verify_anything_is_no_verdict() {
+    let accounts = Accounts::confidential().await;
+    for keys in [r#"{"keys": []}"#, r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}"#, "{}"] {
+        let status = StatusFault { code: 200, retry_after: None, body: Some(keys.to_owned()) };
+        accounts.sim.inject(Fault::new("customer.jwks", FaultKind::Status(status)));
+        let asked = accounts.shopify.issuer_keys(&accounts.client.shop, &accounts.found).await;
+        assert_eq!(reason(asked), Reason::BackingOff, "{keys}");
+        accounts.sim.clear_faults();
+    }
 }
