@@ -10,7 +10,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 /// Requests at a time.
 const CONCURRENCY: usize = 50;
 
-/// Creates every object; the moment each was there, in their order. `each` hears of it at once.
+/// Creates every object; when each was sent, in their order. `each` hears of it as soon as it is there.
 pub(super) async fn create(
     api: &Api<DynamicObject>,
     objects: &[DynamicObject],
