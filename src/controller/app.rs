@@ -34,7 +34,7 @@ use crate::{
     },
     core::{
         bounded,
-        condition::{find, obstacle},
+        condition::{find, foreign, obstacle},
         failure::Failure,
         finalizer::has_finalizer,
         old_secret::Judgement,
@@ -266,6 +266,7 @@ fn project(
         let on_current_secret = before.tokens.as_ref().and_then(|tokens| tokens.on_current_secret);
         (AppTokens { total: number(users.len()), on_current_secret }, before.client_secret.clone())
     };
+    conditions.extend(foreign(&before.conditions).cloned());
     ShopifyAppStatus {
         observed_generation: app.metadata.generation.unwrap_or_default(),
         conditions,

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -12,6 +13,8 @@ use kube::{Client, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
+    observe::{Listed, abroad::Neighbour, shared_list::SharedLists},
+    reads::Reads,
     recorder::Recorder,
     rendering::Rendering,
     watch::{
@@ -108,6 +111,12 @@ pub struct Context {
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.
     pub holdings: Holdings,
+    /// Live lists of namespaces, as far as needs are told by them.
+    pub(super) lists: SharedLists<Listed>,
+    /// Live lists of the namespaces that use an app of one.
+    pub(super) neighbours: SharedLists<BTreeMap<String, Neighbour>>,
+    /// Secrets as they were read last.
+    pub reads: Reads,
     /// Asks for reconciles.
     pub wakes: Wakes,
     /// Shops that don't answer.
@@ -205,6 +214,9 @@ impl Context {
             reconciles: Semaphore::new(setup.concurrency.max(1).into()),
             stores,
             holdings: Holdings::default(),
+            lists: SharedLists::default(),
+            neighbours: SharedLists::default(),
+            reads: Reads::default(),
             wakes,
             outages: Outages::default(),
             slots: Slots::default(),

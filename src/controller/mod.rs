@@ -7,6 +7,7 @@ pub mod context;
 pub mod error;
 mod observe;
 mod outcome;
+pub mod reads;
 pub mod reconcile;
 mod recorder;
 mod refusal;

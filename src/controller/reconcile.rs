@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Resource,
+    Resource, ResourceExt,
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::controller::Action,
 };
@@ -14,9 +14,9 @@ use super::{
     act::{act, protect},
     context::{Context, TokenKey},
     error::Error,
-    observe::{observe, secret_slot},
+    observe::{glance, observe, secret_slot},
     outcome::{Acted, News, Outcome},
-    report::{publish_all, report},
+    report::{publish_all, report, unchanged},
 };
 use crate::{
     api::ShopifyToken,
@@ -40,6 +40,8 @@ const REFUSED: Duration = Duration::from_mins(5);
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
+    // What the Secrets' metadata tells needn't be read.
+    context.holdings.first_list(&token.namespace().unwrap_or_default()).await;
     let _slot = context.reconciles.acquire().await;
     let reconcile = Box::pin(async {
         match &token.0 {
@@ -163,6 +165,9 @@ pub async fn guarded(
 pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Error> {
     let token = context.caught_up(token);
     let token = token.as_ref();
+    if let Some(healthy) = nothing_due(context, token).await? {
+        return Ok(healthy);
+    }
     let observation = observe(context, token).await?;
     let (observed, now) = (&observation.observed, context.now());
     let (key, uid) = (TokenKey::of(&observed.identity), &observed.identity.uid);
@@ -199,6 +204,22 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let ended = report(context, observed, &plan, acted).await;
     secret_slot::pass_on(context, observed, plan.step);
     ended
+}
+
+/// When to look again at a token of which everything is as it should be, and is known without reading any of it.
+async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<Action>, Error> {
+    let Some(observed) = glance(context, token).await? else { return Ok(None) };
+    let (key, uid, now) = (TokenKey::of(&observed.identity), &observed.identity.uid, context.now());
+    let pace = context.paces.get(uid).unwrap_or_default();
+    let plan = pace::slowed(plan_without(&observed, &[], now), &pace, &observed, now);
+    if plan.step != Step::Keep || plan.hold.is_some() {
+        return Ok(None);
+    }
+    let Some(action) = unchanged(context, &observed, &plan) else { return Ok(None) };
+    context.known.put(key.clone(), uid.clone());
+    context.pass_on(&context.outages.pass(&key, now));
+    context.refused.remove(uid);
+    Ok(Some(action))
 }
 
 /// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.

@@ -66,11 +66,26 @@ pub(super) async fn report(
     Ok(requeue(wake_at.into_iter().flatten().min(), now))
 }
 
+/// When to look again at a token that nothing is done for, if there is nothing to tell of it either.
+pub(super) fn unchanged(context: &Context, observed: &Observed, plan: &Plan) -> Option<Action> {
+    let (now, acted) = (context.now(), Acted::quietly(Outcome::Unchanged));
+    let attempt = Attempt::of(observed, plan, &acted.outcome, now);
+    let status = project(&attempt.snapshot(observed), now);
+    let told = observed.status() == Some(&status) && context.status_refused.get(&observed.identity.uid).is_none();
+    if !told || transitions(observed, &attempt, &status, &acted).is_some() || remarked(observed, &status).is_some() {
+        return None;
+    }
+    log(observed, plan, &acted);
+    let wake_at = [attempt.wake_at(plan), grace::ends_at(&status, now)];
+    Some(requeue(wake_at.into_iter().flatten().min(), now))
+}
+
 /// Writes that the credential of an object that stays was revoked: an operator that comes back issues a new one at once.
 ///
 /// # Errors
 /// Of Kubernetes.
 pub(super) async fn report_revoked(context: &Context, observed: &Observed, token: &ShopifyToken) -> Result<(), Error> {
+    let token = &*context.caught_up(token);
     let message = "revoked when the operator was uninstalled; a new one is issued as soon as an operator runs again";
     let hold = Hold::Blocked(Failure::new(Reason::Revoking, message));
     let snapshot = Snapshot {
@@ -85,7 +100,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         attempts: Attempts::None,
         unpublished: false,
     };
-    write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
+    write(context, token, token.status.as_ref(), &project(&snapshot, context.now())).await.map(drop)
 }
 
 /// Writes that nothing of a client that is about to be replaced can be revoked yet, where the status says otherwise: what

@@ -11,6 +11,11 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|c| c.type_ == type_)
 }
 
+/// Conditions that somebody else has written beside ours: they stay.
+pub fn foreign(all: &[Condition]) -> impl Iterator<Item = &Condition> {
+    all.iter().filter(|c| !conditions::ALL.contains(&c.type_.as_str()))
+}
+
 /// Whether Shopify refused the credential when it was last asked.
 #[must_use]
 pub fn is_rejected(status: &ShopifyTokenStatus) -> bool {

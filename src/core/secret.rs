@@ -113,6 +113,21 @@ impl<'a> Whole<'a> {
 }
 
 impl Held {
+    /// Our Secret with this record, of which nobody has read the data and nobody else has written any: what is in it is
+    /// what the record says, and a value that says nothing stands for it. To be decided upon, and never to be written.
+    #[must_use]
+    pub fn unread(record: Record) -> Self {
+        Self {
+            live: Secret::default(),
+            record: Some(record),
+            value: Some(SecretString::default()),
+            previous: PreviousValues::default(),
+            session: None,
+            edited: false,
+            frozen: None,
+        }
+    }
+
     /// What is there, if the credential is the one that was published.
     #[must_use]
     pub fn whole(&self) -> Option<Whole<'_>> {

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 pub use self::safe::not_yet_safe;
 use super::{
     bounded,
-    condition::{find, obstacle, obstacle_of},
+    condition::{find, foreign, obstacle, obstacle_of},
     grace,
     hold::Hold,
     record::Record,
@@ -196,6 +196,7 @@ fn all_conditions(
             "spec.suspend is true: no issue, check or revocation",
         );
     }
+    conditions.all.extend(foreign(&before.conditions).cloned());
     conditions.all
 }
 

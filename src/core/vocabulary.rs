@@ -29,6 +29,9 @@ pub mod conditions {
     pub const SUSPENDED: &str = "Suspended";
     /// Nothing uses an older client secret any more: a person can revoke it.
     pub const SAFE_TO_REVOKE_OLD_SECRET: &str = "SafeToRevokeOldSecret";
+
+    /// All that the operator writes.
+    pub(crate) const ALL: [&str; 6] = [READY, RECONCILING, STALLED, TOKEN_VALID, SUSPENDED, SAFE_TO_REVOKE_OLD_SECRET];
 }
 
 /// What kind of news a reason is.

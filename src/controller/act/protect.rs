@@ -38,11 +38,10 @@ pub(super) async fn put_on(context: &Context, token: &Identity, object: &Protect
 
 /// On behalf of a token.
 async fn set_on(context: &Context, token: &Identity, object: &Protected, on: bool) -> Result<bool, Stop> {
-    let Protected { namespace, name, uid, .. } = object;
     let set = match object.kind {
-        ProtectedKind::Token => set::<ShopifyToken>(context, namespace, name, uid.as_deref(), on).await,
-        ProtectedKind::App => set::<ShopifyApp>(context, namespace, name, uid.as_deref(), on).await,
-        ProtectedKind::Secret => set::<Secret>(context, namespace, name, uid.as_deref(), on).await,
+        ProtectedKind::Token => set_observed::<ShopifyToken>(context, object, on).await,
+        ProtectedKind::App => set_observed::<ShopifyApp>(context, object, on).await,
+        ProtectedKind::Secret => set_observed::<Secret>(context, object, on).await,
     };
     let what = format!("our finalizer of {}", object.told_to(token));
     set.map_err(|error| context.unwritten(&token.uid, &what, error))
@@ -128,6 +127,42 @@ pub(in crate::controller) async fn let_secret_go(
     Ok(needed_by)
 }
 
+/// Puts the finalizer on, or takes it off, on top of the version observed; if that is gone, of the one that is there.
+async fn set_observed<K>(context: &Context, object: &Protected, on: bool) -> Result<bool, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let Protected { namespace, name, uid, version: (version, finalizers), has, .. } = object;
+    if version.is_some() && uid.is_some() && *has != on {
+        let metadata: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), namespace);
+        match patch(&metadata, name, version.as_deref(), finalizers.clone(), on).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            patched => return Ok(found(patched)?.is_some() || !on),
+        }
+    }
+    set::<K>(context, namespace, name, uid.as_deref(), on).await
+}
+
+async fn patch<K>(
+    metadata: &Api<PartialObjectMeta<K>>,
+    name: &str,
+    version: Option<&str>,
+    mut finalizers: Vec<String>,
+    on: bool,
+) -> Result<PartialObjectMeta<K>, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    if on {
+        finalizers.push(FINALIZER.to_owned());
+    } else {
+        finalizers.retain(|f| f != FINALIZER);
+    }
+    let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    metadata.patch(name, &parameters, &Patch::Merge(patch)).await
+}
+
 /// Puts the finalizer on, or takes it off, on top of the version just read. Says whether that is how it is.
 async fn set<K>(
     context: &Context,
@@ -150,13 +185,6 @@ where
     if on && object.metadata.deletion_timestamp.is_some() {
         return Ok(false);
     }
-    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-    if on {
-        finalizers.push(FINALIZER.to_owned());
-    } else {
-        finalizers.retain(|f| f != FINALIZER);
-    }
-    let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers } });
-    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    Ok(found(metadata.patch(name, &parameters, &Patch::Merge(patch)).await)?.is_some() || !on)
+    let (version, finalizers) = (object.resource_version(), object.metadata.finalizers.clone().unwrap_or_default());
+    Ok(found(patch(&metadata, name, version.as_deref(), finalizers, on).await)?.is_some() || !on)
 }

@@ -52,6 +52,7 @@ pub(super) async fn publish(
     match write(context, live.is_some(), &desired).await {
         Ok(secret) => {
             context.note(&secret, false);
+            context.reads.wrote(&secret);
             let record = Record::parse(secret.annotations()).ok_or_else(|| {
                 let name = token.secret_name();
                 Error::Invalid(format!("Secret {name:?} came back from the API server without its record"))

@@ -1,8 +1,10 @@
-//! What a token is issued with: the app, admin token or Secret it names, read live.
+//! What a token is issued with: the app, admin token or Secret it names, as the watches know them or read live.
 
 mod app;
 mod client;
 mod offline;
+
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -36,7 +38,7 @@ use crate::{
         render::content_hash,
         secret::{Held, SecretState, classify},
         source::{AdminToken, App, Issuer, Parent, different_issuers},
-        vocabulary::Reason,
+        vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
     },
 };
 
@@ -158,12 +160,23 @@ struct Search<'a> {
     api_version: Option<String>,
     versions: Vec<String>,
     needed: Vec<Protected>,
+    /// Whether nothing counts but what is there this very moment: a person or pipeline asks, or it went wrong with what was
+    /// there before.
+    afresh: bool,
 }
 
 impl<'a> Search<'a> {
     fn of(context: &'a Context, token: &'a ShopifyToken) -> Self {
         let namespace = token.namespace().unwrap_or_default();
-        Self { context, token, namespace, api_version: None, versions: Vec::new(), needed: Vec::new() }
+        Self {
+            context,
+            token,
+            namespace,
+            api_version: None,
+            versions: Vec::new(),
+            needed: Vec::new(),
+            afresh: asks(token),
+        }
     }
 
     async fn issuer(&mut self, source: SourceRef<'_>) -> Result<Issuer, Stop> {
@@ -190,15 +203,19 @@ impl<'a> Search<'a> {
             let message = format!("Secret {name:?} isn't there yet; make it with the token under key {key:?}");
             Failure::new(Reason::CredentialsMissing, message)
         })?;
-        self.needed.push(Protected::secret(&secret));
+        self.needed.push(Protected::secret(&*secret));
         Ok(key_of(&secret, &reference.key)?)
     }
 
     async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
         let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
-        let admin: ShopifyToken = self.object(&self.namespace, name).await?.ok_or_else(|| {
-            not_ready(format!("ShopifyToken {name:?} (adminTokenRef) isn't there yet; it goes on as soon as it is"))
-        })?;
+        let watched = self.context.stores.token(&self.namespace, name).filter(|_| !self.afresh);
+        let admin = match watched.as_ref().and_then(|admin| admin.0.as_ref().ok()) {
+            Some(admin) => self.context.caught_up(admin).into_owned(),
+            None => self.object(&self.namespace, name).await?.ok_or_else(|| {
+                not_ready(format!("ShopifyToken {name:?} (adminTokenRef) isn't there yet; it goes on as soon as it is"))
+            })?,
+        };
         self.saw("token", &admin);
         self.needed.push(Protected::token(&admin));
         if admin.spec.shop != self.token.spec.shop {
@@ -286,6 +303,7 @@ impl<'a> Search<'a> {
             );
             Stop::from(Failure::new(Reason::AdminTokenNotReady, message))
         };
+        let live = live.map(Arc::unwrap_or_clone);
         let state = Identity::of(admin).map(|identity| classify(admin, &identity, live));
         let Some(SecretState::Ours(mut held)) = state else { return Err(not_ready("hasn't published a token yet")) };
         held.read(None);
@@ -322,8 +340,12 @@ impl<'a> Search<'a> {
     }
 
     /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.
-    async fn secret(&mut self, role: &str, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
-        let secret = self.own_secret(namespace, name).await?;
+    async fn secret(&mut self, role: &str, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+        let secret = if self.afresh {
+            self.own_secret(namespace, name).await?.map(Arc::new)
+        } else {
+            self.context.reads.shared(self.context, namespace, name).await?
+        };
         if let Some(secret) = &secret {
             let (uid, data) = (secret.uid().unwrap_or_default(), secret.data.clone().unwrap_or_default());
             self.versions.push(format!("{role}/{uid}/{}", content_hash(&uid, &data, data.keys())));
@@ -341,6 +363,16 @@ impl<'a> Search<'a> {
         let generation = object.meta().generation.unwrap_or_default();
         self.versions.push(format!("{role}/{}/{generation}", object.uid().unwrap_or_default()));
     }
+}
+
+/// Whether a token wants something that its status doesn't speak of yet, or something of it went wrong.
+fn asks(token: &ShopifyToken) -> bool {
+    let Some(status) = &token.status else { return false };
+    let annotation = |name: &str| token.annotations().get(name);
+    status.failed_attempts.is_some()
+        || annotation(REQUESTED_AT).is_some_and(|at| status.last_handled_reconcile_at.as_ref() != Some(at))
+        || annotation(ROTATE_AT).is_some_and(|at| status.last_handled_rotate_at.as_ref() != Some(at))
+        || token.spec.rotation_trigger().is_some_and(|t| status.last_handled_trigger.as_deref() != Some(t))
 }
 
 /// What an admin token is issued with itself.

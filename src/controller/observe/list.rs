@@ -7,6 +7,8 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::controller::watch::prune;
+
 const PAGE: u32 = 500;
 
 /// Lists a kind, and the names of what doesn't fit its type.
@@ -17,13 +19,31 @@ pub(in crate::controller) async fn list<K>(api: &Api<DeserializeGuard<K>>) -> Re
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
+    list_pruned(api, |_| ()).await
+}
+
+/// The same, of each object no more than `pruned` leaves: page by page, so that not all is in memory at once.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(in crate::controller) async fn list_pruned<K>(
+    api: &Api<DeserializeGuard<K>>,
+    pruned: impl Fn(&mut K),
+) -> Result<(Vec<K>, Vec<String>), kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let list = api.list(&page).await?;
         for object in list.items {
             match object.0 {
-                Ok(object) => readable.push(object),
+                Ok(mut object) => {
+                    prune(&mut object);
+                    pruned(&mut object);
+                    readable.push(object);
+                }
                 Err(invalid) => unreadable.push(invalid.metadata.name.unwrap_or_default()),
             }
         }

@@ -2,29 +2,30 @@
 
 pub(super) mod abroad;
 mod credentials;
+mod glance;
 pub(super) mod list;
 mod needs;
 pub(super) mod older;
 pub(super) mod secret_slot;
+pub(super) mod shared_list;
 mod workloads;
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) use self::{
+    glance::glance,
     credentials::{app_credentials, app_of, client_of},
-    needs::{Needs, Protected, ProtectedKind},
+    needs::{Listed, Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
 use super::{
     context::{Context, TokenKey},
-    error::{Error, found},
+    error::Error,
 };
 use crate::{
-    api::{ShopifyToken, SourceKind, app::NEWEST_API_VERSION},
+    api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
     core::{
+        failure::Failure,
         finalizer::{has_finalizer, needs_finalizer, revocable},
         identity::Identity,
         observed::{Former, Observed, ShopState},
@@ -55,16 +56,12 @@ pub(super) struct Observation {
 /// # Errors
 /// Of Kubernetes, and [`Error::Invalid`] for an object that names no source.
 pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<Observation, Error> {
-    let source = token.spec.source().ok_or_else(|| {
-        Error::Invalid("spec.source names none or several of the six sources; name exactly one".to_owned())
-    })?;
-    let identity = Identity::of(token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
+    let (source, identity) = named(token)?;
     let kind = source.kind();
-    let secrets: Api<Secret> = Api::namespaced(context.client(), &identity.namespace);
-    let live = found(secrets.get(token.secret_name()).await)?;
+    let live = context.reads.own(context, &identity.namespace, token.secret_name()).await?;
     let found = credentials::find(context, token, source).await?;
 
-    let mut secret = classify(token, &identity, live);
+    let mut secret = classify(token, &identity, live.map(Arc::unwrap_or_clone));
     let recorded = match &secret {
         SecretState::Ours(held) => held.record.as_ref(),
         SecretState::Absent | SecretState::Mergeable(_) | SecretState::Collected | SecretState::Refused(_) => None,
@@ -80,17 +77,54 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     let older = older::older(context, token, &identity, deleting || (has_finalizer(token) && !in_use)).await?;
     let in_use = in_use || older.iter().any(|o| o.needs_object(token));
     let uses = uses(context, token, &identity, in_use).await?;
+    let needed = found.needed;
     let mut observed = Observed {
-        kind,
         template: context.rendering.check(token, kind).await,
         drifted,
+        needed_by: uses.needed_by,
+        older,
+        ..facts(context, token, (source, identity), (found.issuer, &found.versions), secret, api_version)
+    };
+    observed.turn = secret_slot::turn(context, &observed);
+    if observed.record().is_some_and(Record::restarts) {
+        observed.workloads = workloads::read(context, token, &observed.identity).await?;
+    }
+    observed.settles_at = settles_at(context, &observed);
+    observed.former = former(context, &observed, context.now()).await?;
+    let protect = protect(token, kind, in_use, needed);
+    observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);
+    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, observed })
+}
+
+/// Its source, and which object it is.
+fn named(token: &ShopifyToken) -> Result<(SourceRef<'_>, Identity), Error> {
+    let source = token.spec.source().ok_or_else(|| {
+        Error::Invalid("spec.source names none or several of the six sources; name exactly one".to_owned())
+    })?;
+    let identity = Identity::of(token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
+    Ok((source, identity))
+}
+
+/// What is known without asking anybody, beside what was found.
+fn facts(
+    context: &Context,
+    token: &ShopifyToken,
+    (source, identity): (SourceRef<'_>, Identity),
+    (issuer, versions): (Result<Issuer, Failure>, &[String]),
+    secret: SecretState,
+    api_version: String,
+) -> Observed {
+    Observed {
+        kind: source.kind(),
+        template: Ok(()),
+        drifted: false,
         inputs: inputs(token, source),
-        dependencies: dependencies(token, &context.salt, &found.versions),
+        dependencies: dependencies(token, &context.salt, versions),
         suspect: context.suspects.get(&TokenKey::of(&identity)),
         shop: shop_state(context, &TokenKey::of(&identity)),
         turn: None,
         rival: context.stores.rival(token),
-        needed_by: uses.needed_by,
+        needed_by: Vec::new(),
         workloads: Vec::new(),
         former: BTreeMap::new(),
         settles_at: None,
@@ -100,22 +134,17 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         token: token.clone(),
         identity,
         secret,
-        older,
-        issuer: found.issuer,
+        older: Vec::new(),
+        issuer,
         api_version,
-    };
-    observed.turn = secret_slot::turn(context, &observed);
-    if observed.record().is_some_and(Record::restarts) {
-        observed.workloads = workloads::read(context, token, &observed.identity).await?;
     }
-    observed.settles_at = settles_at(context, &observed);
-    observed.former = former(context, &observed, context.now()).await?;
-    // Only what a revocation needs.
-    let needed = found.needed.into_iter().filter(|_| revocable(token, kind));
+}
+
+/// What must have our finalizer before anything is created at Shopify, of what was found: what a revocation needs.
+fn protect(token: &ShopifyToken, kind: SourceKind, in_use: bool, needed: Vec<Protected>) -> Vec<Protected> {
+    let needed = needed.into_iter().filter(|_| revocable(token, kind));
     let protect = std::iter::once(Protected::token(token)).chain(needed);
-    let protect: Vec<Protected> = protect.filter(|_| in_use).collect();
-    observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);
-    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, observed })
+    protect.filter(|_| in_use).collect()
 }
 
 /// Reads the credential out of our Secret. Says whether the Secret differs from what it should be.
@@ -149,6 +178,10 @@ async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity, in_u
     let needed = in_use || context.stores.needs_token(&identity.namespace, &identity.name);
     if !has_finalizer(token) || (needed && !deleting) {
         return Ok(Uses::default());
+    }
+    // What can't be anybody's admin token, and reads no Secret of a person's, nobody needs.
+    if token.spec.source().is_some_and(|s| !nature(s.kind()).is_admin) && token.credentials_secret().is_none() {
+        return Ok(Uses { unneeded: !needed && !deleting, ..Uses::default() });
     }
     // An app of the same Secret may be used from elsewhere.
     let needs = match token.credentials_secret() {

@@ -1,13 +1,16 @@
-//! Who needs what for its revocation: live lists, without the instance's selector.
+//! Who needs what for its revocation: live lists, without the instance's selector, shared by all that ask at a moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::{
     abroad::{Neighbour, neighbours},
-    list::list,
+    list::{list, list_pruned},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
@@ -35,6 +38,8 @@ pub(in crate::controller) struct Protected {
     pub has: bool,
     /// Whether it needs it for itself.
     pub for_itself: bool,
+    /// The version that was observed, and its finalizers.
+    pub version: (Option<String>, Vec<String>),
     deleting: bool,
 }
 
@@ -58,6 +63,7 @@ impl Protected {
             uid: object.uid(),
             has: has_finalizer(object),
             for_itself: false,
+            version: (object.resource_version(), object.finalizers().to_vec()),
             deleting: object.meta().deletion_timestamp.is_some(),
         }
     }
@@ -103,12 +109,35 @@ impl Protected {
 /// Who needs what of a namespace.
 pub(in crate::controller) struct Needs {
     namespace: String,
+    listed: Arc<Listed>,
+    /// Other namespaces, where an app may be granted to their tokens.
+    neighbours: Arc<BTreeMap<String, Neighbour>>,
+    /// The UID of a token that doesn't count any more.
+    gone: Option<String>,
+}
+
+/// What is in a namespace, of each no more than needs are told by.
+pub(in crate::controller) struct Listed {
     tokens: Vec<ShopifyToken>,
     apps: Vec<ShopifyApp>,
     /// Names of apps that don't fit their type: nobody knows which Secret they read, or what they grant.
     unreadable_apps: Vec<String>,
-    /// Other namespaces, where an app may be granted to their tokens.
-    neighbours: BTreeMap<String, Neighbour>,
+}
+
+impl Listed {
+    async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
+        let (tokens, _) = list_pruned(&api(context.client(), Some(namespace)), no_more_than_needed).await?;
+        let (apps, unreadable_apps) = list(&api(context.client(), Some(namespace))).await?;
+        Ok(Self { tokens, apps, unreadable_apps })
+    }
+}
+
+fn no_more_than_needed(token: &mut ShopifyToken) {
+    token.status = None;
+    token.spec.rollout_restart_targets = Vec::new();
+    if let Some(secret) = &mut token.spec.secret {
+        secret.template = None;
+    }
 }
 
 impl Needs {
@@ -117,9 +146,8 @@ impl Needs {
     /// # Errors
     /// Of Kubernetes.
     pub(in crate::controller) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
-        let (tokens, _) = list(&api(context.client(), Some(namespace))).await?;
-        let (apps, unreadable_apps) = list(&api(context.client(), Some(namespace))).await?;
-        Ok(Self { namespace: namespace.to_owned(), tokens, apps, unreadable_apps, neighbours: BTreeMap::new() })
+        let listed = context.lists.get(namespace, async || Listed::of(context, namespace).await).await?;
+        Ok(Self { namespace: namespace.to_owned(), listed, neighbours: Arc::default(), gone: None })
     }
 
     /// Lists besides, where an app of the namespace grants something, the tokens of all others.
@@ -128,8 +156,9 @@ impl Needs {
     /// Of Kubernetes.
     pub(in crate::controller) async fn from_anywhere(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
         let mut needs = Self::of(context, namespace).await?;
-        if needs.apps.iter().any(|app| !app.spec.grants.is_empty()) {
-            needs.neighbours = neighbours(context, namespace).await?;
+        if needs.listed.apps.iter().any(|app| !app.spec.grants.is_empty()) {
+            let listed = async || neighbours(context, namespace).await;
+            needs.neighbours = context.neighbours.get(namespace, listed).await?;
         }
         Ok(needs)
     }
@@ -137,10 +166,24 @@ impl Needs {
     /// The same without a token: who needs what once that one is gone.
     #[must_use]
     pub(in crate::controller) fn without(mut self, gone: &Identity) -> Self {
-        let stays = |token: &ShopifyToken| token.metadata.uid.as_ref() != Some(&gone.uid);
-        self.tokens.retain(stays);
-        self.neighbours.values_mut().for_each(|neighbour| neighbour.tokens.retain(stays));
+        self.gone = Some(gone.uid.clone());
         self
+    }
+
+    fn counts(&self, token: &ShopifyToken) -> bool {
+        self.gone.is_none() || token.metadata.uid != self.gone
+    }
+
+    /// The tokens of a namespace that need one of them as their admin token.
+    fn below(&self, tokens: &[ShopifyToken], name: &str) -> Vec<String> {
+        // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
+        let token = tokens.iter().find(|t| t.name_any() == name && self.counts(t));
+        let is_admin = |t: &ShopifyToken| t.spec.source().is_some_and(|s| nature(s.kind()).is_admin);
+        if !token.is_none_or(is_admin) {
+            return Vec::new();
+        }
+        let needs = |t: &&ShopifyToken| keeps_issuer(t) && t.admin_token() == Some(name) && self.counts(t);
+        tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
     }
 
     /// Whether an object is needed for a revocation.
@@ -154,19 +197,19 @@ impl Needs {
 
     /// The tokens that need an admin token for their revocation.
     pub(in crate::controller) fn token(&self, name: &str) -> Vec<String> {
-        below(&self.tokens, name)
+        self.below(&self.listed.tokens, name)
     }
 
     /// The tokens that need an app, through their admin token; `namespace/name` for those of another namespace, which
     /// count for as long as a grant covers their admin token: without one the app may not be used, nor held.
     pub(in crate::controller) fn app(&self, name: &str) -> Vec<String> {
-        let names = |t: &&ShopifyToken| t.app() == Some((&self.namespace, name));
-        let own = self.tokens.iter().filter(names).flat_map(|t| self.token(&t.name_any()));
-        let app = self.apps.iter().find(|app| app.name_any() == name);
+        let names = |t: &&ShopifyToken| t.app() == Some((&self.namespace, name)) && self.counts(t);
+        let own = self.listed.tokens.iter().filter(names).flat_map(|t| self.token(&t.name_any()));
+        let app = self.listed.apps.iter().find(|app| app.name_any() == name);
         let granted = app.into_iter().flat_map(|app| {
             self.neighbours.iter().flat_map(move |(place, Neighbour { tokens, labels })| {
                 let granted = tokens.iter().filter(names).filter(move |t| is_granted(app, t, labels));
-                let needing = granted.flat_map(|t| below(tokens, &t.name_any()));
+                let needing = granted.flat_map(|t| self.below(tokens, &t.name_any()));
                 needing.map(move |name| format!("{place}/{name}"))
             })
         });
@@ -177,22 +220,11 @@ impl Needs {
     pub(in crate::controller) fn secret(&self, name: &str) -> Vec<String> {
         let reads =
             |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == name);
-        let apps = self.apps.iter().filter(|a| a.spec.credentials_ref.name == name).map(ResourceExt::name_any);
-        let apps = apps.chain(self.unreadable_apps.iter().cloned()).flat_map(|app| self.app(&app));
-        let tokens = self.tokens.iter().filter(reads).flat_map(|t| self.token(&t.name_any()));
+        let Listed { tokens, apps, unreadable_apps } = &*self.listed;
+        let apps = apps.iter().filter(|a| a.spec.credentials_ref.name == name).map(ResourceExt::name_any);
+        let apps = apps.chain(unreadable_apps.iter().cloned()).flat_map(|app| self.app(&app));
+        let tokens = tokens.iter().filter(|t| self.counts(t)).filter(reads).flat_map(|t| self.token(&t.name_any()));
         let all: BTreeSet<String> = apps.chain(tokens).collect();
         all.into_iter().collect()
     }
-}
-
-/// The tokens of a namespace that need one of them as their admin token.
-fn below(tokens: &[ShopifyToken], name: &str) -> Vec<String> {
-    // A token that can't be anybody's admin token is needed by nobody: two that name each other would wait for ever.
-    let token = tokens.iter().find(|t| t.name_any() == name);
-    let is_admin = |t: &ShopifyToken| t.spec.source().is_some_and(|s| nature(s.kind()).is_admin);
-    if !token.is_none_or(is_admin) {
-        return Vec::new();
-    }
-    let needs = |t: &&ShopifyToken| keeps_issuer(t) && t.admin_token() == Some(name);
-    tokens.iter().filter(needs).map(ResourceExt::name_any).collect()
 }

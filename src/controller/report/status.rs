@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
+    core::{NamespaceResourceScope, PartialObjectMeta},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -21,6 +21,7 @@ use crate::{
     },
     core::{
         backoff::{is_pending, next_attempt},
+        merge_patch::difference,
         renewal,
         vocabulary::OPERATOR,
     },
@@ -34,6 +35,14 @@ pub(super) async fn write(
     before: Option<&ShopifyTokenStatus>,
     status: &ShopifyTokenStatus,
 ) -> Result<Option<Timestamp>, Error> {
+    // What the API server refused isn't what is there.
+    let refused = context.status_refused.get(&token.uid().unwrap_or_default()).is_some();
+    let TokenKey { namespace, name } = TokenKey::of_object(token);
+    let watched = context.stores.token(&namespace, &name).filter(|_| refused);
+    let before = match watched.as_ref().and_then(|token| token.0.as_ref().ok()) {
+        Some(token) => token.status.as_ref(),
+        None => before,
+    };
     let ended = write_status(context, token, before, status).await?;
     match ended {
         // What was decided counts all the same: a failure mustn't be tried again at once.
@@ -69,7 +78,7 @@ impl StatusWrite {
     }
 }
 
-/// Applies a status where it differs. A refusal is told once, and the next attempts wait longer.
+/// Writes of a status what differs. A refusal is told once, and the next attempts wait longer.
 ///
 /// # Errors
 /// Of Kubernetes. A conflict when the name belongs to another object by now.
@@ -90,7 +99,7 @@ where
         None if before == Some(status) => return Ok(StatusWrite::Unchanged),
         Some(_) | None => {}
     }
-    match apply_status(context, object, status).await {
+    match patch_status(context, object, before, status).await {
         Ok(there) => {
             context.status_refused.remove(&uid);
             context.refused.remove(&part(&uid, "status"));
@@ -111,18 +120,20 @@ where
     }
 }
 
-async fn apply_status<K, S>(context: &Context, object: &K, status: &S) -> Result<bool, kube::Error>
+async fn patch_status<K, S>(
+    context: &Context,
+    object: &K,
+    before: Option<&S>,
+    status: &S,
+) -> Result<bool, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     S: Serialize,
 {
-    let api: Api<K> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
-    let body = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": { "name": object.name_any(), "uid": object.uid() },
-        "status": status,
-    });
-    let parameters = PatchParams::apply(OPERATOR).force();
-    Ok(found(api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&body)).await)?.is_some())
+    // Of the answer nothing but its coming matters.
+    let api: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
+    let Some(changed) = difference(&json!(before), &json!(status)) else { return Ok(true) };
+    let body = json!({ "metadata": { "uid": object.uid() }, "status": changed });
+    let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    Ok(found(api.patch_status(&object.name_any(), &parameters, &Patch::Merge(&body)).await)?.is_some())
 }

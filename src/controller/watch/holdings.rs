@@ -1,21 +1,43 @@
-//! Which Secrets say that they hold the credential of which ShopifyToken: a hint that saves lists. Each Secret that is
-//! there counts once, and what it says is read live before anything is done.
+//! Which Secrets say that they hold the credential of which ShopifyToken, and what their metadata tells of it: what saves
+//! lists and reads. Each Secret that is there counts once, and what it says is read live before anything is done.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use kube::ResourceExt;
+use tokio::{sync::Notify, time::Instant};
 
-use crate::core::{identity::Identity, minted::Mint, record};
+use super::health::version;
+use crate::core::{
+    identity::Identity,
+    minted::Mint,
+    record::{self, Record},
+    untouched::untouched,
+    vocabulary::PREFIX,
+};
 
 /// Namespace and name of a Secret.
 pub(in crate::controller) type SecretKey = (String, String);
 
+/// How long the first list of Secrets is waited for: it may be long, or not be granted.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What the watches of Secrets, and the operator's own writes, say.
-#[derive(Default)]
-pub struct Holdings(Mutex<Inner>);
+pub struct Holdings {
+    inner: Mutex<Inner>,
+    /// Told of each list.
+    listed: Notify,
+    began: Instant,
+}
+
+impl Default for Holdings {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), listed: Notify::new(), began: Instant::now() }
+    }
+}
 
 /// Whose a Secret was, and whose it is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,10 +50,13 @@ pub struct Noted {
     pub minted: bool,
 }
 
-#[derive(Clone, PartialEq)]
 struct Holder {
     token: Identity,
     mint: Option<Mint>,
+    /// `metadata.resourceVersion`.
+    version: u64,
+    /// The annotations of the record, if nobody else has written what is ours: as text, for there may be many.
+    untouched: Option<Box<str>>,
 }
 
 #[derive(Default)]
@@ -46,7 +71,7 @@ struct Inner {
 impl Holdings {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of a Secret that is there, or just was.
@@ -56,10 +81,20 @@ impl Holdings {
         let original = record::place(secret.annotations()) == Some(&key.1);
         let here = |holder: &Identity| !gone && original && holder.namespace == key.0;
         let holder = record::holder(secret.annotations()).filter(here);
-        let mut inner = self.lock();
+        let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
+        // A write of our own may have been answered before its event came, and the event before it after that.
+        if let Some(Holder { token, .. }) = inner.holders.get(&key).filter(|known| version < known.version) {
+            return Noted { before: Some(token.clone()), now: Some(token.clone()), minted: false };
+        }
         let before = inner.take(&key);
-        let holder = holder.map(|token| Holder { token, mint: Mint::read(secret.annotations()) });
-        let minted = before != holder;
+        let holder = holder.map(|token| Holder {
+            token,
+            mint: Mint::read(secret.annotations()),
+            version,
+            untouched: untouched(secret.meta()).map(|record| text(&record)),
+        });
+        let says = |holder: &Holder| (holder.token.clone(), holder.mint.clone());
+        let minted = before.as_ref().map(says) != holder.as_ref().map(says);
         let now = holder.as_ref().map(|holder| holder.token.clone());
         if let Some(holder) = holder {
             inner.names.entry(holder.token.clone()).or_default().insert(key.1.clone());
@@ -74,6 +109,27 @@ impl Holdings {
         let inner = self.lock();
         let holder = inner.holders.get(&(namespace.to_owned(), secret.to_owned()))?;
         holder.mint.clone().filter(|_| holder.token.name == token)
+    }
+
+    /// The record in a Secret of a token's, if nobody else has written what is ours of it since.
+    pub(in crate::controller) fn untouched(&self, token: &Identity, secret: &str) -> Option<Record> {
+        let inner = self.lock();
+        let holder = inner.holders.get(&(token.namespace.clone(), secret.to_owned()))?;
+        let annotations = holder.untouched.as_ref().filter(|_| holder.token == *token)?;
+        let annotations: HashMap<&str, String> = serde_json::from_str(annotations).ok()?;
+        Record::parse(&annotations.into_iter().map(|(name, text)| (format!("{PREFIX}{name}"), text)).collect())
+    }
+
+    /// The `resourceVersion` that a Secret of a token's was last seen with.
+    pub(in crate::controller) fn version(&self, namespace: &str, secret: &str) -> Option<u64> {
+        self.lock().holders.get(&(namespace.to_owned(), secret.to_owned())).map(|holder| holder.version)
+    }
+
+    /// The Secrets of a namespace, or of all, are about to be listed: the API server's history may have gone back.
+    pub(in crate::controller) fn listing(&self, namespace: Option<&str>) {
+        let mut inner = self.lock();
+        let within = |key: &SecretKey| namespace.is_none_or(|namespace| key.0 == namespace);
+        inner.holders.iter_mut().filter(|(key, _)| within(key)).for_each(|(_, holder)| holder.version = 0);
     }
 
     /// A Secret isn't there.
@@ -97,6 +153,22 @@ impl Holdings {
             inner.take(&key);
         }
         inner.listed.insert(namespace.map(str::to_owned));
+        self.listed.notify_waiters();
+    }
+
+    /// Waits until the Secrets of a namespace were listed; when the process is new, and not for long.
+    pub(in crate::controller) async fn first_list(&self, namespace: &str) {
+        let listed = async {
+            loop {
+                let next = self.listed.notified();
+                if self.knows(namespace) {
+                    return;
+                }
+                next.await;
+            }
+        };
+        // What isn't known by then is read.
+        drop(tokio::time::timeout_at(self.began + PATIENCE, listed).await);
     }
 
     /// Whether the Secrets of a namespace were listed since the process began.
@@ -122,6 +194,14 @@ impl Inner {
         }
         Some(holder)
     }
+}
+
+/// A record's annotations, without what all their names begin with.
+fn text(record: &Record) -> Box<str> {
+    let annotations = record.annotations();
+    let short: HashMap<&str, &String> =
+        annotations.iter().map(|(name, text)| (name.trim_start_matches(PREFIX), text)).collect();
+    serde_json::json!(short).to_string().into()
 }
 
 /// Namespace and name of a Secret.
@@ -166,6 +246,27 @@ mod tests {
         holdings.note(&secret("shop", "a", Some("shop/web/2")), true);
         let inner = holdings.lock();
         assert!(inner.holders.is_empty() && inner.names.is_empty(), "nothing is kept for what is gone");
+    }
+
+    #[test]
+    fn what_was_before_does_not_come_back_with_a_late_event() {
+        let holdings = Holdings::default();
+        let of = |version: &str, holder| {
+            let mut secret = secret("shop", "a", Some(holder));
+            secret.metadata.resource_version = Some(version.into());
+            secret
+        };
+        let other: Identity = "shop/web/2".parse().unwrap();
+        holdings.note(&of("10", "shop/web/2"), false);
+        let late = holdings.note(&of("9", "shop/web/1"), false);
+        assert_eq!((late.now, late.minted), (Some(other.clone()), false));
+        assert_eq!((holdings.of(&other), holdings.version("shop", "a")), (vec!["a".to_owned()], Some(10)));
+        holdings.note(&of("9", "shop/web/1"), true);
+        assert_eq!(holdings.of(&other), ["a"], "another has taken the place of the one that went");
+        // The API server was restored: its list counts, whatever its numbers.
+        holdings.listing(None);
+        holdings.note(&of("9", "shop/web/1"), false);
+        assert_eq!(holdings.of(&web()), ["a"]);
     }
 
     #[test]

@@ -46,7 +46,7 @@ use crate::{
 const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 
 /// An object the API server holds twice as much of as the operator needs.
-pub(super) fn prune<K: Resource>(object: &mut K) {
+pub(in crate::controller) fn prune<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
     if let Some(annotations) = &mut object.meta_mut().annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -84,8 +84,14 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
                 }
                 going(&context, &secret);
             }
-            Ok(Event::Init) => there.clear(),
-            Err(error) => tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted"),
+            Ok(Event::Init) => {
+                there.clear();
+                context.holdings.listing(scope.as_deref());
+            }
+            Err(error) => {
+                context.reads.clear();
+                tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted");
+            }
         }
     }
 }
@@ -109,6 +115,8 @@ where
 /// Notes whose credential a Secret holds, and wakes the token if its spec names another one. Says whether it holds any.
 fn held(context: &Context, secret: &PartialObjectMeta<Secret>, gone: bool) -> bool {
     let Noted { before, now, .. } = context.note(secret, gone);
+    let (namespace, name) = holdings::key(secret);
+    context.reads.told(&namespace, &name, secret.resource_version().as_deref());
     for holder in before.iter().chain(&now) {
         let token = context.stores.token(&holder.namespace, &holder.name);
         let leaves = |token: &ShopifyToken| token.secret_name() != secret.name_any();

@@ -207,7 +207,7 @@ impl Stores {
     #[must_use]
     pub fn may_use_app(&self, token: &ShopifyToken) -> bool {
         let Some((place, name)) = token.app() else { return false };
-        let app = self.apps_of(place).into_iter().find(|app| app.name_any() == name);
+        let app = self.app(place, name);
         let labels = || self.labels(token.metadata.namespace.as_deref());
         app.is_none_or(|app| app.0.as_ref().map_or(true, |app| is_granted(app, token, &labels())))
     }
@@ -236,6 +236,13 @@ impl Stores {
     pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
         let object = ObjectRef::new(name).within(namespace);
         self.scopes.iter().find_map(|scope| scope.tokens.get(&object)).filter(|t| t.0.is_ok())
+    }
+
+    /// An app, whether it could be read or not.
+    #[must_use]
+    pub fn app(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyApp>>> {
+        let object = ObjectRef::new(name).within(namespace);
+        self.scopes.iter().find_map(|scope| scope.apps.get(&object))
     }
 
     /// Every token, for a change that may concern all.

@@ -45,12 +45,21 @@ impl Search<'_> {
         let name = &named.name;
         let app = match named.namespace.as_ref().filter(|namespace| **namespace != self.namespace) {
             Some(namespace) => self.granted(token, namespace, name).await?,
-            None => self.object(&self.namespace, name).await?.ok_or_else(|| {
+            None => self.app_object(&self.namespace, name).await?.ok_or_else(|| {
                 let message = format!("ShopifyApp {name:?} isn't there yet; it goes on as soon as it is");
                 Failure::new(Reason::AppNotFound, message)
             })?,
         };
         self.app(&app).await
+    }
+
+    /// An app as the watch knows it; live where it doesn't.
+    async fn app_object(&self, namespace: &str, name: &str) -> Result<Option<ShopifyApp>, Stop> {
+        let watched = self.context.stores.app(namespace, name).filter(|_| !self.afresh);
+        match watched.as_ref().and_then(|app| app.0.as_ref().ok()) {
+            Some(app) => Ok(Some(app.clone())),
+            None => self.object(namespace, name).await,
+        }
     }
 
     /// The credentials of an app that the token may use.
@@ -61,7 +70,7 @@ impl Search<'_> {
         self.api_version = Some(app.spec.api_version().to_owned());
         self.needed.push(Protected::app(app));
         let secret = self.secret("secret", &namespace, &app.spec.credentials_ref.name).await?;
-        self.needed.extend(secret.as_ref().map(Protected::secret));
+        self.needed.extend(secret.as_deref().map(Protected::secret));
         let credentials = match &secret {
             Some(secret) => app_credentials(secret),
             None => Err(Failure::new(
@@ -102,7 +111,7 @@ impl Search<'_> {
         let Some(labels) = labels(self.context, &self.namespace, &uid).await? else {
             return Err(labels_unread(token).into());
         };
-        let app = match self.object::<ShopifyApp>(namespace, name).await {
+        let app = match self.app_object(namespace, name).await {
             Ok(app) => app,
             // It doesn't fit its type: nobody knows what it grants.
             Err(Stop::Failure(_)) => None,

@@ -1,5 +1,7 @@
 //! What an offline token is issued with: the app, the record Secret, and what a person has brought.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt, core::PartialObjectMeta};
 use secrecy::ExposeSecret;
@@ -73,7 +75,7 @@ impl Search<'_> {
             );
             return Ok(Err(Failure::new(Reason::CredentialsMissing, message)));
         };
-        let pair = Pair::read(&secret.data.unwrap_or_default(), &format!("Secret {name:?} (bootstrapRef)"));
+        let pair = Pair::read(secret.data.as_ref().unwrap_or(&BTreeMap::new()), &format!("Secret {name:?} (bootstrapRef)"));
         Ok(pair.map(|pair| {
             let text = pair.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
             let key = "bootstrap".to_owned();
