@@ -18,3 +18,4 @@ pub mod shopify;
 pub mod sources;
 pub mod telemetry;
 pub mod time;
+pub mod workers;

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::TimeDelta;
 use kube::{Client, ResourceExt, runtime::reflector::ObjectRef};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::{
     observe::{Listed, abroad::Neighbour, shared_list::SharedLists},
@@ -29,17 +29,23 @@ use crate::{
     clock::Clock,
     core::{
         identity::Identity, minted::Rotation, observed::Doubt, old_secret::Judgement, pace::Pace,
-        public_url::PublicUrl, secret_rotation::Schedule,
+        public_url::PublicUrl, secret_rotation::Schedule, urgency::Urgency,
     },
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Slots},
     sources::{Issued, Memory, Renewed},
     time::Timestamp,
+    workers::Workers,
 };
+
+/// Calls at a time to one shop.
+const CALLS_TO_A_SHOP: usize = 4;
 
 /// How long an app waits for further tokens to be issued before it counts them.
 const COUNTED_TOGETHER: Duration = Duration::from_millis(500);
+/// And how much longer for each token that it has: what is counted grows with them, and so does the time between.
+const A_TOKEN: Duration = Duration::from_millis(1);
 
 /// Everything a controller is made of.
 #[derive(Clone)]
@@ -106,7 +112,7 @@ pub struct Context {
     /// Publishes events.
     pub recorder: Recorder,
     /// Reconciles at a time, over all namespaces.
-    pub reconciles: Semaphore,
+    pub workers: Workers,
     /// What the watches hold.
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.
@@ -122,7 +128,7 @@ pub struct Context {
     /// Shops that don't answer.
     pub outages: Outages<TokenKey>,
     /// Calls at a time to one shop.
-    pub slots: Slots,
+    pub slots: Slots<TokenKey, Urgency>,
     /// What the sources keep in memory.
     pub memory: Memory,
     /// Renders Secrets.
@@ -211,15 +217,18 @@ impl Context {
             started_at: setup.clock.now(),
             salt: format!("{:x}{:x}", random(), random()),
             recorder: Recorder::new(setup.client.clone()),
-            reconciles: Semaphore::new(setup.concurrency.max(1).into()),
+            workers: Workers::new(setup.concurrency.into()),
             stores,
             holdings: Holdings::default(),
             lists: SharedLists::default(),
             neighbours: SharedLists::default(),
             reads: Reads::default(),
+            slots: Slots::new(CALLS_TO_A_SHOP, {
+                let wakes = wakes.clone();
+                move |token: TokenKey| wakes.token(token.object())
+            }),
             wakes,
             outages: Outages::default(),
-            slots: Slots::default(),
             memory: Memory::default(),
             rendering: Rendering::default(),
             unpublished: Shared::default(),
@@ -275,14 +284,16 @@ impl Context {
     }
 
     /// Wakes an app that has to count its tokens anew: after a moment, in which others may be issued too.
-    fn count_soon(&self, app: ObjectRef<ShopifyApp>) {
+    pub(super) fn count_soon(&self, app: ObjectRef<ShopifyApp>) {
         let key = app.to_string();
         if self.counting.put(key.clone(), ()).is_some() {
             return;
         }
+        let tokens = self.stores.count_of_app(app.namespace.as_deref().unwrap_or_default(), &app.name);
+        let pause = COUNTED_TOGETHER + A_TOKEN * u32::try_from(tokens).unwrap_or(u32::MAX);
         let (counting, wakes) = (Arc::clone(&self.counting), self.wakes.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(COUNTED_TOGETHER).await;
+            tokio::time::sleep(pause).await;
             counting.remove(&key);
             wakes.app(app);
         });
@@ -302,6 +313,7 @@ impl Context {
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &TokenKey, uid: &str) {
         let uid = uid.to_owned();
+        self.slots.forget(token, std::time::Instant::now());
         self.pass_on(&self.outages.forget(token, self.now()));
         self.known.remove(token);
         self.written.remove(token);

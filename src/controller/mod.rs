@@ -58,6 +58,9 @@ use crate::{
 /// Secret and status events of one write arrive apart: one look is enough for both.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
+/// Reconciles under way for each that works: the others wait for Shopify, or for a worker.
+const WAITING_A_WORKER: u16 = 16;
+
 /// How long an object waits at most whose events don't stop.
 const LONGEST: Duration = Duration::from_millis(500);
 
@@ -168,8 +171,9 @@ async fn control<K, F>(
         + 'static,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
-    // The bound over all kinds and namespaces is the context's.
-    let config = controller::Config::default().concurrency(context.setup.concurrency.max(1));
+    // Who works is the context's affair, over all kinds and namespaces; this bounds those that wait, for a shop perhaps.
+    let waiting = context.setup.concurrency.max(1).saturating_mul(WAITING_A_WORKER);
+    let config = controller::Config::default().concurrency(waiting);
     let (observer, watches) = (Arc::clone(context), &context.setup.watches);
     let health = watches.begin(reflected.kind, scope.clone(), Instant::now());
     let api: Api<DeserializeGuard<K>> = watch::api(context.client(), scope.as_deref());

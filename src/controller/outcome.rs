@@ -20,7 +20,7 @@ pub(super) const GIVEN_UP: &str = "given_up";
 pub(super) enum Outcome {
     /// Nothing was done.
     Unchanged,
-    /// Too many calls to this shop are under way: come back shortly.
+    /// Too many calls to this shop are under way: it is woken when it is its turn.
     Busy,
     /// Something is out of order for many, and somebody else is asking.
     Waits(Failure),

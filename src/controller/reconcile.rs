@@ -11,7 +11,7 @@ use kube::{
 };
 
 use super::{
-    act::{act, protect},
+    act::{ShopSlot, act, protect},
     context::{Context, TokenKey},
     error::Error,
     observe::{glance, observe, secret_slot},
@@ -24,13 +24,17 @@ use crate::{
         observed::Observed,
         pace::{self, Paced},
         plan::{Call, Step, plan_without},
-        renewal,
+        urgency::{Urgency, expects_call},
         vocabulary::{EventReason, FINALIZER, Reason},
     },
+    shopify::Shop,
 };
 
 /// Longest a reconcile may take, waiting for its turn at a shop included.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long who waits for a slot waits at most to ask again.
+const IN_LINE: Duration = Duration::from_mins(1);
 
 /// Pause of an object beyond reading whose finalizer the API server keeps on.
 const REFUSED: Duration = Duration::from_mins(5);
@@ -42,7 +46,6 @@ const REFUSED: Duration = Duration::from_mins(5);
 pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
     // What the Secrets' metadata tells needn't be read.
     context.holdings.first_list(&token.namespace().unwrap_or_default()).await;
-    let _slot = context.reconciles.acquire().await;
     let reconcile = Box::pin(async {
         match &token.0 {
             Ok(token) => match sourceless(token) {
@@ -52,7 +55,7 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
             Err(invalid) => unreadable(&context, &token.object_ref(&()), invalid).await,
         }
     });
-    guarded(&context, "ShopifyToken", reconcile).await
+    context.workers.work(guarded(&context, "ShopifyToken", reconcile)).await
 }
 
 /// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
@@ -168,6 +171,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     if let Some(healthy) = nothing_due(context, token).await? {
         return Ok(healthy);
     }
+    let Some(mut slot) = before_reading(context, token) else { return Ok(in_line()) };
     let observation = observe(context, token).await?;
     let (observed, now) = (&observation.observed, context.now());
     let (key, uid) = (TokenKey::of(&observed.identity), &observed.identity.uid);
@@ -178,7 +182,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     if !matches!(plan.step, Step::Call(_)) {
         context.pass_on(&context.outages.pass(&key, now));
     }
-    let mut acted = act(context, &observation, plan.step).await?;
+    let mut acted = act(context, &observation, plan.step, &mut slot).await?;
     let mut waiting = Vec::new();
     // What waits until others are answered holds nothing else up.
     while let (Outcome::Waits(_), Step::Call(call)) = (&acted.outcome, plan.step) {
@@ -187,7 +191,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
         if !matches!(other.step, Step::Call(_)) {
             break;
         }
-        let instead = act(context, &observation, other.step).await?;
+        let instead = act(context, &observation, other.step, &mut slot).await?;
         if !matches!(instead.outcome, Outcome::Waits(_)) {
             (acted, plan) = (instead, other);
             break;
@@ -195,8 +199,9 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
         plan.step = other.step;
     }
     if matches!(acted.outcome, Outcome::Busy) {
-        return Ok(Action::requeue(Duration::from_secs_f64(0.2 + renewal::share(uid))));
+        return Ok(in_line());
     }
+    drop(slot);
     let acted = paced(context, observed, plan.step, acted);
     if !acted.is_refused() {
         context.refused.remove(uid);
@@ -204,6 +209,21 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let ended = report(context, observed, &plan, acted).await;
     secret_slot::pass_on(context, observed, plan.step);
     ended
+}
+
+/// The slot at its shop of a token that needs one, before anything is read of it; `None` if it has to wait in line.
+#[allow(clippy::option_option, reason = "the outer one says whether to go on, the inner one is what to go on with")]
+fn before_reading(context: &Context, token: &ShopifyToken) -> Option<Option<ShopSlot>> {
+    let (key, shop) = (TokenKey::of_object(token), token.spec.shop.parse::<Shop>().ok());
+    match shop.filter(|shop| expects_call(token) || context.slots.waits(shop, &key)) {
+        Some(shop) => Some(Some(context.slots.take(&shop, &key, Urgency::of(token, context.now()))?)),
+        None => Some(None),
+    }
+}
+
+/// Who waits in line is woken; this is the net below.
+fn in_line() -> Action {
+    Action::requeue(IN_LINE)
 }
 
 /// When to look again at a token of which everything is as it should be, and is known without reading any of it.
@@ -218,6 +238,9 @@ async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<A
     let Some(action) = unchanged(context, &observed, &plan) else { return Ok(None) };
     context.known.put(key.clone(), uid.clone());
     context.pass_on(&context.outages.pass(&key, now));
+    if let Ok(shop) = token.spec.shop.parse() {
+        context.slots.leave(&shop, &key, std::time::Instant::now());
+    }
     context.refused.remove(uid);
     Ok(Some(action))
 }

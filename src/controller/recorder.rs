@@ -1,5 +1,7 @@
 //! Publishes events of `events.k8s.io/v1`: one of its own for each news, one more of a series where it was told just now.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use chrono::TimeDelta;
 use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
 use kube::{
@@ -21,12 +23,17 @@ use crate::{
 /// How long after an event an equal one is counted to it, as kube's and client-go's recorders do.
 const TOGETHER: TimeDelta = TimeDelta::minutes(6);
 
+/// After how many events those that are no series any more are forgotten.
+const SWEPT: usize = 256;
+
 /// Publishes events. The name of each fits the API server, however long the object's is: kube's recorder has no bound.
 pub struct Recorder {
     client: Client,
     /// Which operator tells: its pod's name.
     instance: String,
     told: Shared<Subject, Told>,
+    /// How many events so far.
+    published: AtomicUsize,
 }
 
 /// What events have in common that are one series.
@@ -57,7 +64,12 @@ impl Recorder {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let instance = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
-        Self { client, instance: instance.unwrap_or_else(|| OPERATOR.to_owned()), told: Shared::default() }
+        Self {
+            client,
+            instance: instance.unwrap_or_else(|| OPERATOR.to_owned()),
+            told: Shared::default(),
+            published: AtomicUsize::new(0),
+        }
     }
 
     /// Publishes one event, with one request: where it is one more of a series, the series is counted on.
@@ -70,12 +82,15 @@ impl Recorder {
         news: &News,
         now: Timestamp,
     ) -> Result<(), kube::Error> {
-        // A clock that was set back makes no series endless.
-        self.told.retain(|_, told| (now - told.last).abs() < TOGETHER);
+        // A clock that was set back makes no series endless. There may be thousands: not at each event.
+        let goes_on = |told: &Told| (now - told.last).abs() < TOGETHER;
+        if self.published.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEPT) {
+            self.told.retain(|_, told| goes_on(told));
+        }
         let namespace = regarding.namespace.as_deref().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let subject = Subject::of(regarding, news);
-        if let Some(told) = self.told.get(&subject) {
+        if let Some(told) = self.told.get(&subject).filter(goes_on) {
             let again = Told { count: told.count.saturating_add(1), last: now, ..told };
             let series = json!({"series": {"count": again.count, "lastObservedTime": time::to_micro(now)}});
             let patched = events.patch(&again.event, &PatchParams::default(), &Patch::Merge(&series)).await;

@@ -173,7 +173,7 @@ async fn as_if_deleted(context: &Context, token: ShopifyToken, began: Timestamp)
     let doomed = doomed(&token, began);
     let observation = observe(context, &doomed).await?;
     let plan = plan(&observation.observed, context.now());
-    let acted = act(context, &observation, plan.step).await?;
+    let acted = act(context, &observation, plan.step, &mut None).await?;
     if matches!(acted.outcome, Outcome::Busy) {
         return Ok(Ended::default());
     }

@@ -44,4 +44,5 @@ pub mod session;
 pub mod source;
 pub mod status;
 pub mod untouched;
+pub mod urgency;
 pub mod vocabulary;

@@ -30,13 +30,13 @@ pub fn untouched(metadata: &ObjectMeta) -> Option<Record> {
         return None;
     }
     let ours: Vec<_> = entries.iter().filter(|entry| is_ours(entry)).collect();
-    let owned = |path: &[&str]| ours.iter().any(|entry| sets(entry, path));
+    let sets_it = |path: &[&str]| ours.iter().any(|entry| sets(entry, path));
     let fields = &record.fields;
     let recorded = annotations.keys().filter(|key| record::is_ours(key)).chain(&fields.annotations);
     let owner = metadata.owner_references.iter().flatten().find(|owner| owner.uid == record.token.uid);
-    let as_written = fields.data.iter().all(|key| owned(&["data", key]))
-        && fields.labels.iter().all(|key| owned(&["metadata", "labels", key]))
-        && recorded.clone().all(|key| owned(&["metadata", "annotations", key]))
+    let as_written = fields.data.iter().all(|key| sets_it(&["data", key]))
+        && fields.labels.iter().all(|key| sets_it(&["metadata", "labels", key]))
+        && recorded.clone().all(|key| sets_it(&["metadata", "annotations", key]))
         && owner.is_some() == (record.leave == Some(Leave::Delete))
         && owner.is_none_or(|owner| ours.iter().any(|entry| refers(entry, &owner.uid)));
     as_written.then_some(record)
@@ -118,7 +118,8 @@ mod tests {
     fn what_is_ours_is_as_we_wrote_it_while_we_are_said_to_have_set_it() {
         assert!(is_untouched(&made()));
         let mut foreign = made();
-        let theirs = json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}});
+        let theirs =
+            json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:theirs": {}}}});
         foreign["managedFields"].as_array_mut().unwrap().push(theirs);
         assert!(is_untouched(&foreign), "a key of somebody else's");
     }

@@ -1,4 +1,4 @@
-//! How much of Shopify we take, and how much of us one shop may take.
+//! How much of Shopify we take.
 //!
 //! Both Admin APIs take points from a bucket per app and shop that refills steadily; every answer says
 //! how full it is (<https://shopify.dev/docs/api/usage/limits>).
@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{AdminAccess, Client, Shop, failure};
-use crate::{api::app::AdminApi, core::failure::Failure};
+use crate::{api::app::AdminApi, core::failure::Failure, workers::waiting};
 
 /// The longest a call waits for its points; beyond, the caller comes back later.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -132,7 +132,7 @@ impl Client {
         if wait > PATIENCE {
             return Err(failure::throttled(&key.0, TimeDelta::from_std(wait).ok()));
         }
-        tokio::time::sleep(wait).await;
+        waiting(tokio::time::sleep(wait)).await;
         Ok(())
     }
 }
@@ -141,58 +141,6 @@ impl Client {
 fn seconds_until(missing: f64, restore_rate: f64) -> Duration {
     let seconds = (missing / restore_rate).clamp(0.0, 3600.0);
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
-/// A bound on the work under way for each shop, so that one that hangs can't take every worker.
-#[derive(Clone, Debug)]
-pub struct Slots {
-    per_shop: usize,
-    taken: Arc<Mutex<HashMap<Shop, usize>>>,
-}
-
-/// Leave to work for a shop, until it is dropped.
-#[derive(Debug)]
-#[must_use = "the slot is given back when this is dropped"]
-pub struct Slot {
-    shop: Shop,
-    taken: Arc<Mutex<HashMap<Shop, usize>>>,
-}
-
-impl Slots {
-    /// At most `per_shop` slots for each shop.
-    #[must_use]
-    pub fn new(per_shop: usize) -> Self {
-        Self { per_shop, taken: Arc::default() }
-    }
-
-    /// A slot, unless all of the shop's are taken: then come back in a second or two.
-    #[must_use]
-    pub fn try_slot(&self, shop: &Shop) -> Option<Slot> {
-        let mut taken = lock(&self.taken);
-        let count = taken.get(shop).copied().unwrap_or_default();
-        if count >= self.per_shop {
-            return None;
-        }
-        taken.insert(shop.clone(), count + 1);
-        Some(Slot { shop: shop.clone(), taken: self.taken.clone() })
-    }
-}
-
-impl Default for Slots {
-    /// Four for each shop.
-    fn default() -> Self {
-        Self::new(4)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut taken = lock(&self.taken);
-        match taken.get_mut(&self.shop) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&self.shop)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -266,18 +214,5 @@ mod tests {
         assert_eq!(status.wait_for(1.0), Duration::from_millis(500));
         let status = ThrottleStatus::of_calls((32, 40));
         assert_eq!(status.wait_for(1.0), Duration::ZERO);
-    }
-
-    #[test]
-    fn one_shop_cannot_take_every_slot() {
-        let slots = Slots::new(2);
-        let (a, b) = (slots.try_slot(&shop("a")), slots.try_slot(&shop("a")));
-        assert!(a.is_some());
-        assert!(slots.try_slot(&shop("a")).is_none());
-        assert!(slots.try_slot(&shop("b")).is_some());
-        drop(a);
-        assert!(slots.clone().try_slot(&shop("a")).is_some());
-        drop(b);
-        assert!(lock(&slots.taken).is_empty());
     }
 }

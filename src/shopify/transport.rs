@@ -27,6 +27,7 @@ use super::{
 use crate::{
     core::{failure::Failure, vocabulary::Reason},
     proxy::Proxies,
+    workers::waiting,
 };
 
 /// The largest answer that is read; the largest real one, 100 tokens, is about 60 KiB.
@@ -192,18 +193,21 @@ impl Client {
         request: RequestBuilder,
     ) -> Result<Answer, Lost> {
         let started = Instant::now();
-        let (code, request_id, outcome) = match request.send().await {
-            Err(error) => (code_of(&error), None, Err(Lost::Silent(error))),
-            Ok(response) => {
-                let status = response.status();
-                let request_id = answer::request_id(response.headers());
-                match read(response).await {
-                    Ok(answer) => (status.as_str().to_owned(), request_id, Ok(answer)),
-                    Err(lost @ Lost::Unreadable(_)) => ("error".to_owned(), request_id, Err(lost)),
-                    Err(Lost::Silent(error)) => (code_of(&error), request_id, Err(Lost::Silent(error))),
+        let called = async {
+            match request.send().await {
+                Err(error) => (code_of(&error), None, Err(Lost::Silent(error))),
+                Ok(response) => {
+                    let status = response.status();
+                    let request_id = answer::request_id(response.headers());
+                    match read(response).await {
+                        Ok(answer) => (status.as_str().to_owned(), request_id, Ok(answer)),
+                        Err(lost @ Lost::Unreadable(_)) => ("error".to_owned(), request_id, Err(lost)),
+                        Err(Lost::Silent(error)) => (code_of(&error), request_id, Err(Lost::Silent(error))),
+                    }
                 }
             }
         };
+        let (code, request_id, outcome) = waiting(called).await;
         let took = started.elapsed();
         tracing::debug!(
             operation,

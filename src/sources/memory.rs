@@ -11,6 +11,7 @@ use crate::{
     shared::{Locks, Shared},
     shopify::Shop,
     time::Timestamp,
+    workers::waiting,
 };
 
 /// What the sources keep in memory.
@@ -47,7 +48,7 @@ impl Spare {
 impl Memory {
     /// Waits for the turn of an app, or an admin token, at a shop: one issue at a time.
     pub async fn turn(&self, key: &str, shop: &Shop) -> OwnedMutexGuard<()> {
-        self.turns.lock(format!("{key}@{shop}")).await
+        waiting(self.turns.lock(format!("{key}@{shop}"))).await
     }
 
     /// An admin token that was issued to revoke with, if it still lives.

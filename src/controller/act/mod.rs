@@ -22,17 +22,30 @@ use crate::{
         failure::Failure,
         observed::{Doubt, Observed},
         plan::{Call, Step},
+        urgency::Urgency,
         vocabulary::{EventReason, Reason},
     },
-    shopify::{Admission, Heard, Place, Shop, Surface, Word},
+    shopify::{Admission, Heard, Place, Shop, Slot, Surface, Word},
     sources::{self, Refused, Turn},
 };
 
-/// Does one step.
+/// Leave to call a token's shop.
+pub(super) type ShopSlot = Slot<TokenKey, Urgency>;
+
+/// Does one step. A call takes the slot that is there, or one of its own.
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(super) async fn act(context: &Context, observation: &Observation, step: Step) -> Result<Acted, Error> {
+pub(super) async fn act(
+    context: &Context,
+    observation: &Observation,
+    step: Step,
+    slot: &mut Option<ShopSlot>,
+) -> Result<Acted, Error> {
+    if !matches!(step, Step::Call(_)) {
+        // Others may have it.
+        slot.take();
+    }
     match step {
         Step::Keep => Ok(Acted::quietly(Outcome::Unchanged)),
         Step::Protect => match keep(context, observation).await {
@@ -44,12 +57,17 @@ pub(super) async fn act(context: &Context, observation: &Observation, step: Step
         Step::Restart => rollout::restart(context, &observation.observed).await,
         Step::Leave => leave::leave(context, &observation.observed).await,
         Step::LetGo(ending) => revoke::let_go(context, observation, ending).await,
-        Step::Call(call) => at_shopify(context, observation, call).await,
+        Step::Call(call) => at_shopify(context, observation, call, slot).await,
     }
 }
 
 /// Does a step that calls Shopify: within the shop's bounds, and with everything protected that a revocation will need.
-async fn at_shopify(context: &Context, observation: &Observation, call: Call) -> Result<Acted, Error> {
+async fn at_shopify(
+    context: &Context,
+    observation: &Observation,
+    call: Call,
+    slot: &mut Option<ShopSlot>,
+) -> Result<Acted, Error> {
     let (observed, during) = (&observation.observed, Operation::of(Step::Call(call)));
     let shop: Shop = match observed.token.spec.shop.parse() {
         Ok(shop) => shop,
@@ -62,7 +80,13 @@ async fn at_shopify(context: &Context, observation: &Observation, call: Call) ->
         Ok(issuer) => issuer,
         Err(failure) => return Ok(Acted::failed(failure.clone(), during)),
     };
-    let Some(_slot) = context.slots.try_slot(&shop) else { return Ok(Acted::quietly(Outcome::Busy)) };
+    if slot.is_none() {
+        let urgency = Urgency::of(&observed.token, context.now());
+        *slot = context.slots.take(&shop, &TokenKey::of(&observed.identity), urgency);
+    }
+    if slot.is_none() {
+        return Ok(Acted::quietly(Outcome::Busy));
+    }
     match (keep(context, observation).await, call) {
         (Ok(Kept::All), _) | (Ok(Kept::Without(_)), Call::Verify | Call::EndOverlap | Call::Revoke) => {}
         // It goes, or is gone, and the watch lags behind: what is created now nobody would ever revoke.

@@ -203,7 +203,7 @@ impl<'a> Search<'a> {
             let message = format!("Secret {name:?} isn't there yet; make it with the token under key {key:?}");
             Failure::new(Reason::CredentialsMissing, message)
         })?;
-        self.needed.push(Protected::secret(&*secret));
+        self.needed.push(Protected::secret(&secret));
         Ok(key_of(&secret, &reference.key)?)
     }
 

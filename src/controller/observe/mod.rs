@@ -13,8 +13,8 @@ mod workloads;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) use self::{
-    glance::glance,
     credentials::{app_credentials, app_of, client_of},
+    glance::glance,
     needs::{Listed, Needs, Protected, ProtectedKind},
     workloads::annotation,
 };

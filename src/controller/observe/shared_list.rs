@@ -50,16 +50,16 @@ impl<T> SharedLists<T> {
             Arc::clone(all.entry(what.to_owned()).or_insert_with(|| Arc::new(new())))
         };
         let mine = shared.asked.fetch_add(1, Ordering::SeqCst);
-        let mut last = shared.last.lock().await;
-        if let Some((asked, list)) = &*last
+        let mut newest = shared.last.lock().await;
+        if let Some((asked, list)) = &*newest
             && mine < *asked
         {
             return Ok(Arc::clone(list));
         }
         let asked = shared.asked.load(Ordering::SeqCst);
         let list = Arc::new(make().await?);
-        *last = Some((asked, Arc::clone(&list)));
-        drop(last);
+        *newest = Some((asked, Arc::clone(&list)));
+        drop(newest);
         Ok(list)
     }
 }

@@ -120,12 +120,7 @@ where
     }
 }
 
-async fn patch_status<K, S>(
-    context: &Context,
-    object: &K,
-    before: Option<&S>,
-    status: &S,
-) -> Result<bool, kube::Error>
+async fn patch_status<K, S>(context: &Context, object: &K, before: Option<&S>, status: &S) -> Result<bool, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     S: Serialize,

@@ -183,8 +183,11 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         let blamed = status.and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
         let freed = free && has_finalizer(&*app);
         let counts = named || place == namespace || elsewhere;
-        if ((gone || changed) && counts) || (named && (blamed || rejected || freed)) {
-            context.wakes.app(ObjectRef::new(&name).within(&place));
+        let app = ObjectRef::new(&name).within(&place);
+        if named && (blamed || rejected || freed) {
+            context.wakes.app(app);
+        } else if (gone || changed) && counts {
+            context.count_soon(app);
         }
     }
 }
@@ -225,6 +228,7 @@ pub(super) async fn time(context: Arc<Context>) {
         ticks.tick().await;
         let now = context.now();
         context.pass_on(&context.outages.due(now));
+        context.slots.expire(std::time::Instant::now());
         let passed = chrono::TimeDelta::from_std(monotonic.elapsed()).unwrap_or_default();
         if (now - wall - passed).abs() > JUMP {
             tracing::info!(

@@ -83,6 +83,11 @@ impl Relations {
         self.read().current.tokens.get(relation).into_iter().flatten().cloned().collect()
     }
 
+    /// How many there are.
+    pub(super) fn count(&self, relation: &Relation) -> usize {
+        self.read().current.tokens.get(relation).map_or(0, HashSet::len)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

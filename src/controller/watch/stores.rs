@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use futures::{FutureExt, future::join_all};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         reflector::{ObjectRef, Store},
@@ -126,6 +126,13 @@ impl Stores {
         self.related(&Relation::App(namespace.to_owned(), app.to_owned()))
     }
 
+    /// How many there are of these.
+    #[must_use]
+    pub(in crate::controller) fn count_of_app(&self, namespace: &str, app: &str) -> usize {
+        let relation = Relation::App(namespace.to_owned(), app.to_owned());
+        self.scopes.iter().map(|scope| scope.relations.count(&relation)).sum()
+    }
+
     /// These tokens, and those whose admin token one of them is.
     fn with_those_below(&self, tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> Vec<ObjectRef<ShopifyToken>> {
         let mut all: HashSet<ObjectRef<ShopifyToken>> = HashSet::new();
@@ -187,10 +194,18 @@ impl Stores {
     #[must_use]
     pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
         let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
-        let granted = |t: &ShopifyToken| is_granted(app, t, &self.labels(t.metadata.namespace.as_deref()));
+        // There may be thousands, and the labels of their own namespace decide nothing.
+        let labels = |t: &ShopifyToken| match t.metadata.namespace.as_deref() {
+            Some(place) if place == namespace => Labels::new(),
+            place => self.labels(place),
+        };
         let mut users = self.tokens_of_app(&namespace, &name);
-        users.retain(|t| t.0.as_ref().is_ok_and(granted));
-        users.sort_by_key(|t| (t.namespace().as_ref() != Some(&namespace), t.namespace(), t.name_any()));
+        users.retain(|t| t.0.as_ref().is_ok_and(|t| is_granted(app, t, &labels(t))));
+        let place = |t: &DeserializeGuard<ShopifyToken>| {
+            let metadata = t.meta();
+            (metadata.namespace.as_ref() != Some(&namespace), metadata.namespace.clone(), metadata.name.clone())
+        };
+        users.sort_by_cached_key(|t| place(t));
         users
     }
 

@@ -35,7 +35,7 @@ impl Search<'_> {
             let message = format!("Secret {name:?} (credentialsRef) isn't there yet; make it with {keys}");
             Failure::new(Reason::CredentialsMissing, message)
         })?;
-        self.needed.push(Protected::secret(&*secret));
+        self.needed.push(Protected::secret(&secret));
         Ok(client_of(&secret, source.client_type)?)
     }
 

@@ -75,7 +75,8 @@ impl Search<'_> {
             );
             return Ok(Err(Failure::new(Reason::CredentialsMissing, message)));
         };
-        let pair = Pair::read(secret.data.as_ref().unwrap_or(&BTreeMap::new()), &format!("Secret {name:?} (bootstrapRef)"));
+        let pair =
+            Pair::read(secret.data.as_ref().unwrap_or(&BTreeMap::new()), &format!("Secret {name:?} (bootstrapRef)"));
         Ok(pair.map(|pair| {
             let text = pair.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
             let key = "bootstrap".to_owned();
