@@ -159,7 +159,7 @@ mod tests {
     fn the_level_is_for_our_own_lines() {
         let log = || {
             tracing::trace!("ours");
-            tracing::info!(target: "kube_runtime::controller", "theirs");
+            tracing::info!(target: "kube_runtime::reflector", "theirs");
             tracing::error!("failed");
         };
         let messages =

@@ -68,7 +68,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_others_holds_no_worker_and_who_works_does() {
         let (workers, began) = (Workers::new(2), Instant::now());
-        let work = || workers.work(sleep(Duration::from_secs(1)));
+        let work = || workers.work(async { sleep(Duration::from_secs(1)).await });
         let wait = || workers.work(waiting(sleep(Duration::from_mins(1))));
         let waits = join_all((0..40).map(|_| wait()));
         let works = async {
