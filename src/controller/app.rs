@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
 use kube::{
-    Api, Resource, ResourceExt,
+    Resource, ResourceExt,
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::controller::Action,
 };
@@ -21,7 +21,7 @@ use self::old_secret::Verdict;
 use super::{
     act::protect,
     context::Context,
-    error::{Error, Stop, found},
+    error::{Error, Stop},
     observe::{Needs, app_credentials},
     outcome::{Acted, News},
     reconcile::{guarded, place, released},
@@ -95,11 +95,10 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
 /// Of Kubernetes.
 pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
     let namespace = app.namespace().unwrap_or_default();
-    let secret =
-        found(Api::<Secret>::namespaced(context.client(), &namespace).get(&app.spec.credentials_ref.name).await)?;
+    let secret = context.reads.shared(context, &namespace, &app.spec.credentials_ref.name).await?;
     let deleting = app.metadata.deletion_timestamp.is_some();
     let mut waits = false;
-    let needed_by = match release(context, app, secret.as_ref()).await {
+    let needed_by = match release(context, app, secret.as_deref()).await {
         Ok(needed_by) if deleting && needed_by.is_empty() => return Ok(Action::await_change()),
         Ok(needed_by) => {
             context.refused.remove(&app.uid().unwrap_or_default());
@@ -111,7 +110,7 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
             Vec::new()
         }
     };
-    let credentials = secret.as_ref().map(app_credentials);
+    let credentials = secret.as_deref().map(app_credentials);
     let verdict = match &credentials {
         Some(Ok((id, client_secret))) => {
             let Some(verdict) = old_secret::judge(context, app, id, client_secret).await? else {

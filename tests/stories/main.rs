@@ -35,6 +35,7 @@ mod repair;
 mod revoke;
 mod rollout;
 mod rotate;
+mod scale;
 mod secret_rotation;
 mod specs;
 mod suspend;

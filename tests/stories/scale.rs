@@ -1,0 +1,216 @@
+//! What many tokens cost together: counted in requests, for these don't depend on the machine.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use shopify_sim::{Fault, FaultKind, ShopConfig};
+use shopify_token_operator::{
+    api::ShopifyToken,
+    controller::Setup,
+    shopify::{self, ConnectTo, Observer},
+};
+
+use crate::{
+    counts::since,
+    specs::{client_credentials, with},
+    world::{CLIENT_ID, SCOPES, SHOP, World, condition},
+};
+
+impl World {
+    /// Requests to the API server since, of one kind.
+    fn asked(&self, before: &std::collections::BTreeMap<String, u64>, verb: &str, resource: &str) -> u64 {
+        let kind = format!("verb=\"{verb}\",resource=\"{resource}\"");
+        since(before, self.requests()).iter().filter(|(labels, _)| labels.contains(&kind)).map(|(_, count)| count).sum()
+    }
+
+    /// Applies so many tokens at once, named `<prefix>-<n>`.
+    async fn many(&self, prefix: &str, count: usize, spec: &Value) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|n| format!("{prefix}-{n}")).collect();
+        join_all(names.iter().map(|name| self.token(name, spec.clone()))).await;
+        names
+    }
+
+    async fn all_ready(&self, names: &[String]) {
+        for name in names {
+            self.ready(name).await;
+        }
+    }
+
+    fn add_shop(&self, shop: &str) {
+        self.sim.add_shop(ShopConfig::new(shop));
+        self.sim.install(shop, CLIENT_ID, SCOPES.iter().copied()).unwrap();
+    }
+}
+
+/// Tokens that nothing verifies meanwhile.
+fn quiet() -> Value {
+    with(client_credentials(), json!({"verifyInterval": "0s"}))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_an_app_share_its_reads_and_a_restart_reads_none_of_them() {
+    let mut world = World::with_app("scale-shared").await;
+    world.ready_app("acme").await;
+    world.a_while().await;
+    let before = world.requests();
+    let names = world.many("web", 20, &quiet()).await;
+    world.all_ready(&names).await;
+    let secrets = world.asked(&before, "get", "secrets");
+    // Its own place once, before anything is issued; the app's for all, and for the app when it counts.
+    assert!((20..=30).contains(&secrets), "{secrets} Secrets were read");
+    for read in ["shopifyapps", "shopifytokens"] {
+        assert_eq!(world.asked(&before, "get", read), 0, "{read} are known by their watch");
+    }
+    world.a_while().await;
+
+    world.stop().await;
+    let (calls, writes, before, reconciles) =
+        (world.sim.total_calls(), world.writes().len(), world.requests(), world.reconciles());
+    world.start().await;
+    world.eventually("all are looked at", async || world.reconciles() >= reconciles + 20).await;
+    world.a_while().await;
+    let secrets = world.asked(&before, "get", "secrets");
+    assert!(secrets <= 4, "{secrets} Secrets were read for an app and 20 healthy tokens");
+    assert_eq!(world.asked(&before, "get", "shopifyapps") + world.asked(&before, "get", "shopifytokens"), 0);
+    assert_eq!((world.sim.total_calls(), &world.writes()[writes..]), (calls, &[][..] as &[String]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_edited_while_nobody_looked_is_found_by_who_wrote_it() {
+    let mut world = World::with_app("scale-edited").await;
+    let names = world.many("web", 4, &quiet()).await;
+    world.all_ready(&names).await;
+    let mut before = Vec::new();
+    for name in &names {
+        before.push(world.secret(name).await.unwrap());
+    }
+    world.a_while().await;
+    world.stop().await;
+    let edit = async |name: &str, patch: Value| {
+        world.api::<Secret>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    };
+    edit(&names[0], json!({"data": {"shop_domain": "ZXZpbC5leGFtcGxl"}})).await;
+    edit(&names[1], json!({"data": {"api_version": null}})).await;
+    edit(&names[2], json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}})).await;
+    edit(&names[3], json!({"data": {"theirs": "aGVycw=="}})).await;
+    let calls = world.sim.total_calls();
+    world.start().await;
+    for (name, before) in names.iter().zip(&before).take(3) {
+        world
+            .eventually(&format!("{name} is restored"), async || {
+                let now = world.api::<Secret>().get(name).await.unwrap();
+                let managed = now.metadata.labels.as_ref().and_then(|l| l.get("app.kubernetes.io/managed-by"));
+                managed.is_some_and(|by| by == "shopify-token-operator")
+                    && world.secret(name).await.unwrap().data == before.data
+            })
+            .await;
+    }
+    world.a_while().await;
+    assert!(world.secret(&names[3]).await.unwrap().data.contains_key("theirs"), "what is others' stays");
+    assert_eq!(world.sim.total_calls(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_slow_shop_reads_nothing_meanwhile() {
+    let world = World::with_app("scale-one-shop").await;
+    world.ready_app("acme").await;
+    world.sim.inject(Fault::new("*", FaultKind::DelayBefore(Duration::from_millis(300))));
+    world.a_while().await;
+    let (before, reconciles) = (world.requests(), world.reconciles());
+    let names = world.many("web", 40, &quiet()).await;
+    world.all_ready(&names).await;
+    let (secrets, reconciles) = (world.asked(&before, "get", "secrets"), world.reconciles() - reconciles);
+    assert!(secrets <= 60, "{:?}", since(&before, world.requests()));
+    // Once to be told to wait, once to be issued, and once when both are written.
+    assert!(reconciles <= 160, "{reconciles} reconciles for 40 tokens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_shop_waits_for_shops_that_hang() {
+    let mut world = World::new("scale-hanging").await;
+    let hanging: Vec<String> = (0..40).map(|n| format!("hangs-{n}.myshopify.com")).collect();
+    for shop in &hanging {
+        world.add_shop(shop);
+        world.sim.inject(Fault::new("*", FaultKind::Hang).shop(shop));
+    }
+    // Longer than this story waits for anything.
+    let options = shopify::Options {
+        connect_to: Some(ConnectTo::Address(world.sim.address())),
+        ca_pem: Some(world.sim.ca_pem().as_bytes().to_vec()),
+        timeout: Duration::from_secs(50),
+        ..shopify::Options::default()
+    };
+    let shopify = Arc::new(shopify::Client::new(options, Arc::new(Observer::default())).unwrap());
+    let setup = Setup { shopify, ..world.setup().await };
+    world.start_with(setup);
+    world.make_app().await;
+    world.ready_app("acme").await;
+    for (n, shop) in hanging.iter().enumerate() {
+        world.token(&format!("hangs-{n}"), with(quiet(), json!({"shop": shop}))).await;
+    }
+    world.eventually("all hang", async || world.sim.calls("oauth.clientCredentials") >= 40).await;
+    world.token("web", quiet()).await;
+    world.ready("web").await;
+    let hangs = world.tokens().get("hangs-0").await.unwrap();
+    assert!(condition(&hangs, "Ready").is_none_or(|(status, _)| status == "False"), "{hangs:?}");
+    world.sim.clear_faults();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_are_deleted_at_once_share_their_lists() {
+    let world = World::with_admin("scale-deleted").await;
+    let storefront = json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}, "verifyInterval": "0s"});
+    let names = world.many("web", 30, &storefront).await;
+    world.all_ready(&names).await;
+    world.a_while().await;
+    let before = world.requests();
+    // As a namespace does that ends: all of them, what they need included.
+    world.tokens().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    let none = async || world.tokens().list(&ListParams::default()).await.unwrap().items.is_empty();
+    world.eventually("all are gone", none).await;
+    let lists = world.asked(&before, "list", "shopifytokens");
+    assert!(lists <= 12, "{lists} lists for 30 storefront tokens and their admin token");
+    assert!(world.live().is_empty(), "and nothing is left at Shopify");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_issue_and_a_renewal_cost_no_more_requests_than_they_must() {
+    let world = World::with_admin("scale-price").await;
+    world.a_while().await;
+    let storefront = json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}, "verifyInterval": "0s"});
+    // What all that are made with an admin token need is protected once.
+    world.token("first", storefront.clone()).await;
+    world.ready("first").await;
+    world.a_while().await;
+    for (name, spec) in [("cc", quiet()), ("sf", storefront)] {
+        let before = world.requests();
+        world.token(name, spec).await;
+        world.ready(name).await;
+        world.a_while().await;
+        let all = since(&before, world.requests());
+        let of_the_token: u64 = all.iter().filter(|(kind, _)| !kind.contains("shopifyapps")).map(|(_, n)| n).sum();
+        // Of those at most two are of the app, which counts its tokens, and one read serves both.
+        assert!(of_the_token <= 6, "{name}: {all:?}");
+    }
+    world.change("admin", json!({"spec": {"verifyInterval": "0s"}})).await;
+    world.a_while().await;
+    for name in ["first", "sf"] {
+        world.delete(name).await;
+        world.gone(name).await;
+    }
+    world.a_while().await;
+    let before = world.requests();
+    let revision = |t: &ShopifyToken| t.status.as_ref().and_then(|s| s.revision);
+    world.pass(chrono::TimeDelta::hours(17));
+    world.until("cc", "renewed", |t| revision(t) == Some(2)).await;
+    world.until("admin", "renewed", |t| revision(t) == Some(2)).await;
+    world.a_while().await;
+    let all = since(&before, world.requests());
+    let of_tokens: u64 = all.iter().filter(|(kind, _)| !kind.contains("shopifyapps")).map(|(_, n)| n).sum();
+    // Secret, status and event of both, and one read of the app's Secret for both and for the app that counts.
+    assert!(of_tokens <= 9, "{all:?}");
+    assert_eq!(SHOP, world.tokens().get("cc").await.unwrap().spec.shop);
+}
