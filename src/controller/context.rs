@@ -225,7 +225,7 @@ impl Context {
             reads: Reads::default(),
             slots: Slots::new(CALLS_TO_A_SHOP, {
                 let wakes = wakes.clone();
-                move |token: TokenKey| wakes.token(token.object())
+                move |token: TokenKey| wakes.turn(token.object())
             }),
             wakes,
             outages: Outages::default(),
@@ -266,7 +266,12 @@ impl Context {
             Some(written) if refused || written.upon == token.resource_version() => {
                 Cow::Owned(ShopifyToken { status: Some(written.status), ..token.clone() })
             }
-            _ => Cow::Borrowed(token),
+            // The watch has moved on.
+            Some(_) => {
+                self.written.remove(&TokenKey::of_object(token));
+                Cow::Borrowed(token)
+            }
+            None => Cow::Borrowed(token),
         }
     }
 

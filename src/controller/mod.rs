@@ -21,6 +21,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use futures::{
     FutureExt, StreamExt, TryStreamExt,
     future::{join_all, pending, ready},
+    stream::{BoxStream, empty},
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -140,8 +141,24 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         };
         controllers.push(async move {
             futures::join!(
-                control(context, scope.clone(), tokens, woken.tokens, on_token, reconcile::reconcile, shutdown),
-                control(context, scope, apps, woken.apps, watch::app_event, app::reconcile, shutdown),
+                control(
+                    context,
+                    scope.clone(),
+                    tokens,
+                    (woken.tokens, watch::stream(woken.turns).boxed()),
+                    on_token,
+                    reconcile::reconcile,
+                    shutdown
+                ),
+                control(
+                    context,
+                    scope,
+                    apps,
+                    (woken.apps, empty().boxed()),
+                    watch::app_event,
+                    app::reconcile,
+                    shutdown
+                ),
             )
         });
     }
@@ -157,7 +174,7 @@ async fn control<K, F>(
     context: &Arc<Context>,
     scope: Option<String>,
     reflected: Reflected<K>,
-    queue: Queue<K>,
+    (queue, at_once): (Queue<K>, BoxStream<'static, ObjectRef<K>>),
     on_event: impl Fn(&Context, &Event<DeserializeGuard<K>>) + Send + 'static,
     reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
     shutdown: &CancellationToken,
@@ -199,6 +216,7 @@ async fn control<K, F>(
     let working = Controller::for_stream(errors, reflected.reader)
         .with_config(config)
         .reconcile_on(debounced(watch::stream(receiver).map(guarded), DEBOUNCE, LONGEST))
+        .reconcile_on(at_once.map(guarded))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, retry, Arc::clone(context))
         .for_each(|result| async move {

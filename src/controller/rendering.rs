@@ -25,7 +25,7 @@ const AT_A_TIME: usize = 4;
 /// Longest a rendering may take. Its work is bounded, far below this: it is for what nobody thought of.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// Most bytes of renderings that are kept, of all objects together. Beyond, all are forgotten.
-const KEPT: usize = 32 * 1024 * 1024;
+const KEPT: usize = 8 * 1024 * 1024;
 
 /// What keeping a rendering takes besides its data, roughly.
 const OVERHEAD: usize = 1024;

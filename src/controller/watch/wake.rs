@@ -16,6 +16,8 @@ pub struct Wakes {
 struct Route {
     namespace: Option<String>,
     tokens: UnboundedSender<ObjectRef<ShopifyToken>>,
+    /// Those for which a slot is held meanwhile.
+    turns: UnboundedSender<ObjectRef<ShopifyToken>>,
     apps: UnboundedSender<ObjectRef<ShopifyApp>>,
 }
 
@@ -23,6 +25,8 @@ struct Route {
 pub struct Woken {
     /// Tokens to reconcile.
     pub tokens: Queue<ShopifyToken>,
+    /// Tokens to reconcile without a pause in which their other events might come.
+    pub turns: UnboundedReceiver<ObjectRef<ShopifyToken>>,
     /// Apps to reconcile.
     pub apps: Queue<ShopifyApp>,
 }
@@ -45,8 +49,10 @@ impl<K: Resource<DynamicType = ()>> Queue<K> {
 impl Wakes {
     /// Adds the route of a namespace, or of all.
     pub fn route(&mut self, namespace: Option<String>) -> Woken {
-        let woken = Woken { tokens: Queue::new(), apps: Queue::new() };
-        self.routes.push(Route { namespace, tokens: woken.tokens.sender.clone(), apps: woken.apps.sender.clone() });
+        let (turns, receiver) = unbounded_channel();
+        let woken = Woken { tokens: Queue::new(), turns: receiver, apps: Queue::new() };
+        let (tokens, apps) = (woken.tokens.sender.clone(), woken.apps.sender.clone());
+        self.routes.push(Route { namespace, tokens, turns, apps });
         woken
     }
 
@@ -59,6 +65,13 @@ impl Wakes {
         if let Some(route) = self.to(token.namespace.as_deref()) {
             // The receiver is gone only when the controller has ended.
             drop(route.tokens.send(token));
+        }
+    }
+
+    /// It is a token's turn: reconcile it at once.
+    pub fn turn(&self, token: ObjectRef<ShopifyToken>) {
+        if let Some(route) = self.to(token.namespace.as_deref()) {
+            drop(route.turns.send(token));
         }
     }
 
