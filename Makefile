@@ -27,6 +27,11 @@ help: ## This list
 build: ## The operator, release build: target/release/shopify-token-operator
 	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
 
+.PHONY: plugin
+plugin: ## The kubectl plugin and its completion: put target/release into PATH
+	cargo build --release --locked --package kubectl-shopify-token --bin kubectl-shopify_token
+	install -m 755 kubectl/kubectl_complete-shopify_token $(TARGET)/release
+
 .PHONY: demo
 demo: ## Cluster, simulated Shopify, operator and samples; ONCE=1 ends after the tour
 	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
@@ -95,6 +100,10 @@ test-sim: ## The simulated Shopify
 stories: ## What users do, against a real API server and the simulated Shopify
 	cargo test $(CARGO_FLAGS) --test stories -- $(T)
 
+.PHONY: test-plugin
+test-plugin: ## The kubectl plugin, against a real API server and the operator
+	cargo test $(CARGO_FLAGS) --test plugin -- $(T)
+
 ##@ Generated files
 
 .PHONY: crds
@@ -103,8 +112,8 @@ crds: ## Writes crds/ from the types
 
 .PHONY: docs
 docs: ## Writes the generated parts of docs/
-	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs flags_are_what_the_command_line_takes
+	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs what_the_command_line_takes
 
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
-	cargo test $(CARGO_FLAGS) --test crd --test docs -- files_are_what_the_types_generate flags_are_what
+	cargo test $(CARGO_FLAGS) --test crd --test docs -- files_are_what_the_types_generate what_the_command_line_takes

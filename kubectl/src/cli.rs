@@ -217,6 +217,9 @@ pub struct InstallUrlOptions {
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub struct CheckOptions {
+    /// Look at the tokens of every namespace.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
     /// Namespace that the operator runs in.
     #[arg(long, value_name = "NAMESPACE", default_value = OPERATOR)]
     pub operator_namespace: String,
@@ -268,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused_by_name() {
         for (line, said) in [
-            ("status -l team web", "isn't a label"),
+            ("status -l /team", "'--selector <SELECTOR>'"),
             ("status -l team=web web", "cannot be used with"),
             ("status -o xml", "possible values: wide, json, yaml, name"),
             ("inspect secret", "<NAME>"),

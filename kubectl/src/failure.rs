@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn status(code: u16, message: &str, name: &str) -> Status {
-        let details = StatusDetails { name: name.into(), ..StatusDetails::default() };
+        let details: StatusDetails = serde_json::from_value(serde_json::json!({"name": name})).unwrap();
         Status { code, message: message.into(), details: Some(details), ..Status::default() }
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(cluster: &Cluster, options: &CheckOptions) -> Result<()>
         report.add(&finding)?;
     }
     if is_served {
-        for finding in tokens::all(cluster).await {
+        for finding in tokens::all(cluster, options.all_namespaces).await {
             report.add(&finding)?;
         }
     }

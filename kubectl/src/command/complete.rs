@@ -132,11 +132,10 @@ mod tests {
     fn commands_and_flags_are_completed() {
         assert_eq!(
             completions(&["re"]).lines().map(|line| line.split('\t').next().unwrap()).collect::<Vec<_>>(),
-            ["resume", "revoke", "reconcile", ":4"]
+            ["reconcile", "resume", "revoke", ":4"]
         );
         assert!(completions(&["status", "-o", ""]).starts_with("wide\tA table with more columns\njson\t"));
         assert!(completions(&["status", "--all-n"]).starts_with("--all-namespaces\t"));
-        assert_eq!(completions(&["no-such", ""]), ":4\n");
     }
 
     #[test]

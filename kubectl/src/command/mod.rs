@@ -21,24 +21,20 @@ use crate::{
 
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> Result<()> {
-    // Where only a file is read no cluster has to be there.
+    // Where nothing is asked of a cluster none has to be there.
     let choose = || Cluster::choose(&cli.cluster);
-    let cluster = match &cli.command {
-        Command::Completion => return print(complete::SCRIPT),
-        Command::Migrate(options) => return migrate::run(choose, options).await,
-        _ => choose()?,
-    };
-    match cli.command {
-        Command::Status(options) => status::run(&cluster, &options).await,
-        Command::Inspect(Inspect::Secret(options)) => inspect::secret(&cluster, &options).await,
-        Command::Rotate(options) => act::run(&cluster, Verb::Rotate, &options).await,
-        Command::Reconcile(options) => act::run(&cluster, Verb::Reconcile, &options).await,
-        Command::Verify(options) => act::run(&cluster, Verb::Verify, &options).await,
-        Command::Suspend(options) => act::run(&cluster, Verb::Suspend, &options).await,
-        Command::Resume(options) => act::run(&cluster, Verb::Resume, &options).await,
-        Command::Revoke(options) => revoke::run(&cluster, &options).await,
-        Command::InstallUrl(options) => install_url::run(&cluster, &options).await,
-        Command::Check(options) => check::run(&cluster, &options).await,
-        Command::Migrate(_) | Command::Completion => Ok(()),
+    match &cli.command {
+        Command::Status(options) => status::run(&choose()?, options).await,
+        Command::Inspect(Inspect::Secret(options)) => inspect::secret(&choose()?, options).await,
+        Command::Rotate(options) => act::run(&choose()?, Verb::Rotate, options).await,
+        Command::Reconcile(options) => act::run(&choose()?, Verb::Reconcile, options).await,
+        Command::Verify(options) => act::run(&choose()?, Verb::Verify, options).await,
+        Command::Suspend(options) => act::run(&choose()?, Verb::Suspend, options).await,
+        Command::Resume(options) => act::run(&choose()?, Verb::Resume, options).await,
+        Command::Revoke(options) => revoke::run(&choose()?, options).await,
+        Command::InstallUrl(options) => install_url::run(&choose()?, options).await,
+        Command::Check(options) => check::run(&choose()?, options).await,
+        Command::Migrate(options) => migrate::run(choose, options).await,
+        Command::Completion => print(complete::SCRIPT),
     }
 }

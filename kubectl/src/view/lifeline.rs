@@ -38,7 +38,8 @@ pub fn draw(moments: &[Moment], endless: bool, width: usize, now: Timestamp) -> 
     let here = scale.column(now);
     let mut axis = vec!['─'; scale.width];
     axis[here] = '┼';
-    for (moment, column) in moments.iter().zip(&columns) {
+    // Of several in one column the first is seen.
+    for (moment, column) in moments.iter().zip(&columns).rev() {
         axis[*column] = moment.sign;
     }
     let mut lines =

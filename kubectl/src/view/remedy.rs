@@ -13,8 +13,15 @@ pub fn of(reason: &str) -> Option<String> {
     let said: Vec<_> =
         entry.split("**Do:**").skip(1).map(|part| part.split("\n\n").next().unwrap_or_default()).collect();
     let texts = said.into_iter().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
-    let texts: Vec<String> = texts.map(|text| unlinked(&text)).filter(|text| !text.is_empty()).collect();
+    let texts: Vec<String> =
+        texts.map(|text| sentence(&unlinked(&text))).filter(|text| !matches!(text.as_str(), "" | "Nothing.")).collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
+/// The text with a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// `[text](target)` as `text`, where the target is a page of the documentation.
@@ -64,7 +71,7 @@ mod tests {
             let text = of(reason.as_str()).unwrap_or_else(|| panic!("{reason} says nothing"));
             assert!(text.len() > 15 && !text.contains("](") && !text.contains('\t'), "{reason}: {text}");
         }
-        assert!(of("AppNotFound").unwrap().starts_with("apply it; issuing goes on at that moment."));
+        assert!(of("AppNotFound").unwrap().starts_with("Apply it; issuing goes on at that moment."));
         assert_eq!(of("Nonsense"), None);
     }
 

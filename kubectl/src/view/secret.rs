@@ -80,7 +80,10 @@ impl Facts {
 /// The manager whose fields hold the key, the latest if it has several.
 fn writer(entries: &[ManagedFieldsEntry], key: &str) -> Option<(String, Option<Timestamp>)> {
     let key = format!("f:{key}");
-    let has = |fields: &FieldsV1| fields.0.get("f:data").is_some_and(|data| data.get(&key).is_some());
+    // What was applied as `stringData` is noted under that name.
+    let has = |fields: &FieldsV1| {
+        ["f:data", "f:stringData"].iter().any(|part| fields.0.get(part).is_some_and(|data| data.get(&key).is_some()))
+    };
     let entries = entries.iter().filter(|entry| entry.fields_v1.as_ref().is_some_and(has));
     let written = entries.map(|entry| (entry.manager.clone().unwrap_or_default(), at(entry.time.as_ref())));
     written.max_by_key(|(_, time)| *time)

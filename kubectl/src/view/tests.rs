@@ -122,6 +122,18 @@ fn all_as_a_table() {
     insta::assert_snapshot!(plain(Columns { namespace: true, wide: true }));
 }
 
+/// The examples in the documentation are what is shown.
+#[test]
+fn examples_are_documented_as_they_are() {
+    let documented = include_str!("../../../docs/kubectl.md");
+    let all = [failing(), dead(), deleting(), unseen(), suspended(), storefront()];
+    let table = table::tokens(&all, Columns::default(), true, now());
+    for shown in [table, detail::token(&storefront(), now())] {
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        assert!(documented.contains(&shown), "docs/kubectl.md hasn't got\n{shown}");
+    }
+}
+
 #[test]
 fn what_isnt_as_it_should_be_has_a_colour() {
     let line = |object: Object| table::tokens(&[object], Columns::default(), false, now());

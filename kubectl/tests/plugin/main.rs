@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that goes wrong should end there")]
 
+mod acting;
+mod bad_input;
+mod kubectl;
 mod plugin;
 mod reading;
+mod setup;
 #[allow(dead_code, reason = "shared with the stories")]
 #[path = "../../../tests/stories/world.rs"]
 mod world;

@@ -62,7 +62,7 @@ async fn deployments(cluster: &Cluster, options: &CheckOptions) -> Result<Vec<De
 
 /// Whether somebody holds the lease, and lives.
 async fn lease(cluster: &Cluster, options: &CheckOptions, runs: bool) -> Finding {
-    let CheckOptions { operator_namespace: namespace, lease_name: name } = options;
+    let CheckOptions { operator_namespace: namespace, lease_name: name, .. } = options;
     let api = cluster.api::<Lease>(namespace);
     let place = format!("{namespace}/{name}");
     let now = || Clock::system().now();

@@ -13,7 +13,6 @@ use shopify_token_operator::{
 
 use crate::{
     cluster::Cluster,
-    failure::Code,
     objects::{self, Object},
     screen::Tone,
     view::{
@@ -27,20 +26,12 @@ const NOTICED: TimeDelta = TimeDelta::minutes(1);
 /// As many names as a line takes.
 const NAMED: usize = 5;
 
-/// Of every namespace, or where that may not be listed of the one that is chosen.
-pub(super) async fn all(cluster: &Cluster) -> Vec<Finding> {
-    let everywhere = objects::list(cluster, None, &ListParams::default()).await;
-    let (listed, place) = match everywhere {
-        Err(_) => (
-            objects::list(cluster, Some(&cluster.namespace), &ListParams::default()).await,
-            format!("namespace {}", cluster.namespace),
-        ),
-        listed => (listed, "all namespaces".to_owned()),
-    };
-    match listed {
+/// Of the namespace that is chosen, or of all.
+pub(super) async fn all(cluster: &Cluster, everywhere: bool) -> Vec<Finding> {
+    let namespace = (!everywhere).then_some(cluster.namespace.as_str());
+    let place = namespace.map_or_else(|| "all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
+    match objects::list(cluster, namespace, &ListParams::default()).await {
         Ok(objects) => findings(&objects, &place, Clock::system().now()),
-        // Said already, among the rights.
-        Err(failure) if failure.code == Code::Failed => Vec::new(),
         Err(failure) => vec![super::of("tokens", &failure)],
     }
 }

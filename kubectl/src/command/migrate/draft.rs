@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 use shopify_token_operator::api::{DEFAULT_KEYS, GROUP, VERSION};
 
-use crate::{failure::Result, screen};
+use crate::{
+    failure::{Code, Failure, Result},
+    screen,
+};
 
 /// What is printed: comments and objects, in their order.
 #[derive(Debug, Default)]
@@ -30,6 +33,16 @@ impl Draft {
     /// Says something to the reader, a line each.
     pub(super) fn say(&mut self, text: impl Into<String>) {
         self.parts.push(Part::Comment(text.into()));
+    }
+
+    /// What has to be done before, where there is something.
+    pub(super) fn first(&mut self, commands: &[String]) {
+        if !commands.is_empty() {
+            self.say(format!(
+                "\nFirst (bash), for the keys that the operator reads; no value is shown:\n\n{}\n\n",
+                commands.join("\n")
+            ));
+        }
     }
 
     /// An object of ours.
@@ -65,13 +78,18 @@ pub(super) fn secret_spec(name: &str, carried: &[Carried]) -> Value {
     if data.is_empty() { json!({"name": name}) } else { json!({"name": name, "template": {"data": data}}) }
 }
 
-/// How a key's value gets from one Secret into another without being seen.
-pub(super) fn copied(from: &str, to: &str, namespace: &str, keys: &[(&str, &str)]) -> String {
+/// How values get from one Secret into another without being seen. Names from a file may be anything: what a shell could
+/// take for something else is refused.
+pub(super) fn copied(from: &str, to: &str, namespace: &str, keys: &[(&str, &str)]) -> Result<String> {
+    let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if !([from, to, namespace].into_iter().chain(keys.iter().map(|(_, old)| *old)).all(plain)) {
+        return Err(Failure::new(Code::Failed, "a name or key has signs that none in Kubernetes has"));
+    }
     let namespace = if namespace.is_empty() { String::new() } else { format!(" -n {namespace}") };
     let files = keys.iter().map(|(key, old)| {
         let path = old.replace('.', "\\.");
         let value = format!("kubectl get secret {from}{namespace} -o jsonpath='{{.data.{path}}}' | base64 -d");
         format!(" \\\n  --from-file={key}=<({value})")
     });
-    format!("kubectl create secret generic {to}{namespace}{}", files.collect::<Vec<_>>().concat())
+    Ok(format!("kubectl create secret generic {to}{namespace}{}", files.collect::<Vec<_>>().concat()))
 }

@@ -45,64 +45,79 @@ pub(super) fn draft(secret: &Secret, options: &MigrateOptions) -> Result<Draft> 
     })?;
     let name = options.name.clone().unwrap_or_else(|| old.clone());
     let app = has(Role::ClientId).zip(has(Role::ClientSecret));
-    let place = namespace.as_deref().unwrap_or_default();
 
-    let mut draft = Draft::default();
-    draft.say(format!(
-        "In place of what writes Secret {old}. Review it, then: kubectl apply -f FILE\nMove your applications from Secret {old} to {name}-shopify, then stop what writes the old one."
-    ));
     let mut steps = Vec::new();
-    if let Some((id, secret)) = app {
-        let credentials =
-            if (id, secret) == ("client_id", "client_secret") { old.clone() } else { format!("{name}-app") };
-        if credentials != old {
-            steps.push(copied(&old, &credentials, place, &[("client_id", id), ("client_secret", secret)]));
+    let credentials = app.map(|(id, secret)| {
+        if (id, secret) == ("client_id", "client_secret") {
+            return old.clone();
         }
-        draft.object("ShopifyApp", &name, namespace.as_deref(), &json!({"credentialsRef": {"name": credentials}}));
-    }
+        let own = format!("{name}-app");
+        steps.push((own.clone(), vec![("client_id", id), ("client_secret", secret)]));
+        own
+    });
     let app_ref = json!({"name": name});
     let (source, beside) = match (app, has(Role::RefreshToken), has(Role::AdminToken), has(Role::StorefrontToken)) {
         (Some(_), Some(refresh), ..) => {
-            let bootstrap = format!("{name}-approved");
-            let secret = if refresh == "refresh_token" { old.clone() } else { bootstrap.clone() };
-            if secret == bootstrap {
-                steps.push(copied(&old, &bootstrap, place, &[("refresh_token", refresh)]));
+            let own = format!("{name}-approved");
+            let bootstrap = if refresh == "refresh_token" { old.clone() } else { own.clone() };
+            if bootstrap == own {
+                steps.push((own, vec![("refresh_token", refresh)]));
             }
-            draft.say("Only the operator may use the refresh token from then on: each refresh ends the one before.");
-            (json!({"offline": {"appRef": app_ref, "bootstrapRef": {"name": secret}}}), None)
+            (json!({"offline": {"appRef": app_ref, "bootstrapRef": {"name": bootstrap}}}), None)
         }
-        (_, _, Some(token), None) if app.is_none() => {
-            (json!({"custom": {"tokenRef": {"name": old, "key": token}}}), None)
-        }
+        (None, _, Some(token), None) => (json!({"custom": {"tokenRef": {"name": old, "key": token}}}), None),
         (Some(_), None, _, None) => (json!({"clientCredentials": {"appRef": app_ref}}), None),
-        (app, _, token, Some(_)) if app.is_some() || token.is_some() => {
-            let admin = match (app, token) {
-                (None, Some(token)) => json!({"custom": {"tokenRef": {"name": old, "key": token}}}),
-                _ => json!({"clientCredentials": {"appRef": app_ref}}),
-            };
-            draft.say("The storefront token is a new one; the old one works on until somebody deletes it at Shopify.");
-            (json!({"storefront": {"adminTokenRef": {"name": format!("{name}-admin")}}}), Some(admin))
+        (Some(_), None, _, Some(_)) => (storefront(&name), Some(json!({"clientCredentials": {"appRef": app_ref}}))),
+        (None, _, Some(token), Some(_)) => {
+            (storefront(&name), Some(json!({"custom": {"tokenRef": {"name": old, "key": token}}})))
         }
-        _ => {
+        (None, _, None, _) => {
             let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
-            return Err(Failure::new(
-                Code::Failed,
-                format!("Secret {old} holds nothing to issue a token with; its keys are {}", names.join(", ")),
-            )
-            .remedy("it takes a client id and secret, or an Admin API token: docs/sources.md"));
+            let message =
+                format!("Secret {old} holds nothing to issue a token with; its keys are {}", names.join(", "));
+            return Err(Failure::new(Code::Failed, message)
+                .remedy("it takes a client id and secret, or an Admin API token: docs/sources.md"));
         }
     };
+
+    let mut draft = Draft::default();
+    draft.say(format!("In place of what writes Secret {old}. Review it, then: kubectl apply -f FILE"));
+    if source.get("offline").is_some() {
+        draft.say("Stop what uses the refresh token before: each refresh ends the one before, so only the operator may use it.");
+    }
+    if source.get("storefront").is_some() {
+        draft.say("The storefront token is a new one; the old one works on until somebody deletes it at Shopify.");
+    }
+    let of_old = |source: &Value| {
+        source["custom"]["tokenRef"]["name"] == old.as_str()
+            || source["offline"]["bootstrapRef"]["name"] == old.as_str()
+    };
+    let referred = of_old(&source) || beside.as_ref().is_some_and(of_old) || credentials.as_ref() == Some(&old);
+    let keep = if referred { "keep" } else { "delete" };
+    draft.say(format!(
+        "Move your applications from Secret {old} to {name}-shopify, stop what writes the old one, and {keep} that."
+    ));
+    let place = namespace.as_deref().unwrap_or_default();
+    draft.first(&steps.iter().map(|(to, keys)| copied(&old, to, place, keys)).collect::<Result<Vec<_>>>()?);
+    if let Some(credentials) = credentials {
+        draft.object("ShopifyApp", &name, namespace.as_deref(), &json!({"credentialsRef": {"name": credentials}}));
+    }
     if let Some(admin) = beside {
-        draft.object(
-            "ShopifyToken",
-            &format!("{name}-admin"),
-            namespace.as_deref(),
-            &json!({"shop": shop, "source": admin}),
-        );
+        let spec = json!({"shop": shop, "source": admin});
+        draft.object("ShopifyToken", &format!("{name}-admin"), namespace.as_deref(), &spec);
     }
     draft.object("ShopifyToken", &name, namespace.as_deref(), &token(&shop, &source, &name, &keys));
-    remarks(&mut draft, &keys, &steps, &source);
+    let lost: Vec<_> =
+        keys.iter().filter(|key| template(key.role, &source).is_none()).map(|key| key.name.as_str()).collect();
+    if !lost.is_empty() {
+        draft.say(format!("Not in the new Secret: {}.", lost.join(", ")));
+        draft.say("What your applications need of these, put into a Secret of your own.");
+    }
     Ok(draft)
+}
+
+fn storefront(name: &str) -> Value {
+    json!({"storefront": {"adminTokenRef": {"name": format!("{name}-admin")}}})
 }
 
 fn token(shop: &str, source: &Value, name: &str, keys: &[Key]) -> Value {
@@ -135,24 +150,6 @@ fn template(role: Role, source: &Value) -> Option<&'static str> {
         | Role::ClientId
         | Role::ClientSecret
         | Role::Other => None,
-    }
-}
-
-/// What has to be done first, and what gets lost.
-fn remarks(draft: &mut Draft, keys: &[Key], steps: &[String], source: &Value) {
-    if !steps.is_empty() {
-        draft.say(format!(
-            "First (bash), with the keys that the operator reads; no value is shown:\n\n{}",
-            steps.join("\n")
-        ));
-    }
-    let lost: Vec<_> =
-        keys.iter().filter(|key| template(key.role, source).is_none()).map(|key| key.name.as_str()).collect();
-    if !lost.is_empty() {
-        draft.say(format!(
-            "Not in the new Secret: {}. What your applications need of these, put into a Secret of your own.",
-            lost.join(", ")
-        ));
     }
 }
 

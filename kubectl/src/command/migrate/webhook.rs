@@ -33,26 +33,22 @@ pub(super) fn draft(generator: &Value, external: &[Value], options: &MigrateOpti
 
     let mut draft = Draft::default();
     draft.say(format!(
-        "In place of generator {generator_name} of External Secrets. Review it, then: kubectl apply -f FILE\nMove your applications to the new Secrets, then delete the ExternalSecrets and the generator."
+        "In place of generator {generator_name} of External Secrets. Review it, then: kubectl apply -f FILE"
     ));
+    draft.say("Move your applications to the new Secrets, then delete the ExternalSecrets and the generator.");
+    let app = format!("{name}-app");
     let credentials = match (id, secret) {
-        (Some(id), Some(secret))
-            if id.0 == secret.0 && (id.1.as_str(), secret.1.as_str()) == ("client_id", "client_secret") =>
-        {
-            id.0
-        }
+        (Some(id), Some(secret)) if id.0 == secret.0 && (&*id.1, &*secret.1) == ("client_id", "client_secret") => id.0,
         (Some(id), Some(secret)) if id.0 == secret.0 => {
-            let app = format!("{name}-app");
             let keys = [("client_id", id.1.as_str()), ("client_secret", secret.1.as_str())];
-            let command = copied(&id.0, &app, namespace.unwrap_or_default(), &keys);
-            draft.say(format!("First (bash), with the keys that the operator reads; no value is shown:\n\n{command}"));
+            draft.first(&[copied(&id.0, &app, namespace.unwrap_or_default(), &keys)?]);
             app
         }
         _ => {
-            let app = format!("{name}-app");
             draft.say(format!(
-                "First put client id and client secret into Secret {app}, under the keys client_id and client_secret: they don't stand in one Secret."
+                "First put client id and client secret, which don't stand in one Secret, into Secret {app}:"
             ));
+            draft.say("under the keys client_id and client_secret.");
             app
         }
     };
@@ -195,5 +191,11 @@ mod tests {
         let mut templated = generator("client_credentials");
         templated["spec"]["url"] = json!("https://{{ .auth.shop }}/admin/oauth/access_token");
         assert!(draft(&templated, &[], &options()).unwrap_err().to_string().contains("--shop"));
+        let mut hostile =
+            generator("grant_type=client_credentials&client_id={{ .auth.id }}&client_secret={{ .auth.s }}");
+        hostile["spec"]["secrets"][0]["secretRef"]["name"] = json!("x; rm -rf /");
+        assert!(
+            draft(&hostile, &[], &options()).unwrap_err().to_string().contains("has signs that none in Kubernetes")
+        );
     }
 }
