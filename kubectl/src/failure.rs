@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt, io, process::ExitCode};
 
 use kube::core::Status;
 
-use crate::cluster::Call;
+use crate::call::Call;
 
 /// What a script can tell by the exit code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

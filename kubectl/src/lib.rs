@@ -3,6 +3,7 @@
 //! It writes what a person would write with kubectl, and reads what everybody with that right can read. Of the operator
 //! it shares the API's types and vocabulary, and how a kubeconfig is read.
 
+pub mod call;
 pub mod cli;
 pub mod cluster;
 pub mod command;

@@ -7,8 +7,9 @@ use kube::{
 use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
+    call::Call,
     cli::Selection,
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::{Code, Failure, Result},
 };
 

@@ -10,8 +10,9 @@ use super::{
     wait::{self, Waiting},
 };
 use crate::{
+    call::Call,
     cli::ActionOptions,
-    cluster::{AGENT, Call, Cluster},
+    cluster::{AGENT, Cluster},
     failure::{Code, Failure, Result},
     objects::{self, Object, TOKENS},
     screen::{Tone, print, tell},

@@ -151,7 +151,7 @@ fn rotated(token: &ShopifyToken, before: Option<i64>) -> String {
 mod tests {
     use super::*;
 
-    fn token(status: Value) -> ShopifyToken {
+    fn token(status: &Value) -> ShopifyToken {
         serde_json::from_value(json!({
             "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken",
             "metadata": {"name": "web", "namespace": "shop", "generation": 2},
@@ -188,16 +188,16 @@ mod tests {
         let ready = [condition("Ready", "True", "Issued")];
         let mut status =
             json!({"observedGeneration": 2, "conditions": ready, "revision": 4, "lastHandledRotateAt": "before"});
-        assert!(matches!(rotate.progress(&token(status.clone()), Some(4)), Progress::Waits(Some(_))));
+        assert!(matches!(rotate.progress(&token(&status), Some(4)), Progress::Waits(Some(_))));
         status["lastHandledRotateAt"] = json!("now");
         assert_eq!(
-            rotate.progress(&token(status.clone()), Some(4)),
+            rotate.progress(&token(&status), Some(4)),
             Progress::Done("revision 4 was verified and read anew: it can't be issued again".into())
         );
         status["revision"] = json!(5);
         status["previous"] = json!([{"tokenID": "1", "revokeAt": "2026-11-23T12:00:00Z"}]);
         assert_eq!(
-            rotate.progress(&token(status), Some(4)),
+            rotate.progress(&token(&status), Some(4)),
             Progress::Done("revision 5 is published; the one before works until 2026-11-23T12:00:00Z".into())
         );
     }
@@ -207,10 +207,10 @@ mod tests {
         let stalled = [condition("Ready", "True", "Issued"), condition("Stalled", "True", "ScopesMissing")];
         let status = json!({"observedGeneration": 2, "conditions": stalled, "lastHandledReconcileAt": "now"});
         let stuck = Progress::Stuck { reason: "ScopesMissing".into(), message: "m".into() };
-        assert_eq!(Action::Rotate("now".into()).progress(&token(status.clone()), None), stuck);
-        assert_eq!(Action::Reconcile("now".into()).progress(&token(status.clone()), None), stuck);
+        assert_eq!(Action::Rotate("now".into()).progress(&token(&status), None), stuck);
+        assert_eq!(Action::Reconcile("now".into()).progress(&token(&status), None), stuck);
         // What was before it was handled says nothing.
-        assert!(matches!(Action::Reconcile("later".into()).progress(&token(status), None), Progress::Waits(_)));
+        assert!(matches!(Action::Reconcile("later".into()).progress(&token(&status), None), Progress::Waits(_)));
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         ] {
             let conditions = [condition("Ready", "True", "Issued"), condition("TokenValid", status, reason)];
             let status = json!({"observedGeneration": 2, "conditions": conditions, "lastHandledReconcileAt": "now"});
-            let progress = verify.progress(&token(status), None);
+            let progress = verify.progress(&token(&status), None);
             assert_eq!((done(&progress), matches!(progress, Progress::Failed(_))), (is_done, is_failed), "{reason}");
         }
     }
@@ -231,11 +231,11 @@ mod tests {
     #[test]
     fn a_suspension_is_done_once_it_was_seen() {
         let suspended = [condition("Ready", "True", "Issued"), condition("Suspended", "True", "Suspended")];
-        let at = |generation: i64| token(json!({"observedGeneration": generation, "conditions": suspended}));
+        let at = |generation: i64| token(&json!({"observedGeneration": generation, "conditions": suspended}));
         assert!(!done(&Action::Suspend.progress(&at(1), None)));
         assert!(done(&Action::Suspend.progress(&at(2), None)));
         assert!(!done(&Action::Resume.progress(&at(2), None)));
         let ready = json!({"observedGeneration": 2, "conditions": [condition("Ready", "True", "Issued")]});
-        assert!(done(&Action::Resume.progress(&token(ready), None)));
+        assert!(done(&Action::Resume.progress(&token(&ready), None)));
     }
 }

@@ -6,8 +6,9 @@ mod rights;
 mod tokens;
 
 use crate::{
+    call::Call,
     cli::CheckOptions,
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::{Code, Failure, Result},
     screen::print,
     view::checklist::{Finding, Grade},

@@ -7,8 +7,9 @@ use kube::{ResourceExt, api::ListParams};
 use shopify_token_operator::{api::ShopifyToken, clock::Clock, core::record};
 
 use crate::{
+    call::Call,
     cli::SecretOptions,
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::{Code, Failure, Result},
     objects,
     screen::print,

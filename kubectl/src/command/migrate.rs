@@ -15,8 +15,9 @@ use kube::{
 use serde_json::Value;
 
 use crate::{
+    call::Call,
     cli::MigrateOptions,
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::{Code, Failure, Result},
     screen::print,
 };

@@ -12,8 +12,9 @@ use super::{
     wait::{self, Waiting},
 };
 use crate::{
+    call::Call,
     cli::RevokeOptions,
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::{Code, Failure, Result},
     objects::{self, Object, TOKENS},
     screen::{bold, print, tell},

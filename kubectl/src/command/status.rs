@@ -12,8 +12,9 @@ use shopify_token_operator::{clock::Clock, time::Timestamp};
 use tokio::time::sleep;
 
 use crate::{
+    call::Call,
     cli::{Output, StatusOptions},
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::{Failure, Result},
     objects::{self, Object, TOKENS},
     screen::{self, CLEAR, print, tell},

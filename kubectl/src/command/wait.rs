@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{action::Progress, status::ended};
 use crate::{
-    cluster::{Call, Cluster},
+    call::Call,
+    cluster::Cluster,
     failure::{Code, Failure, Result},
     objects::{Object, TOKENS},
     screen::{Tone, print, tell},

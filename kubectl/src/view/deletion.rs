@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn token(source: Value, more: Value, status: Value) -> ShopifyToken {
+    fn token(source: &Value, more: &Value, status: &Value) -> ShopifyToken {
         let mut spec = json!({"shop": "acme.myshopify.com", "source": source});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(json!({
@@ -150,7 +150,7 @@ mod tests {
                 vec![],
             ),
         ] {
-            texts.push(format!("{name}\n  {}", told(&token(source, more, status.clone()), &dependents).join("\n  ")));
+            texts.push(format!("{name}\n  {}", told(&token(&source, &more, status), &dependents).join("\n  ")));
         }
         insta::assert_snapshot!(texts.join("\n"));
     }

@@ -16,7 +16,7 @@ fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({"type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-11-29T09:00:00Z"})
 }
 
-fn object(name: &str, source: Value, status: Value) -> Object {
+fn object(name: &str, source: &Value, status: &Value) -> Object {
     of(json!({
         "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken",
         "metadata": {"name": name, "namespace": "shop", "generation": 2, "creationTimestamp": "2026-11-01T17:00:00Z"},
@@ -33,8 +33,8 @@ fn storefront() -> Object {
     let verified = condition("TokenValid", "True", "Verified", "Shopify confirmed the credential");
     object(
         "web",
-        json!({"storefront": {"adminTokenRef": {"name": "admin"}}}),
-        json!({
+        &json!({"storefront": {"adminTokenRef": {"name": "admin"}}}),
+        &json!({
             "observedGeneration": 2, "source": "Storefront", "revision": 4, "tokenID": "gid://shopify/StorefrontAccessToken/9",
             "scopes": ["unauthenticated_read_product_listings"], "issuedAt": "2026-11-29T09:00:00Z",
             "lastVerifiedTime": "2026-11-29T16:30:00Z", "renewalTime": "2026-12-01T09:00:00Z",
@@ -48,8 +48,8 @@ fn failing() -> Object {
     let waits = "acme.myshopify.com gave no answer";
     object(
         "admin",
-        json!({"clientCredentials": {"appRef": {"name": "acme"}}}),
-        json!({
+        &json!({"clientCredentials": {"appRef": {"name": "acme"}}}),
+        &json!({
             "observedGeneration": 2, "source": "ClientCredentials", "revision": 7, "scopes": ["read_products", "write_orders"],
             "issuedAt": "2026-11-28T18:00:00Z", "expiresAt": "2026-11-29T18:00:00Z", "renewalTime": "2026-11-29T10:00:00Z",
             "lastVerifiedTime": "2026-11-29T10:00:00Z", "failedAttempts": 6, "nextAttemptTime": "2026-11-29T17:04:00Z",
@@ -66,8 +66,8 @@ fn dead() -> Object {
     let message = "Shopify refuses the refresh token; approve the app again";
     object(
         "backoffice",
-        json!({"offline": {"appRef": {"name": "acme", "namespace": "apps"}}}),
-        json!({
+        &json!({"offline": {"appRef": {"name": "acme", "namespace": "apps"}}}),
+        &json!({
             "observedGeneration": 2, "source": "Offline", "revision": 90, "issuedAt": "2026-11-29T15:00:00Z",
             "expiresAt": "2026-11-29T16:00:00Z", "refreshTokenExpiresAt": "2027-02-20T00:00:00Z",
             "installURL": "https://tokens.example.com/oauth/install/shop/backoffice",
@@ -102,8 +102,8 @@ fn deleting() -> Object {
 fn unseen() -> Object {
     object(
         "new",
-        json!({"custom": {"tokenRef": {"name": "pasted", "key": "token"}}}),
-        json!({"observedGeneration": -1}),
+        &json!({"custom": {"tokenRef": {"name": "pasted", "key": "token"}}}),
+        &json!({"observedGeneration": -1}),
     )
 }
 

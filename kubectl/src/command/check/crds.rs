@@ -6,7 +6,8 @@ use serde_json::Value;
 use shopify_token_operator::api::{GROUP, VERSION, crd};
 
 use crate::{
-    cluster::{Call, Cluster},
+    call::Call,
+    cluster::Cluster,
     failure::{Failure, INSTALL},
     view::checklist::{Finding, Grade},
 };

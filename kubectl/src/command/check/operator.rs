@@ -13,8 +13,9 @@ use shopify_token_operator::{clock::Clock, core::vocabulary::OPERATOR, time::Tim
 use tokio::time::sleep;
 
 use crate::{
+    call::Call,
     cli::CheckOptions,
-    cluster::{Call, Cluster},
+    cluster::Cluster,
     failure::Failure,
     view::{
         checklist::{Finding, Grade},

@@ -6,7 +6,8 @@ use kube::{Api, api::PostParams};
 use shopify_token_operator::api::GROUP;
 
 use crate::{
-    cluster::{Call, Cluster},
+    call::Call,
+    cluster::Cluster,
     failure::{Failure, Result},
     view::checklist::{Finding, Grade},
 };

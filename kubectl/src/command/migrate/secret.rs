@@ -212,9 +212,12 @@ mod tests {
         MigrateOptions { from: "secret/cron".into(), filename: None, shop: None, name: None }
     }
 
+    fn cron(data: &Value) -> Secret {
+        serde_json::from_value(json!({"metadata": {"name": "cron", "namespace": "shop"}, "stringData": data})).unwrap()
+    }
+
     fn drafted(data: &Value, options: &MigrateOptions) -> Result<String> {
-        let secret = json!({"metadata": {"name": "cron", "namespace": "shop"}, "stringData": data});
-        let text = draft(&serde_json::from_value(secret).unwrap(), options)?.text()?;
+        let text = draft(&cron(data), options)?.text()?;
         assert!(!text.contains(HEX), "a value is printed: {text}");
         Ok(text)
     }

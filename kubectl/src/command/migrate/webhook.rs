@@ -156,7 +156,7 @@ mod tests {
         }})
     }
 
-    fn external(name: &str, target: Value) -> Value {
+    fn external(name: &str, target: &Value) -> Value {
         let source = json!({"sourceRef": {"generatorRef": {"kind": "Webhook", "name": "shopify"}}});
         json!({"metadata": {"name": name}, "spec": {"target": target, "dataFrom": [source], "refreshInterval": "12h"}})
     }
@@ -170,7 +170,7 @@ mod tests {
             "SHOPIFY_TOKEN": "{{ .access_token }}", "HEADER": "X-Token: {{ .access_token }}", "UNTIL": "{{ add .expires_in 5 }}",
         }}});
         let other = json!({"metadata": {"name": "other"}, "spec": {"dataFrom": [{"sourceRef": {"generatorRef": {"kind": "Password", "name": "shopify"}}}]}});
-        let all = [external("web", template), external("plain", json!({})), other];
+        let all = [external("web", &template), external("plain", &json!({})), other];
         insta::assert_snapshot!(draft(&generator, &all, &options()).unwrap().text().unwrap());
     }
 
