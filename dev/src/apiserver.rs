@@ -76,6 +76,8 @@ fn spawn(binary: &Path, flags: &[String], port: &ReservedPort, cluster: &Cluster
     let file = |name: &str| cluster.dir().join(name).display().to_string();
     let mut command = Command::new(binary);
     command
+        // Memory is there; its collector otherwise takes a good part of what a small machine can compute.
+        .env("GOGC", "400")
         .arg(format!("--etcd-servers={}", etcd::url(cluster)))
         .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
         .arg(format!("--secure-port={}", port.number))

@@ -21,6 +21,7 @@ pub(crate) fn data_dir(cluster: &Cluster) -> PathBuf {
 pub(crate) fn start(binary: &Path, cluster: &Cluster) -> Result<Process> {
     let mut command = Command::new(binary);
     command
+        .env("GOGC", "400")
         .arg(format!("--data-dir={}", data_dir(cluster).display()))
         .arg(format!("--listen-client-urls={}", url(cluster)))
         // Both required, and of no use: nobody discovers this etcd, it has no peers.

@@ -234,12 +234,26 @@ impl Observed {
         })
     }
 
-    /// The revision after the last one that is known of. Status only keeps the count going when the Secret is lost.
+    /// The newest revision that was published, as far as is known; 0 before the first. Status only keeps the count going
+    /// when the Secret is lost, or an older one was put back.
     #[must_use]
-    pub fn next_revision(&self) -> i64 {
+    pub fn newest_published(&self) -> i64 {
         let recorded = self.latest().map(|r| r.revision);
         let reported = self.status().and_then(|s| s.revision);
-        recorded.max(reported).unwrap_or_default().saturating_add(1)
+        recorded.max(reported).unwrap_or_default()
+    }
+
+    /// The revision after the last one that is known of.
+    #[must_use]
+    pub fn next_revision(&self) -> i64 {
+        self.newest_published().saturating_add(1)
+    }
+
+    /// Somebody has put back what the Secret was at an older revision, out of a backup say: applications hold a newer one,
+    /// and whether the older one works is for Shopify to say.
+    #[must_use]
+    pub fn put_back(&self) -> bool {
+        self.latest().is_some_and(|record| record.revision < self.newest_published())
     }
 
     /// The record of a credential that is about to be published. Whatever asked for it counts as handled.

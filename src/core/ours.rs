@@ -86,7 +86,8 @@ impl<'a> Ours<'a> {
                 let least = if why == Why::Renamed { record.revision } else { revision };
                 Some((revision.max(least), token))
             }
-            // Only one that an interrupted attempt of this very rotation has left.
+            // Only one that an interrupted attempt of this very rotation has left, or that was published before an older
+            // one was put back.
             Why::Rejected
             | Why::InputsChanged
             | Why::ParentChanged
@@ -118,7 +119,7 @@ impl<'a> Ours<'a> {
         let unlisted = |id: &&String| **id != current.id && !self.lists(id) && (current.moved || young);
         all.extend(recorded.filter(unlisted).map(|id| older(id, until)));
         all.extend(self.tokens.iter().filter(|(_, t)| t.id != current.id).map(|(revision, token)| {
-            let never_published = *revision > current.revision;
+            let never_published = *revision > current.revision.max(self.observed.newest_published());
             let known = known.iter().find(|p| p.id == token.id).cloned();
             known.unwrap_or_else(|| older(&token.id, if never_published { now } else { until }))
         }));
@@ -130,8 +131,9 @@ impl<'a> Ours<'a> {
     pub fn strays(&self, record: &Record, now: Timestamp) -> Vec<Previous> {
         let known = |id: &String| Some(id) == record.token_id.as_ref() || record.previous.iter().any(|p| p.id == *id);
         let strays = self.tokens.iter().filter(|(_, t)| !known(&t.id)).map(|(revision, token)| {
-            // A later revision than the published one was never published: nobody holds it.
-            let until = if *revision > record.revision { now } else { self.overlap_end(now) };
+            // A later revision than any that was published: nobody holds it.
+            let held = *revision <= self.observed.newest_published();
+            let until = if held { self.overlap_end(now) } else { now };
             Previous::of(Some(record), &token.id, until)
         });
         strays.collect()

@@ -213,7 +213,7 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     let mut calls = Vec::new();
     calls.extend(demand::issue(o, now).map(Call::Issue));
     // Without a whole credential nothing can be written, and what is another object's isn't ours to revoke.
-    let ends = o.whole().filter(|_| !o.restored());
+    let ends = o.whole().filter(|_| !o.restored() && !o.put_back());
     if ends.is_some_and(|whole| whole.record.previous.iter().any(|p| o.overlap_ended(p, now))) {
         calls.push(Call::EndOverlap);
     }
@@ -279,6 +279,8 @@ fn wake(o: &Observed, hold: Option<&Hold>, now: Timestamp) -> Option<Timestamp> 
             overlap_end,
             // A rollout that is under way says nothing when it ends: look.
             (o.rolling_out() && overlap_end.is_some_and(|at| at <= now)).then(|| now + TimeDelta::seconds(15)),
+            // Nor does one that comes late.
+            (o.to_restart_for().is_some() && o.missing_targets().next().is_some()).then(|| now + SAFETY_NET),
             demand::verification_time(o, now),
             o.offline().and_then(Offline::warm_until),
             o.turn_at(),

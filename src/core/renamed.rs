@@ -54,6 +54,6 @@ impl Observed {
     /// Whether applications find in the Secret that the spec names what they found in older ones.
     fn is_replaced(&self) -> bool {
         let whole = self.whole().is_some_and(|whole| !self.rejected(whole.record));
-        whole && !self.restored() && !self.outdated()
+        whole && !self.restored() && !self.put_back() && !self.outdated()
     }
 }

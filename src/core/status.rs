@@ -102,7 +102,10 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
         },
         conditions: Vec::new(),
         // Kept when the Secret is lost: the next revision counts on.
-        revision: s.record.map(|r| r.revision).or(before.revision),
+        revision: match s.record {
+            Some(record) if !unconfirmed(s, &before, record) => Some(record.revision),
+            Some(_) | None => before.revision,
+        },
         ..ShopifyTokenStatus::default()
     };
     if let Some(record) = s.record {
@@ -159,7 +162,7 @@ fn all_conditions(
         Some(Hold::BackingOff) => obstacle_of(before),
     };
     let valid = token_valid(s, before, same_credential);
-    let (ready, mut reason, mut message) = readiness(s, valid.0 == "False", now);
+    let (ready, mut reason, mut message) = readiness(s, before, valid.0 == "False", now);
     let obstacle = match obstacle {
         None if !ready && !suspended => Some((Reason::Issuing, "a credential is about to be issued".to_owned())),
         obstacle => obstacle,
@@ -199,12 +202,22 @@ fn all_conditions(
     conditions.all
 }
 
+/// Whether an older revision was put back into the Secret, of which Shopify has said nothing yet.
+fn unconfirmed(s: &Snapshot<'_>, before: &ShopifyTokenStatus, record: &Record) -> bool {
+    let asked = matches!(s.validity, Validity::Verified(_) | Validity::Rejected);
+    before.revision > Some(record.revision) && !asked
+}
+
 /// Whether the credential that applications hold now works, and why not.
-fn readiness(s: &Snapshot<'_>, rejected: bool, now: Timestamp) -> (bool, Reason, String) {
+fn readiness(s: &Snapshot<'_>, before: &ShopifyTokenStatus, rejected: bool, now: Timestamp) -> (bool, Reason, String) {
     let (reason, message) = match s.record {
         Some(record) if s.token.uid().is_some_and(|uid| record.token.uid != uid) => {
             let message = "the Secret was there before this object; its credential is verified at Shopify first";
             (Reason::Pending, message.to_owned())
+        }
+        Some(record) if unconfirmed(s, before, record) => {
+            let back = format!("the Secret holds revision {} again", record.revision);
+            (Reason::Pending, format!("{back}; its credential is verified at Shopify first"))
         }
         Some(record) if s.intact && s.token.wants_session() && record.expires_at.is_none() => {
             (Reason::Pending, "the client is published, without a customer's session".to_owned())
@@ -246,15 +259,15 @@ fn token_valid(
         Validity::Verified(_) => VERIFIED,
         Validity::Rejected => REJECTED,
         Validity::Unreachable if s.record.is_some() => UNREACHABLE,
-        Validity::NotAsked if same_credential => {
-            match find(&before.conditions, conditions::TOKEN_VALID).map(|c| c.reason.as_str()) {
-                Some("Verified") => VERIFIED,
-                Some("Rejected") => REJECTED,
-                Some("Unreachable") => UNREACHABLE,
-                _ => NOT_CHECKED,
+        Validity::NotAsked => match find(&before.conditions, conditions::TOKEN_VALID).map(|c| c.reason.as_str()) {
+            Some("Verified") if same_credential => VERIFIED,
+            Some("Rejected") if same_credential => REJECTED,
+            Some("Unreachable") if same_credential || s.record.is_some_and(|r| unconfirmed(s, before, r)) => {
+                UNREACHABLE
             }
-        }
-        Validity::Unreachable | Validity::NotAsked => NOT_CHECKED,
+            _ => NOT_CHECKED,
+        },
+        Validity::Unreachable => NOT_CHECKED,
     }
 }
 

@@ -40,17 +40,20 @@ pub(crate) struct Cuts {
 }
 
 impl Cuts {
-    /// Cuts the n-th call from now.
+    /// Cuts the n-th call since the mark; the first is 0.
     pub(crate) fn arm(&self, n: u64, side: Side, counted: Counted) {
-        let so_far = match counted {
-            Counted::All => &self.calls,
-            Counted::Writes => &self.writes,
-        };
-        *self.plan.lock().unwrap() = Some((so_far.load(Ordering::SeqCst) + n, side, counted));
+        *self.plan.lock().unwrap() = Some((n, side, counted));
     }
 
-    pub(crate) fn disarm(&self) {
+    /// Counts from zero again, and takes back a cut.
+    pub(crate) fn mark(&self) {
         *self.plan.lock().unwrap() = None;
+        self.calls.store(0, Ordering::SeqCst);
+        self.writes.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
     }
 
     pub(crate) fn hit(&self) -> bool {

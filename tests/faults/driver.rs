@@ -27,7 +27,7 @@ use shopify_token_operator::{
 use crate::{
     browser::{Browser, Pages},
     cut::{Counted, Cuts, Cutting, Side},
-    world::{CLIENT_ID, SHOP, World},
+    world::{CLIENT_ID, SHOP, SecretView, World},
 };
 
 /// The client secret that the app gets in its life.
@@ -50,6 +50,29 @@ pub(crate) enum Process {
     LivesOn,
     /// It dies at that moment, and another one starts with nothing in memory.
     Dies,
+}
+
+/// A call that isn't reached.
+pub(crate) const NEVER: u64 = u64::MAX / 2;
+
+/// What became of a run.
+pub(crate) struct Ran {
+    /// Whether the fault has struck.
+    pub(crate) struck: bool,
+    calls: u64,
+    writes: u64,
+    asked: u64,
+}
+
+impl Ran {
+    /// How many calls there were for a fault to strike.
+    pub(crate) fn of(&self, fault: Fault) -> u64 {
+        match fault {
+            Fault::Kubernetes(_, Counted::All) => self.calls,
+            Fault::Kubernetes(_, Counted::Writes) => self.writes,
+            Fault::Shopify(_) => self.asked,
+        }
+    }
 }
 
 /// Reconciles one namespace, step by step.
@@ -127,14 +150,19 @@ impl Driver {
 
     /// Lets a fault strike at the n-th call from now.
     pub(crate) fn arm(&mut self, n: u64, fault: Fault, process: Process) {
+        self.world.sim.mark();
+        self.cuts.mark();
         match fault {
             Fault::Kubernetes(side, counted) => self.cuts.arm(n, side, counted),
-            Fault::Shopify(mode) => {
-                self.world.sim.mark();
-                self.world.sim.cut_nth(n, mode);
-            }
+            Fault::Shopify(mode) => self.world.sim.cut_nth(n, mode),
         }
         self.armed = Some((n, fault, process));
+    }
+
+    /// What became of it since [`Self::arm`].
+    pub(crate) fn ran(&self) -> Ran {
+        let (calls, writes) = (self.cuts.calls(), self.cuts.writes());
+        Ran { struck: self.struck, calls, writes, asked: self.world.sim.calls_since_mark() }
     }
 
     /// What was armed, for messages.
@@ -150,13 +178,13 @@ impl Driver {
         }
     }
 
-    /// Reconciles everything until nothing changes any more, however often that takes.
+    /// Reconciles everything until nothing is written any more, however often that takes.
     pub(crate) async fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 60, "it doesn't settle: {:?}", self.armed);
-            let before = self.fingerprint().await;
+            let before = self.cuts.writes();
             let quiet = Box::pin(self.round()).await;
-            if quiet && before == self.fingerprint().await {
+            if quiet && before == self.cuts.writes() {
                 return;
             }
             // Back-offs end.
@@ -174,10 +202,14 @@ impl Driver {
         for name in self.tokens {
             let Some(token) = self.world.tokens().get_opt(name).await.unwrap() else { continue };
             let context = Arc::clone(&self.context);
-            let ended = self.guarded(Box::pin(reconcile::once(&context, &token))).await;
-            quiet &= ended && self.world.tokens().get_opt(name).await.unwrap().is_none_or(|t| is_quiet(&t));
+            quiet &= self.guarded(Box::pin(reconcile::once(&context, &token))).await;
         }
-        self.check_holdings().await;
+        let tokens = self.world.tokens().list(&ListParams::default()).await.unwrap().items;
+        let ours = |name: &str| tokens.iter().find(|token| token.name_any() == name);
+        quiet &= self.tokens.iter().filter_map(|name| ours(name)).all(is_quiet);
+        if let Some(token) = self.tokens.last().and_then(|name| ours(name)) {
+            self.check_holdings(token).await;
+        }
         if let Some(app) = self.world.api::<ShopifyApp>().get_opt("acme").await.unwrap()
             && (self.judges || app.metadata.deletion_timestamp.is_some())
         {
@@ -256,28 +288,23 @@ impl Driver {
         Approvals::parse(&record.annotations).outcome(&state).is_some().then_some(state)
     }
 
-    /// Versions of everything the operator writes.
-    async fn fingerprint(&self) -> Vec<(String, Option<String>)> {
-        let tokens = self.world.tokens().list(&ListParams::default()).await.unwrap().items;
+    /// I1, I3: what a token's Secrets hold works at Shopify, at every moment.
+    async fn check_holdings(&self, token: &ShopifyToken) {
+        if token.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        let safe = token.status.iter().flat_map(|s| &s.conditions);
+        let safe = safe.clone().any(|c| c.type_ == "SafeToRevokeOldSecret" && c.status == "True");
         let secrets = self.world.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
-        let apps = self.world.api::<ShopifyApp>().list(&ListParams::default()).await.unwrap().items;
-        let apps = apps.iter().map(|o| (o.name_any(), o.resource_version()));
-        let tokens = tokens.iter().map(|o| (o.name_any(), o.resource_version()));
-        tokens.chain(apps).chain(secrets.iter().map(|o| (o.name_any(), o.resource_version()))).collect()
-    }
-
-    /// I1, I3: what the Secret holds works at Shopify, at every moment.
-    async fn check_holdings(&self) {
-        let Some(name) = self.tokens.last() else { return };
-        let Some(token) = self.world.tokens().get_opt(name).await.unwrap() else { return };
-        if token.metadata.deletion_timestamp.is_none() {
-            self.check_holding(name).await;
-            self.check_holding(RENAMED).await;
+        for secret in secrets.into_iter().map(SecretView::from) {
+            if [&token.name_any(), RENAMED].contains(&secret.name.as_str()) {
+                self.check_holding(&secret, safe);
+            }
         }
     }
 
-    async fn check_holding(&self, name: &str) {
-        let Some(secret) = self.world.secret(name).await else { return };
+    fn check_holding(&self, secret: &SecretView, safe: bool) {
+        let name = &secret.name;
         let left = secret
             .record("leave-at")
             .is_some_and(|at| at.parse::<chrono::DateTime<chrono::Utc>>().unwrap() <= self.world.clock.now());
@@ -285,12 +312,8 @@ impl Driver {
             return;
         }
         // Whoever holds an older pair of customer accounts mustn't be told that it can be revoked.
-        if secret.data.contains_key("previous_client_secret") {
-            let status = self.world.tokens().get("web").await.unwrap().status;
-            let mut conditions = status.into_iter().flat_map(|s| s.conditions);
-            let safe = conditions.any(|c| c.type_ == "SafeToRevokeOldSecret" && c.status == "True");
-            assert!(!safe, "Secret {name} holds an older pair, which is said to be safe to revoke: {:?}", self.armed);
-        }
+        let older = secret.data.contains_key("previous_client_secret");
+        assert!(!(older && safe), "Secret {name} holds a pair that is said to be safe to revoke: {:?}", self.armed);
         let record = Record::parse(&secret.annotations);
         let overlap = record.is_some_and(|r| r.previous.iter().any(|p| p.revoke_at > self.world.clock.now()));
         let keys = [("access_token", true), ("previous_access_token", overlap)];

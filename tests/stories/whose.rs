@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use shopify_sim::AppConfig;
@@ -16,6 +16,7 @@ use crate::{
 };
 
 const TOKEN: &str = "tokens.shopify-operator.dev/token";
+const ROTATE_AT: &str = "tokens.shopify-operator.dev/rotate-at";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_in_another_namespace_revokes_nothing() {
@@ -58,6 +59,35 @@ async fn a_restored_secret_is_verified_before_ready() {
         assert_ne!(now.annotations()[TOKEN], held.annotations()[TOKEN], "{name} belongs to the new object");
         assert_eq!(condition(&after, "TokenValid"), Some(("True".into(), "Verified".into())));
     }
+}
+
+/// Out of a backup, say: applications hold the newer one by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_secret_put_back_is_verified_and_costs_nobody_an_overlap() {
+    let world = World::with_custom_admin("whose-put-back").await;
+    let rotation = json!({"verifyInterval": 0, "rotation": {"overlap": "24h"}});
+    let at = async |n: i64| {
+        let ready = ("True".to_owned(), "Issued".to_owned());
+        let is = |t: &ShopifyToken| revision(t) == n && condition(t, "Ready").as_ref() == Some(&ready);
+        world.until("web", &format!("Ready at revision {n}"), is).await;
+        world.api::<Secret>().get("web").await.unwrap()
+    };
+    let value = |secret: &Secret| String::from_utf8(secret.data.as_ref().unwrap()["access_token"].0.clone()).unwrap();
+    world.token("web", with(storefront(), rotation)).await;
+    let mut backup = at(1).await;
+    world.change("web", json!({"metadata": {"annotations": {ROTATE_AT: "now"}}})).await;
+    let newer = at(2).await;
+    // Nothing asks for another one any more.
+    world.change("web", json!({"metadata": {"annotations": {ROTATE_AT: null}}})).await;
+    backup.metadata.resource_version = None;
+    world.api::<Secret>().replace("web", &PostParams::default(), &backup).await.unwrap();
+    let seen = at(3).await;
+    assert_eq!(value(&seen), value(&backup), "Shopify confirms it");
+    world.told("web", &["Issued", "Rotated", "Repaired"]).await;
+    assert!(world.sim.is_valid_storefront(SHOP, &value(&newer)), "applications hold it");
+    let status = world.tokens().get("web").await.unwrap().status.unwrap();
+    let left = status.previous[0].revoke_at.0.as_second() - world.clock.now().timestamp();
+    assert!(left > 23 * 3600, "revoked in {left} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

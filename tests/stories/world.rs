@@ -307,13 +307,7 @@ impl World {
 
     /// The Secret's data as text, and its annotations; `None` if it isn't there.
     pub(crate) async fn secret(&self, name: &str) -> Option<SecretView> {
-        let secret = self.api::<Secret>().get_opt(name).await.unwrap()?;
-        let text = |v: &k8s_openapi::ByteString| String::from_utf8(v.0.clone()).unwrap();
-        Some(SecretView {
-            data: secret.data.iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect(),
-            annotations: secret.annotations().clone(),
-            version: secret.resource_version().unwrap(),
-        })
+        self.api::<Secret>().get_opt(name).await.unwrap().map(SecretView::from)
     }
 
     /// Waits until a token's state is as wished, and returns it.
@@ -469,9 +463,22 @@ impl World {
 /// What a person sees of a Secret.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct SecretView {
+    pub name: String,
     pub data: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub version: String,
+}
+
+impl From<Secret> for SecretView {
+    fn from(secret: Secret) -> Self {
+        let text = |v: &k8s_openapi::ByteString| String::from_utf8(v.0.clone()).unwrap();
+        Self {
+            name: secret.name_any(),
+            data: secret.data.iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect(),
+            annotations: secret.annotations().clone(),
+            version: secret.resource_version().unwrap(),
+        }
+    }
 }
 
 impl SecretView {

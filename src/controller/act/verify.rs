@@ -9,7 +9,7 @@ use crate::{
     controller::{
         context::{Context, TokenKey},
         error::Error,
-        outcome::{Acted, Operation, Outcome},
+        outcome::{Acted, News, Operation, Outcome},
     },
     core::{record::Record, vocabulary::EventReason},
     sources::{self, Seen, Turn},
@@ -40,6 +40,10 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
     // What was there before the object is its own from here on.
     let token = observed.identity.clone();
     let seen = Record { token, scopes, previous, ..whole.record.clone() };
+    let put_back = observed.put_back();
+    // What applications hold is newer than what is in the Secret by now: to them this is another one.
+    let next = observed.next_revision();
+    let seen = if put_back { Record { revision: next, rollout: Some(next), ..seen } } else { seen };
     let seen = match &served {
         Some(served) => seen.answered(&observed.api_version, Some(served)),
         None => seen,
@@ -52,6 +56,12 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
             let replaced = replaced_version(&written.record, Some(whole.record));
             let mut acted = Acted::published(written.record, true);
             acted.news.extend(replaced);
+            if put_back {
+                let (old, kept) = (whole.record.revision, "what was published since is in overlap");
+                let note =
+                    format!("the Secret held revision {old} again, which Shopify confirms: revision {next}; {kept}");
+                acted.news.push(News::of(EventReason::Repaired, note));
+            }
             Ok(acted)
         }
         Err(stop) => Acted::unwritten(stop),

@@ -175,3 +175,16 @@ fn strays_are_neither_current_nor_in_overlap() {
     let strays = Ours::among(&all, &observed).strays(observed.record().unwrap(), now());
     assert_eq!(fates(&strays), [("1".to_owned(), 60), ("4".to_owned(), 0)]);
 }
+
+/// Revision 3 was put back, and status still knows of 4, which applications hold.
+#[test]
+fn what_was_published_before_an_older_one_was_put_back_keeps_its_overlap() {
+    let observed = observed().with(|o| o.token.status.as_mut().unwrap().revision = Some(4));
+    let all = [marked(3), marked(4), marked(5)];
+    let ours = Ours::among(&all, &observed);
+    assert_eq!(fates(&ours.strays(observed.record().unwrap(), now())), [("4".to_owned(), 60), ("5".to_owned(), 0)]);
+    let others = ours.previous(Current { id: &id(3), revision: 3, moved: false }, now());
+    assert_eq!(fates(&others), [("4".to_owned(), 60), ("5".to_owned(), 0)]);
+    let adopted = Ours::among(&all[..2], &observed).candidate(Why::Requested).map(|(revision, _)| revision);
+    assert_eq!(adopted, Some(4), "that is what the rotation had brought");
+}

@@ -102,7 +102,7 @@ pub(super) fn verification_time(o: &Observed, now: Timestamp) -> Option<Timestam
     let suspected = match o.suspect {
         Some(Doubt::RefusedOnce(at)) => return Some(at + REFUSALS_APART),
         Some(Doubt::Stray) => return Some(now),
-        _ if o.restored() => return Some(now),
+        _ if o.restored() || o.put_back() => return Some(now),
         Some(Doubt::Refused) => Some(SETTLED),
         // Known already: it is issued anew.
         Some(Doubt::Moved) | None => None,

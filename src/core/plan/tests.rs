@@ -727,6 +727,9 @@ fn what_others_left_behind() {
             o.token.status = None;
         })
     };
+    let put_back = healthy(LISTED, json!({"verifyInterval": 0})).with(|o| {
+        o.token.status.as_mut().unwrap().revision = Some(5);
+    });
     let moved = |issuer: &str| storefront(json!({})).recorded(|r| r.issuer = Some(issuer.to_owned()));
     let unsettled = |left| storefront(json!({})).deleting(minutes(1)).with(|o| o.settles_at = Some(now() + left));
     let revoking = previous(2, hours(1));
@@ -737,6 +740,13 @@ fn what_others_left_behind() {
         (
             "restored, and never verified otherwise",
             restored(APP).with(|o| o.token.spec.verify_interval = Some(std::time::Duration::ZERO.into())),
+            Step::Call(Call::Verify),
+            "",
+        ),
+        ("an older revision was put back", put_back.clone(), Step::Call(Call::Verify), ""),
+        (
+            "an older revision was put back, with overlaps of its time",
+            put_back.clone().recorded(|r| r.previous = vec![previous(2, minutes(-1))]),
             Step::Call(Call::Verify),
             "",
         ),
@@ -764,6 +774,16 @@ fn what_others_left_behind() {
     ]);
     let status = project(&snapshot(&restored(LISTED), None, Validity::NotAsked, Attempts::None), now());
     assert!(!crate::core::condition::is_ready(&status), "nobody has verified it yet");
+    for (validity, revision, ready) in [
+        (Validity::NotAsked, 5, false),
+        (Validity::Unreachable, 5, false),
+        (Validity::Verified(now()), 3, true),
+        (Validity::Rejected, 3, false),
+    ] {
+        let status = project(&snapshot(&put_back, None, validity, Attempts::None), now());
+        assert_eq!(status.revision, Some(revision), "what was put back is no news before Shopify confirms it");
+        assert_eq!(crate::core::condition::is_ready(&status), ready, "{validity:?}");
+    }
 }
 
 #[test]
@@ -782,6 +802,7 @@ fn a_restart_happens_once_for_each_revision() {
         ("recorded, and its mark is gone", replaced(Some(3), None, true), Step::Keep, ""),
         ("the target isn't there", missing.clone(), Step::Keep, ""),
     ]);
+    assert_eq!(plan(&missing, now()).wake_at, Some(now() + SAFETY_NET), "nobody tells when it comes");
     let overlap = |o: Observed| o.recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
     assert!(overlap(missing).rolling_out(), "nobody knows what runs with the old one");
     assert!(!overlap(replaced(Some(3), None, true)).rolling_out());
