@@ -73,6 +73,8 @@ async fn what_waits_for_a_person_isnt_waited_for() {
         .await;
     world.because("web", "Stalled", "ScopesMissing").await;
     plugin(&world, &["reconcile", "web", "--wait"]).await.failed(4, &["ScopesMissing", "write_themes", "do: "]);
+    let told = plugin(&world, &["status", "web"]).await.done();
+    assert!(told.contains("ScopesMissing") && told.contains("write_themes") && told.contains("What to do"), "{told}");
     world.change("web", json!({"spec": {"suspend": true}})).await;
     world.because("web", "Suspended", "Suspended").await;
     plugin(&world, &["rotate", "web", "--wait"]).await.failed(4, &["it is suspended"]);

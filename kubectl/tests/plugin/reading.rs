@@ -55,20 +55,6 @@ async fn status_is_a_table_or_a_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_to_do_stands_with_a_reason() {
-    let world = World::with_app("advice").await;
-    world
-        .token(
-            "web",
-            json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}, "requiredScopes": ["write_themes"]}),
-        )
-        .await;
-    world.because("web", "Stalled", "ScopesMissing").await;
-    let told = plugin(&world, &["status", "web"]).await.done();
-    assert!(told.contains("ScopesMissing") && told.contains("write_themes") && told.contains("What to do"), "{told}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn watched_is_every_change() {
     let world = World::with_admin("watch").await;
     let mut child = command(&world, &["status", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();

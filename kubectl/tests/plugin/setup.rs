@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use dev::Manifests;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use shopify_token_operator::{clock::Clock, lease::Candidate};
@@ -13,18 +13,16 @@ use crate::{
     world::{CLIENT_ID, CLIENT_SECRET, PUBLIC_URL, SHOP, World},
 };
 
-/// An operator whose Deployment has this image and so many pods, by what a cluster with nodes would say.
-async fn deployment(world: &World, image: &str, available: i32) {
+/// An operator's Deployment with this image; no node runs its pods.
+async fn deployment(world: &World, image: &str) {
     let labels = json!({"app.kubernetes.io/name": "shopify-token-operator"});
     let template =
         json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "operator", "image": image}]}});
     let spec = json!({"replicas": 2, "selector": {"matchLabels": labels}, "template": template});
-    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "operator", "labels": labels}, "spec": spec});
-    let api = world.api::<k8s_openapi::api::apps::v1::Deployment>();
-    api.patch("operator", &PatchParams::apply("person").force(), &Patch::Apply(object)).await.unwrap();
-    // Nobody else counts pods that no node runs; the controller sets it back, so it is written until it was seen.
-    let status = json!({"status": {"replicas": 2, "availableReplicas": available, "readyReplicas": available}});
-    api.patch_status("operator", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    let metadata = json!({"name": "operator", "labels": labels});
+    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec});
+    let patch = Patch::Apply(object);
+    world.api::<Deployment>().patch("operator", &PatchParams::apply("person").force(), &patch).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,8 +46,9 @@ async fn all_that_is_needed_is_looked_at() {
         assert!(line.starts_with(grade), "{line}");
     }
 
-    deployment(&world, "registry.example.com/shopify-token-operator:9.9.9", 2).await;
-    let told = plugin(&world, &flags).await;
+    deployment(&world, "registry.example.com/shopify-token-operator:9.9.9").await;
+    let told = plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
+    assert!(told.out.contains("wrong  operator      0 of 2 replicas of Deployment"), "{told:#?}");
     assert!(told.out.contains("and operator 9.9.9 differ by more than a patch"), "{told:#?}");
 
     // Who holds it has gone without letting go of it.
