@@ -5,6 +5,8 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Everywhere the same selection of packages, hence of features: nothing is compiled twice.
 CARGO_FLAGS := --workspace --locked
+# Most tests wait most of the time: three at once for each processor.
+export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 
 # $(call phase,name,command): says how long the command took.
 define phase
