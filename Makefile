@@ -5,6 +5,8 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Everywhere the same selection of packages, hence of features: nothing is compiled twice.
 CARGO_FLAGS := --workspace --locked
+# Most tests wait most of the time: three at once for each processor.
+export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 
 # $(call phase,name,command): says how long the command took.
 define phase
@@ -26,6 +28,11 @@ help: ## This list
 .PHONY: build
 build: ## The operator, release build: target/release/shopify-token-operator
 	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
+
+.PHONY: plugin
+plugin: ## The kubectl plugin and its completion: put target/release into PATH
+	cargo build --release --locked --package kubectl-shopify-token --bin kubectl-shopify_token
+	install -m 755 kubectl/kubectl_complete-shopify_token $(TARGET)/release
 
 .PHONY: demo
 demo: ## Cluster, simulated Shopify, operator and samples; ONCE=1 ends after the tour
@@ -95,6 +102,10 @@ test-sim: ## The simulated Shopify
 stories: ## What users do, against a real API server and the simulated Shopify
 	cargo test $(CARGO_FLAGS) --test stories -- $(T)
 
+.PHONY: test-plugin
+test-plugin: ## The kubectl plugin, against a real API server and the operator
+	cargo test $(CARGO_FLAGS) --test plugin -- $(T)
+
 ##@ Generated files
 
 .PHONY: crds
@@ -103,8 +114,8 @@ crds: ## Writes crds/ from the types
 
 .PHONY: docs
 docs: ## Writes the generated parts of docs/
-	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs flags_are_what_the_command_line_takes
+	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs what_the_command_line_takes
 
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
-	cargo test $(CARGO_FLAGS) --test crd --test docs -- files_are_what_the_types_generate flags_are_what
+	cargo test $(CARGO_FLAGS) --test crd --test docs -- files_are_what_the_types_generate what_the_command_line_takes

@@ -23,7 +23,7 @@ use tower::{
     util::{BoxService, MapRequestLayer, option_layer},
 };
 
-pub use self::config::config;
+pub use self::config::{Choice, config};
 use self::token_file::TokenFile;
 use crate::metrics::Metrics;
 
@@ -33,6 +33,8 @@ pub type Transport = BoxService<Request<Body>, Answer, BoxError>;
 pub type Answer = Response<Box<DynBody>>;
 
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+const CANT_BUILD: &str = "the Kubernetes client can't be built";
 
 /// Time for the head of an answer, retries by the client included. A watch's comes at once.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -54,12 +56,33 @@ where
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
-    let authorized = TokenFile::take_from(&mut config.auth_info)?
-        .map(|token| MapRequestLayer::new(move |request: Request<Body>| token.authorize(request)));
-    let builder = ClientBuilder::try_from(config).context("the Kubernetes client can't be built")?;
+    let authorized = authorized(&mut config)?;
+    let builder = ClientBuilder::try_from(config).context(CANT_BUILD)?;
     let measured = tower::layer::layer_fn(move |inner| Measured { inner, metrics: metrics.clone() });
     Ok(builder.with_layer(layer).with_layer(&option_layer(authorized)).with_layer(&measured).build())
 }
+
+/// A client for a command that a person runs, under the name of `agent`: its calls aren't counted.
+///
+/// # Errors
+/// The credentials of `config` can't be read, or its certificates.
+pub fn client_of_person(mut config: Config, agent: &'static str) -> anyhow::Result<Client> {
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    let authorized = authorized(&mut config)?;
+    let builder = ClientBuilder::try_from(config).context(CANT_BUILD)?;
+    Ok(builder.with_layer(&option_layer(authorized)).build())
+}
+
+/// Puts the token of a file on each call, where the user of `config` has one.
+fn authorized(config: &mut Config) -> anyhow::Result<Option<MapRequestLayer<impl Authorize>>> {
+    let token = TokenFile::take_from(&mut config.auth_info)?;
+    Ok(token.map(|token| MapRequestLayer::new(move |request| token.authorize(request))))
+}
+
+/// What puts something on a call.
+trait Authorize: Fn(Request<Body>) -> Request<Body> + Clone + Send + Sync + 'static {}
+
+impl<F: Fn(Request<Body>) -> Request<Body> + Clone + Send + Sync + 'static> Authorize for F {}
 
 /// Counts calls and bounds their time.
 struct Measured<S> {

@@ -54,7 +54,7 @@ impl Ground {
     /// The cluster that kubectl would talk to, the system's clock, and the admin port of `options`. Needs a runtime.
     pub fn of(options: &RunOptions) -> anyhow::Result<Self> {
         let proxies = Proxies::from_env()?;
-        let config = kubernetes::config(&proxies).context("no cluster to work with")?;
+        let config = kubernetes::config(&kubernetes::Choice::default(), &proxies).context("no cluster to work with")?;
         let namespace = config.default_namespace.clone();
         let metrics = Arc::new(Metrics::new());
         let address = options.admin_addr;

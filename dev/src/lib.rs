@@ -27,4 +27,5 @@ pub use cluster::Cluster;
 pub use go_build::ASSETS_VARIABLE;
 pub use local_cluster::{LocalCluster, Options};
 pub use manifests::Manifests;
+pub use operator::repository;
 pub use shared::{DIR_VARIABLE, shared_cluster};

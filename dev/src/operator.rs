@@ -25,7 +25,8 @@ pub(crate) struct Operator {
 }
 
 /// A file of the repository.
-pub(crate) fn repository(path: &str) -> PathBuf {
+#[must_use]
+pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
 }
 

@@ -1,6 +1,6 @@
 //! Which cluster, as whom, and by which way: as kubectl finds it.
 
-use std::{env, io};
+use std::{env, io, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Uri;
@@ -13,12 +13,21 @@ use url::Url;
 
 use crate::proxy::{self, Proxies};
 
+/// What is taken in place of what kubectl would take without its flags of the same names.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The kubeconfig: this file alone, which has to be there.
+    pub kubeconfig: Option<PathBuf>,
+    /// Name of the kubeconfig's context.
+    pub context: Option<String>,
+}
+
 /// The cluster that kubectl would talk to: the kubeconfig's, or where there is none that around this pod.
 ///
 /// # Errors
 /// There is neither, or what there is can't be read.
-pub fn config(proxies: &Proxies) -> Result<Config> {
-    let mut config = match kubeconfig().context("the kubeconfig can't be read")? {
+pub fn config(choice: &Choice, proxies: &Proxies) -> Result<Config> {
+    let mut config = match kubeconfig(choice).context("the kubeconfig can't be read")? {
         Some(kubeconfig) => of(kubeconfig)?,
         None => Config::incluster().context("there is no kubeconfig, and no cluster around this process")?,
     };
@@ -41,19 +50,25 @@ fn through(mut config: Config, proxies: &Proxies) -> Result<Config> {
     Ok(config)
 }
 
-/// The files of `KUBECONFIG` merged, or else `~/.kube/config`. `None` if none is there, or none chooses a context.
-fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
+/// The file that is named, or else those of `KUBECONFIG` merged, or else `~/.kube/config`. `None` if none is there, or none
+/// chooses a context.
+fn kubeconfig(choice: &Choice) -> Result<Option<Kubeconfig>, KubeconfigError> {
+    let context = choice.context.as_deref();
+    if let Some(path) = &choice.kubeconfig {
+        return merged([Ok(Kubeconfig::read_from(path)?)], context);
+    }
     let list = env::var_os("KUBECONFIG").unwrap_or_default();
     let mut files = env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).peekable();
     if files.peek().is_none() {
-        return merged([Kubeconfig::read()]);
+        return merged([Kubeconfig::read()], context);
     }
-    merged(files.map(Kubeconfig::read_from))
+    merged(files.map(Kubeconfig::read_from), context)
 }
 
 /// What a file says first holds. A file that isn't there says nothing, as with kubectl.
 fn merged(
     files: impl IntoIterator<Item = Result<Kubeconfig, KubeconfigError>>,
+    context: Option<&str>,
 ) -> Result<Option<Kubeconfig>, KubeconfigError> {
     let mut merged = Kubeconfig::default();
     for file in files {
@@ -68,6 +83,7 @@ fn merged(
         next.current_context.take_if(|name| name.is_empty());
         merged = merged.merge(next)?;
     }
+    merged.current_context = context.map(str::to_owned).or(merged.current_context);
     Ok(Some(merged).filter(|kubeconfig| kubeconfig.current_context.is_some()))
 }
 
@@ -205,15 +221,19 @@ mod tests {
             Kubeconfig::read_from(path)
         };
         let absent = || Kubeconfig::read_from(dir.path().join("absent"));
-        let chosen = |files: Vec<_>| merged(files).unwrap().map(|kubeconfig| kubeconfig.current_context.unwrap());
+        let chosen = |files: Vec<_>| merged(files, None).unwrap().map(|kubeconfig| kubeconfig.current_context.unwrap());
         assert_eq!(chosen(vec![absent(), read("b", ""), read("a", "x"), read("c", "y"), absent()]).unwrap(), "x");
         assert_eq!(chosen(vec![absent()]), None);
         assert_eq!(chosen(vec![read("b", "")]), None);
+        let of_choice = merged([read("a", "x")], Some("z")).unwrap().unwrap();
+        assert_eq!(of_choice.current_context.unwrap(), "z");
+        let named = Choice { kubeconfig: Some(dir.path().join("absent")), ..Choice::default() };
+        assert!(kubeconfig(&named).is_err(), "one that is named has to be there");
 
         let path = dir.path().join("broken");
         std::fs::write(&path, "clusters: [").unwrap();
-        assert!(merged([absent(), Kubeconfig::read_from(path), read("a", "x")]).is_err());
-        assert!(merged([Kubeconfig::read_from(dir.path())]).is_err(), "a directory is there");
+        assert!(merged([absent(), Kubeconfig::read_from(path), read("a", "x")], None).is_err());
+        assert!(merged([Kubeconfig::read_from(dir.path())], None).is_err(), "a directory is there");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const AFTERWARDS: Duration = Duration::from_mins(5);
 /// Of Kubernetes, and when an operator runs that can't be stopped.
 pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller::Uninstalled> {
     let proxies = Proxies::from_env()?;
-    let config = kubernetes::config(&proxies).context("no cluster to work with")?;
+    let config = kubernetes::config(&kubernetes::Choice::default(), &proxies).context("no cluster to work with")?;
     let namespace = options.lease.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let metrics = Arc::new(Metrics::new());
     let client = kubernetes::client(config, metrics.clone())?;

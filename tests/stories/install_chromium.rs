@@ -13,9 +13,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, copy_bidirectional},
+    io::{AsyncBufReadExt, BufReader, Lines, copy_bidirectional},
     net::{TcpListener, TcpStream},
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     time::{sleep, timeout},
 };
 use tokio_rustls::{
@@ -63,36 +63,45 @@ struct Chromium {
     shots: PathBuf,
 }
 
+/// The port that chromedriver says it listens on; `None` if it ended.
+async fn port(mut lines: Lines<BufReader<ChildStdout>>) -> Option<u16> {
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, port)) = line.split_once("successfully on port ") {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(port.trim_end_matches('.').parse().unwrap());
+        }
+    }
+    None
+}
+
 impl Chromium {
     /// `None` where there is no chromedriver.
     #[allow(clippy::print_stdout, reason = "who reads of a pass should know that it was none")]
     async fn start(world: &World, pages: SocketAddr, javascript: bool) -> Option<Self> {
-        let mut driver = match Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-        {
-            Ok(driver) => driver,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                println!("skipped: there is no chromedriver here (Debian: apt-get install chromium-driver)");
-                return None;
-            }
-            Err(error) => panic!("chromedriver: {error}"),
-        };
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port: u16 = timeout(PATIENCE, async {
-            loop {
-                let line = lines.next_line().await.unwrap().expect("chromedriver says its port");
-                if let Some((_, port)) = line.split_once("successfully on port ") {
-                    return port.trim_end_matches('.').parse().unwrap();
+        let mut started = None;
+        // The port that it takes over IPv4 may be somebody else's over IPv6: then it ends.
+        for _ in 0..5 {
+            let mut driver = match Command::new("chromedriver")
+                .arg("--port=0")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+            {
+                Ok(driver) => driver,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    println!("skipped: there is no chromedriver here (Debian: apt-get install chromium-driver)");
+                    return None;
                 }
+                Err(error) => panic!("chromedriver: {error}"),
+            };
+            let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+            started = timeout(PATIENCE, port(lines)).await.unwrap().map(|port| (driver, port));
+            if started.is_some() {
+                break;
             }
-        })
-        .await
-        .unwrap();
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        }
+        let (driver, port) = started.expect("chromedriver says its port");
         let host = PUBLIC_URL.trim_start_matches("https://");
         let rules =
             format!("MAP {SHOP} {}, MAP {host} {pages}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", world.sim.address());

@@ -516,8 +516,8 @@ async fn install_rbac(cluster: &Cluster) {
         return;
     }
     for file in ["namespace", "service_account", "cluster_role", "grant_role", "lease_role"] {
-        let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
-        cluster.apply(&Manifests::Path(path.into()), "shopify-token-operator").await.expect("deploy/base applies");
+        let path = dev::repository(&format!("deploy/base/{file}.yaml"));
+        cluster.apply(&Manifests::Path(path), "shopify-token-operator").await.expect("deploy/base applies");
     }
     done.push(cluster.dir().to_owned());
 }

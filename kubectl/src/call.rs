@@ -1,0 +1,63 @@
+//! A call to the API server, in words.
+
+use std::fmt;
+
+/// A call as authorisation names it, for what a person is told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    verb: &'a str,
+    resource: &'a str,
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    /// A call; without a namespace it is of all of them.
+    #[must_use]
+    pub fn of(verb: &'a str, resource: &'a str, namespace: Option<&'a str>, name: Option<&'a str>) -> Self {
+        Self { verb, resource, namespace, name }
+    }
+
+    /// Whether it is of our own kinds.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self.resource, "shopifytokens" | "shopifyapps")
+    }
+
+    /// The object that it is about.
+    #[must_use]
+    pub fn object(&self) -> String {
+        let kind = match self.resource {
+            "shopifytokens" => "ShopifyToken",
+            "shopifyapps" => "ShopifyApp",
+            "secrets" => "Secret",
+            other => other,
+        };
+        let name = self.name.unwrap_or("it");
+        self.namespace.map_or_else(|| format!("{kind} {name}"), |namespace| format!("{kind} {namespace}/{name}"))
+    }
+
+    /// Which role has the right.
+    #[must_use]
+    pub fn role(&self) -> &'static str {
+        match (self.is_ours(), self.verb) {
+            (true, "get" | "list" | "watch") => {
+                "ask for the ClusterRole view in that namespace: shopify-token-operator-view adds this right to it"
+            }
+            (true, _) => {
+                "ask for the ClusterRole edit in that namespace: shopify-token-operator-edit adds this right to it"
+            }
+            (false, _) => "ask for that right; the ClusterRole edit has it in a namespace",
+        }
+    }
+}
+
+impl fmt::Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        match self.namespace {
+            Some(namespace) => write!(f, " in namespace {namespace}"),
+            None => f.write_str(" in every namespace"),
+        }
+    }
+}

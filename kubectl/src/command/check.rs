@@ -1,0 +1,82 @@
+//! `check`: each thing that has to be there, and what to do where it isn't.
+
+mod crds;
+mod operator;
+mod rights;
+mod tokens;
+
+use crate::{
+    call::Call,
+    cli::CheckOptions,
+    cluster::Cluster,
+    failure::{Code, Failure, Result},
+    screen::print,
+    view::checklist::{Finding, Grade},
+};
+
+/// Looks at all, and ends with [`Code::Attention`] if something is wrong.
+pub(super) async fn run(cluster: &Cluster, options: &CheckOptions) -> Result<()> {
+    let mut report = Report { wrong: 0 };
+    let answer = api_server(cluster).await;
+    let reached = answer.grade == Grade::Fine;
+    report.add(&answer)?;
+    if !reached {
+        return report.end();
+    }
+    let served = crds::served(cluster).await;
+    let is_served = served.grade == Grade::Fine;
+    report.add(&served)?;
+    if is_served {
+        for finding in crds::current(cluster).await {
+            report.add(&finding)?;
+        }
+    }
+    for finding in rights::all(cluster).await? {
+        report.add(&finding)?;
+    }
+    for finding in operator::all(cluster, options).await {
+        report.add(&finding)?;
+    }
+    if is_served {
+        for finding in tokens::all(cluster, options.all_namespaces).await {
+            report.add(&finding)?;
+        }
+    }
+    report.end()
+}
+
+struct Report {
+    wrong: usize,
+}
+
+impl Report {
+    fn add(&mut self, finding: &Finding) -> Result<()> {
+        self.wrong += usize::from(finding.grade == Grade::Wrong);
+        print(&finding.line())
+    }
+
+    fn end(self) -> Result<()> {
+        match self.wrong {
+            0 => Ok(()),
+            1 => Err(Failure::new(Code::Attention, "one thing is wrong, see above")),
+            several => Err(Failure::new(Code::Attention, format!("{several} things are wrong, see above"))),
+        }
+    }
+}
+
+async fn api_server(cluster: &Cluster) -> Finding {
+    const SUBJECT: &str = "API server";
+    match cluster.client.apiserver_version().await {
+        Ok(version) => Finding::new(Grade::Fine, SUBJECT, format!("{} at {}", version.git_version, cluster.server)),
+        Err(error) => of(SUBJECT, &Failure::of(&error, &Call::of("get", "version", None, None))),
+    }
+}
+
+/// What couldn't be asked at all.
+fn of(subject: &'static str, failure: &Failure) -> Finding {
+    let finding = Finding::new(Grade::Wrong, subject, failure.message.clone());
+    match &failure.remedy {
+        Some(remedy) => finding.remedy(remedy.clone()),
+        None => finding,
+    }
+}

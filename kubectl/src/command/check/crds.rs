@@ -1,0 +1,152 @@
+//! Whether the custom resources are served, and are those of this release.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt};
+use serde_json::Value;
+use shopify_token_operator::api::{GROUP, VERSION, crd};
+
+use crate::{
+    call::Call,
+    cluster::Cluster,
+    failure::{Failure, INSTALL},
+    view::checklist::{Finding, Grade},
+};
+
+const SUBJECT: &str = "CRDs";
+
+/// Whether both kinds are served in the version that this release speaks.
+pub(super) async fn served(cluster: &Cluster) -> Finding {
+    let version = format!("{GROUP}/{VERSION}");
+    let found = match cluster.client.list_api_group_resources(&version).await {
+        Ok(list) => list.resources.into_iter().map(|resource| resource.kind).collect(),
+        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(error) => return super::of(SUBJECT, &Failure::of(&error, &Call::of("get", "apis", None, None))),
+    };
+    let missing: Vec<_> =
+        ["ShopifyApp", "ShopifyToken"].into_iter().filter(|kind| !found.iter().any(|k| k == kind)).collect();
+    if missing.is_empty() {
+        Finding::new(Grade::Fine, SUBJECT, format!("ShopifyApp and ShopifyToken are served as {version}"))
+    } else {
+        let found = format!("{} of {version} isn't served", missing.join(" and "));
+        Finding::new(Grade::Wrong, SUBJECT, found).remedy(INSTALL)
+    }
+}
+
+/// Whether each says what this release's says.
+pub(super) async fn current(cluster: &Cluster) -> Vec<Finding> {
+    let api: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+    let mut findings = Vec::new();
+    for ours in crd::all() {
+        let name = ours.name_any();
+        findings.push(match api.get(&name).await {
+            Ok(theirs) => compared(&ours, &theirs),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                let found =
+                    format!("you may not get customresourcedefinitions, so whether {name} is current can't be told");
+                return vec![Finding::new(Grade::Unknown, SUBJECT, found)];
+            }
+            Err(error) => super::of(
+                SUBJECT,
+                &Failure::of(&error, &Call::of("get", "customresourcedefinitions", None, Some(&name))),
+            ),
+        });
+    }
+    findings
+}
+
+fn compared(ours: &CustomResourceDefinition, theirs: &CustomResourceDefinition) -> Finding {
+    let name = ours.name_any();
+    let mut difference = Difference::default();
+    difference.look(&schema(ours), &schema(theirs), "");
+    let Difference { lacks, adds, differs } = difference;
+    let of_release = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    match (lacks.first(), adds.first(), differs.first()) {
+        (None, None, None) => Finding::new(Grade::Fine, SUBJECT, format!("{name} is that of this release")),
+        (Some(path), None, _) => {
+            Finding::new(Grade::Wrong, SUBJECT, format!("{name} is older than {of_release}: it lacks {path}")).remedy(
+                "apply the CRDs of the operator's release, then upgrade that: kubectl apply --server-side -k crds",
+            )
+        }
+        (None, Some(path), _) => {
+            Finding::new(Grade::Doubtful, SUBJECT, format!("{name} is newer than {of_release}: it has {path}"))
+                .remedy("take the plugin of that release")
+        }
+        (.., Some(path)) | (Some(path), Some(_), _) => Finding::new(
+            Grade::Doubtful,
+            SUBJECT,
+            format!("{name} is of another release than {of_release}: {path} differs"),
+        )
+        .remedy("take CRDs, operator and plugin of one release"),
+    }
+}
+
+fn schema(crd: &CustomResourceDefinition) -> Value {
+    let version = crd.spec.versions.iter().find(|version| version.name == VERSION);
+    version
+        .and_then(|version| serde_json::to_value(version.schema.as_ref()?.open_api_v3_schema.as_ref()?).ok())
+        .unwrap_or_default()
+}
+
+/// Where two schemas differ, as paths of fields. The texts of descriptions don't count.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Difference {
+    lacks: Vec<String>,
+    adds: Vec<String>,
+    differs: Vec<String>,
+}
+
+impl Difference {
+    fn look(&mut self, ours: &Value, theirs: &Value, path: &str) {
+        let empty = serde_json::Map::new();
+        let fields = |schema: &'_ Value| {
+            schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_else(|| empty.clone())
+        };
+        let (of_ours, of_theirs) = (fields(ours), fields(theirs));
+        let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        for (name, ours) in &of_ours {
+            match of_theirs.get(name) {
+                Some(theirs) => self.look(ours, theirs, &below(name)),
+                None => self.lacks.push(below(name)),
+            }
+        }
+        self.adds.extend(of_theirs.keys().filter(|name| !of_ours.contains_key(*name)).map(|name| below(name)));
+        match (ours.get("items"), theirs.get("items")) {
+            (Some(ours), Some(theirs)) => self.look(ours, theirs, &format!("{path}[]")),
+            (None, None) => {}
+            _ => self.differs.push(path.to_owned()),
+        }
+        for key in
+            ["type", "enum", "pattern", "x-kubernetes-validations", "required", "minimum", "maximum", "maxLength"]
+        {
+            if ours.get(key) != theirs.get(key) {
+                self.differs.push(if path.is_empty() { key.to_owned() } else { format!("{path} ({key})") });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_is_compared_by_its_fields() {
+        let ours = crd::all().remove(1);
+        assert_eq!(compared(&ours, &ours).grade, Grade::Fine);
+        let edited = |edit: &dyn Fn(&mut Value)| {
+            let mut value = serde_json::to_value(&ours).unwrap();
+            edit(&mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]);
+            compared(&ours, &serde_json::from_value(value).unwrap())
+        };
+        let older = edited(&|fields| {
+            fields["spec"]["properties"].as_object_mut().unwrap().remove("suspend").unwrap();
+        });
+        assert_eq!(older.grade, Grade::Wrong);
+        assert!(older.found.ends_with("it lacks spec.suspend"), "{older:?}");
+        let newer = edited(&|fields| fields["spec"]["properties"]["later"] = serde_json::json!({"type": "string"}));
+        assert_eq!(newer.grade, Grade::Doubtful);
+        assert!(newer.found.ends_with("it has spec.later"), "{newer:?}");
+        let other = edited(&|fields| fields["spec"]["properties"]["shop"]["maxLength"] = serde_json::json!(5));
+        assert!(other.found.contains("spec.shop (maxLength) differs"), "{other:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! What `check` has found, a line each.
+
+use crate::{
+    screen::{Tone, bold},
+    view::remedy::wrapped,
+};
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Grade {
+    /// As it should be.
+    Fine,
+    /// Works, and should be looked at.
+    Doubtful,
+    /// Doesn't work.
+    Wrong,
+    /// Can't be told.
+    Unknown,
+}
+
+/// What was found of one thing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// How it is.
+    pub grade: Grade,
+    /// What it is about.
+    pub subject: &'static str,
+    /// What is so.
+    pub found: String,
+    /// What to do, where there is something.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    /// Something that was found.
+    #[must_use]
+    pub fn new(grade: Grade, subject: &'static str, found: impl Into<String>) -> Self {
+        Self { grade, subject, found: found.into(), remedy: None }
+    }
+
+    /// The same with what to do.
+    #[must_use]
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// As a line, and what to do below it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (sign, tone) = match self.grade {
+            Grade::Fine => ("ok", Tone::Good),
+            Grade::Doubtful => ("look", Tone::Waits),
+            Grade::Wrong => ("wrong", Tone::Bad),
+            Grade::Unknown => ("?", Tone::Quiet),
+        };
+        let found = wrapped(&self.found, 84, "                     ");
+        let mut line = format!(
+            "{}  {}  {}\n",
+            tone.paint(format!("{sign:5}")),
+            bold(format!("{:12}", self.subject)),
+            found.trim()
+        );
+        if let Some(remedy) = &self.remedy {
+            let remedy = wrapped(&format!("do: {remedy}"), 84, "                     ");
+            line.push_str(&remedy);
+        }
+        line
+    }
+}

@@ -1,0 +1,71 @@
+//! `docs/kubectl.md` is what the command line takes; krew's manifest is whole.
+//!
+//! `make docs` writes the generated part anew: `UPDATE_DOCS=1 cargo test --test docs`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
+
+use std::{env, fs};
+
+use clap::{Command, CommandFactory};
+use kubectl_shopify_token::cli::Cli;
+use serde_json::Value;
+
+#[test]
+fn help_is_what_the_command_line_takes() {
+    let path = dev::repository("docs/kubectl.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("<!-- help -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- /help -->\n").unwrap();
+    let mut definition = Cli::command().term_width(100);
+    definition.build();
+    let help = help(&mut definition);
+    let wanted = format!("{before}<!-- help -->\n{help}<!-- /help -->\n{after}");
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == wanted, "docs/kubectl.md is out of date: run `make docs`");
+    for command in definition.get_subcommands().filter(|command| command.get_name() != "help") {
+        let called = format!("kubectl shopify-token {}", command.get_name());
+        assert!(before.contains(&called) || after.contains(&called), "no example of `{called}`");
+    }
+}
+
+/// The help of each command below its heading; what stands in all of them once.
+fn help(command: &mut Command) -> String {
+    let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+    let help = command.clone().term_width(100).render_long_help().to_string();
+    let own = if name.matches(' ').count() > 1 { help.split("\nCluster:\n").next().unwrap() } else { &help };
+    let lines: Vec<&str> = own.trim_end().lines().map(str::trim_end).collect();
+    let mut text = format!("\n### `{name}`\n\n```text\n{}\n```\n", lines.join("\n"));
+    for below in command.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+        text.push_str(&self::help(below));
+    }
+    text
+}
+
+#[test]
+fn the_manifest_of_krew_is_whole() {
+    let text = fs::read_to_string(dev::repository("deploy/krew/shopify-token.yaml")).unwrap();
+    let manifest: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(
+        (&manifest["apiVersion"], &manifest["kind"]),
+        (&"krew.googlecontainertools.github.com/v1alpha2".into(), &"Plugin".into())
+    );
+    // krew takes the name for the command, and makes its file of it: dashes are underscores there.
+    assert_eq!(manifest["metadata"]["name"], "shopify-token");
+    let spec = &manifest["spec"];
+    let short = spec["shortDescription"].as_str().unwrap();
+    assert!(short.len() <= 50 && !short.to_lowercase().contains("kubectl"), "as krew's guide wants it: {short}");
+    assert_eq!(spec["version"], format!("v{}", env!("CARGO_PKG_VERSION")));
+    let mut seen = Vec::new();
+    for platform in spec["platforms"].as_array().unwrap() {
+        let labels = &platform["selector"]["matchLabels"];
+        let (os, arch) = (labels["os"].as_str().unwrap(), labels["arch"].as_str().unwrap());
+        let archive = format!("kubectl-shopify_token-{os}-{arch}.tar.gz");
+        assert!(platform["uri"].as_str().unwrap().ends_with(&archive), "{platform}");
+        assert_eq!(platform["sha256"].as_str().unwrap(), format!("SHA256_{os}_{arch}"), "filled in at the release");
+        assert_eq!(platform["bin"], "kubectl-shopify_token");
+        seen.push(format!("{os}/{arch}"));
+    }
+    assert_eq!(seen, ["linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"]);
+}

@@ -1,0 +1,231 @@
+//! `check`, `install-url`, `migrate` and `completion`.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use dev::Manifests;
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use shopify_token_operator::{clock::Clock, lease::Candidate};
+
+use crate::{
+    plugin::{BINARY, command, plugin, run},
+    world::{CLIENT_ID, CLIENT_SECRET, PUBLIC_URL, SHOP, World},
+};
+
+/// An operator's Deployment with this image; no node runs its pods.
+async fn deployment(world: &World, image: &str) {
+    let labels = json!({"app.kubernetes.io/name": "shopify-token-operator"});
+    let template =
+        json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "operator", "image": image}]}});
+    let spec = json!({"replicas": 2, "selector": {"matchLabels": labels}, "template": template});
+    let metadata = json!({"name": "operator", "labels": labels});
+    let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec});
+    let patch = Patch::Apply(object);
+    world.api::<Deployment>().patch("operator", &PatchParams::apply("person").force(), &patch).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_needed_is_looked_at() {
+    let world = World::with_storefront("check", json!({})).await;
+    let flags = ["check", "--operator-namespace", &world.namespace, "--lease-name", "operator"];
+    plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
+
+    let mut operator = Candidate::new(world.admin.clone(), &world.namespace, "operator", Clock::system());
+    operator.acquire().await;
+    let told = plugin(&world, &flags).await.done();
+    for (grade, said) in [
+        ("ok", "v1."),
+        ("ok", "ShopifyApp and ShopifyToken are served as tokens.shopify-operator.dev/v1alpha1"),
+        ("ok", "shopifytokens.tokens.shopify-operator.dev is that of this release"),
+        ("ok", "every command may be used in namespace check-"),
+        ("ok", "works: it holds lease check-"),
+        ("ok", "waits for an answer"),
+    ] {
+        let line = told.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{said:?} isn't in\n{told}"));
+        assert!(line.starts_with(grade), "{line}");
+    }
+
+    deployment(&world, "registry.example.com/shopify-token-operator:9.9.9").await;
+    let told = plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
+    assert!(told.out.contains("wrong  operator      0 of 2 replicas of Deployment"), "{told:#?}");
+    assert!(told.out.contains("and operator 9.9.9 differ by more than a patch"), "{told:#?}");
+
+    // Who holds it has gone without letting go of it.
+    let stale = json!({"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}});
+    world.api::<Lease>().patch("operator", &PatchParams::default(), &Patch::Merge(stale)).await.unwrap();
+    let told = plugin(&world, &flags).await;
+    assert_eq!(told.code, 4, "{told:#?}");
+    assert!(told.out.contains("and hasn't renewed it for"), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_are_named_with_their_role() {
+    let world = World::with_admin("check-rights").await;
+    let view = json!([{"apiGroups": ["tokens.shopify-operator.dev"], "resources": ["shopifytokens", "shopifyapps"], "verbs": ["get", "list", "watch"]}]);
+    drop(world.setup_with_rights(view).await);
+    let account = format!("system:serviceaccount:{}:other-rights", world.namespace);
+    let told = plugin(&world, &["check", "--as", &account, "--as-group", "system:authenticated"]).await.done();
+    for said in [
+        "look   your rights   you may not patch shopifytokens",
+        "do: ask for the ClusterRole edit in that namespace",
+        "you may not get secrets",
+        "?      CRDs          you may not get customresourcedefinitions",
+        "?      operator      you may not get leases in namespace shopify-token-operator",
+        "?      releases      you may not list deployments",
+        "no token of 1 in namespace check-rights-",
+    ] {
+        assert!(told.contains(said), "{said:?} isn't in\n{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shopify_that_is_silent_is_told() {
+    let world = World::with_admin("check-shopify").await;
+    let status = json!({"conditions": [{
+        "type": "Reconciling", "status": "True", "reason": "BackingOff", "message": "no answer", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]});
+    // As the operator writes it; nobody writes it back, for no operator sees this namespace.
+    let other = world.beside("check-silent", json!({})).await;
+    other.admin_token("admin").await;
+    other
+        .tokens()
+        .patch_status("admin", &PatchParams::default(), &Patch::Merge(json!({"status": status})))
+        .await
+        .unwrap();
+    let told = plugin(&other, &["check"]).await;
+    assert_eq!(told.code, 4, "{told:#?}");
+    let line =
+        told.out.lines().position(|line| line.contains("gave the operator no answer for")).expect("a line of Shopify");
+    let rest: Vec<_> = told.out.lines().skip(line).take(4).collect();
+    assert!(rest.concat().contains(&other.namespace), "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_to_approve_is_printed_and_opened() {
+    let world = World::with_app("install-url").await;
+    world.token("backoffice", json!({"source": {"offline": {"appRef": {"name": "acme"}}}})).await;
+    world.because("backoffice", "Stalled", "ConsentRequired").await;
+    let url = format!("{PUBLIC_URL}/oauth/install/{}/backoffice", world.namespace);
+    assert_eq!(plugin(&world, &["install-url", "backoffice"]).await.done(), format!("{url}\n"));
+
+    // The first of the programs that a Linux desktop opens addresses with.
+    let dir = tempfile::tempdir().unwrap();
+    let (browser, opened) = (dir.path().join("xdg-open"), dir.path().join("opened"));
+    fs::write(&browser, format!("#!/bin/sh\necho \"$1\" > {}\n", opened.display())).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = command(&world, &["install-url", "backoffice", "--open"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
+    run(command).await.done();
+    world
+        .eventually("it was opened", async || fs::read_to_string(&opened).is_ok_and(|text| text == format!("{url}\n")))
+        .await;
+
+    world.admin_token("admin").await;
+    world.ready("admin").await;
+    plugin(&world, &["install-url", "admin"]).await.failed(3, &["/admin needs no approval"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cron_jobs_secret_becomes_an_app_and_a_token() {
+    let world = World::new("migrate").await;
+    world
+        .secret_of(
+            "cron",
+            &[
+                ("SHOPIFY_CLIENT_ID", CLIENT_ID),
+                ("SHOPIFY_CLIENT_SECRET", CLIENT_SECRET),
+                ("SHOPIFY_TOKEN", "shpat_canaryc0ffee0123456789abcdef01234567"),
+                ("SHOPIFY_STORE", SHOP),
+            ],
+        )
+        .await;
+    let yaml = plugin(&world, &["migrate", "secret/cron"]).await.done();
+    assert!(!yaml.contains(CLIENT_ID), "{yaml}");
+    // The reader's first step, then what was written as it is.
+    let comments = yaml.lines().take_while(|line| line.starts_with('#')).map(|line| line[1..].trim_start());
+    let first = comments.skip_while(|line| !line.starts_with("kubectl create")).take_while(|line| !line.is_empty());
+    let first = first.collect::<Vec<_>>().join("\n");
+    let kubectl = world.cluster.kubectl();
+    let path = format!("{}:/usr/bin:/bin", kubectl.parent().unwrap().display());
+    let made = std::process::Command::new("bash")
+        .args(["-ec", &first])
+        .env("PATH", path)
+        .env("KUBECONFIG", world.cluster.kubeconfig_path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{first}\n{made:?}");
+    world.cluster.apply(&Manifests::Yaml(yaml), &world.namespace).await.unwrap();
+    let mut world = world;
+    world.start().await;
+    world.ready("cron").await;
+    let secret = world.secret("cron-shopify").await.unwrap();
+    assert_eq!(secret.data["SHOPIFY_TOKEN"], secret.data["access_token"]);
+    assert_eq!(secret.data["SHOPIFY_STORE"], SHOP);
+    plugin(&world, &["migrate", "secret/none"]).await.failed(3, &["/none not found"]);
+    plugin(&world, &["migrate", "cron"]).await.failed(2, &["secret/NAME, or webhook/NAME"]);
+}
+
+/// The kinds of External Secrets, as far as their names go: what stands in them is free.
+fn external_secrets() -> Manifests {
+    let definition = |group: &str, plural: &str, kind: &str, version: &str| {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        serde_json::from_value(json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+                "versions": [{"name": version, "served": true, "storage": true, "schema": schema}]},
+        }))
+        .unwrap()
+    };
+    Manifests::Objects(vec![
+        definition("generators.external-secrets.io", "webhooks", "Webhook", "v1alpha1"),
+        definition("external-secrets.io", "externalsecrets", "ExternalSecret", "v1"),
+    ])
+}
+
+fn generator() -> [Value; 2] {
+    let body = "grant_type=client_credentials&client_id={{ .app.client_id }}&client_secret={{ .app.client_secret }}";
+    let source = json!({"sourceRef": {"generatorRef": {"apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Webhook", "name": "shopify"}}});
+    [
+        json!({"apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Webhook", "metadata": {"name": "shopify"}, "spec": {
+            "url": format!("https://{SHOP}/admin/oauth/access_token"), "method": "POST", "body": body, "result": {"jsonPath": "$"},
+            "secrets": [{"name": "app", "secretRef": {"name": "acme-app"}}],
+        }}),
+        json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "metadata": {"name": "web"}, "spec": {
+            "refreshInterval": "12h", "dataFrom": [source],
+            "target": {"name": "web-env", "template": {"data": {"SHOPIFY_TOKEN": "{{ .access_token }}"}}},
+        }}),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generator_of_external_secrets_becomes_an_app_and_a_token() {
+    let world = World::with_app("migrate-eso").await;
+    world.cluster.apply(&external_secrets(), &world.namespace).await.unwrap();
+    let objects = generator().map(|object| serde_json::from_value(object).unwrap()).to_vec();
+    world.cluster.apply(&Manifests::Objects(objects), &world.namespace).await.unwrap();
+    let yaml = plugin(&world, &["migrate", "webhook/shopify"]).await.done();
+
+    // The same from a file, without a cluster.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("objects.yaml");
+    fs::write(&file, generator().map(|object| object.to_string()).join("\n---\n")).unwrap();
+    let mut command = tokio::process::Command::new(BINARY);
+    command.env_clear().args(["migrate", "webhook/shopify", "-f", file.to_str().unwrap()]);
+    let of_file = run(command).await.done();
+    assert_eq!(of_file, yaml.replace(&format!("  namespace: {}\n", world.namespace), ""));
+
+    world.cluster.apply(&Manifests::Yaml(yaml), &world.namespace).await.unwrap();
+    world.ready("web").await;
+    let secret = world.secret("web-env-shopify").await.unwrap();
+    assert_eq!(secret.data["SHOPIFY_TOKEN"], secret.data["access_token"]);
+    plugin(&world, &["migrate", "webhook/none"]).await.failed(3, &["Webhook none not found"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_for_completion_is_printed() {
+    let mut command = tokio::process::Command::new(BINARY);
+    command.env_clear().arg("completion");
+    let script = fs::read_to_string(dev::repository("kubectl/kubectl_complete-shopify_token")).unwrap();
+    assert_eq!(run(command).await.done(), script);
+}
