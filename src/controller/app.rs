@@ -95,7 +95,7 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
 /// Of Kubernetes.
 pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
     let namespace = app.namespace().unwrap_or_default();
-    let secret = context.reads.shared(context, &namespace, &app.spec.credentials_ref.name).await?;
+    let secret = context.shared_secret(&namespace, &app.spec.credentials_ref.name).await?;
     let deleting = app.metadata.deletion_timestamp.is_some();
     let mut waits = false;
     let needed_by = match release(context, app, secret.as_deref()).await {

@@ -9,14 +9,16 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use kube::{Client, ResourceExt, runtime::reflector::ObjectRef};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::Notify;
 
 use super::{
-    observe::{Listed, abroad::Neighbour, shared_list::SharedLists},
+    listed::{Listed, Neighbour},
     reads::Reads,
     recorder::Recorder,
     rendering::Rendering,
+    shared_list::SharedLists,
     watch::{
         health::Watches,
         holdings::{Holdings, Noted},
@@ -118,9 +120,9 @@ pub struct Context {
     /// Which Secrets say that they hold a token's credential.
     pub holdings: Holdings,
     /// Live lists of namespaces, as far as needs are told by them.
-    pub(super) lists: SharedLists<Listed>,
+    pub lists: SharedLists<Listed>,
     /// Live lists of the namespaces that use an app of one.
-    pub(super) neighbours: SharedLists<BTreeMap<String, Neighbour>>,
+    pub neighbours: SharedLists<BTreeMap<String, Neighbour>>,
     /// Secrets as they were read last.
     pub reads: Reads,
     /// Asks for reconciles.
@@ -346,6 +348,26 @@ impl Context {
         let public =
             self.setup.public_url.as_ref().filter(|_| token.spec.source().and_then(SourceRef::approval).is_some())?;
         Some(public.install(&token.namespace()?, &token.name_any()))
+    }
+
+    /// A Secret that others fill, read once for all that ask while the watch tells of no change. Live, unless the watch
+    /// knows the namespace.
+    ///
+    /// # Errors
+    /// Of Kubernetes.
+    pub async fn shared_secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+        let secrets = Api::namespaced(self.client(), namespace);
+        self.reads.shared(&secrets, self.holdings.knows(namespace), (namespace, name)).await
+    }
+
+    /// A Secret of a token's, as the operator has written it last, if that is the version that the watch knows; else live.
+    /// Whoever writes on top of it does so by compare-and-swap.
+    ///
+    /// # Errors
+    /// Of Kubernetes.
+    pub async fn own_secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+        let secrets = Api::namespaced(self.client(), namespace);
+        self.reads.own(&secrets, self.holdings.version(namespace, name), (namespace, name)).await
     }
 
     /// Client of the API server.

@@ -5,6 +5,7 @@ pub mod app;
 pub mod consent;
 pub mod context;
 pub mod error;
+mod listed;
 mod observe;
 mod outcome;
 pub mod reads;
@@ -13,6 +14,7 @@ mod recorder;
 mod refusal;
 pub mod rendering;
 mod report;
+mod shared_list;
 mod uninstall;
 pub mod watch;
 

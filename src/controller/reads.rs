@@ -12,7 +12,6 @@ use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use super::{
-    context::Context,
     error::found,
     watch::{health::version, holdings::SecretKey},
 };
@@ -55,19 +54,18 @@ impl Reads {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A Secret that others fill, read once for all that ask while the watch tells of no change. Live, unless the watch
-    /// knows the namespace.
+    /// A Secret, read once for all that ask while the watch tells of no change; live, unless changes are `told`.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub async fn shared(
         &self,
-        context: &Context,
-        namespace: &str,
-        name: &str,
+        secrets: &Api<Secret>,
+        told: bool,
+        (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
-        if !context.holdings.knows(namespace) {
-            return live(context, namespace, name).await;
+        if !told {
+            return live(secrets, name).await;
         }
         let key = (namespace.to_owned(), name.to_owned());
         if let Some(secret) = self.lock().fresh(&key) {
@@ -78,7 +76,7 @@ impl Reads {
             return Ok(Some(secret));
         }
         self.lock().reading.insert(key.clone(), None);
-        let read = live(context, namespace, name).await;
+        let read = live(secrets, name).await;
         let mut memory = self.lock();
         let told = memory.reading.remove(&key).flatten();
         if let Ok(Some(secret)) = &read {
@@ -91,24 +89,23 @@ impl Reads {
         read
     }
 
-    /// A Secret of a token's, as the operator has written or read it last, if that is the version that the watch knows;
-    /// else live. Whoever writes on top of it does so by compare-and-swap.
+    /// A Secret as it was kept, if it is of the version that is known; else live.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub async fn own(
         &self,
-        context: &Context,
-        namespace: &str,
-        name: &str,
+        secrets: &Api<Secret>,
+        known: Option<u64>,
+        (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
-        if let Some(known) = context.holdings.version(namespace, name)
+        if let Some(known) = known
             && let Some(kept) = self.lock().get(&(namespace.to_owned(), name.to_owned()))
             && kept.version == known
         {
             return Ok(Some(kept.secret));
         }
-        live(context, namespace, name).await
+        live(secrets, name).await
     }
 
     /// Keeps a Secret as the API server has answered a write of it.
@@ -165,8 +162,7 @@ impl Memory {
     }
 }
 
-async fn live(context: &Context, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
-    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
+async fn live(secrets: &Api<Secret>, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
     Ok(found(secrets.get(name).await)?.map(|secret| Arc::new(pruned(secret))))
 }
 
@@ -194,6 +190,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::controller::context::Context;
 
     fn secret(name: &str, version: u64) -> Secret {
         let metadata = json!({"namespace": "shop", "name": name, "resourceVersion": version.to_string()});
@@ -216,7 +213,7 @@ mod tests {
     async fn one_read_serves_all_until_an_event_or_half_a_minute_later() {
         let asked = Arc::default();
         let context = server(&asked, || ());
-        let read = async || context.reads.shared(&context, "shop", "acme").await.unwrap().unwrap();
+        let read = async || context.shared_secret("shop", "acme").await.unwrap().unwrap();
         read().await;
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 2, "no watch would tell of a change");
@@ -249,7 +246,7 @@ mod tests {
         let context = context.get_or_init(|| served);
         context.holdings.listed(None, &std::collections::HashSet::new());
         for reads in 1..=2 {
-            context.reads.shared(context, "shop", "acme").await.unwrap();
+            context.shared_secret("shop", "acme").await.unwrap();
             assert_eq!(asked.load(Ordering::SeqCst), reads, "what was read may be the one before");
         }
     }

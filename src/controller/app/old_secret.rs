@@ -11,11 +11,8 @@ use crate::{
     api::{ShopifyApp, ShopifyToken, app::AppSecret},
     controller::{
         context::{Context, Judged},
-        observe::{
-            abroad::{Neighbour, neighbours},
-            list::list,
-            older,
-        },
+        listed::Neighbour,
+        observe::{abroad::neighbours, list::list, older},
         watch::api,
     },
     core::{

@@ -11,6 +11,7 @@ use crate::{
     controller::{
         context::Context,
         error::{found, is_forbidden},
+        listed::Neighbour,
         refusal::part,
         watch::api,
     },
@@ -33,14 +34,6 @@ pub(super) async fn labels(context: &Context, namespace: &str, asker: &str) -> R
             Ok(Some(read.and_then(|namespace| namespace.metadata.labels).unwrap_or_default()))
         }
     }
-}
-
-/// The tokens of another namespace that may need an app, and what its grants go by.
-pub(in crate::controller) struct Neighbour {
-    /// Those that name an app, and those that have an admin token.
-    pub tokens: Vec<ShopifyToken>,
-    /// Labels of the namespace.
-    pub labels: Labels,
 }
 
 /// The namespaces with tokens that name an app of this one, as far as this instance sees them.

@@ -344,7 +344,7 @@ impl<'a> Search<'a> {
         let secret = if self.afresh {
             self.own_secret(namespace, name).await?.map(Arc::new)
         } else {
-            self.context.reads.shared(self.context, namespace, name).await?
+            self.context.shared_secret(namespace, name).await?
         };
         if let Some(secret) = &secret {
             let (uid, data) = (secret.uid().unwrap_or_default(), secret.data.clone().unwrap_or_default());

@@ -7,7 +7,6 @@ pub(super) mod list;
 mod needs;
 pub(super) mod older;
 pub(super) mod secret_slot;
-pub(super) mod shared_list;
 mod workloads;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) use self::{
     credentials::{app_credentials, app_of, client_of},
     glance::glance,
-    needs::{Listed, Needs, Protected, ProtectedKind},
+    needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
 use super::{
@@ -58,7 +57,7 @@ pub(super) struct Observation {
 pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<Observation, Error> {
     let (source, identity) = named(token)?;
     let kind = source.kind();
-    let live = context.reads.own(context, &identity.namespace, token.secret_name()).await?;
+    let live = context.own_secret(&identity.namespace, token.secret_name()).await?;
     let found = credentials::find(context, token, source).await?;
 
     let mut secret = classify(token, &identity, live.map(Arc::unwrap_or_clone));

@@ -9,12 +9,16 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::{
-    abroad::{Neighbour, neighbours},
+    abroad::neighbours,
     list::{list, list_pruned},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
-    controller::{context::Context, watch::api},
+    controller::{
+        context::Context,
+        listed::{Listed, Neighbour},
+        watch::api,
+    },
     core::{
         finalizer::{has_finalizer, keeps_issuer, needs_finalizer},
         grant::is_granted,
@@ -116,20 +120,10 @@ pub(in crate::controller) struct Needs {
     gone: Option<String>,
 }
 
-/// What is in a namespace, of each no more than needs are told by.
-pub(in crate::controller) struct Listed {
-    tokens: Vec<ShopifyToken>,
-    apps: Vec<ShopifyApp>,
-    /// Names of apps that don't fit their type: nobody knows which Secret they read, or what they grant.
-    unreadable_apps: Vec<String>,
-}
-
-impl Listed {
-    async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
-        let (tokens, _) = list_pruned(&api(context.client(), Some(namespace)), no_more_than_needed).await?;
-        let (apps, unreadable_apps) = list(&api(context.client(), Some(namespace))).await?;
-        Ok(Self { tokens, apps, unreadable_apps })
-    }
+async fn listed(context: &Context, namespace: &str) -> Result<Listed, kube::Error> {
+    let (tokens, _) = list_pruned(&api(context.client(), Some(namespace)), no_more_than_needed).await?;
+    let (apps, unreadable_apps) = list(&api(context.client(), Some(namespace))).await?;
+    Ok(Listed { tokens, apps, unreadable_apps })
 }
 
 fn no_more_than_needed(token: &mut ShopifyToken) {
@@ -146,7 +140,7 @@ impl Needs {
     /// # Errors
     /// Of Kubernetes.
     pub(in crate::controller) async fn of(context: &Context, namespace: &str) -> Result<Self, kube::Error> {
-        let listed = context.lists.get(namespace, async || Listed::of(context, namespace).await).await?;
+        let listed = context.lists.get(namespace, async || listed(context, namespace).await).await?;
         Ok(Self { namespace: namespace.to_owned(), listed, neighbours: Arc::default(), gone: None })
     }
 

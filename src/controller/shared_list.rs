@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::Mutex as Turn;
 
 /// Lists of something, by what is listed.
-pub(in crate::controller) struct SharedLists<T>(Mutex<HashMap<String, Arc<Shared<T>>>>);
+pub struct SharedLists<T>(Mutex<HashMap<String, Arc<Shared<T>>>>);
 
 struct Shared<T> {
     /// How many have asked so far.
@@ -37,11 +37,7 @@ impl<T> SharedLists<T> {
     ///
     /// # Errors
     /// Those of `make`.
-    pub(in crate::controller) async fn get<E>(
-        &self,
-        what: &str,
-        make: impl AsyncFnOnce() -> Result<T, E>,
-    ) -> Result<Arc<T>, E> {
+    pub async fn get<E>(&self, what: &str, make: impl AsyncFnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
         let shared = {
             let mut all = self.lock();
             // Whoever waits has a share of one: a list is kept no longer than for those.
