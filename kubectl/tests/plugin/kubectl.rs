@@ -66,6 +66,7 @@ async fn kubectl_completes_commands_and_names() {
     assert_eq!(complete(&["inspect", "secret", "--namespace", &world.namespace, "web-"]), ["web-2", ":4"]);
     let namespaces = complete(&["status", "-n", &world.namespace[..12]]);
     assert!(namespaces.contains(&world.namespace), "{namespaces:?}");
+    assert_eq!(complete(&["status", "--context", "lo"]), ["local", ":4"]);
     // Nothing to complete with, and nothing said over the prompt.
     assert_eq!(complete(&["status", "--context", "none", "w"]), [":4"]);
 }
