@@ -182,3 +182,16 @@ fn no_template_needs_a_default() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stdout).unwrap() == text(""), "the defaults are others");
 }
+
+/// The image that is deployed is of the version that the code is of.
+#[test]
+fn versions_are_those_of_the_operator() {
+    let read = |file: &str| -> Value {
+        serde_saphyr::from_str(&fs::read_to_string(format!("{ROOT}/{file}")).unwrap()).unwrap()
+    };
+    let (chart, version) = (read("deploy/chart/Chart.yaml"), env!("CARGO_PKG_VERSION"));
+    assert_eq!([&chart["version"], &chart["appVersion"]], [version; 2]);
+    for kustomization in ["deploy/base", "deploy/uninstall"] {
+        assert_eq!(read(&format!("{kustomization}/kustomization.yaml"))["images"][0]["newTag"], version);
+    }
+}
