@@ -248,6 +248,7 @@ mod tests {
                 }],
                 "expiresAt": "2026-11-23T00:00:00Z",
                 "renewalTime": renewal,
+                "refreshTokenExpiresAt": "2027-02-20T00:00:00Z",
             },
         }))
         .unwrap()
@@ -311,6 +312,32 @@ mod tests {
 
         clock.advance(TimeDelta::days(365 * 1000));
         assert!(metrics.encode().unwrap().contains("shopify_token_overdue 1"));
+    }
+
+    #[test]
+    fn what_waits_for_a_person_says_why() {
+        let metrics = Metrics::new();
+        let mut stalled = token("web", "True", "2999-01-01T00:00:00Z");
+        let conditions = &mut stalled.status.as_mut().unwrap().conditions;
+        let mut condition = conditions[0].clone();
+        (condition.type_, condition.reason) = ("Stalled".into(), "RefreshTokenDead".into());
+        conditions.push(condition);
+        metrics.watch_tokens(
+            move |each| {
+                each(&stalled);
+                each(&token("other", "True", "2999-01-01T00:00:00Z"));
+            },
+            Clock::system(),
+        );
+        let page = metrics.encode().unwrap();
+        let of = |name: &str| page.lines().filter(|l| l.starts_with(name)).collect::<Vec<_>>();
+        let labels = r#"namespace="shop",name="web",source="ClientCredentials""#;
+        assert_eq!(
+            of("shopify_token_stalled"),
+            [format!(r#"shopify_token_stalled{{{labels},reason="RefreshTokenDead"}} 1"#)]
+        );
+        let expires = format!("shopify_token_refresh_expiry_timestamp_seconds{{{labels}}} 1803081600");
+        assert!(of("shopify_token_refresh_expiry").contains(&expires.as_str()), "{page}");
     }
 
     #[test]

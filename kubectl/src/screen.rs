@@ -44,6 +44,12 @@ impl Tone {
     }
 }
 
+/// The text as one that moves no cursor and paints nothing: whoever may write it could else draw on this terminal.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 /// The text as a heading.
 #[must_use]
 pub fn bold(text: impl fmt::Display) -> String {

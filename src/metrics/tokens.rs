@@ -12,7 +12,15 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use crate::{api::ShopifyToken, clock::Clock, core::vocabulary::conditions::READY, time::from_kube};
+use crate::{
+    api::ShopifyToken,
+    clock::Clock,
+    core::{
+        condition::find,
+        vocabulary::conditions::{READY, STALLED},
+    },
+    time::from_kube,
+};
 
 /// Shows every token to the function it is given.
 type Visit = dyn Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync;
@@ -22,6 +30,14 @@ struct Token {
     namespace: String,
     name: String,
     source: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct StalledToken {
+    namespace: String,
+    name: String,
+    source: &'static str,
+    reason: String,
 }
 
 /// The gauges of each token, computed from the controller's stores when they are asked for.
@@ -55,6 +71,9 @@ struct Sample {
     ready: bool,
     expiry: Option<i64>,
     renewal: Option<i64>,
+    refresh_expiry: Option<i64>,
+    /// The reason of its condition `Stalled`, while that is True.
+    stalled: Option<String>,
     suspended: bool,
 }
 
@@ -68,9 +87,14 @@ impl Sample {
                 name: name(&token.metadata.name),
                 source: token.spec.source.one().map_or("", |s| s.kind().as_str()),
             },
-            ready: status.is_some_and(|s| s.conditions.iter().any(|c| c.type_ == READY && c.status == "True")),
+            ready: status.and_then(|s| find(&s.conditions, READY)).is_some_and(|c| c.status == "True"),
             expiry: status.and_then(|s| Some(from_kube(s.expires_at.as_ref()?).timestamp())),
             renewal: status.and_then(|s| Some(from_kube(s.renewal_time.as_ref()?).timestamp())),
+            refresh_expiry: status.and_then(|s| Some(from_kube(s.refresh_token_expires_at.as_ref()?).timestamp())),
+            stalled: status
+                .and_then(|s| find(&s.conditions, STALLED))
+                .filter(|c| c.status == "True")
+                .map(|c| c.reason.clone()),
             suspended: token.spec.suspend == Some(true),
         }
     }
@@ -101,6 +125,18 @@ impl Collector for Tokens {
         gauge("shopify_token_renewal_timestamp", "When the credential is renewed.", Some(&Unit::Seconds), &|s| {
             s.renewal
         })?;
+        let help = "When the refresh token expires, without which a person is needed.";
+        gauge("shopify_token_refresh_expiry_timestamp", help, Some(&Unit::Seconds), &|s| s.refresh_expiry)?;
+
+        let help = "Tokens that a person must do something for, by reason.";
+        let mut family = encoder.encode_descriptor("shopify_token_stalled", help, None, MetricType::Gauge)?;
+        for sample in &samples {
+            if let Some(reason) = sample.stalled.clone() {
+                let Token { namespace, name, source } = sample.labels.clone();
+                let labels = StalledToken { namespace, name, source, reason };
+                ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
+            }
+        }
 
         let now = watched.clock.now().timestamp();
         let overdue = samples.iter().filter(|s| !s.suspended && s.renewal.is_some_and(|due| due < now)).count();

@@ -9,7 +9,7 @@ use clap_complete::{
     engine::{ArgValueCompleter, complete},
 };
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, ResourceExt, api::ListParams, config::Kubeconfig};
 use tokio::time::timeout;
 
 use crate::{
@@ -79,17 +79,24 @@ fn with_names(command: clap::Command, options: &ClusterOptions) -> clap::Command
     let tokens = ArgValueCompleter::new(move |typed: &std::ffi::OsStr| starting(typed, ask(&of_tokens, token_names)));
     let namespaces =
         ArgValueCompleter::new(move |typed: &std::ffi::OsStr| starting(typed, ask(&of_namespaces, namespace_names)));
-    completed(command, &tokens, &namespaces)
+    let contexts = ArgValueCompleter::new(|typed: &std::ffi::OsStr| starting(typed, context_names()));
+    completed(command, &tokens, &namespaces, &contexts)
 }
 
-fn completed(command: clap::Command, tokens: &ArgValueCompleter, namespaces: &ArgValueCompleter) -> clap::Command {
+fn completed(
+    command: clap::Command,
+    tokens: &ArgValueCompleter,
+    namespaces: &ArgValueCompleter,
+    contexts: &ArgValueCompleter,
+) -> clap::Command {
     command
         .mut_args(|arg| match arg.get_id().as_str() {
             "names" | "name" if arg.is_positional() => arg.add(tokens.clone()),
             "namespace" | "operator_namespace" => arg.add(namespaces.clone()),
+            "context" => arg.add(contexts.clone()),
             _ => arg,
         })
-        .mut_subcommands(|command| completed(command, tokens, namespaces))
+        .mut_subcommands(|command| completed(command, tokens, namespaces, contexts))
 }
 
 fn starting(typed: &std::ffi::OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {
@@ -108,6 +115,11 @@ where
         let Ok(cluster) = Cluster::choose(options) else { return Vec::new() };
         timeout(PATIENCE, question(cluster)).await.ok().and_then(std::result::Result::ok).unwrap_or_default()
     })
+}
+
+fn context_names() -> Vec<String> {
+    let contexts = Kubeconfig::read().map(|kubeconfig| kubeconfig.contexts).unwrap_or_default();
+    contexts.into_iter().map(|context| context.name).collect()
 }
 
 async fn token_names(cluster: Cluster) -> std::result::Result<Vec<String>, kube::Error> {

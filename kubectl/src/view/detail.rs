@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     objects::Object,
-    screen::{Tone, bold},
+    screen::{Tone, bold, harmless},
 };
 
 /// Columns of the time scale; the texts beside it fit into 120.
@@ -53,11 +53,12 @@ pub fn token(object: &Object, now: Timestamp) -> String {
 fn standing(state: &State, status: &ShopifyTokenStatus) -> String {
     let mut lines = vec![(state.reason.clone(), state.message.clone(), state.tone)];
     for condition in &status.conditions {
-        let is_known = condition.reason == state.reason && condition.message == state.message;
+        let message = harmless(&condition.message);
+        let is_known = condition.reason == state.reason && message == state.message;
         let tells = condition.type_ == conditions::READY || condition.type_ == conditions::TOKEN_VALID;
         if (tells || condition.status == "True") && !is_known {
             let head = format!("{} is {}", condition.type_, condition.status);
-            lines.push((head, condition.message.clone(), Tone::Plain));
+            lines.push((head, message, Tone::Plain));
         }
     }
     let broadest = lines.iter().map(|(head, ..)| head.chars().count()).max().unwrap_or_default();
@@ -90,7 +91,7 @@ fn facts(token: &ShopifyToken, status: &ShopifyTokenStatus) -> String {
     if let Some(attempts) = status.failed_attempts.filter(|attempts| *attempts > 0) {
         facts.push(("Attempts", format!("{attempts} failed in a row")));
     }
-    facts.into_iter().map(|(name, value)| format!("  {name:11}  {value}\n")).collect::<Vec<_>>().concat()
+    facts.into_iter().map(|(name, value)| format!("  {name:11}  {}\n", harmless(&value))).collect::<Vec<_>>().concat()
 }
 
 /// What happened to the credential, and will.

@@ -21,7 +21,7 @@ use super::{
     state::at,
     table::plain,
 };
-use crate::screen::{Tone, bold};
+use crate::screen::{Tone, bold, harmless};
 
 /// What is known of a Secret without its values.
 #[derive(Clone, Debug)]
@@ -56,11 +56,11 @@ impl Facts {
         let keys = sizes.map(|(name, size)| Key { writer: writer(&writers, &name), name, size }).collect();
         let annotations = secret.annotations();
         let ours =
-            annotations.iter().filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_owned(), text.clone())));
+            annotations.iter().filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_owned(), harmless(text))));
         Self {
             name: secret.name_any(),
             namespace: secret.namespace().unwrap_or_default(),
-            type_: secret.type_.clone().unwrap_or_default(),
+            type_: harmless(secret.type_.as_deref().unwrap_or_default()),
             born: at(secret.metadata.creation_timestamp.as_ref()),
             deleted: secret.metadata.deletion_timestamp.is_some(),
             keys,
@@ -85,7 +85,8 @@ fn writer(entries: &[ManagedFieldsEntry], key: &str) -> Option<(String, Option<T
         ["f:data", "f:stringData"].iter().any(|part| fields.0.get(part).is_some_and(|data| data.get(&key).is_some()))
     };
     let entries = entries.iter().filter(|entry| entry.fields_v1.as_ref().is_some_and(has));
-    let written = entries.map(|entry| (entry.manager.clone().unwrap_or_default(), at(entry.time.as_ref())));
+    let written =
+        entries.map(|entry| (harmless(entry.manager.as_deref().unwrap_or_default()), at(entry.time.as_ref())));
     written.max_by_key(|(_, time)| *time)
 }
 

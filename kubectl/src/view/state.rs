@@ -7,7 +7,7 @@ use shopify_token_operator::{
     time::{self, Timestamp},
 };
 
-use crate::screen::Tone;
+use crate::screen::{Tone, harmless};
 
 /// Where a token stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,13 +31,14 @@ impl State {
         let ready = status.and_then(|status| find(&status.conditions, conditions::READY));
         let told = |condition: &Condition, tone| Self {
             ready: ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone()),
-            reason: condition.reason.clone(),
-            message: condition.message.clone(),
+            reason: harmless(&condition.reason),
+            message: harmless(&condition.message),
             tone,
         };
         let seen = status.is_some_and(|status| Some(status.observed_generation) == token.metadata.generation);
         if token.metadata.deletion_timestamp.is_some() {
-            let waits = is(conditions::RECONCILING).or(is(conditions::STALLED)).map(|c| format!(": {}", c.message));
+            let waits =
+                is(conditions::RECONCILING).or(is(conditions::STALLED)).map(|c| format!(": {}", harmless(&c.message)));
             let message = format!("being deleted{}", waits.unwrap_or_default());
             let ready = ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone());
             return Self { ready, reason: "Deleting".to_owned(), message, tone: Tone::Quiet };

@@ -7,7 +7,10 @@ use super::{
     span::{length, relative},
     state::{State, at},
 };
-use crate::{objects::Object, screen::Tone};
+use crate::{
+    objects::Object,
+    screen::{Tone, harmless},
+};
 
 /// Which columns there are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,7 +90,7 @@ fn row(object: &Object, columns: Columns, now: Timestamp) -> (Vec<String>, Tone)
             status.revision.map_or_else(none, |revision| revision.to_string()),
             seen_from_now(at(status.last_verified_time.as_ref())).unwrap_or_else(none),
             status.previous.len().to_string(),
-            if status.scopes.is_empty() { none() } else { status.scopes.join(",") },
+            if status.scopes.is_empty() { none() } else { harmless(&status.scopes.join(",")) },
         ]);
     }
     let tone = if state.tone == Tone::Good { Tone::Plain } else { state.tone };

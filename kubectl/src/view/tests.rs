@@ -184,5 +184,7 @@ fn a_secret_without_its_values() {
     assert!(edited("namespace", json!("other")).contains("a copy: its record is of another namespace"));
     assert!(edited("annotations", json!({prefixed("token"): "shop/web/0a1b"})).contains("its record can't be read"));
     assert!(edited("annotations", json!({})).contains("no record"));
+    let painted = edited("annotations", json!({prefixed("token-id"): "\u{1b}]0;gone\u{7}\u{1b}[2J"}));
+    assert!(painted.contains("\u{fffd}]0;gone") && !painted.contains('\u{1b}'), "{painted:?}");
     assert!(!format!("{:?}", read(&object)).contains("Y2FuYXJ5") && !format!("{:?}", read(&object)).contains("canary"));
 }

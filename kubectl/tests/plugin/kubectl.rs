@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{Read, Write},
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
@@ -66,24 +66,33 @@ async fn kubectl_completes_commands_and_names() {
     assert_eq!(complete(&["inspect", "secret", "--namespace", &world.namespace, "web-"]), ["web-2", ":4"]);
     let namespaces = complete(&["status", "-n", &world.namespace[..12]]);
     assert!(namespaces.contains(&world.namespace), "{namespaces:?}");
+    assert_eq!(complete(&["status", "--context", "lo"]), ["local", ":4"]);
     // Nothing to complete with, and nothing said over the prompt.
     assert_eq!(complete(&["status", "--context", "none", "w"]), [":4"]);
 }
 
-/// Runs it on a terminal, and returns what that shows.
-fn on_a_terminal(mut command: Command) -> String {
+/// What a terminal shows, and how the command ended there.
+struct Shown {
+    text: String,
+    code: Option<i32>,
+}
+
+/// Runs it on a terminal where somebody has typed this.
+fn on_a_terminal(mut command: Command, typed: &str) -> Shown {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
     unlockpt(&controller).unwrap();
     let name = ptsname(&controller, Vec::new()).unwrap();
     let terminal = fs::OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    let mut child = command.stdout(terminal.try_clone().unwrap()).stderr(terminal).spawn().unwrap();
-    drop(command);
+    let other = || terminal.try_clone().unwrap();
+    let mut child = command.stdin(other()).stdout(other()).stderr(other()).spawn().unwrap();
+    drop((command, terminal));
+    let mut controller = File::from(controller);
+    controller.write_all(typed.as_bytes()).unwrap();
     let mut shown = Vec::new();
     // A terminal whose other side is gone ends in an error.
-    let _ = File::from(controller).read_to_end(&mut shown);
-    assert!(child.wait().unwrap().success(), "{}", String::from_utf8_lossy(&shown));
-    String::from_utf8(shown).unwrap()
+    let _ = controller.read_to_end(&mut shown);
+    Shown { code: child.wait().unwrap().code(), text: String::from_utf8(shown).unwrap() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +105,9 @@ async fn colours_are_for_terminals_that_want_them() {
         let mut command = kubectl(&world, dir.path());
         command.env("TERM", "xterm").envs(variables.iter().copied());
         command.args(["shopify-token", "status", "-n", &world.namespace]);
-        on_a_terminal(command)
+        let shown = on_a_terminal(command, "");
+        assert_eq!(shown.code, Some(0), "{}", shown.text);
+        shown.text
     };
     let shown = status(&[]);
     assert!(shown.contains("\x1b[2madmin"), "{shown:?}");
@@ -104,4 +115,25 @@ async fn colours_are_for_terminals_that_want_them() {
         let shown = status(&[variables]);
         assert!(shown.contains("Suspended") && !shown.contains('\x1b'), "{shown:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_revokes_is_asked() {
+    let world = World::with_admin("asked").await;
+    let dir = tempfile::tempdir().unwrap();
+    let revoke = |typed: &str| {
+        let mut command = kubectl(&world, dir.path());
+        command.env("TERM", "xterm").args(["shopify-token", "revoke", "admin", "-n", &world.namespace]);
+        on_a_terminal(command, typed)
+    };
+    for answer in ["n\n", "\n", "perhaps\n"] {
+        let shown = revoke(answer);
+        assert_eq!(shown.code, Some(1), "{}", shown.text);
+        assert!(shown.text.contains("Go on? [y/N]") && shown.text.contains("nothing was deleted"), "{}", shown.text);
+        assert!(shown.text.contains("Shopify can't revoke its credential, which works until 20"), "{}", shown.text);
+    }
+    assert!(world.tokens().get_opt("admin").await.unwrap().is_some());
+    let shown = revoke("y\n");
+    assert_eq!(shown.code, Some(0), "{}", shown.text);
+    world.gone("admin").await;
 }

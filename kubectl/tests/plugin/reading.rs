@@ -1,6 +1,6 @@
 //! `status` and `inspect secret`.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -64,8 +64,22 @@ async fn watched_is_every_change() {
     let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
     world.tokens().patch("admin", &PatchParams::default(), &suspend).await.unwrap();
     let changed = async { while !lines.next_line().await.unwrap().unwrap().contains(" Suspended ") {} };
-    tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.expect("the change is shown");
+    tokio::time::timeout(Duration::from_secs(20), changed).await.expect("the change is shown");
     child.kill().await.unwrap();
+
+    // One is drawn anew, until it is gone.
+    let mut child = command(&world, &["status", "admin", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().unwrap().contains("/admin  ClientCredentials of "));
+    world.change("admin", json!({"spec": {"suspend": false}})).await;
+    let changed = async { while !lines.next_line().await.unwrap().unwrap().contains("  Issued ") {} };
+    tokio::time::timeout(Duration::from_secs(20), changed).await.expect("the change is shown");
+    world.delete("admin").await;
+    let ended = async {
+        while lines.next_line().await.unwrap().is_some() {}
+        child.wait().await.unwrap()
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends").success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
