@@ -123,6 +123,7 @@ fn wrong_values_are_refused() {
         ("replicas: two", "at '/replicas': got string, want integer"),
         ("replicas: -1", "at '/replicas': minimum: got -1, want 0"),
         ("concurrency: 0", "at '/concurrency': minimum: got 0, want 1"),
+        ("extraLabels: {app.kubernetes.io/name: mine}", "at '/extraLabels'"),
         ("log: {level: loud}", "at '/log/level': value must be one of 'error', 'warn', 'info', 'debug', 'trace'"),
         ("watchNamespaces: [Shop]", "at '/watchNamespaces/0': 'Shop' does not match pattern"),
         ("watchNamespaces: [shop, shop]", "at '/watchNamespaces': items at 0 and 1 are equal"),

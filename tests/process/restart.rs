@@ -44,7 +44,8 @@ async fn costs_no_call_and_no_write() {
     world.a_while().await;
     assert_eq!(world.sim.total_calls(), calls);
     let requests = audit::in_namespace(world.cluster, &world.namespace, mark);
-    assert!(requests.len() > names.len(), "the log holds its reads");
+    // Nothing but what a person has put elsewhere is read, for the tokens made of that.
+    assert!(!requests.is_empty() && requests.len() < names.len() * 2, "{} requests", requests.len());
     let writes: Vec<_> = requests.iter().filter(|r| r.writes()).collect();
     assert!(writes.is_empty(), "{writes:?}");
     assert!((operator.metric("controller_reconciles_total", &done).await - all).abs() < 0.5, "one look at each");

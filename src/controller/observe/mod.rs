@@ -48,6 +48,8 @@ pub(super) struct Observation {
     pub unneeded: bool,
     /// Whether nobody but this object, if anybody, needs the Secret that a person fills for it.
     pub frees_secret: bool,
+    /// Whether only what the object has made goes, and the object stays: the operator is uninstalled.
+    pub stays: bool,
 }
 
 /// Gathers everything a decision needs.
@@ -82,6 +84,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         drifted,
         needed_by: uses.needed_by,
         older,
+        admin_renews: found.admin_renews,
         ..facts(context, token, (source, identity), (found.issuer, &found.versions), secret, api_version)
     };
     observed.turn = secret_slot::turn(context, &observed);
@@ -92,7 +95,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     observed.former = former(context, &observed, context.now()).await?;
     let protect = protect(token, kind, in_use, needed);
     observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);
-    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, observed })
+    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, stays: false, observed })
 }
 
 /// Its source, and which object it is.
@@ -127,6 +130,7 @@ fn facts(
         workloads: Vec::new(),
         former: BTreeMap::new(),
         settles_at: None,
+        admin_renews: false,
         unprotected: false,
         revocation_timeout: context.setup.revocation_timeout,
         install_url: context.install_url(token),
