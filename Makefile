@@ -112,10 +112,21 @@ test-plugin: ## The kubectl plugin, against a real API server and the operator
 crds: ## Writes crds/ from the types
 	UPDATE_CRDS=1 cargo test $(CARGO_FLAGS) --test crd files_are_what_the_types_generate
 
+.PHONY: rbac
+rbac: ## Writes the roles of deploy/ from src/rbac.rs
+	UPDATE_RBAC=1 cargo test $(CARGO_FLAGS) --test deploy roles_are_made_of_the_table
+
+.PHONY: chart
+chart: ## Writes the chart's defaults, their table in docs/ and its renderings
+	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy defaults_and_their_table
+	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy renderings_are_what_helm
+
 .PHONY: docs
 docs: ## Writes the generated parts of docs/
 	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs what_the_command_line_takes
+	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy defaults_and_their_table
 
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
-	cargo test $(CARGO_FLAGS) --test crd --test docs -- files_are_what_the_types_generate what_the_command_line_takes
+	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes \
+	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm

@@ -132,6 +132,10 @@ pub struct UninstallOptions {
     /// The running operator's: taken from it first, so that it stops.
     #[command(flatten)]
     pub lease: LeaseOptions,
+    /// Names of further leases, comma-separated: those of the other instances where several share the objects by
+    /// `--selector`.
+    #[arg(long, env, value_name = "NAMES", value_parser = object_names, default_value = "", hide_default_value = true)]
+    pub further_leases: Names,
     /// How long revocations are tried before the finalizers are taken off all the same.
     #[arg(long, env = "UNINSTALL_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = time_delta)]
     pub timeout: TimeDelta,
@@ -177,6 +181,15 @@ pub struct Namespaces(pub Vec<String>);
 fn namespaces(text: &str) -> Result<Namespaces, String> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(namespace).collect::<Result<_, _>>().map(Namespaces)
+}
+
+/// Names of objects; there may be none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Names(pub Vec<String>);
+
+fn object_names(text: &str) -> Result<Names, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(object_name).collect::<Result<_, _>>().map(Names)
 }
 
 /// As Go's `strconv.ParseBool` reads it, which other operators' flags go by, in any case.

@@ -1,6 +1,9 @@
 //! What tests and the demo do with a cluster: namespaces, manifests, rights of a service account.
 
-use anyhow::{Context as _, Result};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::ResourceExt as _;
@@ -29,6 +32,13 @@ impl Cluster {
     /// name none. Waits for custom resource definitions to be served.
     pub async fn apply(&self, manifests: &Manifests, namespace: &str) -> Result<Vec<DynamicObject>> {
         manifests::apply(&self.client().await?, manifests, namespace).await
+    }
+
+    /// The objects of a kustomization, as kubectl builds it.
+    pub fn kustomization(&self, dir: &Path) -> Result<Vec<serde_json::Value>> {
+        let output = Command::new(self.kubectl()).arg("kustomize").arg(dir).output()?;
+        ensure!(output.status.success(), "{}: {}", dir.display(), String::from_utf8_lossy(&output.stderr));
+        serde_saphyr::from_multiple(str::from_utf8(&output.stdout)?).with_context(|| dir.display().to_string())
     }
 
     /// A kubeconfig with exactly the rights of a service account, by a token of its own.

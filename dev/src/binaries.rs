@@ -3,9 +3,12 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::go_build::{self, ASSETS_VARIABLE};
+use crate::go_build::{self, GoModule};
+
+/// In place of a build: points at a directory with etcd, kube-apiserver and kubectl, as `setup-envtest` installs them.
+pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
 /// The programs that a cluster consists of, and kubectl.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ impl Binaries {
     pub async fn locate(quiet: bool) -> Result<Self> {
         match env::var_os(ASSETS_VARIABLE) {
             Some(dir) if !dir.is_empty() => Self::in_dir(Path::new(&dir)),
-            _ => Self::in_dir(&go_build::cached(quiet).await?),
+            _ => Self::in_dir(&go_build::cached(&module()?, quiet).await?),
         }
     }
 
@@ -52,10 +55,52 @@ impl Binaries {
     }
 }
 
+fn module() -> Result<GoModule> {
+    let mut module = GoModule {
+        what: "the control plane",
+        programs: "etcd, kube-apiserver, kube-controller-manager and kubectl",
+        cache: "control-plane",
+        instead: ", or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl",
+        go_mod: include_str!("../control-plane/go.mod"),
+        go_sum: include_str!("../control-plane/go.sum"),
+        packages: &[
+            "k8s.io/kubernetes/cmd/kube-apiserver",
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+            "k8s.io/kubernetes/cmd/kubectl",
+            "go.etcd.io/etcd/server/v3",
+        ],
+        linker_flags: String::new(),
+        renamed: &[("server", "etcd")],
+        files: &[],
+    };
+    module.linker_flags = version_flags(module.pinned("k8s.io/kubernetes")?)?;
+    Ok(module)
+}
+
+/// Without them the server would call itself v0.0.0.
+fn version_flags(version: &str) -> Result<String> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
+        bail!("{version} is no version");
+    };
+    let variables = [("gitVersion", version), ("gitMajor", major), ("gitMinor", minor)];
+    Ok(variables.map(|(name, value)| format!(" -X k8s.io/component-base/version.{name}={value}")).concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn the_version_comes_from_go_mod() {
+        let module = module().unwrap();
+        assert_eq!(module.pinned("go").unwrap(), "1.26.0");
+        let flags = module.linker_flags;
+        assert!(flags.contains("gitVersion=v1.36.3"), "{flags}");
+        assert!(flags.contains("gitMajor=1"), "{flags}");
+        assert!(flags.ends_with("gitMinor=36"), "{flags}");
+    }
 
     #[test]
     fn envtest_assets_have_no_controller_manager() {

@@ -1,4 +1,4 @@
-//! Builds the control plane from its pinned Go modules, once per version and user.
+//! Builds programs from their pinned Go modules, once per version and user.
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,53 +16,62 @@ use tokio::sync::mpsc;
 use crate::process::{self, tail};
 use crate::progress::Progress;
 
-/// In place of a build: points at a directory with etcd, kube-apiserver and kubectl, as `setup-envtest` installs them.
-pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
-
-const GO_MOD: &str = include_str!("../control-plane/go.mod");
-const GO_SUM: &str = include_str!("../control-plane/go.sum");
-const PACKAGES: [&str; 4] = [
-    "k8s.io/kubernetes/cmd/kube-apiserver",
-    "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "k8s.io/kubernetes/cmd/kubectl",
-    "go.etcd.io/etcd/server/v3",
-];
 /// Holds a build until it is complete.
 const UNFINISHED: &str = "unfinished";
 
+/// Programs of a Go module that holds nothing but versions and checksums.
+pub(crate) struct GoModule {
+    /// What the programs are, as in `the control plane`.
+    pub(crate) what: &'static str,
+    /// The programs, as one reads them while they are built.
+    pub(crate) programs: &'static str,
+    /// The directory below the user's cache.
+    pub(crate) cache: &'static str,
+    /// What to do where there is no Go, or one too old: the end of a sentence about installing it.
+    pub(crate) instead: &'static str,
+    pub(crate) go_mod: &'static str,
+    pub(crate) go_sum: &'static str,
+    /// What to build.
+    pub(crate) packages: &'static [&'static str],
+    /// For the linker, after `-s -w`: each begins with a blank.
+    pub(crate) linker_flags: String,
+    /// Binaries that Go names otherwise, after the last part of their package that isn't a version.
+    pub(crate) renamed: &'static [(&'static str, &'static str)],
+    /// Files of modules that go beside the binaries: the module, and a path in it.
+    pub(crate) files: &'static [(&'static str, &'static str)],
+}
+
 /// The directory with the binaries, built when it isn't there yet.
-pub(crate) async fn cached(quiet: bool) -> Result<PathBuf> {
-    let cache = cache_dir()?;
+pub(crate) async fn cached(module: &GoModule, quiet: bool) -> Result<PathBuf> {
+    let cache = cache_dir(module)?;
     fs::create_dir_all(&cache).with_context(|| format!("cannot create the directory {}", cache.display()))?;
-    let dir = cache.join(cache_key(&go_version(&cache)?));
+    let dir = cache.join(cache_key(module, &go_version(module, &cache)?));
     if dir.is_dir() {
         return Ok(dir);
     }
-    let _lock = lock(&cache.join("lock"), quiet).await?;
+    let _lock = lock(module, &cache.join("lock"), quiet).await?;
     if !dir.is_dir() {
-        build(&cache, &dir, quiet).await.context("cannot build the control plane")?;
+        build(module, &cache, &dir, quiet).await.with_context(|| format!("cannot build {}", module.what))?;
     }
     Ok(dir)
 }
 
-fn cache_dir() -> Result<PathBuf> {
+fn cache_dir(module: &GoModule) -> Result<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let user = absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .context("no place for the control plane's binaries: set HOME or XDG_CACHE_HOME")?;
-    Ok(user.join("shopify-token-operator/control-plane"))
+        .with_context(|| format!("no place for the binaries of {}: set HOME or XDG_CACHE_HOME", module.what))?;
+    Ok(user.join("shopify-token-operator").join(module.cache))
 }
 
 /// Go's version and target, after checking that it is new enough.
-fn go_version(dir: &Path) -> Result<String> {
-    let needed = pinned("go")?;
-    let install = format!(
-        "install Go {needed} or later (https://go.dev/dl), or set {ASSETS_VARIABLE} to a directory with etcd, \
-         kube-apiserver and kubectl"
-    );
+fn go_version(module: &GoModule, dir: &Path) -> Result<String> {
+    let needed = module.pinned("go")?;
+    let what = module.what;
+    let install = format!("install Go {needed} or later (https://go.dev/dl){}", module.instead);
     let output = match go(dir, ["env", "GOVERSION", "GOOS", "GOARCH"]).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("the control plane is built with Go, which is not in PATH: {install}")
+            bail!("Go builds {what}, and is not in PATH: {install}")
         }
         output => output.context("cannot run go")?,
     };
@@ -71,20 +80,20 @@ fn go_version(dir: &Path) -> Result<String> {
     let found = version.lines().next().unwrap_or_default();
     ensure!(
         is_at_least(found.trim_start_matches("go"), needed),
-        "the control plane needs Go {needed}, this is {found}: {install}"
+        "{what}: Go {needed} is needed, this is {found}: {install}"
     );
     Ok(version)
 }
 
-/// The version that go.mod names for `name`.
-fn pinned(name: &str) -> Result<&'static str> {
-    GO_MOD
-        .lines()
-        .find_map(|line| {
-            let line = line.trim_start_matches("require ");
-            line.strip_prefix(name)?.strip_prefix(' ')
-        })
-        .with_context(|| format!("go.mod names no version of {name}"))
+impl GoModule {
+    /// The version that go.mod names for `name`.
+    pub(crate) fn pinned(&self, name: &str) -> Result<&'static str> {
+        let mut versions = self.go_mod.lines().filter_map(|line| {
+            let line = line.trim_start_matches("require ").trim_start();
+            line.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next()
+        });
+        versions.next().with_context(|| format!("go.mod names no version of {name}"))
+    }
 }
 
 /// Compares major and minor; a development version counts as new enough.
@@ -98,20 +107,22 @@ fn is_at_least(found: &str, needed: &str) -> bool {
     numbers(found).is_none_or(|found| Some(found) >= numbers(needed))
 }
 
-fn cache_key(go_version: &str) -> String {
-    let digest = Sha256::new().chain_update(GO_MOD).chain_update(GO_SUM).chain_update(go_version).finalize();
+fn cache_key(module: &GoModule, go_version: &str) -> String {
+    let parts = [module.go_mod, module.go_sum, go_version];
+    let digest = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
     hex::encode(&digest[..8])
 }
 
 /// One build at a time; waits for the one under way.
-async fn lock(path: &Path, quiet: bool) -> Result<File> {
+async fn lock(module: &GoModule, path: &Path, quiet: bool) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut waiting = None;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {
-                waiting.get_or_insert_with(|| Progress::new("Waiting for another build of the control plane", quiet));
+                let title = || format!("Waiting for another build of {}", module.what);
+                waiting.get_or_insert_with(|| Progress::new(&title(), quiet));
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             Err(TryLockError::Error(error)) => {
@@ -122,7 +133,7 @@ async fn lock(path: &Path, quiet: bool) -> Result<File> {
 }
 
 /// Builds beside `target` and renames, so that `target` exists only when complete.
-async fn build(cache: &Path, target: &Path, quiet: bool) -> Result<()> {
+async fn build(of: &GoModule, cache: &Path, target: &Path, quiet: bool) -> Result<()> {
     match fs::remove_dir_all(cache.join(UNFINISHED)) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         result => result.context("cannot remove what an interrupted build left")?,
@@ -132,46 +143,49 @@ async fn build(cache: &Path, target: &Path, quiet: bool) -> Result<()> {
     for dir in [&module, &temporary, &binaries] {
         fs::create_dir(dir)?;
     }
-    fs::write(module.join("go.mod"), GO_MOD)?;
-    fs::write(module.join("go.sum"), GO_SUM)?;
+    fs::write(module.join("go.mod"), of.go_mod)?;
+    fs::write(module.join("go.sum"), of.go_sum)?;
 
-    let mut progress = Progress::new("Downloading the control plane's Go modules", quiet);
+    let mut progress = Progress::new(&format!("Downloading the Go modules of {}", of.what), quiet);
     let list = dir.path().join("packages");
     let mut command = go(&module, ["list", "-mod=readonly", "-deps"]);
-    command.args(PACKAGES).stdout(File::create(&list)?);
+    command.args(of.packages).stdout(File::create(&list)?);
     run(command, |line| progress.note(line)).await?;
+    for (name, file) in of.files {
+        copy_of_module(&module, name, file, &binaries)?;
+    }
     progress.finish();
 
     let total = fs::read_to_string(&list)?.lines().count();
-    let title = "Building etcd, kube-apiserver, kube-controller-manager and kubectl (once)";
-    let mut progress = Progress::with_total(title, total, quiet);
+    let mut progress = Progress::with_total(&format!("Building {} (once)", of.programs), total, quiet);
     let mut command = go(&module, ["build", "-mod=readonly", "-trimpath", "-v", "-ldflags"]);
     command
-        .arg(linker_flags()?)
+        .arg(format!("-s -w{}", of.linker_flags))
         .arg("-o")
         .arg(&binaries)
-        .args(PACKAGES)
+        .args(of.packages)
         .env("GOTMPDIR", &temporary)
         .stdout(Stdio::null());
     run(command, |package| progress.advance(package)).await?;
     progress.finish();
 
-    // Go names a binary after its package's last part that isn't a version.
-    fs::rename(binaries.join("server"), binaries.join("etcd"))?;
+    for (name, wanted) in of.renamed {
+        fs::rename(binaries.join(name), binaries.join(wanted))?;
+    }
     fs::rename(&binaries, target)?;
     Ok(())
 }
 
-/// Without them the server would call itself v0.0.0.
-fn linker_flags() -> Result<String> {
-    let version = pinned("k8s.io/kubernetes")?;
-    let mut parts = version.trim_start_matches('v').split('.');
-    let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
-        bail!("{version} is no version");
-    };
-    let variables = [("gitVersion", version), ("gitMajor", major), ("gitMinor", minor)];
-    let flags = variables.map(|(name, value)| format!(" -X k8s.io/component-base/version.{name}={value}"));
-    Ok(format!("-s -w{}", flags.concat()))
+/// Copies a file of a module, whose checksum go.sum has, into a directory.
+fn copy_of_module(dir: &Path, module: &str, file: &str, into: &Path) -> Result<()> {
+    let output = go(dir, ["mod", "download", "-json", module]).output().context("cannot run go")?;
+    ensure!(output.status.success(), "cannot get {module}: {}", String::from_utf8_lossy(&output.stdout));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let from = Path::new(told["Dir"].as_str().with_context(|| format!("go doesn't say where {module} is"))?).join(file);
+    let name = from.file_name().with_context(|| format!("{file} is no file"))?;
+    // Not fs::copy: what is in Go's cache is read-only.
+    let text = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+    Ok(fs::write(into.join(name), text)?)
 }
 
 /// Go in `dir`, as pinned: no other toolchain, no workspace of the user.
@@ -244,19 +258,5 @@ mod tests {
         assert!(is_at_least("1.27rc1", "1.26.0"));
         assert!(is_at_least("devel +abc", "1.26.0"));
         assert!(!is_at_least("1.25.9", "1.26.0"));
-    }
-
-    #[test]
-    fn the_version_comes_from_go_mod() {
-        assert_eq!(pinned("go").unwrap(), "1.26.0");
-        let flags = linker_flags().unwrap();
-        assert!(flags.contains("gitVersion=v1.36.3"), "{flags}");
-        assert!(flags.contains("gitMajor=1"), "{flags}");
-        assert!(flags.ends_with("gitMinor=36"), "{flags}");
-    }
-
-    #[test]
-    fn another_go_needs_another_build() {
-        assert_ne!(cache_key("go1.26.1"), cache_key("go1.26.2"));
     }
 }

@@ -1,8 +1,8 @@
 //! What a real API server says to `crds/` and `deploy/`.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use dev::{Cluster, Manifests, shared_cluster};
 use http::{Method, Request, StatusCode, header::WARNING};
 use http_body_util::BodyExt as _;
@@ -175,9 +175,7 @@ async fn a_new_object_is_seen_as_unobserved() {
 
 /// The objects of a kustomization.
 pub(super) fn kustomize(cluster: &Cluster, dir: &str) -> Result<Vec<Value>> {
-    let output = Command::new(cluster.kubectl()).arg("kustomize").arg(Path::new(ROOT).join(dir)).output()?;
-    anyhow::ensure!(output.status.success(), "{dir}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_saphyr::from_multiple(str::from_utf8(&output.stdout)?).with_context(|| dir.to_owned())
+    cluster.kustomization(&Path::new(ROOT).join(dir))
 }
 
 #[test]
@@ -187,6 +185,7 @@ fn kustomizations_build() {
         ("crds", 2),
         ("deploy/base", 15),
         ("deploy/overlays/namespaced", 11),
+        ("deploy/overlays/high-availability", 16),
         ("deploy/overlays/install-pages", 17),
         ("deploy/samples", 9),
         ("deploy/uninstall", 1),

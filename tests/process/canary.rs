@@ -73,16 +73,16 @@ fn storefront() -> Value {
     json!({"storefront": {"adminTokenRef": {"name": "admin"}}})
 }
 
-fn custom(secret: &str) -> Value {
+pub(crate) fn custom(secret: &str) -> Value {
     json!({"custom": {"tokenRef": {"name": secret, "key": "token"}}})
 }
 
-fn delegate(admin: &str) -> Value {
+pub(crate) fn delegate(admin: &str) -> Value {
     json!({"delegate": {"adminTokenRef": {"name": admin}, "scopes": ["read_products"]}})
 }
 
 /// An offline token that begins with a pair of its own.
-async fn offline(world: &World, name: &str, shop: &str) {
+pub(crate) async fn offline(world: &World, name: &str, shop: &str) {
     let pair = world.sim.create_offline_pair(shop, CLIENT_ID).unwrap();
     assert!(pair.refresh_token.contains(CANARY) && pair.access_token.contains(CANARY));
     let boot = format!("{name}-boot");
@@ -92,7 +92,7 @@ async fn offline(world: &World, name: &str, shop: &str) {
 }
 
 /// A client of customer accounts; its id is no secret.
-async fn customers(world: &World, name: &str, shop: &str) {
+pub(crate) async fn customers(world: &World, name: &str, shop: &str) {
     let client = format!("{name}-client");
     world.secret_of(&client, &[("client_id", "shp_1"), ("client_secret", "canaryc0ffee-one")]).await;
     let source = json!({"customerAccount": {"credentialsRef": {"name": client}, "clientType": "Confidential"}});

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::PostParams};
 use rustix::process::Signal;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
 use tokio::time::sleep;
 
 use crate::{
-    operator::{ALONE, Operator, holder},
+    operator::{ALONE, OPERATOR, Operator, command, holder},
     world::World,
 };
 
@@ -137,4 +139,32 @@ async fn two_leaders_at_once_agree_on_one_token() {
 #[allow(clippy::print_stderr, reason = "figures for those who run it with --nocapture")]
 fn tell(figures: &str) {
     eprintln!("{figures}");
+}
+
+/// Of several instances that share the objects each has a lease: one that keeps its own would put finalizers back.
+#[tokio::test(flavor = "multi_thread")]
+async fn uninstall_takes_the_lease_of_every_instance() {
+    let world = World::new("leases").await;
+    let leases: Api<Lease> = Api::namespaced(world.admin.clone(), OPERATOR);
+    let names = ["a", "b"].map(|shard| format!("{}-{shard}", world.namespace));
+    let now = world.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let held = json!({
+        "metadata": {"name": names[1]},
+        "spec": {"holderIdentity": "elsewhere_0", "leaseDurationSeconds": 15, "acquireTime": now, "renewTime": now},
+    });
+    leases.create(&PostParams::default(), &serde_json::from_value(held).unwrap()).await.unwrap();
+
+    let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = command(&world, &dir, &kubeconfig);
+    command.args(["uninstall", "--lease-name", &names[0], "--further-leases", &names[1]]);
+    command.args(["--watch-namespaces", &world.namespace]);
+    let ended = command.status().await.unwrap();
+    let log = std::fs::read_to_string(dir.path().join("stderr")).unwrap();
+    assert!(ended.success() && log.contains("took the lease from the running operator"), "{log}");
+    for name in &names {
+        let spec = leases.get(name).await.unwrap().spec.unwrap();
+        assert_eq!(spec.lease_duration_seconds, Some(300), "{name}: nobody starts again for minutes");
+        assert_ne!(spec.holder_identity.as_deref(), Some("elsewhere_0"), "{name}");
+    }
 }

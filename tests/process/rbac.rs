@@ -1,4 +1,4 @@
-//! The rights of `deploy/`: every one is used in a full life, and no other is needed.
+//! The rights of `src/rbac.rs`: every one is used in a full life, where it is granted, and no other is needed.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +6,26 @@ use dev::{LocalCluster, Manifests, Options};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, Secret},
-    rbac::v1::PolicyRule,
 };
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use shopify_token_operator::rbac::{GRANTS, LEASES, Rule, WATCHED};
 
 use crate::{
-    audit::{self, Mark},
-    operator::Operator,
-    world::World,
+    audit::{self, Mark, Request},
+    canary::{custom, customers, delegate, offline},
+    operator::{OPERATOR, Operator, command},
+    world::{CLIENT_ID, SHOP, World},
 };
 
-/// A verb and a resource, with group and subresource.
-type Right = (String, String);
+/// Where, a verb, and a resource with group and subresource.
+type Right = (&'static str, String, String);
+
+/// Of whom a right is: a namespace that is watched, the cluster, the operator's own namespace.
+const PLACES: [(&str, &[Rule]); 3] = [("watched", WATCHED), ("cluster", GRANTS), ("own", LEASES)];
 
 /// Rights that no request shows.
 const NOT_SEEN: [(&str, &str); 1] = [
@@ -31,21 +35,22 @@ const NOT_SEEN: [(&str, &str); 1] = [
 
 fn granted() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for file in ["cluster_role", "grant_role", "lease_role"] {
-        let path = format!("{}/deploy/base/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
-        for role in Manifests::Path(path.into()).objects().unwrap() {
-            let rules: Vec<PolicyRule> = serde_json::from_value(role.data["rules"].clone()).unwrap_or_default();
-            for rule in rules {
-                for (group, resource) in rule.api_groups.iter().flatten().flat_map(|group| {
-                    rule.resources.iter().flatten().map(move |resource| (group.as_str(), resource.as_str()))
-                }) {
-                    let resource = if group.is_empty() { resource.to_owned() } else { format!("{group}/{resource}") };
-                    rights.extend(rule.verbs.iter().map(|verb| (verb.clone(), resource.clone())));
-                }
-            }
+    for (place, rule) in PLACES.iter().flat_map(|(place, rules)| rules.iter().map(move |rule| (*place, rule))) {
+        for resource in rule.resources {
+            let group = if rule.group.is_empty() { String::new() } else { format!("{}/", rule.group) };
+            rights.extend(rule.verbs.iter().map(|verb| (place, (*verb).to_owned(), format!("{group}{resource}"))));
         }
     }
     rights
+}
+
+fn used(request: Request) -> Right {
+    let place = match (request.resource.as_str(), request.namespace.as_str()) {
+        ("namespaces", _) => "cluster",
+        (_, OPERATOR) => "own",
+        _ => "watched",
+    };
+    (place, request.verb, request.resource)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +60,7 @@ async fn the_verbs_used_are_the_verbs_granted() {
     let world = World::on(Box::leak(Box::new(dev::Cluster::clone(&local))), "rbac").await;
     let operator = Operator::cluster_wide(&world, &[]).await;
     world.make_app().await;
-    a_life(&world).await;
+    let last = a_life(&world).await;
 
     // All the rest goes at once with its namespace.
     let namespaces: Api<Namespace> = Api::all(world.admin.clone());
@@ -63,25 +68,37 @@ async fn the_verbs_used_are_the_verbs_granted() {
     world
         .eventually("the namespace is gone", async || namespaces.get_opt(&world.namespace).await.unwrap().is_none())
         .await;
-    assert_eq!(world.live(), [], "revoked on the way");
+    assert_eq!(world.live().len(), 1, "revoked on the way, but for the one of another namespace");
     operator.stop().await;
+    uninstall(&world).await;
+    assert_eq!(world.live(), [], "revoked at last");
+    let left = last.tokens().list(&ListParams::default()).await.unwrap();
+    assert!(left.items.len() == 2 && left.items.iter().all(|token| token.metadata.finalizers.is_none()), "{left:?}");
 
     let requests = audit::since(world.cluster, Mark::START);
     let refused: Vec<_> =
         requests.iter().filter(|r| r.code == 403 && !r.message.contains("because it is being terminated")).collect();
     assert!(refused.is_empty(), "{refused:#?}");
-    let used: BTreeSet<Right> = requests.into_iter().filter(|r| r.code != 403).map(|r| (r.verb, r.resource)).collect();
+    let used: BTreeSet<Right> = requests.into_iter().filter(|r| r.code != 403).map(used).collect();
     let granted = granted();
-    assert!(granted.len() > 20, "the roles were read");
-    let not_seen = NOT_SEEN.map(|(verb, resource)| (verb.to_owned(), resource.to_owned()));
-    let unused: Vec<_> = granted.difference(&used).filter(|right| !not_seen.contains(right)).collect();
+    let is_seen = |(_, verb, resource): &Right| !NOT_SEEN.contains(&(verb.as_str(), resource.as_str()));
+    let unused: Vec<_> = granted.difference(&used).filter(|right| is_seen(right)).collect();
     let unexpected: Vec<_> = used.difference(&granted).collect();
     assert!(unused.is_empty() && unexpected.is_empty(), "granted, never used: {unused:?}; used: {unexpected:?}");
 }
 
-/// Issue, also with an app of another namespace, rotate with rollouts, repair, fail twice in the same way, change the
-/// Secret's name, delete.
-async fn a_life(world: &World) {
+/// The Job of `deploy/uninstall`, as a process.
+async fn uninstall(world: &World) {
+    let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = command(world, &dir, &kubeconfig);
+    let ended = command.arg("uninstall").env("SHOPIFY_CONNECT_TO", world.sim.address().to_string()).status().await;
+    assert!(ended.unwrap().success(), "{}", std::fs::read_to_string(dir.path().join("stderr")).unwrap());
+}
+
+/// Every source; issue, also with an app of another namespace, rotate with rollouts, repair, fail twice in the same way,
+/// change the Secret's name, delete. Returns the other namespace, which has a storefront token still.
+async fn a_life(world: &World) -> World {
     let platform = world.beside("rbac-platform", json!({})).await;
     platform.make_app().await;
     let namespaces = json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
@@ -129,6 +146,29 @@ async fn a_life(world: &World) {
     world.eventually("the old Secret is left", async || !world.exists::<Secret>("web").await).await;
     world.delete("web").await;
     world.gone("web").await;
+    every_other_source(world).await;
+    platform.admin_token("admin").await;
+    platform.token("web", json!({"source": storefront})).await;
+    platform.ready("web").await;
+    platform
+}
+
+/// What the others read, write and keep in Secrets of their own.
+async fn every_other_source(world: &World) {
+    let value = world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
+    world.secret_of("person", &[("token", &value)]).await;
+    world.token("custom", json!({"source": custom("person")})).await;
+    world.token("delegate", json!({"source": delegate("admin")})).await;
+    offline(world, "offline", SHOP).await;
+    customers(world, "customers", SHOP).await;
+    for name in ["custom", "delegate", "offline", "customers"] {
+        world.ready(name).await;
+    }
+    for name in ["delegate", "offline"] {
+        let before = world.ready(name).await.status.unwrap().revision;
+        world.change(name, json!({"metadata": {"annotations": {"tokens.shopify-operator.dev/rotate-at": "1"}}})).await;
+        world.until(name, "rotated", |token| token.status.as_ref().unwrap().revision > before).await;
+    }
 }
 
 async fn apply_workload(world: &World, plural: &str, workload: &Value) {
