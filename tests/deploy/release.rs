@@ -11,25 +11,26 @@ use std::{
     time::Duration,
 };
 
-use dev::{LocalCluster, Options};
+use dev::{LocalCluster, Manifests, Options};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         batch::v1::Job,
         core::v1::{Namespace, Pod, ServiceAccount},
+        rbac::v1::ClusterRole,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use shopify_token_operator::{api::ShopifyApp, core::vocabulary::FINALIZER};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    OPERATOR,
+    OPERATOR, ROOT,
     chart::{self, helm},
 };
 
@@ -53,10 +54,14 @@ impl World {
         Self { cluster, client }
     }
 
-    fn helm(&self, arguments: &[&str]) -> Output {
+    fn helm_in(&self, namespace: &str, arguments: &[&str]) -> Output {
         let mut helm = helm();
-        helm.env("KUBECONFIG", self.cluster.kubeconfig_path()).args(["--namespace", NAMESPACE]);
+        helm.env("KUBECONFIG", self.cluster.kubeconfig_path()).args(["--namespace", namespace]);
         helm.args(arguments).output().unwrap()
+    }
+
+    fn helm(&self, arguments: &[&str]) -> Output {
+        self.helm_in(NAMESPACE, arguments)
     }
 
     fn helm_does(&self, arguments: &[&str]) {
@@ -157,6 +162,20 @@ async fn run_the_job(world: &World) {
     pods.patch_status(&pod.name_any(), &PatchParams::default(), &ended).await.unwrap();
 }
 
+/// What kustomize has applied is taken up, but for the Deployment, whose selector can't be changed.
+async fn from_kustomize(world: &World) {
+    let base = world.cluster.kustomization(&Path::new(ROOT).join("deploy/base")).unwrap();
+    let objects = base.into_iter().map(|object| serde_json::from_value(object).unwrap()).collect();
+    world.cluster.apply(&Manifests::Objects(objects), OPERATOR).await.unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), OPERATOR);
+    deployments.delete(OPERATOR, &DeleteParams::default()).await.unwrap();
+    let taken =
+        world.helm_in(OPERATOR, &["install", OPERATOR, &chart::directory(), "--take-ownership", "--force-conflicts"]);
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    let labels = deployments.get(OPERATOR).await.unwrap().metadata.labels.unwrap();
+    assert_eq!(labels["app.kubernetes.io/managed-by"], "Helm");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_is_installed_upgraded_uninstalled_and_installed_again() {
     let world = World::new().await;
@@ -206,16 +225,15 @@ async fn a_release_is_installed_upgraded_uninstalled_and_installed_again() {
     let output = world.helm(&["install", "another", &chart]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("invalid ownership metadata"), "{said}");
-    world.helm_does(&[
-        "install",
-        "another",
-        &chart,
-        "--take-ownership",
-        "--set",
-        "fullnameOverride=shopify-token-operator",
-    ]);
+    // With rights in its namespace alone it works, too.
+    let set = "fullnameOverride=shopify-token-operator,watchNamespaces={tokens}";
+    world.helm_does(&["install", "another", &chart, "--take-ownership", "--set", set]);
+    let cluster_roles: Api<ClusterRole> = Api::all(world.client.clone());
+    assert!(cluster_roles.get_opt(OPERATOR).await.unwrap().is_none());
     drop(it_works(&world).await);
     world.helm_does(&["uninstall", "another", "--no-hooks"]);
     world.helm_does(&["install", OPERATOR, &chart, "--take-ownership"]);
     assert_eq!(apps.get("acme").await.unwrap().name_any(), "acme");
+    world.helm_does(&["uninstall", OPERATOR, "--no-hooks"]);
+    from_kustomize(&world).await;
 }

@@ -123,6 +123,7 @@ fn wrong_values_are_refused() {
         ("replicas: two", "at '/replicas': got string, want integer"),
         ("replicas: -1", "at '/replicas': minimum: got -1, want 0"),
         ("concurrency: 0", "at '/concurrency': minimum: got 0, want 1"),
+        ("extraLabels: {app.kubernetes.io/name: mine}", "at '/extraLabels'"),
         ("log: {level: loud}", "at '/log/level': value must be one of 'error', 'warn', 'info', 'debug', 'trace'"),
         ("watchNamespaces: [Shop]", "at '/watchNamespaces/0': 'Shop' does not match pattern"),
         ("watchNamespaces: [shop, shop]", "at '/watchNamespaces': items at 0 and 1 are equal"),
@@ -181,4 +182,17 @@ fn no_template_needs_a_default() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8(output.stdout).unwrap() == text(""), "the defaults are others");
+}
+
+/// The image that is deployed is of the version that the code is of.
+#[test]
+fn versions_are_those_of_the_operator() {
+    let read = |file: &str| -> Value {
+        serde_saphyr::from_str(&fs::read_to_string(format!("{ROOT}/{file}")).unwrap()).unwrap()
+    };
+    let (chart, version) = (read("deploy/chart/Chart.yaml"), env!("CARGO_PKG_VERSION"));
+    assert_eq!([&chart["version"], &chart["appVersion"]], [version; 2]);
+    for kustomization in ["deploy/base", "deploy/uninstall"] {
+        assert_eq!(read(&format!("{kustomization}/kustomization.yaml"))["images"][0]["newTag"], version);
+    }
 }

@@ -26,7 +26,8 @@ use crate::{
     sources::Renewed,
 };
 
-/// Writes a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret.
+/// Writes a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret. Where there is neither,
+/// that Secret is to go with its object, or to stay, as the policies want it now.
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
@@ -37,8 +38,12 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
         Ok(true) => return Ok(Acted::quietly(Outcome::Unchanged)),
         Err(unwritten) => return Acted::unwritten(unwritten),
     }
-    let Some(offline) = observed.offline() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let Some(bootstrap) = observed.beginning() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
+    let (Some(offline), Some(bootstrap)) = (observed.offline(), observed.beginning()) else {
+        return match own(context, observed).await {
+            Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
+            Err(stop) => Acted::unwritten(stop),
+        };
+    };
     // Should the new one be dead, the one before is tried: with the record it may be gone from everywhere but here.
     let before = offline.pair().or(in_hand.as_ref().map(|came| &came.pair)).and_then(|pair| pair.refresh.as_ref());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before).map(|refresh| refresh.value.clone());
@@ -47,6 +52,16 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     match put(context, observed, Keeper::Offline(offline), &beginning).await {
         Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
+    }
+}
+
+/// Puts the owner reference on the record Secret, or takes it off.
+async fn own(context: &Context, observed: &Observed) -> Result<(), Stop> {
+    let (token, me) = (&observed.token, &observed.identity);
+    let Some(keeper) = observed.keeper() else { return Ok(()) };
+    match keeper.recorded().filter(|recorded| pair::is_misowned(token, me, recorded)) {
+        Some(recorded) => store(context, observed, true, &pair::owned(token, me, keeper.client_id(), recorded)).await,
+        None => Ok(()),
     }
 }
 
@@ -123,14 +138,15 @@ async fn store(context: &Context, observed: &Observed, exists: bool, secret: &Se
 }
 
 /// Writes a pair in hand, which is worth as much as the one that is there, and leaves the record Secret as the policies
-/// want it when its object goes. Says so if it couldn't.
+/// want it when its object goes. Says so if it couldn't. With an object that `stays`, what it can be refreshed with stays:
+/// an operator that is installed anew goes on with it.
 ///
 /// # Errors
 /// A failure when the API server refuses that and there is time left; else of Kubernetes, a conflict among them.
-pub(super) async fn settle(context: &Context, observed: &Observed) -> Result<Option<News>, Stop> {
+pub(super) async fn settle(context: &Context, observed: &Observed, stays: bool) -> Result<Option<News>, Stop> {
     let settled = async {
         pending(context, observed).await?;
-        leave(context, observed).await
+        leave(context, observed, stays).await
     };
     match settled.await {
         Ok(()) => Ok(None),
@@ -142,7 +158,7 @@ pub(super) async fn settle(context: &Context, observed: &Observed) -> Result<Opt
     }
 }
 
-async fn leave(context: &Context, observed: &Observed) -> Result<(), Stop> {
+async fn leave(context: &Context, observed: &Observed, stays: bool) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let Some(name) = token.record_secret() else { return Ok(()) };
     let secrets: Api<Secret> = Api::namespaced(context.client(), &me.namespace);
@@ -153,7 +169,7 @@ async fn leave(context: &Context, observed: &Observed) -> Result<(), Stop> {
     let RecordState::Ours(recorded) = pair::classify(token, me, &client_id, Some(live)) else { return Ok(()) };
     let live = &recorded.live;
     let ended = match Leave::of(token) {
-        Leave::Delete | Leave::Withdraw if !taken_up => Ok(()),
+        Leave::Delete | Leave::Withdraw if stays || !taken_up => Ok(()),
         Leave::Delete | Leave::Withdraw => {
             let preconditions = Preconditions {
                 uid: live.metadata.uid.clone(),
@@ -310,7 +326,7 @@ mod tests {
         let context = server.context();
         let observed =
             observed.with(|o| o.token.metadata.deletion_timestamp = Some(time::to_kube(context.now() - ago)));
-        let news = settle(&context, &observed).await?;
+        let news = settle(&context, &observed, false).await?;
         Ok((server.key("refresh_token").is_some(), news.is_some()))
     }
 
