@@ -98,10 +98,9 @@ impl Member {
                     .expires_at
                     .map_or(Timestamp::MAX_UTC, |end| renewal_time(&token.spec, &me.uid, mint.issued_at, end)),
                 hindered: match token.status.as_ref().and_then(obstacle) {
-                    None => Hindered::No,
                     // Shopify refused it before the secret changed: at its shop the app may be gone, say.
                     Some(Reason::CredentialsRejected) if refused_before(token, rotation.since) => Hindered::Perhaps,
-                    Some(Reason::CredentialsRejected) => Hindered::No,
+                    Some(Reason::CredentialsRejected) | None => Hindered::No,
                     Some(_) => Hindered::Yes,
                 },
             },

@@ -67,9 +67,8 @@ impl Session {
         let Some(public) = &self.public else { return at_hand };
         let due = self.access(now).is_none_or(|access| access.is_due(o, now));
         match (why, self.code(), self.refresh()) {
-            (Why::Replaced, _, _) => at_hand,
+            (Why::Replaced, _, _) | (Why::First | Why::Lost | Why::Renamed | Why::InputsChanged, None, _) => at_hand,
             (_, Some(code), _) => Next::Exchange(code, public),
-            (Why::First | Why::Lost | Why::Renamed | Why::InputsChanged, None, _) => at_hand,
             (Why::Requested, None, Some(refresh)) => Next::Refresh(refresh, public),
             (_, None, Some(refresh)) if due => Next::Refresh(refresh, public),
             (_, None, Some(_) | None) => at_hand,
