@@ -30,9 +30,9 @@ build: ## The operator, release build: target/release/shopify-token-operator
 	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
 
 .PHONY: plugin
-plugin: ## The kubectl plugin and its completion: put target/release into PATH
-	cargo build --release --locked --package kubectl-shopify-token --bin kubectl-shopify_token
-	install -m 755 kubectl/kubectl_complete-shopify_token $(TARGET)/release
+plugin: ## The kubectl plugin and its completion: put target/plugin into PATH
+	cargo build --profile plugin --locked --package kubectl-shopify-token --bin kubectl-shopify_token
+	install -m 755 kubectl/kubectl_complete-shopify_token $(TARGET)/plugin
 
 .PHONY: demo
 demo: ## Cluster, simulated Shopify, operator and samples; ONCE=1 ends after the tour

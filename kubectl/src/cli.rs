@@ -223,9 +223,9 @@ pub struct CheckOptions {
     /// Namespace that the operator runs in.
     #[arg(long, value_name = "NAMESPACE", default_value = OPERATOR)]
     pub operator_namespace: String,
-    /// Name of the lease that it holds.
-    #[arg(long, value_name = "NAME", default_value = OPERATOR)]
-    pub lease_name: String,
+    /// Name of the lease that it holds. Default: those that its Deployments name, or shopify-token-operator.
+    #[arg(long, value_name = "NAME")]
+    pub lease_name: Option<String>,
 }
 
 /// Options of `migrate`.

@@ -36,7 +36,8 @@ pub struct Failure {
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// How the CustomResourceDefinitions get into a cluster.
-pub const INSTALL: &str = "install the operator, or its CRDs alone: kubectl apply --server-side -k deploy/base";
+pub const INSTALL: &str =
+    "install the operator: helm install, or kubectl apply --server-side -k deploy/base (docs/install.md)";
 
 impl Failure {
     /// A failure about which nothing more is known.

@@ -1,6 +1,6 @@
 //! Whether an operator runs, and of which release it is.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use k8s_openapi::api::{
@@ -34,7 +34,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub(super) async fn all(cluster: &Cluster, options: &CheckOptions) -> Vec<Finding> {
     let deployments = deployments(cluster, options).await;
     let runs = matches!(&deployments, Ok(all) if all.iter().any(|deployment| available(deployment) > 0));
-    let mut findings = vec![lease(cluster, options, runs).await];
+    let mut findings = Vec::new();
+    for name in leases(options.lease_name.as_deref(), deployments.as_deref().unwrap_or_default()) {
+        findings.push(lease(cluster, &options.operator_namespace, &name, runs).await);
+    }
     match deployments {
         Ok(all) => findings.extend(all.iter().flat_map(|deployment| [pods(deployment), release(deployment)])),
         Err(finding) => findings.push(finding),
@@ -61,9 +64,27 @@ async fn deployments(cluster: &Cluster, options: &CheckOptions) -> Result<Vec<De
     }
 }
 
+/// The leases to look at: each shard has one of its own.
+fn leases(chosen: Option<&str>, deployments: &[Deployment]) -> BTreeSet<String> {
+    if let Some(name) = chosen {
+        return BTreeSet::from([name.to_owned()]);
+    }
+    let of = |deployment: &Deployment| {
+        let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let containers = || pod.into_iter().flat_map(|pod| &pod.containers);
+        let flags = containers().flat_map(|container| container.args.iter().flatten());
+        let flag = flags.filter_map(|flag| flag.strip_prefix("--lease-name=")).next_back().map(str::to_owned);
+        let mut variables = containers().flat_map(|container| container.env.iter().flatten());
+        let variable =
+            || variables.find(|variable| variable.name == "LEASE_NAME").and_then(|found| found.value.clone());
+        flag.or_else(variable).filter(|name| !name.is_empty()).unwrap_or_else(|| OPERATOR.to_owned())
+    };
+    let names: BTreeSet<String> = deployments.iter().map(of).collect();
+    if names.is_empty() { BTreeSet::from([OPERATOR.to_owned()]) } else { names }
+}
+
 /// Whether somebody holds the lease, and lives.
-async fn lease(cluster: &Cluster, options: &CheckOptions, runs: bool) -> Finding {
-    let CheckOptions { operator_namespace: namespace, lease_name: name, .. } = options;
+async fn lease(cluster: &Cluster, namespace: &str, name: &str, runs: bool) -> Finding {
     let api = cluster.api::<Lease>(namespace);
     let place = format!("{namespace}/{name}");
     let now = || Clock::system().now();
@@ -193,6 +214,29 @@ mod tests {
         assert_eq!(grade(&ago(-3600), None), None, "a clock is wrong");
         assert_eq!(grade(&ago(3600), Some(&ago(3602))), Some(Grade::Doubtful));
         assert_eq!(grade(&ago(3600), Some(&ago(3600))), Some(Grade::Wrong));
+    }
+
+    #[test]
+    fn every_shard_has_a_lease() {
+        let deployment = |container: serde_json::Value| -> Deployment {
+            let template = serde_json::json!({"spec": {"containers": [container]}});
+            let spec = serde_json::json!({"selector": {}, "template": template});
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "x"}, "spec": spec})).unwrap()
+        };
+        let with = |more: serde_json::Value| {
+            let mut container = serde_json::json!({"name": "operator"});
+            container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            deployment(container)
+        };
+        let a = with(
+            serde_json::json!({"env": [{"name": "OTHER", "value": "x"}, {"name": "LEASE_NAME", "value": "operator-a"}]}),
+        );
+        let b = with(serde_json::json!({"args": ["run", "--lease-name=operator-b"]}));
+        let plain = with(serde_json::json!({"args": ["run"]}));
+        let names = |chosen: Option<&str>, all: &[Deployment]| leases(chosen, all).into_iter().collect::<Vec<_>>();
+        assert_eq!(names(None, &[a.clone(), b, plain]), ["operator-a", "operator-b", OPERATOR]);
+        assert_eq!(names(None, &[]), [OPERATOR]);
+        assert_eq!(names(Some("mine"), &[a]), ["mine"]);
     }
 
     #[test]
