@@ -28,9 +28,9 @@ use crate::time::{self, Duration};
         .message("adminTokenRef must name another ShopifyToken: one that holds an Admin API token"),
     validation = Rule::new("!has(self.spec.source.delegate) || self.spec.source.delegate.adminTokenRef.name != self.metadata.name")
         .message("adminTokenRef must name another ShopifyToken: one that holds an Admin API token"),
-    validation = Rule::new("!has(self.spec.source.offline) || size(self.metadata.name) <= 246")
-        .message("the name of an offline ShopifyToken may have at most 246 characters: the operator keeps the refresh token in a Secret <name>-record"),
-    validation = Rule::new("!has(self.spec.source.offline) || !has(self.spec.secret) || !has(self.spec.secret.name) || self.spec.secret.name != self.metadata.name + '-record'")
+    validation = Rule::new("!(has(self.spec.source.offline) || has(self.spec.source.customerAccount) && has(self.spec.source.customerAccount.session)) || size(self.metadata.name) <= 246")
+        .message("the name of a ShopifyToken that is offline, or has a session, may have at most 246 characters: the operator keeps the refresh token in a Secret <name>-record"),
+    validation = Rule::new("!(has(self.spec.source.offline) || has(self.spec.source.customerAccount) && has(self.spec.source.customerAccount.session)) || !has(self.spec.secret) || !has(self.spec.secret.name) || self.spec.secret.name != self.metadata.name + '-record'")
         .message("secret.name must not be <name>-record: the operator keeps the refresh token in that Secret, apart from the one applications mount"),
     validation = Rule::new("!has(self.spec.source.customerAccount) || !has(self.spec.requiredScopes) || size(self.spec.requiredScopes) == 0")
         .message("requiredScopes are of Admin and Storefront API tokens: a customerAccount has none, leave them out"),

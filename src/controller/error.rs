@@ -2,9 +2,38 @@
 
 use std::time::Duration;
 
+use kube::core::Status;
 use thiserror::Error;
 
 use crate::core::failure::Failure;
+
+/// Kubernetes' own reasons (`metav1.StatusReason`).
+const REASONS: [&str; 19] = [
+    "Unauthorized",
+    "Forbidden",
+    "NotFound",
+    "AlreadyExists",
+    "Conflict",
+    "Gone",
+    "Invalid",
+    "ServerTimeout",
+    "StoreReadError",
+    "Timeout",
+    "TooManyRequests",
+    "BadRequest",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "RequestEntityTooLarge",
+    "UnsupportedMediaType",
+    "InternalError",
+    "Expired",
+    "ServiceUnavailable",
+];
+
+// How the API server begins what it says of a denial, whatever its code.
+pub(super) const WEBHOOK: &str = "admission webhook \"";
+pub(super) const FORBIDDEN: &str = " is forbidden: ";
+pub(super) const POLICY: &str = "ValidatingAdmissionPolicy '";
 
 /// What ends a reconcile early. What Shopify refuses is an outcome, not an error.
 #[derive(Debug, Error)]
@@ -107,12 +136,25 @@ impl Stop {
 /// What kind of failure it is. Never the API server's own words: an admission webhook's may quote a Secret.
 pub(super) fn told(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if status.reason.is_empty() => format!("the API server answered {}", status.code),
-        kube::Error::Api(status) => format!("the API server answered {} ({})", status.code, status.reason),
+        kube::Error::Api(status) => answered(status),
         // Quotes what it can't read.
         kube::Error::SerdeError(_) => "the API server's answer can't be read".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// An answer by its code, and its reason where that is one of Kubernetes' own words: a webhook may put its own there.
+pub(super) fn answered(status: &Status) -> String {
+    if REASONS.contains(&status.reason.as_str()) {
+        format!("the API server answered {} ({})", status.code, status.reason)
+    } else {
+        format!("the API server answered {}", status.code)
+    }
+}
+
+/// Whether a webhook or a policy has denied a write, with whatever code: then that says nothing of the object.
+pub(super) fn is_denial(message: &str) -> bool {
+    message.starts_with(WEBHOOK) || message.split_once(FORBIDDEN).is_some_and(|(_, why)| why.starts_with(POLICY))
 }
 
 /// Turns "not found" into `None`: by its code, for where a whole kind isn't served the answer is plain text without a
@@ -123,7 +165,7 @@ pub(super) fn told(error: &kube::Error) -> String {
 pub fn found<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
     match result {
         Ok(object) => Ok(Some(object)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 && !is_denial(&status.message) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -169,7 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn who_denies_says_nothing_of_the_object() {
+        let denied = "admission webhook \"no.example.com\" denied the request: not found";
+        for (message, there) in [(denied, true), ("secrets \"web\" not found", false)] {
+            let Error::Kube(error) = api(404, "NotFound", message) else { panic!("not of Kubernetes") };
+            assert_eq!(found::<()>(Err(*error)).is_err(), there, "{message}");
+        }
+    }
+
+    #[test]
     fn what_the_api_server_says_is_never_told() {
+        let error = api(401, "shpat_canary is in it", "x");
+        assert_eq!(error.to_string(), "Kubernetes: the API server answered 401", "a webhook's own reason");
         let error = api(400, "BadRequest", "admission webhook \"x\" denied the request: data.access_token is canary");
         assert_eq!(error.to_string(), "Kubernetes: the API server answered 400 (BadRequest)");
         assert!(!format!("{:#}", anyhow::Error::from(error)).contains("canary"), "nor by its sources");

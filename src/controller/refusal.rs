@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     context::Context,
-    error::{Error, Stop},
+    error::{Error, FORBIDDEN, POLICY, Stop, WEBHOOK, is_denial},
 };
 use crate::core::{failure::Failure, vocabulary::Reason};
 
@@ -40,12 +40,14 @@ enum Cause {
 }
 
 impl Refusal {
-    /// The refusal in an error, if it is one: 401, 404, 409, 410, 429 and what never arrived are none.
+    /// The refusal in an error, if it is one: 401, 404, 409, 410, 429 and what never arrived are none, unless a webhook or a
+    /// policy says them. These choose their codes.
     #[must_use]
     fn of(error: &kube::Error) -> Option<Self> {
         let kube::Error::Api(status) = error else { return None };
         let (code, message) = (status.code, status.message.as_str());
         let cause = match code {
+            400..=499 if is_denial(message) => denied(message).unwrap_or(Cause::Denied),
             401 | 404 | 409 | 410 | 429 => return None,
             413 | 422 => Cause::Unfit,
             400..=499 => denied(message).unwrap_or(if code == 403 { Cause::Forbidden } else { Cause::Denied }),
@@ -76,11 +78,11 @@ pub(super) fn part(uid: &str, part: &str) -> String {
 
 fn denied(message: &str) -> Option<Cause> {
     // A webhook's own words come after its name: nothing in them is read.
-    if message.starts_with("admission webhook \"") {
-        return name(message, "admission webhook \"", '"').map(Cause::Webhook);
+    if message.starts_with(WEBHOOK) {
+        return name(message, WEBHOOK, '"').map(Cause::Webhook);
     }
-    let (_, why) = message.split_once(" is forbidden: ")?;
-    let policy = name(why, "ValidatingAdmissionPolicy '", '\'').map(Cause::Policy);
+    let (_, why) = message.split_once(FORBIDDEN)?;
+    let policy = name(why, POLICY, '\'').map(Cause::Policy);
     let quota = why.starts_with("exceeded quota").then_some(Cause::Quota);
     let terminating = why.ends_with("because it is being terminated").then_some(Cause::Terminating);
     policy.or(quota).or(terminating)
@@ -185,7 +187,31 @@ mod tests {
                 "secrets \"web\" is forbidden: User \"operator\" cannot create resource \"secrets\" in shpat_canary",
                 "RBAC",
             ),
-            (403, "admission webhook \"shpat_canary Z\" denied the request", "RBAC"),
+            (
+                403,
+                "admission webhook \"shpat_canary Z\" denied the request",
+                "an admission plugin or webhook denies it",
+            ),
+            (
+                401,
+                "admission webhook \"no.example.com\" denied the request: shpat_canary",
+                "admission webhook \"no.example.com\" denies it",
+            ),
+            (
+                409,
+                "admission webhook \"no.example.com\" denied the request: shpat_canary",
+                "admission webhook \"no.example.com\" denies it",
+            ),
+            (
+                422,
+                "secrets \"web\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'b' denied request: shpat_canary",
+                "ValidatingAdmissionPolicy \"freeze\" denies it",
+            ),
+            (
+                401,
+                "secrets \"web\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'b' denied request: shpat_canary",
+                "ValidatingAdmissionPolicy \"freeze\" denies it",
+            ),
             (418, "shpat_canary", "an admission plugin or webhook denies it"),
             (422, "data[shpat_canary]: Invalid value", "isn't valid"),
             (
@@ -201,7 +227,7 @@ mod tests {
             assert_eq!(refusal.may_pass(), code == 503 || says == "RBAC", "{message}");
         }
         for code in [401, 404, 409, 410, 429] {
-            assert_eq!(Refusal::of(&error(code, "admission webhook \"x\" denied the request")), None);
+            assert_eq!(Refusal::of(&error(code, "secrets \"web\": the object has been modified")), None);
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     act::{act, protect},
     context::{Context, Setup, TokenKey},
     error::{Error, found},
-    observe::observe,
+    observe::{Observation, observe},
     outcome::Outcome,
     reconcile::{place, sourceless},
     report::{report, report_revoked},
@@ -171,7 +171,8 @@ struct Ended {
 /// One attempt at the deletion's own steps, on an object that stays.
 async fn as_if_deleted(context: &Context, token: ShopifyToken, began: Timestamp) -> Result<Ended, Error> {
     let doomed = doomed(&token, began);
-    let observation = observe(context, &doomed).await?;
+    let stays = token.metadata.deletion_timestamp.is_none();
+    let observation = Observation { stays, ..observe(context, &doomed).await? };
     let plan = plan(&observation.observed, context.now());
     let acted = act(context, &observation, plan.step).await?;
     if matches!(acted.outcome, Outcome::Busy) {

@@ -63,6 +63,8 @@ pub struct Observed {
     pub rival: Option<String>,
     /// `ShopifyTokens` that need this one, while it is being deleted.
     pub needed_by: Vec<String>,
+    /// Whether its admin token is there and is refreshed by itself, whatever its Secret holds now.
+    pub admin_renews: bool,
     /// The targets of `spec.rolloutRestartTargets` that are there, and that the operator may read.
     pub workloads: Vec<Workload>,
     /// Whether our finalizer is missing where a revocation will need it, or on the object although nobody needs it.

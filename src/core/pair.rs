@@ -26,6 +26,8 @@ const EXPIRES_AT: &str = "expires_at";
 const REFRESH_TOKEN: &str = "refresh_token";
 const REFRESH_TOKEN_EXPIRES_AT: &str = "refresh_token_expires_at";
 const PREVIOUS_REFRESH_TOKEN: &str = "previous_refresh_token";
+const KEYS: [&str; 6] =
+    [ACCESS_TOKEN, ISSUED_AT, EXPIRES_AT, REFRESH_TOKEN, REFRESH_TOKEN_EXPIRES_AT, PREVIOUS_REFRESH_TOKEN];
 
 /// An offline access token, and what the next one is had with. Not both are absent.
 #[derive(Clone, Debug, Default)]
@@ -307,8 +309,14 @@ fn claimed(token: &ShopifyToken, me: &Identity, client_id: &str, live: Option<&S
     let annotations =
         [("record-of", me.to_string()), ("issuer", client_id.to_owned()), ("shop", token.spec.shop.clone())];
     for (name, value) in annotations {
-        if secret.annotations_mut().insert(annotation(name), value.clone()) != Some(value) {
-            approvals::void(&mut secret);
+        let before = secret.annotations_mut().insert(annotation(name), value.clone());
+        if before.as_ref() == Some(&value) {
+            continue;
+        }
+        approvals::void(&mut secret);
+        // What another client was given isn't this one's: a pair that was passed over mustn't go out under its id.
+        if before.is_some() && name != "record-of" {
+            secret.data.get_or_insert_default().retain(|key, _| !KEYS.contains(&key.as_str()));
         }
     }
     let owns = !has_pair || Leave::of(token) == Leave::Delete;

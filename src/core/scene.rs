@@ -319,6 +319,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         workloads: Vec::new(),
         former: BTreeMap::new(),
         settles_at: None,
+        admin_renews: false,
         unprotected: false,
         install_url: Some("https://tokens.example.com/oauth/install/shop/web".into()),
         api_version: "2026-10".into(),

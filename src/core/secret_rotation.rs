@@ -8,13 +8,16 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 
 use super::{
-    condition::obstacle,
+    condition::{find, obstacle},
     identity::Identity,
     minted::{Mint, Rotation},
     renewal::renewal_time,
-    vocabulary::Reason,
+    vocabulary::{Reason, conditions::STALLED},
 };
-use crate::{api::ShopifyToken, time::Timestamp};
+use crate::{
+    api::ShopifyToken,
+    time::{Timestamp, from_kube},
+};
 
 /// A token of the app.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,11 +39,22 @@ pub enum State {
     Waits {
         /// When it would be renewed.
         due: Timestamp,
-        /// Its last attempt failed for a reason of its own: it says nothing of the secret, and can't be the first.
-        hindered: bool,
+        /// Whether something else stands in its way.
+        hindered: Hindered,
     },
     /// The operator leaves it alone, or has nothing to replace.
     Rests,
+}
+
+/// Whether something else than the app's secret stands in a token's way: then it can't show whether Shopify takes that.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Hindered {
+    /// Nothing is known to.
+    No,
+    /// Its credentials were rejected before the secret changed: it is the first only where no other can be.
+    Perhaps,
+    /// Its last attempt failed for a reason of its own.
+    Yes,
 }
 
 /// When a token's turn is.
@@ -83,11 +97,13 @@ impl Member {
                 due: mint
                     .expires_at
                     .map_or(Timestamp::MAX_UTC, |end| renewal_time(&token.spec, &me.uid, mint.issued_at, end)),
-                hindered: token
-                    .status
-                    .as_ref()
-                    .and_then(obstacle)
-                    .is_some_and(|reason| reason != Reason::CredentialsRejected),
+                hindered: match token.status.as_ref().and_then(obstacle) {
+                    None => Hindered::No,
+                    // Shopify refused it before the secret changed: at its shop the app may be gone, say.
+                    Some(Reason::CredentialsRejected) if refused_before(token, rotation.since) => Hindered::Perhaps,
+                    Some(Reason::CredentialsRejected) => Hindered::No,
+                    Some(_) => Hindered::Yes,
+                },
             },
         };
         Some(Self { token: me, state })
@@ -99,7 +115,7 @@ impl Schedule {
     /// operator or Shopify was away until `resumed`, is made up for at twice the pace.
     #[must_use]
     pub fn of(members: &[Member], rotation: &Rotation, resumed: Timestamp) -> Self {
-        let mut waiting: Vec<(&Timestamp, &Identity, bool)> = Vec::new();
+        let mut waiting: Vec<(&Timestamp, &Identity, Hindered)> = Vec::new();
         let mut moved: Vec<Timestamp> = Vec::new();
         for Member { token, state } in members {
             match state {
@@ -110,7 +126,8 @@ impl Schedule {
         }
         waiting.sort_unstable();
         let (Some(began), Some(last)) = (moved.iter().min(), moved.iter().max()) else {
-            let first = waiting.iter().position(|(_, _, hindered)| !hindered);
+            let soonest = |wanted| waiting.iter().position(|(_, _, hindered)| *hindered == wanted);
+            let first = soonest(Hindered::No).or_else(|| soonest(Hindered::Perhaps));
             let turn = |n: usize| if Some(n) == first { Turn::At(rotation.since) } else { Turn::AfterFirst };
             let turns = waiting.iter().enumerate().map(|(n, (_, token, _))| ((*token).clone(), turn(n)));
             return Self { turns: turns.collect(), stopped: true };
@@ -122,6 +139,11 @@ impl Schedule {
         let turns = waiting.iter().enumerate().map(|(n, (_, token, _))| ((*token).clone(), Turn::At(turn(n))));
         Self { turns: turns.collect(), stopped: false }
     }
+}
+
+fn refused_before(token: &ShopifyToken, since: Timestamp) -> bool {
+    let stalled = token.status.as_ref().and_then(|status| find(&status.conditions, STALLED));
+    stalled.is_some_and(|condition| from_kube(&condition.last_transition_time) < since)
 }
 
 /// `n` parts of a duration that is cut into `all`.

@@ -13,7 +13,7 @@ use url::{
 };
 
 use super::Shop;
-use crate::time::Timestamp;
+use crate::{core::credential, time::Timestamp};
 
 /// Most bytes of a callback's query.
 const LONGEST: usize = 4096;
@@ -108,10 +108,10 @@ impl Callback {
         self.get("shop") == Some(shop.as_str())
     }
 
-    /// The authorization code.
+    /// The authorization code; `None` also for what can't be one.
     #[must_use]
     pub fn code(&self) -> Option<SecretString> {
-        self.get("code").filter(|code| !code.is_empty()).map(SecretString::from)
+        self.get("code").and_then(|code| credential::check(code.as_bytes(), "code").ok())
     }
 
     /// Whether somebody has declined (RFC 6749, section 4.1.2.1).

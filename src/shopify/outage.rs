@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -38,6 +39,18 @@ struct State<K> {
     released: BTreeMap<K, Timestamp>,
     /// The shops that have accepted an app's credentials, and not refused them since.
     accepted: BTreeMap<Place, BTreeSet<Shop>>,
+    /// The shops that have refused an app's credentials in words that may concern the shop alone, while none accepts them.
+    doubted: BTreeMap<Place, BTreeSet<Shop>>,
+    /// The shops of those that wait.
+    shops: BTreeMap<K, Shop>,
+}
+
+impl<K: Ord> State<K> {
+    /// Whether `who` could hear of another shop what those before it didn't.
+    fn is_unheard(&self, place: &Place, who: &K) -> bool {
+        let shops = self.doubted.get(place).zip(self.shops.get(who));
+        shops.is_some_and(|(doubted, shop)| !doubted.contains(shop))
+    }
 }
 
 impl<K> Default for Outages<K> {
@@ -47,6 +60,8 @@ impl<K> Default for Outages<K> {
             fell_silent: BTreeMap::new(),
             released: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            doubted: BTreeMap::new(),
+            shops: BTreeMap::new(),
         }))
     }
 }
@@ -60,6 +75,13 @@ impl<K: Clone + Ord> Outages<K> {
     #[must_use]
     pub fn admit(&self, places: &[Place], who: &K, now: Timestamp) -> Admission {
         let mut state = self.state();
+        let shop = places.iter().find_map(|place| match place {
+            Place::Surface(shop, _) => Some(shop),
+            Place::Credentials(_) => None,
+        });
+        if let Some(shop) = shop {
+            state.shops.insert(who.clone(), shop.clone());
+        }
         for place in places {
             if let Some(until) = state.outages.get_mut(place).and_then(|outage| outage.wait(who, now)) {
                 return Admission::Wait { place: place.clone(), until };
@@ -76,6 +98,11 @@ impl<K: Clone + Ord> Outages<K> {
     /// `who` got no answer, or the credentials are rejected for sure: the outage begins or goes on.
     pub fn silent(&self, place: &Place, who: &K, now: Timestamp) {
         let mut state = self.state();
+        state.doubted.remove(place);
+        Self::failed(&mut state, place, who, now);
+    }
+
+    fn failed(state: &mut State<K>, place: &Place, who: &K, now: Timestamp) {
         state.accepted.remove(place);
         state.released.remove(who);
         state.fell_silent.insert(who.clone(), place.clone());
@@ -116,25 +143,28 @@ impl<K: Clone + Ord> Outages<K> {
     /// A shop accepted the credentials: the outage is over. Wake these.
     #[must_use]
     pub fn accepted(&self, place: &Place, shop: &Shop, now: Timestamp) -> Vec<K> {
-        self.state().accepted.entry(place.clone()).or_default().insert(shop.clone());
+        let mut state = self.state();
+        state.doubted.remove(place);
+        state.accepted.entry(place.clone()).or_default().insert(shop.clone());
+        drop(state);
         self.answered(place, now)
     }
 
     /// A shop told `who` that it rejects the credentials, or that the app isn't installed there. They are taken for
-    /// rejected unless other shops accept them.
+    /// rejected unless other shops accept them, and a shop that wasn't heard yet is asked before those that were.
     pub fn doubted(&self, place: &Place, shop: &Shop, who: &K, now: Timestamp) {
-        let others = {
-            let mut state = self.state();
-            let accepted = state.accepted.get_mut(place);
-            accepted.is_some_and(|shops| {
-                shops.remove(shop);
-                !shops.is_empty()
-            })
-        };
+        let mut state = self.state();
+        let accepted = state.accepted.get_mut(place);
+        let others = accepted.is_some_and(|shops| {
+            shops.remove(shop);
+            !shops.is_empty()
+        });
         if others {
+            drop(state);
             self.inconclusive(place, who, now);
         } else {
-            self.silent(place, who, now);
+            state.doubted.entry(place.clone()).or_default().insert(shop.clone());
+            Self::failed(&mut state, place, who, now);
         }
     }
 
@@ -171,8 +201,12 @@ impl<K: Clone + Ord> Outages<K> {
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<K> {
         let mut state = self.state();
-        let turns = state.outages.values_mut();
-        turns.filter_map(|outage| outage.next_turn(now)).collect()
+        let mut outages = mem::take(&mut state.outages);
+        let turns = outages.iter_mut();
+        let due =
+            turns.filter_map(|(place, outage)| outage.next_turn(|who| state.is_unheard(place, who), now)).collect();
+        state.outages = outages;
+        due
     }
 
     /// Since when the place where the last call of `who` fell silent is in order again. `None` if none ever did.
@@ -198,6 +232,7 @@ impl<K: Clone + Ord> Outages<K> {
     pub fn forget(&self, who: &K, now: Timestamp) -> Vec<K> {
         self.heard(who);
         self.state().released.remove(who);
+        self.state().shops.remove(who);
         self.pass(who, now)
     }
 }
@@ -269,6 +304,34 @@ mod tests {
         assert_eq!(outages.due(at(56)), [1]);
         assert_eq!(outages.admit(one(&a), &9, at(66)), Admission::Go, "1 never came, and 9 is first");
         assert_eq!(outages.due(at(66)), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn a_shop_that_was_not_heard_yet_is_asked_before_those_that_refuse() {
+        let (outages, credentials) = (Outages::default(), Place::Credentials("hash".into()));
+        let of = |name: &str| format!("{name}.myshopify.com").parse::<Shop>().unwrap();
+        let places = |name: &str| [credentials.clone(), Place::Surface(of(name), Surface::TokenEndpoint)];
+        let mut now = 0;
+        // After a restart nothing is due but what a shop refuses: the pauses grow.
+        for failures in 1..8 {
+            assert_eq!(outages.admit(&places("bad"), &1, at(now)), Admission::Go, "{failures}");
+            outages.doubted(&credentials, &of("bad"), &1, at(now));
+            now += credentials.pause(failures).num_seconds();
+        }
+        now -= 500;
+        // Two others fall due.
+        for (who, name) in [(2, "good"), (3, "bad")] {
+            assert!(matches!(outages.admit(&places(name), &who, at(now)), Admission::Wait { .. }));
+        }
+        assert_eq!(outages.due(at(now)), [2], "its shop wasn't heard yet");
+        assert_eq!(outages.admit(&places("good"), &2, at(now)), Admission::Go);
+        let mut woken = outages.accepted(&credentials, &of("good"), at(now));
+        woken.sort_unstable();
+        assert_eq!(woken, [1, 3]);
+        // A secret that is refused for sure says the same of every shop.
+        outages.silent(&credentials, &2, at(now));
+        assert!(matches!(outages.admit(&places("other"), &4, at(now + 1)), Admission::Wait { .. }));
+        assert!(outages.due(at(now + 9)).is_empty());
     }
 
     #[test]

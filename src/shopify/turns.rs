@@ -102,7 +102,7 @@ impl<K: Clone + Ord> Outage<K> {
         match &self.probe {
             Probe::Designated(holder, _) if holder == who => {
                 self.probe = Probe::Due(now);
-                self.next_turn(now)
+                self.next_turn(|_| false, now)
             }
             Probe::InFlight(holder, until) if holder == who => {
                 // It may have asked.
@@ -127,25 +127,24 @@ impl<K: Clone + Ord> Outage<K> {
         self.pass(who, now)
     }
 
-    pub(super) fn next_turn(&mut self, now: Timestamp) -> Option<K> {
+    /// Whose turn it is now. Who may hear something new doesn't wait for the whole pause.
+    pub(super) fn next_turn(&mut self, new: impl Fn(&K) -> bool, now: Timestamp) -> Option<K> {
         self.expire(now);
-        match self.probe {
-            Probe::Due(at) if at <= now => {
-                let next = self.after_last_turn()?;
-                self.last_turn = Some(next.clone());
-                self.probe = Probe::Designated(next.clone(), now + INTERVAL);
-                Some(next)
-            }
-            Probe::Due(_) | Probe::Designated(..) | Probe::InFlight(..) => None,
-        }
+        let Probe::Due(at) = self.probe else { return None };
+        let soon = at - (self.pause - INTERVAL).max(TimeDelta::zero()) <= now;
+        let next = soon.then(|| self.after_last_turn(new)).flatten();
+        let next = next.or_else(|| (at <= now).then(|| self.after_last_turn(|_| true)).flatten())?;
+        self.last_turn = Some(next.clone());
+        self.probe = Probe::Designated(next.clone(), now + INTERVAL);
+        Some(next)
     }
 
-    fn after_last_turn(&self) -> Option<K> {
+    fn after_last_turn(&self, wanted: impl Fn(&K) -> bool) -> Option<K> {
         let after = self.last_turn.as_ref().and_then(|last| {
             let rest = (Excluded(last), Unbounded);
-            self.waiting.range(rest).next()
+            self.waiting.range(rest).find(|who| wanted(who))
         });
-        after.or_else(|| self.waiting.first()).cloned()
+        after.or_else(|| self.waiting.iter().find(|who| wanted(who))).cloned()
     }
 
     /// Takes the probe away from who doesn't use it. A clock set back makes nobody wait longer.

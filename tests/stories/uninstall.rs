@@ -11,8 +11,28 @@ use shopify_token_operator::{
 
 use crate::{
     webhook::{Verdict, Webhook},
-    world::{CANARY, SHOP, World, condition},
+    world::{CANARY, CLIENT_ID, SHOP, World, condition},
 };
+
+/// An operator that is installed anew goes on with it, whatever its object's policy: nothing is revoked by deleting it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_is_refreshed_with_stays_with_its_object() {
+    let mut world = World::with_app("uninstall-record").await;
+    let pair = world.sim.create_offline_pair(SHOP, CLIENT_ID).unwrap();
+    world.secret_of("boot", &[("refresh_token", pair.refresh_token.as_str())]).await;
+    let source = json!({"offline": {"appRef": {"name": "acme"}, "bootstrapRef": {"name": "boot"}}});
+    world.token("web", json!({"source": source, "deletionPolicy": "Revoke"})).await;
+    world.ready("web").await;
+    world.stop().await;
+    uninstall(world.setup().await).await.unwrap();
+    let record = world.secret("web-record").await.expect("its object is still there");
+    assert!(record.data.contains_key("refresh_token"));
+    world.start().await;
+    world.ready("web").await;
+    world.delete("web").await;
+    world.gone("web").await;
+    world.eventually("the record goes with its object", async || world.secret("web-record").await.is_none()).await;
+}
 
 /// Nothing hangs: without an operator every object can be deleted.
 async fn nothing_hangs(world: &World, tokens: &[&str]) {

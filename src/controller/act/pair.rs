@@ -123,14 +123,15 @@ async fn store(context: &Context, observed: &Observed, exists: bool, secret: &Se
 }
 
 /// Writes a pair in hand, which is worth as much as the one that is there, and leaves the record Secret as the policies
-/// want it when its object goes. Says so if it couldn't.
+/// want it when its object goes. Says so if it couldn't. With an object that `stays`, what it can be refreshed with stays:
+/// an operator that is installed anew goes on with it.
 ///
 /// # Errors
 /// A failure when the API server refuses that and there is time left; else of Kubernetes, a conflict among them.
-pub(super) async fn settle(context: &Context, observed: &Observed) -> Result<Option<News>, Stop> {
+pub(super) async fn settle(context: &Context, observed: &Observed, stays: bool) -> Result<Option<News>, Stop> {
     let settled = async {
         pending(context, observed).await?;
-        leave(context, observed).await
+        leave(context, observed, stays).await
     };
     match settled.await {
         Ok(()) => Ok(None),
@@ -142,7 +143,7 @@ pub(super) async fn settle(context: &Context, observed: &Observed) -> Result<Opt
     }
 }
 
-async fn leave(context: &Context, observed: &Observed) -> Result<(), Stop> {
+async fn leave(context: &Context, observed: &Observed, stays: bool) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let Some(name) = token.record_secret() else { return Ok(()) };
     let secrets: Api<Secret> = Api::namespaced(context.client(), &me.namespace);
@@ -153,7 +154,7 @@ async fn leave(context: &Context, observed: &Observed) -> Result<(), Stop> {
     let RecordState::Ours(recorded) = pair::classify(token, me, &client_id, Some(live)) else { return Ok(()) };
     let live = &recorded.live;
     let ended = match Leave::of(token) {
-        Leave::Delete | Leave::Withdraw if !taken_up => Ok(()),
+        Leave::Delete | Leave::Withdraw if stays || !taken_up => Ok(()),
         Leave::Delete | Leave::Withdraw => {
             let preconditions = Preconditions {
                 uid: live.metadata.uid.clone(),
@@ -310,7 +311,7 @@ mod tests {
         let context = server.context();
         let observed =
             observed.with(|o| o.token.metadata.deletion_timestamp = Some(time::to_kube(context.now() - ago)));
-        let news = settle(&context, &observed).await?;
+        let news = settle(&context, &observed, false).await?;
         Ok((server.key("refresh_token").is_some(), news.is_some()))
     }
 

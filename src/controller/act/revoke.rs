@@ -191,7 +191,7 @@ fn retained(observed: &Observed) -> Acted {
 async fn finish(context: &Context, observation: &Observation, mut acted: Acted) -> Result<Acted, Error> {
     let ended = async {
         let mut left = leave_all(context, &observation.observed).await?;
-        left.extend(pair::settle(context, &observation.observed).await?);
+        left.extend(pair::settle(context, &observation.observed, observation.stays).await?);
         left.extend(leave(context, &observation.observed).await?);
         match protect::let_needed_go(context, observation).await {
             // Its own deletion ends all the same.

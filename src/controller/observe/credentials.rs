@@ -50,6 +50,8 @@ pub(super) struct Found {
     pub versions: Vec<String>,
     /// What must stay until the token is revoked.
     pub needed: Vec<Protected>,
+    /// Whether its admin token is there and is refreshed by itself.
+    pub admin_renews: bool,
 }
 
 /// Reads what a token is issued with.
@@ -62,8 +64,8 @@ pub(super) async fn find(context: &Context, token: &ShopifyToken, source: Source
         Ok(issuer) => Ok(issuer),
         Err(stop) => Err(stop.failure()?),
     };
-    let Search { api_version, versions, needed, .. } = search;
-    Ok(Found { issuer, api_version, versions, needed })
+    let Search { api_version, versions, needed, admin_renews, .. } = search;
+    Ok(Found { issuer, api_version, versions, needed, admin_renews })
 }
 
 /// Looks for what created a credential that the spec's admin token can't revoke: the admin token of that name, or an
@@ -158,12 +160,21 @@ struct Search<'a> {
     api_version: Option<String>,
     versions: Vec<String>,
     needed: Vec<Protected>,
+    admin_renews: bool,
 }
 
 impl<'a> Search<'a> {
     fn of(context: &'a Context, token: &'a ShopifyToken) -> Self {
         let namespace = token.namespace().unwrap_or_default();
-        Self { context, token, namespace, api_version: None, versions: Vec::new(), needed: Vec::new() }
+        Self {
+            context,
+            token,
+            namespace,
+            api_version: None,
+            versions: Vec::new(),
+            needed: Vec::new(),
+            admin_renews: false,
+        }
     }
 
     async fn issuer(&mut self, source: SourceRef<'_>) -> Result<Issuer, Stop> {
@@ -257,7 +268,10 @@ impl<'a> Search<'a> {
                 Ok(value) => Ok(Origin { supplied: Some(value), ..Origin::default() }),
                 Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
             },
-            Some(SourceRef::Offline(_)) => Ok(Origin::default()),
+            Some(SourceRef::Offline(_)) => {
+                self.admin_renews = true;
+                Ok(Origin::default())
+            }
             None => {
                 let message = format!(
                     "ShopifyToken {:?} (adminTokenRef) names none or several of the six sources; apply it anew, or install the operator's version that wrote it",

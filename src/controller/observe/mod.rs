@@ -48,6 +48,8 @@ pub(super) struct Observation {
     pub unneeded: bool,
     /// Whether nobody but this object, if anybody, needs the Secret that a person fills for it.
     pub frees_secret: bool,
+    /// Whether only what the object has made goes, and the object stays: the operator is uninstalled.
+    pub stays: bool,
 }
 
 /// Gathers everything a decision needs.
@@ -94,6 +96,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         workloads: Vec::new(),
         former: BTreeMap::new(),
         settles_at: None,
+        admin_renews: found.admin_renews,
         unprotected: false,
         revocation_timeout: context.setup.revocation_timeout,
         install_url: context.install_url(token),
@@ -115,7 +118,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
     let protect = std::iter::once(Protected::token(token)).chain(needed);
     let protect: Vec<Protected> = protect.filter(|_| in_use).collect();
     observed.unprotected = uses.unneeded || protect.iter().any(Protected::unprotected);
-    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, observed })
+    Ok(Observation { protect, unneeded: uses.unneeded, frees_secret: uses.frees_secret, stays: false, observed })
 }
 
 /// Reads the credential out of our Secret. Says whether the Secret differs from what it should be.

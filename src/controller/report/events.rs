@@ -10,11 +10,13 @@ pub(in crate::controller) async fn publish_all(context: &Context, regarding: &Ob
             let reason = news.reason;
             // A terminating namespace takes no new events, and nothing may hang on one.
             if is_terminating(&error) {
-                tracing::debug!(
-                    reason = reason.as_str(),
-                    name = regarding.name,
-                    "the namespace ends: event not written"
-                );
+                let (reason, namespace, name) = (reason.as_str(), &regarding.namespace, &regarding.name);
+                // What a person has to do elsewhere, now that the namespace goes, is said nowhere but here.
+                if news.reason.is_warning() {
+                    tracing::warn!(reason, namespace, name, note = news.note, "the namespace ends: event not written");
+                } else {
+                    tracing::debug!(reason, namespace, name, "the namespace ends: event not written");
+                }
                 continue;
             }
             context.setup.metrics.event_lost();

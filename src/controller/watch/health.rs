@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::controller::error::told;
+use crate::controller::error::{answered, told};
 
 /// A watch that lists or fails for this long is one that people should know of: a leader that has just begun has listed
 /// by then, and an API server that restarts is back.
@@ -195,7 +195,7 @@ pub(in crate::controller) fn reason(error: &watcher::Error) -> String {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => told(error),
-        watcher::Error::WatchError(status) => format!("the API server answered {} ({})", status.code, status.reason),
+        watcher::Error::WatchError(status) => answered(status),
         watcher::Error::NoResourceVersion => "an object has no resourceVersion".to_owned(),
     }
 }

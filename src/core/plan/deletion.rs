@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Call, Ending, Plan, Step, soonest};
+use super::{Call, Ending, Plan, Step, Why, blocked, demand, refusal, soonest};
 use crate::{
     core::{
         failure::Failure,
@@ -15,6 +15,14 @@ use crate::{
     time::{self, Timestamp},
 };
 
+/// Why a token that others need for their revocation is refreshed, though it is being deleted: nothing else could be asked
+/// for in its place, as a fresh one of an app can.
+fn kept_alive(o: &Observed, now: Timestamp) -> Option<Why> {
+    let possible = o.offline().is_some() && blocked(o).is_none() && refusal(o).is_none();
+    let why = demand::issue(o, now).filter(|_| possible && o.next_attempt(now).is_none());
+    why.filter(|why| matches!(why, Why::Expiring | Why::Lost))
+}
+
 /// What to do for an object that is being deleted.
 pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan {
     let only = |step| Plan { step, hold: None, wake_at: None };
@@ -24,7 +32,8 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
     if !o.needed_by.is_empty() {
         let failure = format!("kept until the tokens that need it are revoked: {}", o.needed_by.join(", "));
         let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, failure)));
-        return Plan { step: Step::Keep, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
+        let step = kept_alive(o, now).map_or(Step::Keep, |why| Step::Call(Call::Issue(why)));
+        return Plan { step, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
     }
     let deadline = deleted_at + o.revocation_timeout;
     let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);
@@ -55,6 +64,11 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
         // A newer operator, or a person, may yet make it readable.
         (Err(failure), _) if failure.reason == Reason::DependencyInvalid && now < deadline => {
             Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure.clone())), wake_at: Some(deadline) }
+        }
+        // What an offline admin token is refreshed with is still there: it may be Ready again.
+        (Err(failure), _) if failure.reason == Reason::AdminTokenNotReady && o.admin_renews && now < deadline => {
+            let wake_at = soonest([Some(now + TimeDelta::minutes(1)), Some(deadline)], now);
+            Plan { step: Step::Keep, hold: Some(Hold::Blocked(failure.clone())), wake_at }
         }
         (Err(_), _) => only(Step::LetGo(Ending::GivenUp)),
         (Ok(_), _) if now >= deadline && attempted => only(Step::LetGo(Ending::GivenUp)),

@@ -636,7 +636,29 @@ fn deletion() {
         ("nothing to revoke", gone(APP, json!({})), let_go, ""),
         ("nothing to revoke, and no app", gone(APP, json!({})).with(failing(Reason::AppNotFound)), let_go, ""),
         ("needed", gone(APP, json!({})).with(|o| o.needed_by = vec!["web".into()]), Step::Keep, "Revoking"),
+        (
+            "needed, and refreshed by itself",
+            gone(SourceKind::Offline, json!({}))
+                .recorded(|r| r.expires_at = Some(now() + minutes(1)))
+                .with(|o| o.needed_by = vec!["web".into()]),
+            Step::Call(Call::Issue(Why::Expiring)),
+            "Revoking",
+        ),
         ("no way to revoke", gone(LISTED, json!({})).with(failing(Reason::AdminTokenNotReady)), give_up, ""),
+        (
+            "its admin token is refreshed by itself",
+            gone(LISTED, json!({})).with(failing(Reason::AdminTokenNotReady)).with(|o| o.admin_renews = true),
+            Step::Keep,
+            "AdminTokenNotReady",
+        ),
+        (
+            "its admin token is refreshed by itself, too late",
+            gone(LISTED, json!({}))
+                .with(failing(Reason::AdminTokenNotReady))
+                .with(|o| (o.admin_renews, o.revocation_timeout) = (true, minutes(5))),
+            give_up,
+            "",
+        ),
         (
             "its app can't be read",
             gone(LISTED, json!({})).with(failing(Reason::DependencyInvalid)),

@@ -23,6 +23,10 @@ pub fn classify(token: &ShopifyToken, me: &Identity, live: Option<Secret>) -> Se
     if token.credentials_secret() == Some(token.secret_name()) {
         return SecretState::Refused(own_credentials(token));
     }
+    // The schema refuses that name; an object that was stored before it did, or a session that was added, may have it.
+    if token.record_secret().as_deref() == Some(token.secret_name()) {
+        return SecretState::Refused(own_record(token));
+    }
     let Some(live) = live else {
         return match policy {
             CreationPolicy::Owner | CreationPolicy::Orphan => SecretState::Absent,
@@ -126,6 +130,15 @@ fn unmergeable(token: &ShopifyToken, live: &Secret, ours: &Fields) -> Option<Fai
 fn own_credentials(token: &ShopifyToken) -> Failure {
     let message = format!(
         "Secret {:?} holds the credentials that spec.source names, and nothing else is written into it; choose another spec.secret.name",
+        token.secret_name()
+    );
+    Failure::new(Reason::SecretConflict, message)
+}
+
+/// Applications never see a refresh token.
+fn own_record(token: &ShopifyToken) -> Failure {
+    let message = format!(
+        "Secret {:?} is where the operator keeps the refresh token, apart from the one that applications mount; choose another spec.secret.name",
         token.secret_name()
     );
     Failure::new(Reason::SecretConflict, message)

@@ -16,10 +16,10 @@ fn token(n: usize) -> Identity {
 }
 
 fn waits(due: TimeDelta) -> State {
-    State::Waits { due: now() + due, hindered: false }
+    State::Waits { due: now() + due, hindered: Hindered::No }
 }
 
-const HINDERED: State = State::Waits { due: Timestamp::MIN_UTC, hindered: true };
+const HINDERED: State = State::Waits { due: Timestamp::MIN_UTC, hindered: Hindered::Yes };
 
 fn rotation() -> Rotation {
     Rotation { since: now(), within: minutes(10) }
@@ -46,6 +46,10 @@ fn one_goes_first_and_nothing_else_before_it_has_succeeded() {
     // What fails for a reason of its own shows nothing.
     assert_eq!(turns(&[HINDERED, waits(hours(1)), waits(hours(2))], earlier), [None, Some(0), None]);
     assert_eq!(turns(&[HINDERED, HINDERED], earlier), [None, None]);
+    // What was refused before the secret changed may be refused for ever.
+    let refused = State::Waits { due: Timestamp::MIN_UTC, hindered: Hindered::Perhaps };
+    assert_eq!(turns(&[refused, waits(hours(1)), HINDERED], earlier), [None, Some(0), None]);
+    assert_eq!(turns(&[HINDERED, refused], earlier), [None, Some(0)], "unless nobody else can show anything");
     // The old one was put back: that some were never on another shows nothing either.
     assert_eq!(turns(&[State::There, waits(hours(1)), waits(hours(2))], earlier), [None, Some(0), None]);
     assert_eq!(turns(&[State::Rests, State::There], earlier), [None, None]);
@@ -80,14 +84,14 @@ fn what_a_token_is_among_the_others() {
     let current = |since| Mint { client_secret: Some("current".into()), since: Some(since), ..mint.clone() };
     assert_eq!(of(&o, Some(&current(now()))), State::Moved(now()));
     assert_eq!(of(&o, Some(&current(now() - hours(1)))), State::There);
-    assert!(matches!(of(&o, Some(&mint)), State::Waits { hindered: false, .. }));
+    assert!(matches!(of(&o, Some(&mint)), State::Waits { hindered: Hindered::No, .. }));
     assert_eq!(of(&o, None), State::Rests, "it is issued with the current one anyway");
     assert_eq!(of(&healthy(ClientCredentials, json!({"suspend": true})), Some(&mint)), State::Rests);
     assert_eq!(of(&o.clone().deleting(minutes(1)), Some(&mint)), State::Rests);
     let failed = |reason| o.clone().failed(reason, 1, minutes(1), minutes(1));
-    assert!(matches!(of(&failed(Reason::AppNotInstalled), Some(&mint)), State::Waits { hindered: true, .. }));
+    assert!(matches!(of(&failed(Reason::AppNotInstalled), Some(&mint)), State::Waits { hindered: Hindered::Yes, .. }));
     let refused = failed(Reason::CredentialsRejected);
-    assert!(matches!(of(&refused, Some(&mint)), State::Waits { hindered: false, .. }), "it is the first still");
+    assert!(matches!(of(&refused, Some(&mint)), State::Waits { hindered: Hindered::No, .. }), "it is the first still");
     // Without a refresh token there is nothing to issue it again with.
     let lone = healthy(Offline, json!({}));
     let lone_mint = Mint { expires_at: None, client_secret: Some(minted_by(Offline)), ..mint.clone() };

@@ -165,6 +165,8 @@ impl Client {
         let answer = self.receive(Surface::CustomerAccounts, operation, shop, request).await;
         let answer = answer.map_err(|lost| {
             if lost.is_not_public() {
+                // The shop has named it: nobody waits for it to come back.
+                self.has_answered(Surface::CustomerAccounts);
                 let message = format!(
                     "{whom} is at a name with an address that isn't public, and isn't asked: see what \
                      https://{shop}/.well-known/openid-configuration says"
