@@ -54,6 +54,12 @@ struct KindResult {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PageOutcome {
+    page: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct VerbResourceCode {
     verb: &'static str,
     resource: String,
@@ -73,6 +79,7 @@ pub struct Metrics {
     reconcile_durations: Durations<Kind>,
     kubernetes_requests: Counts<VerbResourceCode>,
     events_lost: Counter,
+    install_pages: Counts<PageOutcome>,
     leader: Gauge,
     tokens: Arc<Tokens>,
     apps: Arc<Apps>,
@@ -93,6 +100,7 @@ impl Metrics {
             reconcile_durations: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
             kubernetes_requests: Family::default(),
             events_lost: Counter::default(),
+            install_pages: Family::default(),
             leader: Gauge::default(),
             tokens: Arc::default(),
             apps: Arc::default(),
@@ -140,6 +148,7 @@ impl Metrics {
             self.kubernetes_requests.clone(),
         );
         registry.register("kubernetes_events_lost", "Events that couldn't be written", self.events_lost.clone());
+        registry.register("install_pages", "Install pages served, by page and outcome", self.install_pages.clone());
         registry.register("leader", "Whether this instance holds the lease", self.leader.clone());
         registry.register_collector(Box::new(self.tokens.clone()));
         registry.register_collector(Box::new(self.apps.clone()));
@@ -185,6 +194,11 @@ impl Metrics {
     /// An event couldn't be written.
     pub fn event_lost(&self) {
         self.events_lost.inc();
+    }
+
+    /// An install page was served.
+    pub fn install_page(&self, page: &'static str, outcome: &'static str) {
+        self.install_pages.get_or_create(&PageOutcome { page, outcome }).inc();
     }
 
     /// Whether this instance holds the lease.

@@ -17,7 +17,7 @@ use shopify_token_operator::{
         customer::Discovery,
         identity::Identity,
         leave::Leave,
-        record::{Fields, Record, mark},
+        record::{Fields, Parent, Record, mark},
         render::{ClientValues, Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
@@ -106,6 +106,7 @@ fn every_metric_has_a_row() {
     metrics.shopify_throttled(Duration::ZERO);
     metrics.reconciled("ShopifyToken", "success", Duration::ZERO);
     metrics.kubernetes_request("get", "secrets", "200");
+    metrics.install_page("result", "done");
     let token: ShopifyToken = serde_json::from_value(json!({
         "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken", "metadata": {"name": "web"},
         "spec": {"shop": "acme.myshopify.com", "source": {}},
@@ -191,7 +192,7 @@ fn every_annotation_is_named() {
         client_secret_since: Some(Timestamp::default()),
         old_secret_until: Some(Timestamp::default()),
         admin: Some("admin".into()),
-        parent: Some(7),
+        parent: Some(Parent { revision: 7, issued_at: Some(Timestamp::default()) }),
         discovery: Some(
             serde_json::from_value(json!({
                 "issuer": "https://shopify.com", "authorization_endpoint": "https://shopify.com",

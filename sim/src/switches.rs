@@ -45,6 +45,8 @@ pub struct Switches {
     pub customer_discovery: CustomerDiscovery,
     /// What a customer's sign-in brings as ID token.
     pub customer_id_token: IdToken,
+    /// The customer who signs in: `sub` of the ID token.
+    pub customer_subject: String,
     /// Whether a customer's refresh brings a new refresh token, and ends the one that was used.
     pub customer_refresh_rotates: bool,
     /// How long a customer's refresh token that was used can be used again, in virtual time.
@@ -90,6 +92,7 @@ impl Default for Switches {
             future_version: FutureVersion::default(),
             customer_discovery: CustomerDiscovery::default(),
             customer_id_token: IdToken::default(),
+            customer_subject: "6780000000001".to_owned(),
             customer_refresh_rotates: true,
             customer_refresh_grace: Duration::ZERO,
             oauth_error_format: OauthErrorFormat::default(),

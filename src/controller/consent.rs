@@ -185,6 +185,16 @@ impl Consent {
     }
 }
 
+impl Approvable {
+    /// Whether the leader has looked at the object as it is. Until then it may be the second of two for one app and shop, and
+    /// what is approved for it nobody would exchange.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        let observed = self.token.status.as_ref().map(|status| status.observed_generation);
+        observed.is_some() && observed == self.token.metadata.generation
+    }
+}
+
 impl Asked {
     /// The client id of the app or client.
     #[must_use]

@@ -196,7 +196,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     if !acted.is_refused() {
         context.refused.remove(uid);
     }
-    let ended = report(context, observed, &plan, acted).await;
+    let ended = report(context, observed, &plan, &waiting, acted).await;
     secret_slot::pass_on(context, observed, plan.step);
     ended
 }

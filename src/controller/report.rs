@@ -37,7 +37,7 @@ use crate::{
 /// Tries after which a fresh app's refusal counts as one.
 const SETTLING_ATTEMPTS: i64 = 3;
 
-/// Writes what happened, and says when to look again.
+/// Writes what happened, and says when to look again. `waiting` are the calls that had to wait until others are answered.
 ///
 /// # Errors
 /// Of Kubernetes. An event that can't be written is logged and no more.
@@ -45,10 +45,12 @@ pub(super) async fn report(
     context: &Context,
     observed: &Observed,
     plan: &Plan,
+    waiting: &[Call],
     mut acted: Acted,
 ) -> Result<Action, Error> {
     let now = context.now();
-    let attempt = Attempt::of(observed, plan, &acted.outcome, now);
+    let attempt =
+        Attempt { handled: handled(plan, waiting, &acted.outcome), ..Attempt::of(observed, plan, &acted.outcome, now) };
     count(context, observed, plan, &acted);
     log(observed, plan, &acted);
     if matches!(acted.outcome, Outcome::LetGo) {
@@ -83,6 +85,7 @@ pub(super) async fn report_revoked(context: &Context, observed: &Observed, token
         install_url: None,
         validity: Validity::Rejected,
         attempts: Attempts::None,
+        handled: true,
         unpublished: false,
     };
     write(context, token, None, &project(&snapshot, context.now())).await.map(drop)
@@ -109,6 +112,16 @@ struct Attempt<'a> {
     validity: Validity,
     attempts: Attempts,
     operation: Operation,
+    handled: bool,
+}
+
+/// Whether what a request asks for was done, or tried and failed: the back-off of that counts.
+fn handled(plan: &Plan, waiting: &[Call], outcome: &Outcome) -> bool {
+    // A step that comes before the verification brings the object back.
+    let comes_before = matches!(plan.step, Step::Begin | Step::Call(Call::EndOverlap));
+    let suspended = matches!(plan.hold, Some(Hold::Suspended));
+    let failed = matches!(outcome, Outcome::Failed { .. });
+    failed || !(suspended || comes_before || waiting.contains(&Call::Verify))
 }
 
 impl<'a> Attempt<'a> {
@@ -123,6 +136,7 @@ impl<'a> Attempt<'a> {
                 Some(Hold::Suspended | Hold::BackingOff) => Attempts::AsBefore,
             },
             operation: Operation::of(plan.step),
+            handled: true,
         };
         match outcome {
             Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
@@ -176,6 +190,7 @@ impl<'a> Attempt<'a> {
             install_url: observed.install_url.as_deref(),
             validity: self.validity,
             attempts: self.attempts.clone(),
+            handled: self.handled,
             unpublished: self.record.is_some_and(|record| observed.client_unpublished(record)),
         }
     }

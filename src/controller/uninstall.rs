@@ -187,7 +187,7 @@ async fn as_if_deleted(context: &Context, token: ShopifyToken, began: Timestamp)
     };
     let revoked = plan.step == Step::Call(Call::Revoke) && ended.revoked.is_some();
     let reported = async {
-        report(context, &observation.observed, &plan, acted).await?;
+        report(context, &observation.observed, &plan, &[], acted).await?;
         if revoked && token.metadata.deletion_timestamp.is_none() {
             report_revoked(context, &observation.observed, &token).await?;
         }

@@ -83,7 +83,7 @@ pub enum Former {
     /// There is no token to use now; there may be one later.
     NotReady(Failure),
     /// It can revoke what was created with it.
-    Ready(AdminToken),
+    Ready(Box<AdminToken>),
 }
 
 /// A target of `spec.rolloutRestartTargets`, as observed.

@@ -247,6 +247,24 @@ pub fn noted(
     secret
 }
 
+/// The record Secret as it is, with the owner reference that the policies want now.
+#[must_use]
+pub fn owned(token: &ShopifyToken, me: &Identity, client_id: &str, recorded: &Recorded) -> Secret {
+    claimed(token, me, client_id, Some(&recorded.live), recorded.pair.is_some())
+}
+
+/// Whether it goes with its object by another policy than that of the spec.
+#[must_use]
+pub fn is_misowned(token: &ShopifyToken, me: &Identity, recorded: &Recorded) -> bool {
+    let owned = recorded.live.owner_references().iter().any(|owner| owner.uid == me.uid);
+    owned != owns(token, recorded.pair.is_some())
+}
+
+/// Whether it is to go with its object. One without a pair is worth nothing without it, whatever the policies say.
+fn owns(token: &ShopifyToken, has_pair: bool) -> bool {
+    !has_pair || Leave::of(token) == Leave::Delete
+}
+
 /// What a record Secret is to hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Content<'a> {
@@ -297,8 +315,8 @@ pub fn recorded(
     secret
 }
 
-/// The record Secret as it is, or a new one, with what says whose it is. One without a pair is worth nothing without its
-/// object, whatever the policies say. A code that was another's doesn't become this object's.
+/// The record Secret as it is, or a new one, with what says whose it is. A code that was another's doesn't become this
+/// object's.
 fn claimed(token: &ShopifyToken, me: &Identity, client_id: &str, live: Option<&Secret>, has_pair: bool) -> Secret {
     let mut secret = live.cloned().unwrap_or_else(|| Secret {
         metadata: ObjectMeta { name: token.record_secret(), namespace: token.namespace(), ..ObjectMeta::default() },
@@ -319,9 +337,8 @@ fn claimed(token: &ShopifyToken, me: &Identity, client_id: &str, live: Option<&S
             secret.data.get_or_insert_default().retain(|key, _| !KEYS.contains(&key.as_str()));
         }
     }
-    let owns = !has_pair || Leave::of(token) == Leave::Delete;
     secret.owner_references_mut().retain(|owner| owner.uid != me.uid);
-    if owns {
+    if owns(token, has_pair) {
         secret.owner_references_mut().extend(token.controller_owner_ref(&()));
     }
     secret

@@ -6,8 +6,8 @@ pub mod demand;
 use chrono::TimeDelta;
 
 use super::{
-    failure::Failure, hold::Hold, keeper::Keeper, observed::Observed, renewal::renewal_of, secret::SecretState,
-    source::Offline, vocabulary::Reason,
+    failure::Failure, hold::Hold, keeper::Keeper, observed::Observed, pair::is_misowned, renewal::renewal_of,
+    secret::SecretState, source::Offline, vocabulary::Reason,
 };
 use crate::time::{self, Timestamp};
 
@@ -36,7 +36,8 @@ pub enum Step {
     Keep,
     /// Put our finalizer on what a revocation will need, and take it off what needs it no more.
     Protect,
-    /// Write a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret.
+    /// Write a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret; or have that go with
+    /// its object, or stay, as the policies want it now.
     Begin,
     /// Write the Secret anew from what is at hand.
     Repair,
@@ -158,6 +159,7 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
     let step = match idle(o) {
         _ if repairs && !refused => Step::Repair,
+        Step::Keep if record_misowned(o) && !write_refused(o, now) => Step::Begin,
         Step::Keep if leaves(o, now) => Step::Leave,
         step => step,
     };
@@ -172,6 +174,12 @@ fn idle(o: &Observed) -> Step {
     }
     let all_there = o.to_restart_for().is_some() && !o.workloads.is_empty() && o.missing_targets().next().is_none();
     if all_there || o.to_restart().next().is_some() { Step::Restart } else { Step::Keep }
+}
+
+/// Whether the record Secret would go, or stay, against the policies: a garbage collector asks nobody.
+fn record_misowned(o: &Observed) -> bool {
+    let recorded = o.keeper().and_then(Keeper::recorded);
+    recorded.is_some_and(|recorded| is_misowned(&o.token, &o.identity, recorded))
 }
 
 /// Whether something is to be done with Secrets that older specs named.
@@ -220,6 +228,11 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     // What Shopify refuses is replaced, not asked about again.
     let refused = o.record().is_some_and(|r| o.rejected(r));
     if !refused && (demand::verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested()) {
+        calls.push(Call::Verify);
+    }
+    // What failed was asked for, not due: it works again when Shopify says so. What the API server refuses it is asked itself.
+    let failed = o.last_failure().is_some_and(|reason| reason != Reason::WriteRefused);
+    if calls.is_empty() && failed && !refused && o.whole().is_some() {
         calls.push(Call::Verify);
     }
     calls

@@ -43,8 +43,8 @@ pub struct Record {
     pub old_secret_until: Option<Timestamp>,
     /// The admin token it was created with.
     pub admin: Option<String>,
-    /// The revision of the admin token it was made of, for a delegate.
-    pub parent: Option<i64>,
+    /// The admin token it was made of, for a delegate.
+    pub parent: Option<Parent>,
     /// Where a client of customer accounts is used, as the shop said last.
     pub discovery: Option<Discovery>,
     /// Older credentials that still live, newest last.
@@ -63,6 +63,25 @@ pub struct Record {
     pub place: Option<String>,
     /// What becomes of the Secret when its object leaves it.
     pub leave: Option<Leave>,
+}
+
+/// Which credential of a ShopifyToken a delegate was made of. One that is deleted and made anew counts its revisions from the
+/// beginning: only together with the time they tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Parent {
+    /// Its revision.
+    pub revision: i64,
+    /// When it was issued; `None` in a record of before this was written down.
+    pub issued_at: Option<Timestamp>,
+}
+
+impl Parent {
+    /// Whether this is known to be another one.
+    #[must_use]
+    pub fn differs(self, other: Self) -> bool {
+        let apart = matches!((self.issued_at, other.issued_at), (Some(one), Some(other)) if one != other);
+        self.revision != other.revision || apart
+    }
 }
 
 /// An older credential that still lives.
@@ -133,6 +152,7 @@ const CLIENT_SECRET_SINCE: &str = "client-secret-since";
 const OLD_SECRET_UNTIL: &str = "old-secret-until";
 const ADMIN: &str = "admin-token";
 const PARENT: &str = "parent-revision";
+const PARENT_ISSUED_AT: &str = "parent-issued-at";
 const DISCOVERY: &str = "discovery";
 const PREVIOUS: &str = "previous";
 const ROLLOUT: &str = "rollout";
@@ -171,7 +191,8 @@ impl Record {
         set(CLIENT_SECRET_SINCE, self.client_secret_since.map(time::print));
         set(OLD_SECRET_UNTIL, self.old_secret_until.map(time::print));
         set(ADMIN, self.admin.clone());
-        set(PARENT, self.parent.map(|r| r.to_string()));
+        set(PARENT, self.parent.map(|parent| parent.revision.to_string()));
+        set(PARENT_ISSUED_AT, self.parent.and_then(|parent| parent.issued_at).map(time::print));
         set(DISCOVERY, self.discovery.as_ref().map(|discovery| json(&serde_json::json!(discovery))));
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
         set(ROLLOUT, self.rollout.map(|r| r.to_string()));
@@ -258,7 +279,10 @@ impl Record {
             client_secret_since: optional_time(CLIENT_SECRET_SINCE)?,
             old_secret_until: optional_time(OLD_SECRET_UNTIL)?,
             admin: get(ADMIN).map(str::to_owned),
-            parent: optional_revision(PARENT)?,
+            parent: match (optional_revision(PARENT)?, optional_time(PARENT_ISSUED_AT)?) {
+                (Some(revision), issued_at) => Some(Parent { revision, issued_at }),
+                (None, _) => None,
+            },
             discovery: match get(DISCOVERY) {
                 None => None,
                 Some(text) => Some(serde_json::from_str(text).ok()?),
@@ -378,7 +402,7 @@ mod tests {
             client_secret_since: Some(at(1_790_000_000)),
             old_secret_until: Some(at(1_790_003_600)),
             admin: Some("admin".into()),
-            parent: Some(7),
+            parent: Some(Parent { revision: 7, issued_at: Some(at(1_789_999_000)) }),
             discovery: Some(discovery()),
             previous: vec![Previous {
                 id: "gid://x/2".into(),

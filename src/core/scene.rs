@@ -24,7 +24,7 @@ use super::{
     older::Older,
     pair::{Access, Pair, Recorded},
     previous::{PreviousValues, id_of},
-    record::{Fields, Previous, Record, mark},
+    record::{self, Fields, Previous, Record, mark},
     render::{self, Data, Values},
     secret::{self, Held, SecretState},
     source::{AdminToken, App, Issuer, Offline, Parent, nature},
@@ -111,7 +111,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         client_secret_since: minted::is_minted(kind).then_some(issued_at),
         old_secret_until: None,
         admin: made.then(|| "admin".into()),
-        parent: (kind == SourceKind::Delegate).then_some(7),
+        parent: (kind == SourceKind::Delegate).then_some(of_parent()),
         discovery: of_client.then(discovery),
         previous: Vec::new(),
         rollout: Some(3),
@@ -122,6 +122,11 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         place: None,
         leave: None,
     }
+}
+
+/// What a delegate is made of.
+const fn of_parent() -> record::Parent {
+    record::Parent { revision: 7, issued_at: None }
 }
 
 /// What the record of a kind says that the client secret of [`issuer`] has minted.
@@ -287,7 +292,7 @@ fn admin(app: App) -> AdminToken {
     AdminToken {
         name: "admin".into(),
         token: Some(secret_string("canary-a")),
-        revision: Some(7),
+        published: Some(of_parent()),
         expires_at: None,
         client_secret: Some("parent".into()),
         issuer: Some("id".into()),
@@ -353,6 +358,7 @@ pub(crate) fn snapshot<'a>(
         install_url: o.install_url.as_deref(),
         validity,
         attempts,
+        handled: !matches!(hold, Some(Hold::Suspended)),
         unpublished: o.record().is_some_and(|record| o.client_unpublished(record)),
     }
 }

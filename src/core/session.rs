@@ -76,16 +76,17 @@ impl Session {
         }
     }
 
-    /// Why there is none.
+    /// Why there is none, or none after what is `published`.
     #[must_use]
-    pub fn consent_required(&self, install_url: Option<&str>) -> Failure {
+    pub fn consent_required(&self, published: bool, install_url: Option<&str>) -> Failure {
         let approvals = self.recorded.as_ref().map(|recorded| &recorded.approvals);
         let complaint = approvals.and_then(Approvals::complaint).map(|complaint| format!(" ({complaint})"));
-        let message = format!(
-            "the client is published, and no customer has signed in for its session{}: {}",
-            complaint.unwrap_or_default(),
-            remedy(install_url)
-        );
+        let what = if published {
+            "the session ends with what is published of it, and nothing is there to go on with"
+        } else {
+            "the client is published, and no customer has signed in for its session"
+        };
+        let message = format!("{what}{}: {}", complaint.unwrap_or_default(), remedy(install_url));
         Failure::new(Reason::ConsentRequired, message)
     }
 }
@@ -109,10 +110,10 @@ impl Observed {
     /// Why nothing can be done for the session, if nothing can.
     #[must_use]
     pub fn session_waits(&self, now: Timestamp) -> Option<Failure> {
-        // What is published lives on without its record.
+        let session = self.session().filter(|session| session.waits(now))?;
+        // What is published lives on without its record, or with another client: a customer has until then.
         let published = self.record().and_then(|record| record.expires_at).is_some_and(|at| at > now);
-        let session = self.session().filter(|session| session.waits(now) && !published)?;
-        Some(session.consent_required(self.install_url.as_deref()))
+        Some(session.consent_required(published, self.install_url.as_deref()))
     }
 
     /// Whether another session is at hand than the one that is published.
@@ -215,8 +216,9 @@ mod tests {
     #[test]
     fn who_must_sign_in_is_told_where() {
         let session = session(None, false, false);
-        let message = session.consent_required(Some("https://tokens.example.com/oauth/install/shop/web")).message;
+        let message =
+            session.consent_required(false, Some("https://tokens.example.com/oauth/install/shop/web")).message;
         assert!(message.contains("sign in at https://tokens.example.com/oauth/install/shop/web"), "{message}");
-        assert!(session.consent_required(None).message.contains("--public-url"));
+        assert!(session.consent_required(true, None).message.contains("--public-url"));
     }
 }

@@ -9,6 +9,7 @@ use super::{
     identity::Identity,
     minted::{self, Rotation},
     pair::{Pair, Recorded},
+    record,
 };
 use crate::{
     api::{AdminApi, ShopifyToken, SourceKind, SourceRef, source::AppRef},
@@ -160,8 +161,8 @@ pub struct AdminToken {
     pub name: String,
     /// The token that applications would use too; `None` only where `app` is set and a deletion can do without.
     pub token: Option<SecretString>,
-    /// Revision of that token.
-    pub revision: Option<i64>,
+    /// Which credential that is.
+    pub published: Option<record::Parent>,
     /// When it expires; `None` if it never does.
     pub expires_at: Option<Timestamp>,
     /// Which client secret minted it, as its record says.

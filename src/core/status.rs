@@ -42,6 +42,9 @@ pub struct Snapshot<'a> {
     pub validity: Validity,
     /// What became of the attempts.
     pub attempts: Attempts,
+    /// Whether what a request asks for was done or tried: not while nothing is done at all, nor while a verification waits for
+    /// a shop that doesn't answer.
+    pub handled: bool,
     /// Whether the credentials Secret holds, or may hold, another client than the one that is published.
     pub unpublished: bool,
 }
@@ -91,9 +94,10 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
             name: s.token.secret_name().to_owned(),
             revision: s.record.map(|r| r.revision),
         }),
-        last_handled_reconcile_at: match s.hold {
-            Some(Hold::Suspended) => before.last_handled_reconcile_at.clone(),
-            None | Some(Hold::Blocked(_) | Hold::BackingOff) => s.token.annotations().get(REQUESTED_AT).cloned(),
+        last_handled_reconcile_at: if s.handled {
+            s.token.annotations().get(REQUESTED_AT).cloned()
+        } else {
+            before.last_handled_reconcile_at.clone()
         },
         last_verified_time: match s.validity {
             Validity::Verified(at) => Some(time::to_kube(at)),

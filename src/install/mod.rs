@@ -9,18 +9,19 @@ mod limit;
 mod outcome;
 mod page;
 mod pages;
+mod refused;
 
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
 use axum::{
     Router,
-    extract::{Path, RawQuery, State as Shared, rejection::PathRejection},
+    extract::{Path, RawQuery, Request, State as Shared, rejection::PathRejection},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{LOCATION, SET_COOKIE},
     },
-    middleware::map_response,
+    middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -30,18 +31,22 @@ use url::form_urlencoded::byte_serialize;
 
 use self::{
     check::Refusal,
-    page::Page,
+    page::{Page, Told},
     pages::{Pages, Taken},
+    refused::{REFUSED, Why},
 };
 use crate::{
     controller::consent::Consent,
     core::{
         approval::{Claimed, InvalidState},
+        identity::Identity,
         public_url::{CALLBACK, PublicUrl},
     },
     shopify::Callback,
 };
 
+/// Where an approval begins.
+const INSTALL: &str = "/oauth/install/";
 /// Where an outcome is looked at.
 const RESULT: &str = "/oauth/result";
 
@@ -49,12 +54,29 @@ const RESULT: &str = "/oauth/result";
 pub fn router(consent: Consent, public: PublicUrl, stop: CancellationToken) -> Router {
     let pages = Arc::new(Pages::new(consent, public, stop, Instant::now()));
     Router::new()
-        .route("/oauth/install/{namespace}/{name}", get(begin))
+        .route(&format!("{INSTALL}{{namespace}}/{{name}}"), get(begin))
         .route(CALLBACK, get(callback))
         .route(RESULT, get(result))
+        .route(REFUSED, get(refused))
         .fallback(async || outcome::nothing_here())
-        .with_state(pages)
+        .with_state(Arc::clone(&pages))
         .layer(map_response(page::guarded))
+        .layer(from_fn_with_state(pages, counted))
+}
+
+/// Counts an answer, by its page and what it tells.
+async fn counted(Shared(pages): Asked, request: Request, next: Next) -> Response {
+    let page = match request.uri().path() {
+        CALLBACK => "callback",
+        RESULT => "result",
+        REFUSED => "refused",
+        path if path.starts_with(INSTALL) => "install",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    let Told(outcome) = response.extensions().get().copied().unwrap_or(Told("other"));
+    pages.consent.setup().metrics.install_page(page, outcome);
+    response
 }
 
 type Asked = Shared<Arc<Pages>>;
@@ -74,6 +96,8 @@ async fn begin(
     }
     let found = pages.asking(pages.consent.approvable(&namespace, &name)).await;
     match found {
+        // Nobody is sent to approve what may turn out to be in another's way.
+        Ok(Some(found)) if !found.is_observed() => outcome::nothing_here().into_response(),
         Ok(Some(found)) => {
             pages.sent_to_shopify(&found, &headers).unwrap_or_else(|| outcome::unavailable().into_response())
         }
@@ -86,7 +110,7 @@ async fn begin(
 async fn callback(Shared(pages): Asked, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let refused = |refusal: Refusal| {
         tracing::info!(why = %refusal, "a callback was refused");
-        outcome::rejected(refusal, None, None).into_response()
+        turned_away(Why::of(refusal), None, None)
     };
     let callback = match Callback::parse(query.as_deref().unwrap_or_default()) {
         Ok(callback) => callback,
@@ -103,16 +127,26 @@ async fn callback(Shared(pages): Asked, RawQuery(query): RawQuery, headers: Head
         return outcome::busy().into_response();
     }
     match pages.asking(pages.taken(&callback, &claimed, browser.as_ref())).await {
-        Ok(Taken::Noted) => redirect(&seen(text), None),
-        Ok(Taken::Nothing) => outcome::nothing_here().into_response(),
+        Ok(Taken::Noted) => redirect(&seen(text), None, Told("noted")),
+        Ok(Taken::Nothing) => turned_away(Why::NothingHere, None, None),
         Ok(Taken::Refused(refusal)) => {
             let object = &claimed.state.object;
             tracing::info!(namespace = object.namespace, name = object.name, why = %refusal, "a callback was refused");
-            let again = pages.public.install(&object.namespace, &object.name);
-            outcome::rejected(refusal, Some(again), Some(seen(text))).into_response()
+            turned_away(Why::of(refusal), Some(object), Some(text))
         }
+        // Loaded again, it may still be taken: the code stays in the address for that.
         Err(page) => page.into_response(),
     }
+}
+
+/// Sends a browser whose callback changes nothing to the page that says so: no code stays in its address.
+fn turned_away(why: Why, object: Option<&Identity>, state: Option<&str>) -> Response {
+    redirect(&refused::address(why, object, state), None, why.told())
+}
+
+/// Shows why a callback changed nothing. It costs no read.
+async fn refused(Shared(pages): Asked, RawQuery(query): RawQuery) -> Page {
+    refused::page(query.as_deref().unwrap_or_default(), &pages.public)
 }
 
 /// Shows what became of an approval, in the browser that began it: as soon as it is known, or that it isn't yet.
@@ -135,11 +169,12 @@ fn seen(state: &str) -> String {
     format!("{RESULT}?state={}", byte_serialize(state.as_bytes()).collect::<String>())
 }
 
-fn redirect(to: &str, cookie: Option<HeaderValue>) -> Response {
+fn redirect(to: &str, cookie: Option<HeaderValue>, told: Told) -> Response {
     let Ok(location) = HeaderValue::from_str(to) else { return outcome::unavailable().into_response() };
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(LOCATION, location);
     response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    response.extensions_mut().insert(told);
     response
 }
 

@@ -2,14 +2,10 @@
 
 use axum::http::StatusCode;
 
-use super::{
-    check::Refusal,
-    page::{Page, Tone},
-};
+use super::page::{Page, Told, Tone};
 use crate::{
     api::ShopifyToken,
     core::{
-        approval::InvalidState,
         approvals::Outcome,
         condition::{is_ready, obstacle},
         pair::Recorded,
@@ -18,6 +14,8 @@ use crate::{
     },
     time,
 };
+
+const DONE: Told = Told("done");
 
 /// What is known of an approval that came back.
 pub(super) enum Progress {
@@ -36,7 +34,7 @@ pub(super) fn progress(token: &ShopifyToken, recorded: Option<&Recorded>, state:
         Outcome::Waiting => Progress::UnderWay,
         Outcome::Declined => Progress::Ended(declined(token, again)),
         Outcome::Refused(_) => Progress::Ended(refused(token, again)),
-        Outcome::Overtaken => Progress::Ended(overtaken()),
+        Outcome::Overtaken => Progress::Ended(overtaken(token)),
         Outcome::Exchanged => published(token, recorded, again),
     }
 }
@@ -66,37 +64,42 @@ fn published(token: &ShopifyToken, recorded: &Recorded, again: &str) -> Progress
 fn done(token: &ShopifyToken) -> Page {
     if token.wants_session() {
         let text = "You have signed in, and the session is where it is needed. You can close this page.";
-        return about(token, StatusCode::OK, Tone::Good, "Signed in", &[text]).with("Secret", token.secret_name());
+        return about(token, DONE, StatusCode::OK, Tone::Good, "Signed in", &[text])
+            .with("Secret", token.secret_name());
     }
     let scopes = token.status.as_ref().map(|status| status.scopes.join(", ")).unwrap_or_default();
     let text = "The app was approved, and its token is where it is needed. You can close this page.";
-    about(token, StatusCode::OK, Tone::Good, "Approved", &[text])
+    about(token, DONE, StatusCode::OK, Tone::Good, "Approved", &[text])
         .with("Access", if scopes.is_empty() { "none".to_owned() } else { scopes })
         .with("Secret", token.secret_name())
 }
 
 fn declined(token: &ShopifyToken, again: &str) -> Page {
-    if token.wants_session() {
-        let text = "Nobody signed in at Shopify. Nothing was changed. If that was a mistake, begin again.";
-        return about(token, StatusCode::OK, Tone::Plain, "Not signed in", &[text]).to(again, "Begin again");
-    }
-    let text = "The approval was declined at Shopify. Nothing was changed. If that was a mistake, begin again.";
-    about(token, StatusCode::OK, Tone::Plain, "Not approved", &[text]).to(again, "Begin again")
+    let (title, text) = if token.wants_session() {
+        ("Not signed in", "Nobody signed in at Shopify. Nothing was changed. If that was a mistake, begin again.")
+    } else {
+        (
+            "Not approved",
+            "The approval was declined at Shopify. Nothing was changed. If that was a mistake, begin again.",
+        )
+    };
+    about(token, Told("declined"), StatusCode::OK, Tone::Plain, title, &[text]).to(again, "Begin again")
 }
 
 fn refused(token: &ShopifyToken, again: &str) -> Page {
-    if token.wants_session() {
-        let texts = [
+    let (title, text) = if token.wants_session() {
+        (
+            "No session came of it",
             "You have signed in, but no session came of it: it was too late, the connection was lost at the wrong moment, or what Shopify said of it can't be believed. A sign-in counts once.",
-            "Begin again. If it fails again, tell whoever runs the operator; the status of the ShopifyToken says why.",
-        ];
-        return about(token, StatusCode::OK, Tone::Bad, "No session came of it", &texts).to(again, "Begin again");
-    }
-    let texts = [
-        "You approved the app, but Shopify did not exchange the approval for a token: it was too late, or the connection was lost at the wrong moment. An approval counts once.",
-        "Begin again. If it fails again, tell whoever runs the operator; the status of the ShopifyToken says why.",
-    ];
-    about(token, StatusCode::OK, Tone::Bad, "Shopify did not accept it", &texts).to(again, "Begin again")
+        )
+    } else {
+        (
+            "Shopify did not accept it",
+            "You approved the app, but Shopify did not exchange the approval for a token: it was too late, or the connection was lost at the wrong moment. An approval counts once.",
+        )
+    };
+    let then = "Begin again. If it fails again, tell whoever runs the operator: its log says why.";
+    about(token, Told("refused"), StatusCode::OK, Tone::Bad, title, &[text, then]).to(again, "Begin again")
 }
 
 fn without_scopes(token: &ShopifyToken, missing: &str, again: &str) -> Page {
@@ -104,54 +107,83 @@ fn without_scopes(token: &ShopifyToken, missing: &str, again: &str) -> Page {
         "The app was approved, but with less access than is needed, so the token isn't used.",
         "Whoever develops the app has to release a version that asks for the access below. Then approve it again.",
     ];
-    about(token, StatusCode::OK, Tone::Bad, "Approved, but access is missing", &texts)
+    about(token, Told("scopes_missing"), StatusCode::OK, Tone::Bad, "Approved, but access is missing", &texts)
         .with("Missing", missing)
         .to(again, "Begin again")
 }
 
 fn unpublished(token: &ShopifyToken, reason: Reason) -> Page {
-    let texts = [
-        "The app was approved, and nothing more is needed of you: the approval isn't lost. But the token can't be put where it is needed.",
-        "Tell whoever runs the operator the reason below; the status of the ShopifyToken says what to do.",
-    ];
-    about(token, StatusCode::OK, Tone::Bad, "Approved, but not in use yet", &texts).with("Reason", reason.as_str())
+    let (title, text) = if token.wants_session() {
+        (
+            "Signed in, but not in use yet",
+            "You have signed in, and nothing more is needed of you: the session isn't lost. But it can't be put where it is needed.",
+        )
+    } else {
+        (
+            "Approved, but not in use yet",
+            "The app was approved, and nothing more is needed of you: the approval isn't lost. But the token can't be put where it is needed.",
+        )
+    };
+    let then = "Tell whoever runs the operator the reason below; the status of the ShopifyToken says what to do.";
+    about(token, Told("unpublished"), StatusCode::OK, Tone::Bad, title, &[text, then]).with("Reason", reason.as_str())
 }
 
-fn overtaken() -> Page {
-    let text = "The app was approved once more before this approval was used, and that approval counts. You can close this page.";
-    Page::new(StatusCode::OK, Tone::Plain, "Another approval came after this one", &[text])
+fn overtaken(token: &ShopifyToken) -> Page {
+    let (title, text) = if token.wants_session() {
+        (
+            "Another sign-in came after this one",
+            "Somebody signed in once more before this sign-in was used, and that one counts. You can close this page.",
+        )
+    } else {
+        (
+            "Another approval came after this one",
+            "The app was approved once more before this approval was used, and that approval counts. You can close this page.",
+        )
+    };
+    Page::new(Told("overtaken"), StatusCode::OK, Tone::Plain, title, &[text])
 }
 
 /// The wait is over, and it isn't decided.
 pub(super) fn still_working(token: &ShopifyToken, here: &str) -> Page {
-    let texts = [
-        "Your approval has arrived and is kept. The operator hasn't finished exchanging it for a token yet, for instance because Shopify doesn't answer at the moment.",
-        "Nothing more is needed of you. You can close this page, or look again in a while.",
-    ];
-    about(token, StatusCode::ACCEPTED, Tone::Wait, "Still working", &texts).to(here, "Look again").after(10)
+    let text = if token.wants_session() {
+        "Your sign-in has arrived and is kept. The operator hasn't got the session yet, for instance because Shopify doesn't answer at the moment."
+    } else {
+        "Your approval has arrived and is kept. The operator hasn't finished exchanging it for a token yet, for instance because Shopify doesn't answer at the moment."
+    };
+    let then = "Nothing more is needed of you. You can close this page, or look again in a while.";
+    about(token, Told("still_working"), StatusCode::ACCEPTED, Tone::Wait, "Still working", &[text, then])
+        .to(here, "Look again")
+        .after(10)
 }
 
-fn about(token: &ShopifyToken, status: StatusCode, tone: Tone, title: &'static str, texts: &[&str]) -> Page {
+fn about(
+    token: &ShopifyToken,
+    told: Told,
+    status: StatusCode,
+    tone: Tone,
+    title: &'static str,
+    texts: &[&str],
+) -> Page {
     let (namespace, name) = (&token.metadata.namespace, &token.metadata.name);
     let place = [namespace.as_deref(), name.as_deref()].map(Option::unwrap_or_default).join("/");
-    Page::new(status, tone, title, texts).with("Shop", &token.spec.shop).with("ShopifyToken", place)
+    Page::new(told, status, tone, title, texts).with("Shop", &token.spec.shop).with("ShopifyToken", place)
 }
 
 /// The same for whatever can't be approved: what is there is nobody's affair.
 pub(super) fn nothing_here() -> Page {
-    let text = "There is nothing to approve at this address. Check that it is the whole address you were given, or ask whoever gave it to you.";
-    Page::new(StatusCode::NOT_FOUND, Tone::Plain, "Nothing to approve here", &[text])
+    let text = "There is nothing to approve, and nobody to sign in, at this address. Check that it is the whole address you were given, or ask whoever gave it to you.";
+    Page::new(Told("nothing_here"), StatusCode::NOT_FOUND, Tone::Plain, "Nothing here", &[text])
 }
 
 fn forgotten() -> Page {
-    let text = "What became of this approval isn't known here any more. Ask whoever runs the operator: the status of the ShopifyToken tells.";
-    Page::new(StatusCode::GONE, Tone::Plain, "This page has expired", &[text])
+    let text = "What became of this isn't known here any more. Ask whoever runs the operator: the status of the ShopifyToken tells.";
+    Page::new(Told("forgotten"), StatusCode::GONE, Tone::Plain, "This page has expired", &[text])
 }
 
 /// Too much is asked at once.
 pub(super) fn busy() -> Page {
     let text = "Too many people are asking at the moment. Nothing was changed. Load this page again in a few seconds.";
-    Page::new(StatusCode::TOO_MANY_REQUESTS, Tone::Wait, "One moment, please", &[text]).after(5)
+    Page::new(Told("busy"), StatusCode::TOO_MANY_REQUESTS, Tone::Wait, "One moment, please", &[text]).after(5)
 }
 
 /// Kubernetes can't be asked, or refuses.
@@ -160,43 +192,8 @@ pub(super) fn unavailable() -> Page {
         "This can't be done at the moment, and nothing was changed. Load this page again in a few seconds.",
         "If it stays so, tell whoever runs the operator: its log says why.",
     ];
-    Page::new(StatusCode::SERVICE_UNAVAILABLE, Tone::Bad, "Not possible at the moment", &texts).after(5)
-}
-
-/// The page for a callback that changes nothing. `again` is where the approval begins, `seen` where its outcome is, both
-/// known only of a state that is ours. It says no more to a forger than that something is wrong.
-pub(super) fn rejected(refusal: Refusal, again: Option<String>, seen: Option<String>) -> Page {
-    let again = |page: Page| match again {
-        Some(again) => page.to(again, "Begin again"),
-        None => page,
-    };
-    match refusal {
-        Refusal::State(InvalidState::Expired) => {
-            let text = "An approval has to be finished within ten minutes of its beginning, and this one took longer. Nothing was changed.";
-            again(Page::new(StatusCode::GONE, Tone::Plain, "This link has expired", &[text]))
-        }
-        Refusal::Used => {
-            let text = "This approval was finished before, and counts once. Nothing was changed.";
-            let page = Page::new(StatusCode::GONE, Tone::Plain, "This link was used already", &[text]);
-            match seen {
-                Some(seen) => page.to(seen, "See what became of it"),
-                None => page,
-            }
-        }
-        Refusal::State(InvalidState::OtherBrowser) => {
-            let text = "An approval has to be finished in the browser in which it was begun, with cookies allowed. Nothing was changed.";
-            again(Page::new(StatusCode::FORBIDDEN, Tone::Bad, "This approval was begun in another browser", &[text]))
-        }
-        Refusal::State(InvalidState::Forged)
-        | Refusal::OtherShop
-        | Refusal::Unsigned
-        | Refusal::Stale
-        | Refusal::Malformed(_)
-        | Refusal::Neither => {
-            let text = "What came back from Shopify can't be accepted, and nothing was changed. Begin again at the address you were given.";
-            Page::new(StatusCode::BAD_REQUEST, Tone::Bad, "This approval can't be accepted", &[text])
-        }
-    }
+    let told = Told("unavailable");
+    Page::new(told, StatusCode::SERVICE_UNAVAILABLE, Tone::Bad, "Not possible at the moment", &texts).after(5)
 }
 
 #[cfg(test)]
@@ -302,18 +299,5 @@ mod tests {
         let known = recorded(None, none, "a");
         assert_eq!(title(&token(json!({})), Some(&known), "t"), (410, "This page has expired"));
         assert_eq!(title(&token(json!({})), None, "s"), (410, "This page has expired"));
-    }
-
-    #[test]
-    fn a_forger_learns_nothing_from_a_page() {
-        let page = |refusal| {
-            let page = rejected(refusal, Some("/again".into()), Some("/seen".into()));
-            format!("{page:?}")
-        };
-        let forged = page(Refusal::State(InvalidState::Forged));
-        for refusal in [Refusal::OtherShop, Refusal::Unsigned, Refusal::Stale, Refusal::Neither] {
-            assert_eq!(page(refusal), forged, "{refusal}");
-        }
-        assert!(!forged.contains("/again") && !forged.contains("/seen"));
     }
 }

@@ -20,9 +20,15 @@ pub(super) enum Tone {
     Plain,
 }
 
+/// What an answer tells, as it is counted: the outcomes of `install_pages_total`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Told(pub(super) &'static str);
+
 /// What a page says.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
+    /// What it is counted as.
+    pub(super) told: Told,
     pub(super) status: StatusCode,
     pub(super) tone: Tone,
     pub(super) title: &'static str,
@@ -36,9 +42,9 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(status: StatusCode, tone: Tone, title: &'static str, paragraphs: &[&str]) -> Self {
+    pub(super) fn new(told: Told, status: StatusCode, tone: Tone, title: &'static str, paragraphs: &[&str]) -> Self {
         let paragraphs = paragraphs.iter().map(|text| (*text).to_owned()).collect();
-        Self { status, tone, title, paragraphs, facts: Vec::new(), link: None, retry_after: None }
+        Self { told, status, tone, title, paragraphs, facts: Vec::new(), link: None, retry_after: None }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -89,6 +95,7 @@ impl IntoResponse for Page {
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         };
+        response.extensions_mut().insert(self.told);
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
@@ -125,8 +132,9 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_page_is_text() {
         let hostile = "\"'><script>alert(1)</script>{{ 7 * 7 }}{% raw %}&amp;";
-        let page =
-            Page::new(StatusCode::OK, Tone::Good, "Title", &[hostile]).with("Shop", hostile).to(hostile, "Again");
+        let page = Page::new(Told("approved"), StatusCode::OK, Tone::Good, "Title", &[hostile])
+            .with("Shop", hostile)
+            .to(hostile, "Again");
         let html = page.html().unwrap();
         assert!(!html.contains("<script") && !html.contains("49"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(1)") && html.contains("{{ 7 * 7 }}") && html.contains("&amp;amp;"));
@@ -137,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_page_needs_nothing_but_itself() {
-        let html = Page::new(StatusCode::OK, Tone::Plain, "Title", &[]).html().unwrap();
+        let html = Page::new(Told("approved"), StatusCode::OK, Tone::Plain, "Title", &[]).html().unwrap();
         assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">") && html.contains("name=\"viewport\""));
         for outside in ["src=", "<link", "url(", "@import", "http:", "https:", "<script", "style=\""] {
             assert!(!html.contains(outside), "{outside}");

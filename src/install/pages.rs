@@ -14,7 +14,7 @@ use super::{
     cookie,
     limit::Limit,
     outcome::{self, Progress, progress},
-    page::Page,
+    page::{Page, Told},
     random, redirect, seen,
 };
 use crate::{
@@ -132,7 +132,7 @@ impl Pages {
                 })
             }
         };
-        Some(redirect(url.as_str(), cookie::set(&browser, secure)))
+        Some(redirect(url.as_str(), cookie::set(&browser, secure), Told("sent")))
     }
 
     /// Checks a callback against its object and, if it counts, writes what it says.

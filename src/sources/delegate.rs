@@ -49,7 +49,7 @@ pub(super) async fn issue(turn: &Turn<'_>, parent: &Parent, why: Why) -> Result<
         revision: observed.next_revision(),
         origin: Origin::New,
         admin: Some(admin.name.clone()),
-        parent: admin.revision,
+        parent: admin.published,
         minted_by: observed.mints_below(admin.client_secret.as_deref()),
         issuer: admin.issuer.clone(),
         served: turn.served(&access, made.served),

@@ -24,7 +24,7 @@ use crate::{
         pair::Pair,
         plan::{Call, Why},
         previous::PreviousValues,
-        record::Previous,
+        record::{self, Previous},
         secret::Whole,
         source::{AdminToken, App, Issuer, Parent},
         vocabulary::Reason,
@@ -62,8 +62,8 @@ pub struct Issued {
     pub origin: Origin,
     /// The admin token it was made with.
     pub admin: Option<String>,
-    /// The revision of that, for a delegate.
-    pub parent: Option<i64>,
+    /// Which credential of that, for a delegate.
+    pub parent: Option<record::Parent>,
     /// Which client secret minted it, as the record keeps it, where that is known.
     pub minted_by: Option<String>,
     /// What issued it, where the source knows; else the record goes by the issuer's client id.

@@ -61,7 +61,7 @@ fn by_value(turn: &Turn<'_>) -> bool {
 
 async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, id: &str, named: Named<'_>) -> Result<Revoked, Refused> {
     let (admin, former) = match turn.observed.former.get(id) {
-        Some(Former::Ready(admin)) => (admin, true),
+        Some(Former::Ready(admin)) => (&**admin, true),
         // Another app's token would be told that the old one is gone.
         Some(Former::NotReady(failure)) => return Err(failure.clone().into()),
         Some(Former::Gone) => return Ok(left_behind(id)),
@@ -90,7 +90,7 @@ async fn revoke_all(turn: &Turn<'_>, current: &AdminToken) -> Result<Revoked, Re
     let own = recorded.into_iter().filter(|id| ours(id) && !observed.former.contains_key(*id));
     let (own, no_value): (Vec<&str>, Vec<&str>) = own.map(String::as_str).partition(|id| Named::of(turn, id).is_some());
     let ready = observed.former.iter().filter(|(id, _)| ours(id)).filter_map(|(id, former)| match former {
-        Former::Ready(admin) => Some((admin, vec![id.as_str()])),
+        Former::Ready(admin) => Some((&**admin, vec![id.as_str()])),
         Former::NotReady(_) | Former::Gone => None,
     });
     let (mut revoked, mut waits) = (Revoked::default(), None);

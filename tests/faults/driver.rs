@@ -243,7 +243,19 @@ impl Driver {
         ended.unwrap_or(false)
     }
 
-    /// A merchant approves the app at the install pages, as often as it takes: a browser whose answer is lost is loaded
+    /// Reconciles until the merchant, or the customer, is asked: nobody is sent to approve what wasn't looked at.
+    pub(crate) async fn asks(&mut self) {
+        for round in 0.. {
+            assert!(round < 10, "nobody is asked");
+            Box::pin(self.round()).await;
+            let status = self.world.tokens().get("web").await.unwrap().status;
+            if status.is_some_and(|status| status.install_url.is_some()) {
+                return;
+            }
+        }
+    }
+
+    /// A merchant approves the app at the install pages, or a customer signs in, as often as it takes: a browser whose answer is lost is loaded
     /// again, and an exchange whose answer is lost can't be had again.
     pub(crate) async fn approved(&mut self) {
         for attempt in 0.. {
@@ -316,7 +328,9 @@ impl Driver {
         assert!(!(older && safe), "Secret {name} holds a pair that is said to be safe to revoke: {:?}", self.armed);
         let record = Record::parse(&secret.annotations);
         let overlap = record.is_some_and(|r| r.previous.iter().any(|p| p.revoke_at > self.world.clock.now()));
-        let keys = [("access_token", true), ("previous_access_token", overlap)];
+        // Whether a customer's access token outlives its refresh nobody says: that is looked at once all is settled.
+        let session = secret.data.contains_key("client_id");
+        let keys = [("access_token", !session), ("previous_access_token", overlap)];
         for (key, value) in keys.iter().filter(|(_, lives)| *lives).filter_map(|(k, _)| Some((k, secret.data.get(*k)?)))
         {
             let sim = &self.world.sim;

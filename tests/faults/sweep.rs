@@ -1,19 +1,19 @@
 //! The sweeps themselves: a scenario of phases for each source, and every fault in every phase.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use chrono::TimeDelta;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
 use serde_json::json;
-use shopify_sim::CutMode;
+use shopify_sim::{CustomerClientConfig, CutMode};
 use shopify_token_operator::api::ShopifyApp;
 
 use crate::{
     cut::{Counted, Side},
     driver::{Driver, Fault, NEVER, Process, RENAMED, Ran},
-    world::{CLIENT_ID, SHOP},
+    world::{CLIENT_ID, PUBLIC_URL, SHOP},
 };
 
 /// Runs of a sweep at a time: much of a run is waiting.
@@ -288,6 +288,63 @@ async fn customer_account(driver: &mut Driver, phase: Phase) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_customers_survive_every_cut() {
+    sweep("customerAccount, session", async |n, fault, process| {
+        let mut driver = Driver::new().await;
+        let client = CustomerClientConfig::confidential("shp_1", "one");
+        let client = client.redirects_to(format!("{PUBLIC_URL}/oauth/callback"));
+        driver.world.sim.add_customer_client(SHOP, client).unwrap();
+        // Shopify documents none for sessions; without it an answer that is lost takes the session along.
+        driver.world.sim.switch(|switches| switches.customer_refresh_grace = Duration::from_hours(1));
+        driver.world.secret_of("headless", &[("client_id", "shp_1"), ("client_secret", "one")]).await;
+        let session = json!({"scopes": ["openid", "customer-account-api:full"]});
+        let source = json!({"credentialsRef": {"name": "headless"}, "clientType": "Confidential", "session": session});
+        driver.world.token("web", json!({"source": {"customerAccount": source}, "verifyInterval": 0})).await;
+        driver.tokens = &["web"];
+        driver.asks().await;
+        driver.arm(n, fault, process);
+        // First with nothing at hand, then over a session that lives.
+        for phase in [Phase::Approve, Phase::Approve, Phase::Renew, Phase::Renew, Phase::Delete] {
+            session_of_customer(&mut driver, phase).await;
+        }
+        driver.ran()
+    })
+    .await;
+}
+
+async fn session_of_customer(driver: &mut Driver, phase: Phase) {
+    match phase {
+        Phase::Approve => driver.approved().await,
+        Phase::Renew => driver.world.pass(TimeDelta::minutes(41)),
+        Phase::Delete => driver.world.delete("web").await,
+        Phase::Issue | Phase::Rotate | Phase::Rename | Phase::EndOverlap | Phase::SecretChange => {}
+    }
+    driver.settle().await;
+    if matches!(phase, Phase::Delete) {
+        assert!(driver.world.tokens().get_opt("web").await.unwrap().is_none(), "the deletion ends");
+        return;
+    }
+    // I4: what is written down can be refreshed, whatever was lost on the way.
+    let record = driver.world.secret("web-record").await.expect("a record");
+    let sessions = driver.world.sim.live_customer_sessions(SHOP);
+    let ours = sessions.iter().find(|session| session.refresh_token == record.data["refresh_token"]);
+    assert!(
+        ours.is_some_and(|ours| ours.access_token == record.data["access_token"]),
+        "{phase:?}: {:?}",
+        driver.armed()
+    );
+    assert!(!record.data.keys().any(|key| key.starts_with("authorization")), "{phase:?}: {:?}", driver.armed());
+    let secret = driver.world.secret("web").await.expect("what applications mount");
+    assert_eq!(secret.access_token(), record.data["access_token"], "{phase:?}: {:?}", driver.armed());
+    let hidden = |key: &String| ["refresh", "code", "state", "verifier"].iter().any(|word| key.contains(word));
+    assert!(!secret.data.keys().any(hidden), "{:?}", secret.data.keys());
+    assert!(!secret.data.values().any(|value| *value == record.data["refresh_token"]));
+    if matches!(phase, Phase::Renew) {
+        driver.check_idle().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offline_tokens_survive_every_cut() {
     sweep("offline", async |n, fault, process| {
         let mut driver = Driver::new().await;
@@ -310,6 +367,7 @@ async fn approvals_survive_every_cut() {
         let mut driver = Driver::new().await;
         driver.tokens = &["web"];
         driver.world.token("web", json!({"source": {"offline": {"appRef": {"name": "acme"}}}})).await;
+        driver.asks().await;
         driver.arm(n, fault, process);
         // First with nothing at hand, then over a pair that lives.
         for phase in [Phase::Approve, Phase::Approve, Phase::Renew, Phase::Delete] {

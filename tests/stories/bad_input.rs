@@ -16,7 +16,7 @@ fn of_app(name: &str) -> Value {
 }
 
 /// Waits for the refusal of `name` and checks all that every refusal has in common.
-async fn refused(world: &World, name: &str, type_: &str, reason: &str, says: &str) {
+pub(crate) async fn refused(world: &World, name: &str, type_: &str, reason: &str, says: &str) {
     let token = world.because(name, type_, reason).await;
     let text = message(&token, type_);
     assert!(text.contains(says), "{text}");
@@ -39,19 +39,19 @@ async fn refused(world: &World, name: &str, type_: &str, reason: &str, says: &st
 }
 
 /// Waits until `name` is Ready, which a watch brings about in a moment.
-async fn heals(world: &World, name: &str) {
+pub(crate) async fn heals(world: &World, name: &str) {
     let mended = Instant::now();
     world.ready(name).await;
     assert!(mended.elapsed() < Duration::from_secs(10), "{name} took {:?}", mended.elapsed());
 }
 
 /// How many attempts a token may have made: five seconds and more apart.
-fn few(since: Instant) -> u64 {
+pub(crate) fn few(since: Instant) -> u64 {
     1 + since.elapsed().as_secs() / 5
 }
 
 /// What is mended at Shopify is noticed by the next attempt, ten minutes later at most.
-async fn heals_at_the_next_attempt(world: &World, name: &str) {
+pub(crate) async fn heals_at_the_next_attempt(world: &World, name: &str) {
     world.pass(TimeDelta::minutes(11));
     heals(world, name).await;
 }

@@ -22,6 +22,8 @@ use crate::world::{PUBLIC_URL, SHOP, World};
 
 /// Where customers sign in.
 const ACCOUNTS: &str = "shopify.com";
+/// Where a callback that changes nothing is sent on to.
+const REFUSED: &str = "/oauth/refused";
 /// How long a merchant waits for Shopify.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -92,7 +94,7 @@ impl Browser {
     }
 
     /// Opens an address of the install pages, as it is known to the world, at a replica.
-    pub(crate) async fn opens(&mut self, at: SocketAddr, url: &str) -> Shown {
+    pub(crate) async fn loads(&mut self, at: SocketAddr, url: &str) -> Shown {
         let path = url.strip_prefix(PUBLIC_URL).unwrap_or(url);
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.http.get(format!("http://{at}{path}"));
@@ -104,6 +106,15 @@ impl Browser {
             self.cookies.insert(name.to_owned(), rest.split(';').next().unwrap().to_owned());
         }
         Shown { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    /// Opens an address, and the page that a callback which changes nothing is sent on to.
+    pub(crate) async fn opens(&mut self, at: SocketAddr, url: &str) -> Shown {
+        let shown = self.loads(at, url).await;
+        let refused = shown.headers.get(LOCATION).and_then(|to| to.to_str().ok()).filter(|to| to.starts_with(REFUSED));
+        let Some(to) = refused.map(str::to_owned) else { return shown };
+        assert!(shown.status == 303 && !to.contains("code=") && !to.contains("hmac="), "{to}");
+        self.loads(at, &to).await
     }
 
     /// Begins the approval of an object: the address at Shopify.

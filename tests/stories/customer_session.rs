@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use shopify_sim::{CustomerClientConfig, Fault, FaultKind, IdToken};
+use shopify_sim::{CustomerClientConfig, Fault, FaultKind, IdToken, StatusFault};
 use shopify_token_operator::controller::Setup;
 
 use crate::{
     browser::{Browser, Pages},
     specs::with,
-    world::{CANARY, PUBLIC_URL, SHOP, World, condition, message, revision},
+    world::{CANARY, CLIENT_ID, PUBLIC_URL, SHOP, World, condition, message, revision},
 };
 
 const CLIENT: &str = "shp_0b9c1f0e-session";
@@ -121,6 +120,52 @@ async fn a_refresh_whose_answer_is_lost_is_had_again() {
     world.until("web", "refreshed", |t| revision(t) > known).await;
     world.ready("web").await;
     world.session_works().await;
+
+    // Should the current one be dead, the one before is tried once: it may be the one that lives.
+    let (current, before) = (world.kept("refresh_token").await, world.kept("previous_refresh_token").await);
+    assert!(before.is_some() && before != current, "the one before is kept");
+    let lives = current.unwrap();
+    world.secret_of("web-record", &[("refresh_token", "shcrt_none"), ("previous_refresh_token", &lives)]).await;
+    let (calls, known) = (world.sim.calls(REFRESH), revision(&world.tokens().get("web").await.unwrap()));
+    world.pass(TimeDelta::minutes(41));
+    world.until("web", "refreshed", |t| revision(t) > known).await;
+    world.ready("web").await;
+    world.session_works().await;
+    assert_eq!(world.sim.calls(REFRESH) - calls, 2);
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_one_word_of_the_token_endpoint_is_the_end_of_a_session() {
+    let (world, pages) = World::with_session("session-words").await;
+    let json = |code: u16, error: &str| (code, format!("{{\"error\":\"{error}\",\"error_description\":\"none\"}}"));
+    for (n, (code, body)) in [
+        json(400, "invalid_request"),
+        json(401, "invalid_client"),
+        json(400, "temporarily_unavailable"),
+        json(503, "invalid_grant"),
+        (400, "<html><title>invalid_grant</title></html>".to_owned()),
+        (520, String::new()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (calls, refresh) = (world.sim.calls(REFRESH), world.kept("refresh_token").await);
+        let known = revision(&world.tokens().get("web").await.unwrap());
+        let status = StatusFault { code, retry_after: None, body: Some(body) };
+        world.sim.inject(Fault::new(REFRESH, FaultKind::Status(status)));
+        world.pass(TimeDelta::minutes(41));
+        let token = world.until("web", "told", |t| t.status.as_ref().unwrap().failed_attempts.is_some()).await;
+        assert_ne!(condition(&token, "Stalled").map(|(_, reason)| reason).as_deref(), Some("RefreshTokenDead"), "{n}");
+        assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())), "{n}: it lives");
+        assert_eq!(world.kept("refresh_token").await, refresh, "{n}");
+        assert!(world.sim.calls(REFRESH) - calls <= 3, "{n}: {}", world.sim.calls(REFRESH) - calls);
+        world.sim.clear_faults();
+        world.pass(TimeDelta::minutes(11));
+        world.until("web", "refreshed", |t| revision(t) > known).await;
+        world.ready("web").await;
+        world.session_works().await;
+    }
     pages.stop().await;
 }
 
@@ -163,11 +208,18 @@ async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
     let before = world.session_works().await;
 
     // From here on it is that customer's, and nobody else's.
-    let another = json!({"metadata": {"annotations": {"tokens.shopify-operator.dev/customer": "another"}}});
-    world.api::<Secret>().patch("web-record", &PatchParams::default(), &Patch::Merge(another)).await.unwrap();
+    world.sim.switch(|switches| switches.customer_subject = "6780000000002".into());
     let shown = Browser::new(&world).goes_through(at, &world, "approve").await;
     assert_eq!(shown.title(), "No session came of it", "{}", shown.text);
     assert_eq!(world.session_works().await, before);
+    let record = world.secret("web-record").await.unwrap();
+    assert!(record.annotations.values().any(|text| text.contains("another customer")), "{:?}", record.annotations);
+    world.ready("web").await;
+    world.sim.switch(|switches| switches.customer_subject = "6780000000001".into());
+    let shown = Browser::new(&world).goes_through(at, &world, "approve").await;
+    assert_eq!(shown.title(), "Signed in", "{}", shown.text);
+    world.ready("web").await;
+    assert_ne!(world.session_works().await, before, "the same customer begins anew");
     pages.stop().await;
 }
 
@@ -198,6 +250,65 @@ async fn a_session_ends_with_its_customer_and_begins_anew() {
     let known = revision(&world.tokens().get("web").await.unwrap());
     world.pass(TimeDelta::minutes(41));
     world.until("web", "refreshed", |t| revision(t) > known).await;
+    world.ready("web").await;
+    world.session_works().await;
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_another_client_a_session_lives_until_its_end_and_its_customer_is_asked_at_once() {
+    let (world, pages) = World::with_session("session-client").await;
+    let before = world.session_works().await;
+    let redirects = format!("{PUBLIC_URL}/oauth/callback");
+    let other = CustomerClientConfig::confidential("shp_2", NEW).redirects_to(redirects);
+    world.sim.add_customer_client(SHOP, other).unwrap();
+    let calls = (world.sim.calls(CODE), world.sim.calls(REFRESH));
+    world.secret_of("headless", &[("client_id", "shp_2"), ("client_secret", NEW)]).await;
+    let token = world.because("web", "Stalled", "ConsentRequired").await;
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())), "the customer has until its end");
+    assert!(message(&token, "Stalled").contains("ends with"), "{}", message(&token, "Stalled"));
+    assert!(token.status.unwrap().install_url.is_some());
+    let secret = world.secret("web").await.unwrap();
+    assert_eq!((&*secret.data["client_id"], &*secret.data["previous_client_id"]), ("shp_2", CLIENT));
+    assert_eq!(secret.data["access_token"], before);
+    world.a_while().await;
+    assert_eq!((world.sim.calls(CODE), world.sim.calls(REFRESH)), calls, "nothing is asked for it");
+    let shown = Browser::new(&world).goes_through(pages.address, &world, "approve").await;
+    assert_eq!(shown.title(), "Signed in", "{}", shown.text);
+    world.ready("web").await;
+    let token = world.secret("web").await.unwrap().data["access_token"].clone();
+    assert_ne!(token, before);
+    assert!(world.sim.live_customer_sessions(SHOP).iter().any(|session| session.access_token == token));
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_removed_is_named_and_over_once_it_is_there_again() {
+    let (world, pages) = World::with_session("session-removed").await;
+    // An app that is uninstalled has no part in it.
+    world.sim.uninstall(SHOP, CLIENT_ID).unwrap();
+    world.sim.remove_customer_client(SHOP, CLIENT).unwrap();
+    let calls = world.sim.calls("customer.*");
+    world.pass(TimeDelta::minutes(41));
+    let token = world.because("web", "Stalled", "CredentialsRejected").await;
+    assert!(message(&token, "Stalled").contains("Headless or Hydrogen channel"), "{}", message(&token, "Stalled"));
+    assert_eq!(condition(&token, "Ready"), Some(("True".into(), "Issued".into())), "nobody has heard of its end");
+    world.pass(TimeDelta::minutes(20));
+    world.until("web", "over", |t| condition(t, "Ready") == Some(("False".into(), "TokenExpired".into()))).await;
+    for _ in 0..6 {
+        world.pass(TimeDelta::minutes(10));
+        world.a_while().await;
+    }
+    let spent = world.sim.calls("customer.*") - calls;
+    assert!(spent <= 20, "{spent} calls in two hours");
+
+    // It is there again, and its session is gone: the customer is asked.
+    let client = CustomerClientConfig::confidential(CLIENT, OLD).redirects_to(format!("{PUBLIC_URL}/oauth/callback"));
+    world.sim.add_customer_client(SHOP, client).unwrap();
+    world.change("web", json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "added"}}})).await;
+    world.because("web", "Stalled", "RefreshTokenDead").await;
+    let shown = Browser::new(&world).goes_through(pages.address, &world, "approve").await;
+    assert_eq!(shown.title(), "Signed in", "{}", shown.text);
     world.ready("web").await;
     world.session_works().await;
     pages.stop().await;

@@ -12,13 +12,13 @@ use crate::{
 const CREATE: &str = "admin.delegateAccessTokenCreate";
 const DESTROY: &str = "admin.delegateAccessTokenDestroy";
 
-fn delegate() -> Value {
+pub(crate) fn delegate() -> Value {
     json!({"source": {"delegate": {"adminTokenRef": {"name": "admin"}, "scopes": ["read_products"]}}})
 }
 
 impl World {
     /// An admin token that never expires, and a Ready delegate `web` of it.
-    async fn with_delegate(name: &str, more: Value) -> Self {
+    pub(crate) async fn with_delegate(name: &str, more: Value) -> Self {
         let world = Self::with_custom_admin(name).await;
         world.token("web", with(delegate(), more)).await;
         world.ready("web").await;
@@ -26,19 +26,19 @@ impl World {
     }
 
     /// Values of the delegates that live, oldest first.
-    fn delegates(&self) -> Vec<String> {
+    pub(crate) fn delegates(&self) -> Vec<String> {
         self.sim.live_delegates(SHOP, CLIENT_ID).into_iter().map(|delegate| delegate.value).collect()
     }
 
     /// What the Secret `web` holds: the current one, the newest older one, and those that are only kept.
-    async fn held(&self) -> (String, Option<String>, Vec<String>) {
+    pub(crate) async fn held(&self) -> (String, Option<String>, Vec<String>) {
         let mut secret = self.secret("web").await.expect("a Secret");
         let mut take = |key: &str| secret.data.remove(key);
         let kept = take("older_access_tokens").unwrap_or_default();
         (take("access_token").unwrap(), take("previous_access_token"), kept.lines().map(str::to_owned).collect())
     }
 
-    async fn trigger(&self, text: &str, reaches: i64) {
+    pub(crate) async fn trigger(&self, text: &str, reaches: i64) {
         self.change("web", json!({"spec": {"rotation": {"trigger": text}}})).await;
         self.until("web", "rotated", |t| revision(t) == reaches).await;
     }

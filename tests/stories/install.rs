@@ -356,6 +356,62 @@ async fn what_cannot_be_approved_looks_like_what_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_sent_to_approve_what_nobody_has_looked_at() {
+    let mut world = World::unapproved("install-second").await;
+    let pages = Pages::start(world.setup().await).await;
+    let mut browser = Browser::new(&world);
+    assert_eq!(browser.goes_through(pages.address, &world, "approve").await.title(), "Approved");
+    world.ready("web").await;
+    world.stop().await;
+    // A second one of this app and shop, in the moment after its creation.
+    world.a_while().await;
+    world.token("second", offline(json!({}))).await;
+    let second = format!("/oauth/install/{}/second", world.namespace);
+    assert_eq!(browser.opens(pages.address, &second).await.status, 404);
+    world.start().await;
+    world.because("second", "Stalled", "SecretConflict").await;
+    assert_eq!(browser.opens(pages.address, &second).await.status, 404);
+    assert!(world.secret("second-record").await.is_none());
+    // With the first one gone it is its turn, and then it can be approved.
+    world.delete("web").await;
+    world.gone("web").await;
+    world.because("second", "Stalled", "ConsentRequired").await;
+    assert_eq!(browser.opens(pages.address, &second).await.status, 303);
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_pages_told_is_counted() {
+    let world = World::unapproved("install-counted").await;
+    let pages = Pages::start(world.setup().await).await;
+    let mut browser = Browser::new(&world);
+    let asked = browser.begins(pages.address, &world, "web").await;
+    let back = browser.decides(&asked, "approve").await;
+    Browser::new(&world).opens(pages.address, back.as_str()).await;
+    browser.opens(pages.address, &format!("{back}&shop={SHOP}")).await;
+    let shown = browser.opens(pages.address, back.as_str()).await;
+    browser.opens(pages.address, shown.location().as_str()).await;
+    browser.opens(pages.address, back.as_str()).await;
+    browser.opens(pages.address, "/favicon.ico").await;
+    for (page, outcome) in [
+        ("install", "sent"),
+        ("callback", "other_browser"),
+        ("refused", "other_browser"),
+        ("callback", "unacceptable"),
+        ("callback", "noted"),
+        ("result", "done"),
+        ("callback", "used"),
+        ("other", "nothing_here"),
+    ] {
+        let series = format!("install_pages_total{{page=\"{page}\",outcome=\"{outcome}\"}}");
+        assert_eq!(world.counted(&series), 1, "{series}");
+    }
+    let text = world.metrics.encode().unwrap();
+    assert!(!text.contains(SHOP) || !text.lines().any(|l| l.starts_with("install_pages") && l.contains(SHOP)));
+    pages.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_was_lost_is_said_and_begun_again() {
     let world = World::unapproved("install-lost").await;
     let pages = Pages::start(world.setup().await).await;

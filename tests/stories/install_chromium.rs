@@ -227,11 +227,11 @@ async fn a_merchant_with_a_real_browser() {
     browser.clicks("a.button").await;
     browser.sees("Approved", "approved-again").await;
     browser.opens(&format!("{PUBLIC_URL}/oauth/install/{}/absent", world.namespace)).await;
-    browser.sees("Nothing to approve here", "absent").await;
+    browser.sees("Nothing here", "absent").await;
     browser.opens(&format!("{PUBLIC_URL}/oauth/callback?code=1&state=2")).await;
     // Forged: no address of ours is in the picture but the page's own.
     let forged = browser.heading().await;
-    assert_eq!(forged, "This approval can't be accepted");
+    assert_eq!(forged, "This can't be accepted");
 
     world.stop().await;
     browser.goes_through(&world, "approve").await;

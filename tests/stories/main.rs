@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a story that goes wrong should end there")]
 
 mod bad_input;
+mod bad_input_sources;
 mod bad_spec;
 mod browser;
 mod conflict;
@@ -11,6 +12,7 @@ mod counts;
 mod customer_account;
 mod customer_session;
 mod delegate;
+mod delegate_parent;
 mod events;
 mod gate;
 mod grants;
@@ -24,6 +26,8 @@ mod odd_shopify_pages;
 mod odd_shopify_transport;
 mod odd_shopify_versions;
 mod offline;
+mod offline_answers;
+mod offline_change;
 mod older;
 mod order;
 mod outage;

@@ -17,21 +17,21 @@ use crate::{
 
 const REFRESH: &str = "oauth.refresh";
 
-fn offline(more: Value) -> Value {
+pub(crate) fn offline(more: Value) -> Value {
     let source = with(json!({"appRef": {"name": "acme"}, "bootstrapRef": {"name": "boot"}}), more);
     json!({"source": {"offline": source}})
 }
 
 impl World {
     /// A world with an app, and its pair in Secret `boot`.
-    async fn with_pair(name: &str) -> (Self, OfflinePair) {
+    pub(crate) async fn with_pair(name: &str) -> (Self, OfflinePair) {
         let world = Self::with_app(name).await;
         let pair = world.sim.create_offline_pair(SHOP, CLIENT_ID).unwrap();
         world.boot(&pair).await;
         (world, pair)
     }
 
-    async fn boot(&self, pair: &OfflinePair) {
+    pub(crate) async fn boot(&self, pair: &OfflinePair) {
         let ends = pair.refresh_token_expires_at.to_rfc3339();
         let data = [
             ("access_token", pair.access_token.as_str()),
@@ -43,19 +43,19 @@ impl World {
     }
 
     /// A Ready offline token `web`, begun with a pair.
-    async fn with_offline(name: &str, more: Value) -> (Self, OfflinePair) {
+    pub(crate) async fn with_offline(name: &str, more: Value) -> (Self, OfflinePair) {
         let (world, pair) = Self::with_pair(name).await;
         world.token("web", with(offline(json!({})), more)).await;
         world.ready("web").await;
         (world, pair)
     }
 
-    async fn recorded(&self, key: &str) -> Option<String> {
+    pub(crate) async fn recorded(&self, key: &str) -> Option<String> {
         self.secret("web-record").await?.data.remove(key)
     }
 
     /// What applications hold works, and shows neither refresh token nor code.
-    async fn applications_work(&self) {
+    pub(crate) async fn applications_work(&self) {
         let secret = self.secret("web").await.unwrap();
         assert!(self.sim.is_valid_admin(SHOP, secret.access_token()));
         let allowed = ["access_token", "api_version", "expires_at", "scopes", "shop_domain"];

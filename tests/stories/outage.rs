@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, NotInstalled, ShopConfig, StatusFault, Surface};
-use shopify_token_operator::time::from_kube;
+use shopify_token_operator::{api::ShopifyToken, time::from_kube};
 use tokio::time::Instant;
 
 use crate::{
@@ -92,6 +92,43 @@ async fn one_asks_for_all_that_wait() {
     }
     assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
     assert_eq!(world.sim.calls("oauth.clientCredentials") - calls, 25, "one each, {} later", world.clock.now() - began);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_for_meanwhile_is_done_when_it_is_back() {
+    let world = World::with_app("outage-asked").await;
+    let names = ["one", "two", "three"];
+    for name in names {
+        world.token(name, unverified()).await;
+        world.ready(name).await;
+    }
+    world.sim.inject(Fault::on(Surface::Admin, FaultKind::Status(StatusFault::new(503))));
+    world.pass(TimeDelta::minutes(5));
+    let asked = world.clock.now() - TimeDelta::seconds(1);
+    for name in names {
+        world.change(name, json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "down"}}})).await;
+        world.because(name, "Reconciling", "BackingOff").await;
+    }
+    let handled = |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.is_some();
+    let mut waiting = 0;
+    for name in names {
+        waiting += usize::from(!handled(&world.tokens().get(name).await.unwrap()));
+    }
+    assert_eq!(waiting, 2, "one has asked, and who waits says nothing else");
+    world.pass(TimeDelta::minutes(2));
+    world.a_while().await;
+    world.sim.clear_faults();
+    world.pass(TimeDelta::minutes(6));
+    for name in names {
+        let verified = |t: &ShopifyToken| {
+            let at = t.status.as_ref().unwrap().last_verified_time.as_ref().map(from_kube);
+            handled(t) && at > Some(asked)
+        };
+        world.until(name, "verified", verified).await;
+        world.ready(name).await;
+    }
+    world.a_while().await;
+    assert!(world.sim.calls("admin.*") >= 4, "each was asked about");
 }
 
 #[tokio::test(flavor = "multi_thread")]

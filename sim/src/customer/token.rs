@@ -21,9 +21,6 @@ use crate::shopify::Shopify;
 use crate::state::{CustomerCode, CustomerSession, Owner, State as Platform};
 use crate::switches::IdToken;
 
-/// The one customer there is.
-const SUBJECT: &str = "6780000000001";
-
 /// `POST {accounts}/oauth/token`.
 pub(crate) async fn grant(
     State(shopify): State<Shopify>,
@@ -113,7 +110,7 @@ fn id_token(
     let shop = state.shop(&session.owner.shop).map_err(|_| Refused::Internal)?;
     let mut claims = json!({
         "iss": shop.accounts(),
-        "sub": SUBJECT,
+        "sub": state.switches.customer_subject,
         "aud": session.owner.client_id,
         "exp": session.expires_at.timestamp(),
         "iat": now.timestamp(),

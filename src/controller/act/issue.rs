@@ -1,11 +1,9 @@
 //! Obtains a credential and publishes it: in this order, whatever its source.
 
-use chrono::SubsecRound;
-
 use super::{
     pair,
     publish::{Written, live, publish, replaced_version},
-    refused,
+    refused, unpublished,
 };
 use crate::{
     api::SourceKind,
@@ -34,7 +32,11 @@ use crate::{
 /// Of Kubernetes. What Shopify refuses is in the outcome.
 pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Result<Acted, Error> {
     let observed = turn.observed;
-    let issued = match unpublished(context, observed) {
+    let in_hand = match unpublished::take(context, turn).await {
+        Ok(in_hand) => in_hand,
+        Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Revoke)),
+    };
+    let issued = match in_hand {
         Some(issued) => issued,
         None => match sources::issue(turn, why).await {
             Ok(issued) => issued,
@@ -111,26 +113,6 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
             Acted::unwritten(stop)
         }
     }
-}
-
-/// A credential that was issued before for the same thing and couldn't be published.
-fn unpublished(context: &Context, observed: &Observed) -> Option<Issued> {
-    let uid = &observed.identity.uid;
-    let Unpublished { inputs, mut issued } = context.unpublished.get(uid)?;
-    let Credential { issued_at, expires_at, .. } = issued.credential;
-    // The record keeps whole seconds.
-    let written = observed.latest().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
-    let due =
-        expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
-    // Of another client secret: that one may be revoked before this is published.
-    let minted = issued.minted_by.as_ref();
-    let outdated = observed.current_secret().is_some_and(|current| minted.is_some_and(|by| *by != current));
-    if written || due || outdated || inputs != observed.inputs {
-        context.unpublished.remove(uid);
-        return None;
-    }
-    issued.revision = issued.revision.max(observed.next_revision());
-    Some(issued)
 }
 
 /// A credential without a required scope is never published. One that was made now, against what the app is granted,

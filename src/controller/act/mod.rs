@@ -7,6 +7,7 @@ pub(super) mod protect;
 mod publish;
 mod revoke;
 mod rollout;
+mod unpublished;
 mod verify;
 
 pub(super) use self::publish::write;

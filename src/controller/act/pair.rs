@@ -26,7 +26,8 @@ use crate::{
     sources::Renewed,
 };
 
-/// Writes a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret.
+/// Writes a pair in hand, or what a person has put into the bootstrap Secret, into the record Secret. Where there is neither,
+/// that Secret is to go with its object, or to stay, as the policies want it now.
 ///
 /// # Errors
 /// Of Kubernetes, a conflict among them.
@@ -37,8 +38,12 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
         Ok(true) => return Ok(Acted::quietly(Outcome::Unchanged)),
         Err(unwritten) => return Acted::unwritten(unwritten),
     }
-    let Some(offline) = observed.offline() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
-    let Some(bootstrap) = observed.beginning() else { return Ok(Acted::quietly(Outcome::Unchanged)) };
+    let (Some(offline), Some(bootstrap)) = (observed.offline(), observed.beginning()) else {
+        return match own(context, observed).await {
+            Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
+            Err(stop) => Acted::unwritten(stop),
+        };
+    };
     // Should the new one be dead, the one before is tried: with the record it may be gone from everywhere but here.
     let before = offline.pair().or(in_hand.as_ref().map(|came| &came.pair)).and_then(|pair| pair.refresh.as_ref());
     let previous_refresh = bootstrap.pair.refresh.as_ref().and(before).map(|refresh| refresh.value.clone());
@@ -47,6 +52,16 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     match put(context, observed, Keeper::Offline(offline), &beginning).await {
         Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
+    }
+}
+
+/// Puts the owner reference on the record Secret, or takes it off.
+async fn own(context: &Context, observed: &Observed) -> Result<(), Stop> {
+    let (token, me) = (&observed.token, &observed.identity);
+    let Some(keeper) = observed.keeper() else { return Ok(()) };
+    match keeper.recorded().filter(|recorded| pair::is_misowned(token, me, recorded)) {
+        Some(recorded) => store(context, observed, true, &pair::owned(token, me, keeper.client_id(), recorded)).await,
+        None => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     leave::leave_all,
     pair, protect,
     publish::{leave, overdue, publish},
-    refused,
+    refused, unpublished,
 };
 use crate::{
     api::token::DeletionPolicy,
@@ -125,11 +125,16 @@ pub(super) async fn revoke_and_let_go(
     observation: &Observation,
     turn: &Turn<'_>,
 ) -> Result<Acted, Error> {
+    let strays = match unpublished::discard(context, turn).await {
+        Ok(count) => count,
+        Err(refusal) => return Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
+    };
     match sources::revoke(turn, Target::All).await {
         Ok(Revoked { left: Some(Left { ids, failure }), .. }) => {
             finish(context, observation, given_up(turn.observed, &ids, &failure)).await
         }
         Ok(Revoked { count, left: None }) => {
+            let count = count + strays;
             let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
             // An attempt before may have revoked all, and then not have been let clean up.
             let told = count > 0 || matches!(acted.outcome, Outcome::LetGo);
@@ -212,12 +217,13 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
     }
 }
 
-/// Everything that the record knows to live, and that no attempt has deleted.
+/// Everything that is known to live, and that no attempt has deleted.
 fn recorded(context: &Context, observed: &Observed) -> Vec<String> {
     let uid = &observed.identity.uid;
     let now = context.now();
     let ids = observed.latest().into_iter().flat_map(|record| record.living(now));
-    ids.filter(|id| !context.memory.is_deleted(uid, id)).cloned().collect()
+    let ids = ids.filter(|id| !context.memory.is_deleted(uid, id)).cloned();
+    ids.chain(unpublished::stray(context, observed)).collect()
 }
 
 /// The object goes and a token may stay: a person should know which.

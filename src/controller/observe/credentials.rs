@@ -32,7 +32,7 @@ use crate::{
         failure::Failure,
         identity::Identity,
         observed::Former,
-        record::Record,
+        record::{self, Record},
         render::content_hash,
         secret::{Held, SecretState, classify},
         source::{AdminToken, App, Issuer, Parent, different_issuers},
@@ -89,7 +89,7 @@ pub(super) async fn find_former(
     {
         match search.admin_token(name).await {
             Ok(admin) if different_issuers(issuer, admin.issuer.as_deref()) => {}
-            Ok(admin) => return Ok(Former::Ready(admin)),
+            Ok(admin) => return Ok(Former::Ready(Box::new(admin))),
             Err(stop) => return Ok(Former::NotReady(stop.failure()?)),
         }
     }
@@ -99,17 +99,17 @@ pub(super) async fn find_former(
                 let version = search.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
                 let name = name.cloned().unwrap_or_default();
                 let issuer = Some(app.client_id.clone());
-                return Ok(Former::Ready(AdminToken {
+                return Ok(Former::Ready(Box::new(AdminToken {
                     name,
                     token: None,
-                    revision: None,
+                    published: None,
                     expires_at: None,
                     client_secret: None,
                     issuer,
                     app: Some(app),
                     api,
                     version,
-                }));
+                })));
             }
             Ok(_) => {}
             Err(stop) => {
@@ -239,11 +239,11 @@ impl<'a> Search<'a> {
         // Its Secret may name another app by now, which is about to issue the next one.
         let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
         let version = self.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
-        let revision = record.as_ref().map(|r| r.revision);
+        let published = record.as_ref().map(|r| record::Parent { revision: r.revision, issued_at: Some(r.issued_at) });
         let expires_at = record.as_ref().and_then(|r| r.expires_at);
         let client_secret = record.and_then(|r| r.client_secret);
         let (name, api) = (name.to_owned(), origin.api);
-        Ok(AdminToken { name, token, revision, expires_at, client_secret, issuer, app, api, version })
+        Ok(AdminToken { name, token, published, expires_at, client_secret, issuer, app, api, version })
     }
 
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.

@@ -64,8 +64,8 @@ fn demanded(o: &Observed, record: &Record, now: Timestamp) -> Option<Why> {
 
 /// Whether what it was made of has been replaced: it may end with that.
 fn parent_changed(o: &Observed, record: &Record) -> bool {
-    let parent = parent(o).and_then(|parent| parent.admin.revision);
-    parent.is_some() && parent != record.parent
+    let parent = parent(o).and_then(|parent| parent.admin.published);
+    parent.is_some_and(|parent| record.parent.is_none_or(|made_of| made_of.differs(parent)))
 }
 
 fn parent(o: &Observed) -> Option<&Parent> {

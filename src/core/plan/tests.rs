@@ -13,10 +13,11 @@ use crate::{
         customer::CustomerClient,
         observed::{Doubt, ShopState},
         older::Older,
-        record::Record,
+        pair,
+        record::{Parent, Record},
         scene::{
             dice, foreign, healthy, held, hours, minutes, now, older, previous, record, secret_string, snapshot,
-            status, workload,
+            status, token, workload,
         },
         secret::Held,
         source::Issuer,
@@ -831,17 +832,63 @@ fn a_restart_happens_once_for_each_revision() {
 }
 
 #[test]
+fn what_was_asked_for_and_failed_is_asked_for_again() {
+    let quiet = || healthy(APP, json!({"verifyInterval": "0s"}));
+    let verify = Step::Call(Call::Verify);
+    assert_all(vec![
+        ("nothing is due", quiet(), Step::Keep, ""),
+        ("it waits", quiet().failed(Reason::BackingOff, 1, minutes(1), minutes(1)), Step::Keep, "BackingOff"),
+        ("its back-off is over", quiet().failed(Reason::BackingOff, 1, minutes(1), minutes(0)), verify, ""),
+        ("a person had to act", quiet().failed(Reason::ShopUnavailable, 1, minutes(9), minutes(0)), verify, ""),
+        ("it was a write", quiet().failed(Reason::WriteRefused, 1, minutes(9), minutes(0)), Step::Keep, ""),
+    ]);
+}
+
+#[test]
+fn the_record_goes_with_its_object_or_stays_as_the_policies_want_it_now() {
+    let with = |policy: &str, before: &str| {
+        let before = token(SourceKind::Offline, &json!({"deletionPolicy": before}));
+        healthy(SourceKind::Offline, json!({"deletionPolicy": policy})).with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { panic!("an offline token") };
+            let recorded = offline.recorded.as_mut().unwrap();
+            recorded.live = pair::owned(&before, &o.identity, "id", recorded);
+        })
+    };
+    let refused = with("Retain", "Revoke").failed(Reason::WriteRefused, 1, minutes(1), minutes(1));
+    assert_all(vec![
+        ("it stays", with("Retain", "Retain"), Step::Keep, ""),
+        ("it went, and is to stay", with("Retain", "Revoke"), Step::Begin, ""),
+        ("it goes", with("Revoke", "Revoke"), Step::Keep, ""),
+        ("it stayed, and is to go", with("Revoke", "Retain"), Step::Begin, ""),
+        ("the API server has refused that a moment ago", refused, Step::Keep, ""),
+    ]);
+}
+
+#[test]
 fn a_delegate_is_made_anew_with_its_parent() {
     let of = |revision, ends_in: Option<TimeDelta>, ago: TimeDelta| {
         let o = healthy(SourceKind::Delegate, json!({}));
         o.recorded(|r| (r.issued_at, r.expires_at) = (now() - ago, Some(now() - ago + hours(1)))).with(|o| {
             let Ok(Issuer::Delegate(parent)) = &mut o.issuer else { panic!("a delegate") };
-            (parent.admin.revision, parent.admin.expires_at) = (Some(revision), ends_in.map(|left| now() + left));
+            let published = Parent { revision, issued_at: Some(now() - hours(2)) };
+            (parent.admin.published, parent.admin.expires_at) = (Some(published), ends_in.map(|left| now() + left));
         })
+    };
+    let made_of = |issued_at| {
+        let parent = Some(Parent { revision: 7, issued_at });
+        of(7, None, minutes(5)).recorded(|r| r.parent = parent)
     };
     let issue = |why| Step::Call(Call::Issue(why));
     assert_all(vec![
         ("fresh", of(7, None, minutes(5)), Step::Keep, ""),
+        ("its parent is the same", made_of(Some(now() - hours(2))), Step::Keep, ""),
+        (
+            "its parent was made anew, and counts from the beginning",
+            made_of(Some(now() - hours(3))),
+            issue(Why::ParentChanged),
+            "",
+        ),
+        ("nobody has written down when its parent was issued", made_of(None), Step::Keep, ""),
         ("its parent is new", of(8, None, minutes(5)), issue(Why::ParentChanged), ""),
         ("by the clock", of(7, None, minutes(45)), issue(Why::Expiring), ""),
         ("by the clock, the parent lives on", of(7, Some(hours(5)), minutes(45)), issue(Why::Expiring), ""),

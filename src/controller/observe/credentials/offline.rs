@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt, core::PartialObjectMeta};
 use secrecy::ExposeSecret;
 
-use super::Search;
+use super::{Search, app_of};
 use crate::{
-    api::{ShopifyToken, source},
+    api::{ShopifyToken, SourceRef, source},
     controller::error::{Error, Stop, found},
     core::{
         failure::Failure,
@@ -101,12 +101,18 @@ impl Search<'_> {
             .collect();
         for other in others {
             let (same, twins) = (other.app() == self.token.app(), born(&other) == here);
-            // An app of another name may have the same client id: that one's record Secret tells.
-            let begun = (twins || !same) && self.is_of(&other, app).await?;
-            let first = match (same || begun, twins) {
+            // An app of another name may have the same client id: the record Secret tells, or its own Secret until there is one.
+            let begun = if twins || !same { self.begun(&other, app).await? } else { None };
+            let same = match begun {
+                None if !same => self.names(&other, app).await?,
+                None | Some(false) => same,
+                Some(true) => true,
+            };
+            let begun = begun == Some(true);
+            let first = match (same, twins) {
                 (false, _) => false,
                 (true, false) => true,
-                (true, true) if begun != self.is_of(self.token, app).await? => begun,
+                (true, true) if begun != (self.begun(self.token, app).await? == Some(true)) => begun,
                 (true, true) => other.uid() < self.token.uid(),
             };
             if first {
@@ -116,11 +122,26 @@ impl Search<'_> {
         Ok(None)
     }
 
-    async fn is_of(&self, other: &ShopifyToken, app: &App) -> Result<bool, Stop> {
-        let (Some(namespace), Some(name)) = (other.namespace(), other.record_secret()) else { return Ok(false) };
+    /// Whether another's record Secret is of this app; `None` where it has none.
+    async fn begun(&self, other: &ShopifyToken, app: &App) -> Result<Option<bool>, Stop> {
+        let (Some(namespace), Some(name)) = (other.namespace(), other.record_secret()) else { return Ok(None) };
         let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.context.client(), &namespace);
         let record = found(secrets.get_metadata(&name).await)?;
-        Ok(record.is_some_and(|record| pair::issuer(record.annotations()) == Some(&app.client_id)))
+        let issuer = record.as_ref().and_then(|record| pair::issuer(record.annotations()));
+        Ok(issuer.map(|issuer| issuer == app.client_id))
+    }
+
+    /// Whether the app that another token names has this client id. Of one that can't be used nobody knows, and its tokens
+    /// are in nobody's way.
+    async fn names(&self, other: &ShopifyToken, app: &App) -> Result<bool, Stop> {
+        let (Some(SourceRef::Offline(source)), Some(_)) = (other.spec.source(), other.namespace()) else {
+            return Ok(false);
+        };
+        match app_of(self.context, other, &source.app_ref).await {
+            Ok(theirs) => Ok(theirs.client_id == app.client_id),
+            Err(Stop::Failure(_)) => Ok(false),
+            Err(stop) => Err(stop),
+        }
     }
 
     fn taken(&self, rival: &ShopifyToken) -> Failure {

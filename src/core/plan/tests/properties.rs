@@ -13,8 +13,15 @@ fn after(o: &Observed, step: Step) -> Observed {
     let mut fact = (Validity::NotAsked, false);
     let mut next = o.latest().cloned().unwrap_or_else(|| record(o.kind));
     match step {
-        // Nothing that chance makes has a bootstrap Secret.
-        Step::Keep | Step::Begin | Step::LetGo(_) | Step::Call(Call::Revoke) => return o,
+        // Nothing that chance makes has a bootstrap Secret: it is about the record's owner.
+        Step::Begin => {
+            let me = o.identity.clone();
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { return o };
+            let recorded = offline.recorded.as_mut().expect("a record");
+            recorded.live = pair::owned(&o.token, &me, "id", recorded);
+            return o;
+        }
+        Step::Keep | Step::LetGo(_) | Step::Call(Call::Revoke) => return o,
         Step::Call(Call::Issue(_)) => {
             let before = next.clone();
             next = record(o.kind);
