@@ -6,8 +6,6 @@
 
 use std::{env, fs, path::Path};
 
-use dev::Cluster;
-
 mod admission;
 mod chart;
 mod conform;
@@ -21,17 +19,6 @@ mod values;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const OPERATOR: &str = "shopify-token-operator";
-
-/// Whether roles are aggregated and Jobs get their pods; says so where they don't.
-fn has_controllers(cluster: &Cluster) -> bool {
-    if !cluster.has_controller_manager() {
-        #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: this cluster has no kube-controller-manager, which aggregates roles and runs Jobs");
-        }
-    }
-    cluster.has_controller_manager()
-}
 
 /// Compares a committed file with what it should be; writes it where `variable` is set.
 fn generated(variable: &str, command: &str, file: &str, wanted: &str) {

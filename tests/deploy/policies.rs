@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use shopify_token_operator::api::ShopifyToken;
 use tokio::time::{Instant, sleep};
 
-use super::{ROOT, has_controllers, users::bind};
+use super::{
+    ROOT,
+    users::{bind, has_controllers},
+};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const SHOPS: &str = "tokens.example.com/shops";

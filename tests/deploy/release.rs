@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     OPERATOR, ROOT,
     chart::{self, helm},
-    has_controllers,
+    users::has_controllers,
 };
 
 const NAMESPACE: &str = "tokens";
