@@ -43,6 +43,13 @@ struct OperationCode {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Listed {
+    namespace: String,
+    admin_token: String,
+    shop: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Kind {
     kind: &'static str,
 }
@@ -79,6 +86,7 @@ pub struct Metrics {
     reconcile_durations: Durations<Kind>,
     kubernetes_requests: Counts<VerbResourceCode>,
     events_lost: Counter,
+    storefront_tokens: Family<Listed, Gauge>,
     install_pages: Counts<PageOutcome>,
     leader: Gauge,
     tokens: Arc<Tokens>,
@@ -100,6 +108,7 @@ impl Metrics {
             reconcile_durations: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
             kubernetes_requests: Family::default(),
             events_lost: Counter::default(),
+            storefront_tokens: Family::default(),
             install_pages: Family::default(),
             leader: Gauge::default(),
             tokens: Arc::default(),
@@ -149,6 +158,11 @@ impl Metrics {
         );
         registry.register("kubernetes_events_lost", "Events that couldn't be written", self.events_lost.clone());
         registry.register("install_pages", "Install pages served, by page and outcome", self.install_pages.clone());
+        registry.register(
+            "shopify_storefront_tokens",
+            "Storefront tokens of an app at a shop, whoever made them; Shopify takes 100",
+            self.storefront_tokens.clone(),
+        );
         registry.register("leader", "Whether this instance holds the lease", self.leader.clone());
         registry.register_collector(Box::new(self.tokens.clone()));
         registry.register_collector(Box::new(self.apps.clone()));
@@ -199,6 +213,12 @@ impl Metrics {
     /// An install page was served.
     pub fn install_page(&self, page: &'static str, outcome: &'static str) {
         self.install_pages.get_or_create(&PageOutcome { page, outcome }).inc();
+    }
+
+    /// With the admin token of this name so many storefront tokens were listed at a shop.
+    pub fn storefront_tokens(&self, namespace: &str, admin_token: &str, shop: &str, count: usize) {
+        let labels = Listed { namespace: namespace.into(), admin_token: admin_token.into(), shop: shop.into() };
+        self.storefront_tokens.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Whether this instance holds the lease.
@@ -278,6 +298,7 @@ mod tests {
         metrics.reconciled("ShopifyToken", "success", Duration::from_millis(3));
         metrics.kubernetes_request("update", "shopifytokens/status", "200");
         metrics.event_lost();
+        metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 91);
         metrics.leading(true);
         let page = metrics.encode().unwrap();
         for line in [
@@ -290,6 +311,7 @@ mod tests {
             r#"controller_reconcile_duration_seconds_count{kind="ShopifyToken"} 1"#,
             r#"kubernetes_requests_total{verb="update",resource="shopifytokens/status",code="200"} 1"#,
             "kubernetes_events_lost_total 1",
+            r#"shopify_storefront_tokens{namespace="shop",admin_token="admin",shop="acme.myshopify.com"} 91"#,
             "leader 1",
             "# EOF",
         ] {

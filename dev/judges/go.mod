@@ -1,6 +1,6 @@
 // Independent judges of the chart and the manifests, at versions and checksums that are pinned; there is no Go source.
 // helm and kubeconform are built. Of the other two only the definitions of custom resources are taken: the Gateway API's
-// HTTPRoute, and prometheus-operator's ServiceMonitor.
+// HTTPRoute, and prometheus-operator's ServiceMonitor and PrometheusRule.
 // Kubernetes' modules are of the release in ../control-plane: what is the same in both, Go compiles once.
 module judges
 

@@ -69,6 +69,7 @@ fn module() -> Result<GoModule> {
             "k8s.io/kubernetes/cmd/kubectl",
             "go.etcd.io/etcd/server/v3",
         ],
+        tags: "",
         linker_flags: String::new(),
         renamed: &[("server", "etcd")],
         files: &[],

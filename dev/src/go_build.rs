@@ -33,6 +33,8 @@ pub(crate) struct GoModule {
     pub(crate) go_sum: &'static str,
     /// What to build.
     pub(crate) packages: &'static [&'static str],
+    /// Build tags, with commas between them.
+    pub(crate) tags: &'static str,
     /// For the linker, after `-s -w`: each begins with a blank.
     pub(crate) linker_flags: String,
     /// Binaries that Go names otherwise, after the last part of their package that isn't a version.
@@ -161,7 +163,7 @@ async fn build(of: &GoModule, cache: &Path, target: &Path, quiet: bool) -> Resul
     let mut command = go(&module, ["build", "-mod=readonly", "-trimpath", "-v", "-ldflags"]);
     command
         .arg(format!("-s -w{}", of.linker_flags))
-        .arg("-o")
+        .args(["-tags", of.tags, "-o"])
         .arg(&binaries)
         .args(of.packages)
         .env("GOTMPDIR", &temporary)

@@ -1,4 +1,4 @@
-//! Programs of others that judge what is deployed: helm and kubeconform, built once with Go as the control plane is.
+//! Programs of others that judge what is deployed: helm, kubeconform and promtool, built once with Go as the control plane is.
 
 use std::path::PathBuf;
 
@@ -15,24 +15,45 @@ pub struct Judges {
     pub helm: PathBuf,
     /// kubeconform.
     pub kubeconform: PathBuf,
+    /// promtool.
+    pub promtool: PathBuf,
     /// Definitions of kinds of others that the manifests use: a file each, the Gateway API's `HTTPRoute` and
-    /// prometheus-operator's `ServiceMonitor`.
+    /// prometheus-operator's `ServiceMonitor` and `PrometheusRule`.
     pub definitions: Vec<PathBuf>,
 }
 
 const HTTP_ROUTE: &str = "gateway.networking.k8s.io_httproutes.yaml";
 const SERVICE_MONITOR: &str = "monitoring.coreos.com_servicemonitors.yaml";
+const PROMETHEUS_RULE: &str = "monitoring.coreos.com_prometheusrules.yaml";
 
 impl Judges {
     /// Built with Go at the first call.
     pub async fn locate(quiet: bool) -> Result<Self> {
         let dir = go_build::cached(&module(), quiet).await?;
         Ok(Self {
+            promtool: go_build::cached(&promtool(), quiet).await?.join("promtool"),
             helm: dir.join("helm"),
             kubeconform: dir.join("kubeconform"),
-            definitions: [HTTP_ROUTE, SERVICE_MONITOR].map(|name| dir.join(name)).into(),
+            definitions: [HTTP_ROUTE, SERVICE_MONITOR, PROMETHEUS_RULE].map(|name| dir.join(name)).into(),
             dir,
         })
+    }
+}
+
+fn promtool() -> GoModule {
+    GoModule {
+        what: "the judge of the alerts",
+        programs: "promtool",
+        cache: "promtool",
+        instead: "",
+        go_mod: include_str!("../promtool/go.mod"),
+        go_sum: include_str!("../promtool/go.sum"),
+        packages: &["github.com/prometheus/prometheus/cmd/promtool"],
+        // Without the clouds' libraries, by which Prometheus discovers what it scrapes.
+        tags: "remove_all_sd",
+        linker_flags: String::new(),
+        renamed: &[],
+        files: &[],
     }
 }
 
@@ -45,6 +66,7 @@ fn module() -> GoModule {
         go_mod: include_str!("../judges/go.mod"),
         go_sum: include_str!("../judges/go.sum"),
         packages: &["helm.sh/helm/v4/cmd/helm", "github.com/yannh/kubeconform/cmd/kubeconform"],
+        tags: "",
         linker_flags: String::new(),
         renamed: &[],
         files: &[
@@ -52,6 +74,10 @@ fn module() -> GoModule {
             (
                 "github.com/prometheus-operator/prometheus-operator",
                 "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+            ),
+            (
+                "github.com/prometheus-operator/prometheus-operator",
+                "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
             ),
         ],
     }

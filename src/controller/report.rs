@@ -262,6 +262,10 @@ fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Action {
 
 fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
     let (metrics, kind) = (&context.setup.metrics, observed.kind);
+    if let Some(listed) = context.memory.take_listed(&observed.identity.uid) {
+        let admin_token = observed.token.admin_token().unwrap_or_default();
+        metrics.storefront_tokens(&observed.identity.namespace, admin_token, &observed.token.spec.shop, listed);
+    }
     match (plan.step, &acted.outcome) {
         (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, SUCCESS),
         (Step::Call(Call::Issue(_)), Outcome::Failed { failure, .. }) => metrics.issued(kind, failure.reason.as_str()),

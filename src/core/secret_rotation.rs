@@ -100,7 +100,7 @@ impl Member {
                 hindered: match token.status.as_ref().and_then(obstacle) {
                     // Shopify refused it before the secret changed: at its shop the app may be gone, say.
                     Some(Reason::CredentialsRejected) if refused_before(token, rotation.since) => Hindered::Perhaps,
-                    None | Some(Reason::CredentialsRejected) => Hindered::No,
+                    Some(Reason::CredentialsRejected) | None => Hindered::No,
                     Some(_) => Hindered::Yes,
                 },
             },

@@ -24,6 +24,8 @@ pub struct Memory {
     unsettled: Shared<String, Timestamp>,
     /// By UID: what an attempt to revoke all has deleted.
     deleted: Shared<String, BTreeSet<String>>,
+    /// By UID: how many storefront tokens the app had at the shop when they were last listed for it, whoever made them.
+    listed: Shared<String, usize>,
 }
 
 /// An admin token that was issued to revoke with.
@@ -65,6 +67,17 @@ impl Memory {
     pub fn forget(&self, uid: &String) {
         self.unsettled.remove(uid);
         self.deleted.remove(uid);
+        self.listed.remove(uid);
+    }
+
+    /// The storefront tokens of the app at the shop were listed, or one more was made.
+    pub(super) fn listed(&self, uid: &str, count: usize) {
+        self.listed.put(uid.to_owned(), count);
+    }
+
+    /// How many there were, if they were listed since this was last asked.
+    pub fn take_listed(&self, uid: &String) -> Option<usize> {
+        self.listed.remove(uid)
     }
 
     /// A credential of an object that goes was deleted.

@@ -49,6 +49,8 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         (revision, create(turn, admin, &access, revision, &listed).await?, Origin::New)
     };
     let now = turn.now();
+    let made = usize::from(origin == Origin::New);
+    turn.memory.listed(&observed.identity.uid, listed.tokens.len() + made);
     let issuer = issuer(admin, &listed);
     let moved = observed.latest().is_some_and(|r| {
         r.admin.as_ref() != Some(&admin.name) || different_issuers(r.issuer.as_deref(), issuer.as_deref())
@@ -195,6 +197,7 @@ pub(super) async fn verify(turn: &Turn<'_>, admin: &AdminToken, whole: &Whole<'_
     if different_issuers(record.issuer.as_deref(), issuer(admin, &listed).as_deref()) {
         return Ok(Seen::Doubtful(Doubt::Moved));
     }
+    turn.memory.listed(&turn.observed.identity.uid, listed.tokens.len());
     let now = turn.now();
     let young = record.issued_at + PROPAGATION > now;
     let again = Ok(Seen::Doubtful(Doubt::RefusedOnce(now)));

@@ -101,7 +101,10 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("extra-ca-config-map", "extraCA: {configMap: corporate, key: bundle.pem}\n"),
     ("proxy", "proxy: {url: 'http://proxy.example.com:8080', noProxy: [10.96.0.0/12, .svc]}\n"),
     ("proxy-with-a-password", "proxy: {secretName: proxy, port: 3129}\n"),
-    ("monitoring", "monitoring: {serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}}\n"),
+    (
+        "monitoring",
+        "monitoring:\n  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}\n  prometheusRule: {enabled: true, labels: {release: prometheus}}\n",
+    ),
     ("no-network-policy", "networkPolicy: {enabled: false}\n"),
     (
         "network-policy",

@@ -7,6 +7,7 @@
 use std::{env, fs, path::Path};
 
 mod admission;
+mod alerts;
 mod chart;
 mod conform;
 mod kustomize;

@@ -36,6 +36,9 @@
     "level": "info"
   },
   "monitoring": {
+    "prometheusRule": {
+      "enabled": false
+    },
     "serviceMonitor": {
       "enabled": false,
       "interval": "30s"
