@@ -25,8 +25,9 @@ pub fn untouched(metadata: &ObjectMeta) -> Option<Record> {
         return None;
     }
     let entries = metadata.managed_fields.as_deref().unwrap_or_default();
-    // Nobody can write an immutable one, whoever made it so.
-    if entries.iter().any(|entry| sets(entry, &["immutable"])) {
+    // Nobody can write an immutable one, whoever made it so. And what a server-side apply puts into `stringData` lands in
+    // `data`, where it is still said to be ours.
+    if entries.iter().any(|entry| sets(entry, &["immutable"]) || sets(entry, &["stringData"])) {
         return None;
     }
     let ours: Vec<_> = entries.iter().filter(|entry| is_ours(entry)).collect();
@@ -164,9 +165,11 @@ mod tests {
             }
             assert!(!is_untouched(&edited), "{change}");
         }
-        let mut frozen = made();
-        let theirs = json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:immutable": {}}});
-        frozen["managedFields"].as_array_mut().unwrap().push(theirs);
-        assert!(!is_untouched(&frozen));
+        for fields in [json!({"f:immutable": {}}), json!({"f:stringData": {"f:access_token": {}}})] {
+            let mut written = made();
+            let theirs = json!({"manager": "flux", "operation": "Apply", "fieldsV1": fields});
+            written["managedFields"].as_array_mut().unwrap().push(theirs);
+            assert!(!is_untouched(&written), "{fields}");
+        }
     }
 }

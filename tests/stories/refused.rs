@@ -89,8 +89,10 @@ async fn a_deletion_that_may_not_clean_up_ends_with_the_time_for_revocations() {
     assert!(attempts <= Some(2), "it waits: {attempts:?}");
     world.pass(TimeDelta::minutes(61));
     world.gone("web").await;
-    let notes: Vec<String> = world.news("web").await.into_iter().filter_map(|e| e.note).collect();
-    assert!(notes.iter().any(|n| n.contains("the Secret is left as it is")), "{notes:?}");
+    let notes = async || world.news("web").await.into_iter().filter_map(|e| e.note).collect::<Vec<_>>();
+    let told = async || notes().await.iter().any(|n| n.contains("the Secret is left as it is"));
+    world.eventually("what stays behind is told", told).await;
+    let notes = notes().await;
     assert!(!notes.iter().any(|n| n.contains("without revoking")), "nothing lives on: {notes:?}");
     nothing_is_quoted(&world).await;
     webhook.remove().await;
