@@ -117,7 +117,10 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
 pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Plan {
     let o = observed;
     if let Some(deleted_at) = &o.token.metadata.deletion_timestamp {
-        return deletion::plan(o, time::from_kube(deleted_at), now);
+        let plan = deletion::plan(o, time::from_kube(deleted_at), now);
+        // There is nothing else to do meanwhile.
+        let waits = matches!(plan.step, Step::Call(call) if waiting.contains(&call));
+        return if waits { Plan { step: Step::Keep, ..plan } } else { plan };
     }
     if o.token.spec.suspended() {
         // Ready ends with the credential all the same.

@@ -809,6 +809,14 @@ fn what_others_left_behind() {
     }
 }
 
+/// Who asks what else there is to do while a call waits asks until there is nothing: the same call for ever would be a loop.
+#[test]
+fn a_call_that_waits_is_not_planned_again() {
+    let gone = storefront(json!({})).deleting(minutes(1));
+    assert_eq!(plan(&gone, now()).step, Step::Call(Call::Revoke));
+    assert_eq!(plan_without(&gone, &[Call::Revoke], now()).step, Step::Keep, "nothing else is to be done for it");
+}
+
 #[test]
 fn a_restart_happens_once_for_each_revision() {
     let targets = json!({"rolloutRestartTargets": [{"kind": "Deployment", "name": "web"}]});
