@@ -61,7 +61,10 @@ fn client_credentials() -> Value {
 /// What the API server would say to a new token: nothing, or why not.
 async fn offered(api: &Api<ShopifyToken>, token: &ShopifyToken) -> Result<(), String> {
     let dry = PostParams { dry_run: true, ..PostParams::default() };
-    match api.create(&dry, token).await {
+    // Under a name that nobody has: one that was deleted may still be going.
+    let mut token = token.clone();
+    (token.metadata.name, token.metadata.generate_name) = (None, Some("offered-".to_owned()));
+    match api.create(&dry, &token).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) => {
             assert_eq!(status.code, 403, "{status:?}");
