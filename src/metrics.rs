@@ -221,6 +221,12 @@ impl Metrics {
         self.storefront_tokens.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// The admin token of this name is gone: what was listed with it says nothing any more.
+    pub fn forget_storefront_tokens(&self, namespace: &str, admin_token: &str, shop: &str) {
+        let labels = Listed { namespace: namespace.into(), admin_token: admin_token.into(), shop: shop.into() };
+        self.storefront_tokens.remove(&labels);
+    }
+
     /// Whether this instance holds the lease.
     pub fn leading(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -348,6 +354,16 @@ mod tests {
 
         clock.advance(TimeDelta::days(365 * 1000));
         assert!(metrics.encode().unwrap().contains("shopify_token_overdue 1"));
+    }
+
+    #[test]
+    fn what_was_listed_goes_with_its_admin_token() {
+        let metrics = Metrics::new();
+        metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 95);
+        metrics.storefront_tokens("shop", "other", "acme.myshopify.com", 2);
+        metrics.forget_storefront_tokens("shop", "admin", "acme.myshopify.com");
+        let page = metrics.encode().unwrap();
+        assert!(!page.contains("admin_token=\"admin\"") && page.contains("admin_token=\"other\""), "{page}");
     }
 
     #[test]

@@ -110,8 +110,9 @@ fn is_at_least(found: &str, needed: &str) -> bool {
 }
 
 fn cache_key(module: &GoModule, go_version: &str) -> String {
-    let parts = [module.go_mod, module.go_sum, go_version];
-    let digest = parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
+    let files = module.files.iter().flat_map(|(module, path)| [*module, *path]);
+    let parts = [module.go_mod, module.go_sum, go_version, module.tags].into_iter().chain(files);
+    let digest = parts.fold(Sha256::new(), Sha256::chain_update).finalize();
     hex::encode(&digest[..8])
 }
 

@@ -7,7 +7,8 @@ use kube::{
     api::{DeleteParams, PropagationPolicy},
 };
 use serde_json::{Value, json};
-use shopify_sim::AppConfig;
+use shopify_sim::{AppConfig, Fault, FaultKind, StatusFault};
+use shopify_token_operator::controller::Setup;
 
 use crate::{
     browser::{Browser, Pages},
@@ -140,4 +141,35 @@ async fn a_pair_that_is_to_stay_stays_from_then_on() {
     world.ready("web").await;
     world.eventually("it goes with its object", async || world.record_is_owned().await).await;
     assert_eq!(revision(&world.tokens().get("web").await.unwrap()), 1);
+}
+
+/// Shopify takes no revocation for hours: the admin token that it needs is kept alive, though both are being deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_token_that_is_needed_is_refreshed_until_it_is_not() {
+    let (mut world, _) = World::with_offline("offline-needed", json!({})).await;
+    let setup = Setup { revocation_timeout: TimeDelta::days(2), ..world.setup().await };
+    world.stop().await;
+    world.start_with(setup);
+    world.token("sf", json!({"source": {"storefront": {"adminTokenRef": {"name": "web"}}}, "verifyInterval": 0})).await;
+    world.ready("sf").await;
+    let fault = FaultKind::Status(StatusFault::new(503));
+    world.sim.inject(Fault::new("admin.storefrontAccessTokenDelete", fault));
+    for name in ["sf", "web"] {
+        world.delete(name).await;
+    }
+    world.because("sf", "Reconciling", "BackingOff").await;
+    for hour in 1..=3 {
+        // Its token ends with the hour.
+        world.pass(TimeDelta::minutes(41));
+        let refreshed = async || world.sim.calls(REFRESH) >= hour;
+        world.eventually("it is refreshed", refreshed).await;
+        world.pass(TimeDelta::minutes(19));
+    }
+    assert_eq!(world.live().len(), 1);
+    world.sim.clear_faults();
+    world.pass(TimeDelta::minutes(11));
+    for name in ["sf", "web"] {
+        world.gone(name).await;
+    }
+    assert!(world.live().is_empty(), "revoked, three hours later");
 }

@@ -152,9 +152,13 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
         context.wakes.token(dependent);
     }
     if gone {
-        context.forget(&TokenKey { namespace: namespace.clone(), name }, &token.uid().unwrap_or_default());
+        context
+            .forget(&TokenKey { namespace: namespace.clone(), name: name.clone() }, &token.uid().unwrap_or_default());
     }
     let Ok(token) = &token.0 else { return };
+    if gone {
+        context.setup.metrics.forget_storefront_tokens(&namespace, &name, &token.spec.shop);
+    }
     if token.spec.source.offline.is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
         for other in context.stores.offline_of(&token.spec.shop) {
             context.wakes.token(ObjectRef::new(&other.name_any()).within(&other.namespace().unwrap_or_default()));
