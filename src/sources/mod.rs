@@ -110,6 +110,8 @@ pub enum Origin {
     Migrated,
     /// It is the one that is in the Secret already.
     Same,
+    /// It was at hand in the record Secret, and Shopify wasn't asked whether it still works.
+    Recorded,
 }
 
 /// What is to be done with a credential that couldn't be written into the Secret.

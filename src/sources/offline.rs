@@ -39,7 +39,8 @@ async fn publish(turn: &Turn<'_>, offline: &Offline, access: &Access, why: Why) 
     let observed = turn.observed;
     let held = observed.whole().filter(|whole| same(whole.value, &access.value) && !observed.outdated());
     let refresh = offline.pair().and_then(|pair| pair.refresh.as_ref());
-    let Granted { scopes, served } = match access.known_scopes() {
+    let known = access.known_scopes();
+    let Granted { scopes, served } = match known {
         Some(scopes) => Granted { scopes: scopes.clone(), served: None },
         None => match (probe::granted_scopes(turn, &access.value).await, refresh) {
             (Ok(granted), _) => granted,
@@ -52,9 +53,10 @@ async fn publish(turn: &Turn<'_>, offline: &Offline, access: &Access, why: Why) 
             (Err(error), _) => return Err(error.into()),
         },
     };
+    let anew = if known.is_some() { Origin::Recorded } else { Origin::New };
     let (revision, issued_at, origin) = match held {
         Some(whole) => (whole.record.revision, whole.record.issued_at, Origin::Same),
-        None => (observed.next_revision(), access.since(turn.now()), Origin::New),
+        None => (observed.next_revision(), access.since(turn.now()), anew),
     };
     let credential = Credential {
         value: access.value.clone(),

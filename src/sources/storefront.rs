@@ -74,7 +74,7 @@ pub(super) async fn issue(turn: &Turn<'_>, admin: &AdminToken, why: Why) -> Resu
         renewed: None,
         unless_written: match origin {
             Origin::New => UnlessWritten::DoubtStray,
-            Origin::Adopted | Origin::Migrated | Origin::Same => UnlessWritten::Nothing,
+            Origin::Adopted | Origin::Migrated | Origin::Same | Origin::Recorded => UnlessWritten::Nothing,
         },
         credential: Credential {
             issued_at: token.created_at.filter(|_| origin == Origin::Adopted).unwrap_or(now),

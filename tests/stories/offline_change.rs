@@ -173,3 +173,22 @@ async fn an_admin_token_that_is_needed_is_refreshed_until_it_is_not() {
     }
     assert!(world.live().is_empty(), "revoked, three hours later");
 }
+
+/// What is at hand in the record Secret is published without a call: that says nothing of whether it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_secret_makes_no_refused_token_work() {
+    let (world, _) = World::with_offline("offline-lost", json!({"verifyInterval": "20m"})).await;
+    world.pass(TimeDelta::minutes(41));
+    // With the scopes that the answer named: nobody has to ask for them.
+    world.until("web", "refreshed", |t| revision(t) == 2).await;
+    world.sim.uninstall(SHOP, CLIENT_ID).unwrap();
+    world.pass(TimeDelta::minutes(21));
+    let refused = |t: &_| {
+        condition(t, "Ready").is_some_and(|(status, _)| status == "False")
+            && condition(t, "TokenValid") == Some(("False".into(), "Rejected".into()))
+    };
+    world.until("web", "refused", refused).await;
+    world.remove::<Secret>("web").await;
+    world.until("web", "published again", |t| revision(t) > 2).await;
+    world.until("web", "refused still", refused).await;
+}

@@ -14,6 +14,7 @@ use crate::{
         report::report_not_yet_safe,
     },
     core::{
+        condition::is_rejected,
         credential::Credential,
         failure::Failure,
         keeper::Keeper,
@@ -102,6 +103,11 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));
+            // What Shopify refused when it was last asked, or nobody knows of it, isn't taken to work because it was at hand.
+            let trusted = observed.status().is_some_and(|status| !is_rejected(status));
+            if issued.origin == Origin::Recorded && !trusted {
+                context.suspects.put(TokenKey::of(me), Doubt::Refused);
+            }
             Ok(published(record, observed, issued, told))
         }
         Err(stop) => {
@@ -159,7 +165,7 @@ fn told(kind: SourceKind, why: Why, origin: Origin) -> Told {
 fn published(record: Record, observed: &Observed, issued: &Issued, (reason, text): Told) -> Acted {
     let revision = record.revision;
     let replaced = replaced_version(&record, observed.record());
-    let mut acted = Acted::published(record, true);
+    let mut acted = Acted::published(record, issued.origin != Origin::Recorded);
     acted.news.extend(replaced);
     if issued.origin == Origin::Same {
         return acted;
