@@ -1,5 +1,6 @@
 //! What a token is issued with: the app, admin token or Secret it names, as the watches know them or read live.
 
+mod admin;
 mod app;
 mod client;
 mod offline;
@@ -18,7 +19,7 @@ pub(in crate::controller) use self::app::app_credentials;
 use super::{Protected, list::list};
 use crate::{
     api::{
-        AdminApi, ShopifyApp, ShopifyToken, SourceRef,
+        ShopifyApp, ShopifyToken, SourceRef,
         app::NEWEST_API_VERSION,
         source::{AppRef, CustomerAccount, SecretKeyRef},
     },
@@ -28,15 +29,11 @@ use crate::{
         watch::api,
     },
     core::{
-        condition::is_rejected,
         credential,
         customer::CustomerClient,
         failure::Failure,
-        identity::Identity,
         observed::Former,
-        record::{self, Record},
         render::content_hash,
-        secret::{Held, SecretState, classify},
         source::{AdminToken, App, Issuer, Parent, different_issuers},
         vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
     },
@@ -211,121 +208,6 @@ impl<'a> Search<'a> {
         Ok(key_of(&secret, &reference.key)?)
     }
 
-    async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
-        let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
-        let watched = self.context.stores.token(&self.namespace, name).filter(|_| !self.afresh);
-        let admin = match watched.as_ref().and_then(|admin| admin.0.as_ref().ok()) {
-            Some(admin) => self.context.caught_up(admin).into_owned(),
-            None => self.object(&self.namespace, name).await?.ok_or_else(|| {
-                not_ready(format!("ShopifyToken {name:?} (adminTokenRef) isn't there yet; it goes on as soon as it is"))
-            })?,
-        };
-        self.saw("token", &admin);
-        self.needed.push(Protected::token(&admin));
-        if admin.spec.shop != self.token.spec.shop {
-            let message = format!(
-                "adminTokenRef {name:?} is a token of {}, and can't manage tokens of {}; name one of the same shop",
-                admin.spec.shop, self.token.spec.shop
-            );
-            return Err(Failure::new(Reason::ShopNotPermitted, message).into());
-        }
-        let origin = self.origin(&admin).await?;
-        let published = match self.published(&admin).await {
-            Ok(value) => Ok(value),
-            Err(stop) => Err(stop.failure()?),
-        };
-        // To revoke, a token that is issued for it alone will do, or the one the person supplied.
-        let deleting = self.token.metadata.deletion_timestamp.is_some();
-        let (token, record, issuer) = match (published, &origin) {
-            (Ok((value, record)), _) => {
-                let issuer = record.issuer.clone();
-                (Some(value), Some(record), issuer)
-            }
-            (Err(_), Origin { app: Some(app), .. }) if deleting => (None, None, Some(app.client_id.clone())),
-            (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None, None),
-            // What can't be read may be mended: the admin token itself isn't what is missing.
-            (Err(failure), Origin { unusable, .. }) => return Err(unusable.clone().unwrap_or(failure).into()),
-        };
-        // Its Secret may name another app by now, which is about to issue the next one.
-        let app = origin.app.filter(|app| issuer.as_ref().is_none_or(|issuer| *issuer == app.client_id));
-        let version = self.api_version.clone().unwrap_or_else(|| NEWEST_API_VERSION.to_owned());
-        let published = record.as_ref().map(|r| record::Parent { revision: r.revision, issued_at: Some(r.issued_at) });
-        let expires_at = record.as_ref().and_then(|r| r.expires_at);
-        let client_secret = record.and_then(|r| r.client_secret);
-        let (name, api) = (name.to_owned(), origin.api);
-        Ok(AdminToken { name, token, published, expires_at, client_secret, issuer, app, api, version })
-    }
-
-    /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
-    async fn origin(&mut self, admin: &ShopifyToken) -> Result<Origin, Stop> {
-        match admin.spec.source() {
-            Some(SourceRef::ClientCredentials(source)) => match self.app_of(admin, &source.app_ref).await {
-                Ok((app, api)) => Ok(Origin { app: Some(app), api, ..Origin::default() }),
-                Err(stop) => {
-                    let failure = stop.failure()?;
-                    let deleting = self.token.metadata.deletion_timestamp.is_some();
-                    // The admin token tells that a grant is missing, until that is why nothing can be revoked.
-                    let unusable = if failure.reason == Reason::NotGranted && deleting {
-                        let message = format!("of ShopifyToken {:?} {}", admin.name_any(), failure.message);
-                        Some(Failure { message, ..failure })
-                    } else {
-                        Some(failure).filter(|f| f.reason == Reason::DependencyInvalid)
-                    };
-                    Ok(Origin { unusable, ..Origin::default() })
-                }
-            },
-            Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {
-                Ok(value) => Ok(Origin { supplied: Some(value), ..Origin::default() }),
-                Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
-            },
-            Some(SourceRef::Offline(_)) => {
-                self.admin_renews = true;
-                Ok(Origin::default())
-            }
-            None => {
-                let message = format!(
-                    "ShopifyToken {:?} (adminTokenRef) names none or several of the six sources; apply it anew, or install the operator's version that wrote it",
-                    admin.name_any()
-                );
-                Err(Failure::new(Reason::DependencyInvalid, message).into())
-            }
-            Some(SourceRef::Storefront(_) | SourceRef::Delegate(_) | SourceRef::CustomerAccount(_)) => {
-                let message = format!(
-                    "adminTokenRef {:?} isn't an Admin API token; name a ShopifyToken with source clientCredentials, offline or custom",
-                    admin.name_any()
-                );
-                Err(Failure::new(Reason::InvalidCredential, message).into())
-            }
-        }
-    }
-
-    /// The credential in another token's Secret, if it is there, whole and alive, and its record.
-    async fn published(&mut self, admin: &ShopifyToken) -> Result<(SecretString, Record), Stop> {
-        let namespace = self.namespace.clone();
-        let live = self.secret("admin", &namespace, admin.secret_name()).await?;
-        let name = admin.name_any();
-        let not_ready = |what: &str| {
-            let message = format!(
-                "ShopifyToken {name:?} (adminTokenRef) {what}; it goes on as soon as that one is Ready: kubectl describe stok {name}"
-            );
-            Stop::from(Failure::new(Reason::AdminTokenNotReady, message))
-        };
-        let live = live.map(Arc::unwrap_or_clone);
-        let state = Identity::of(admin).map(|identity| classify(admin, &identity, live));
-        let Some(SecretState::Ours(mut held)) = state else { return Err(not_ready("hasn't published a token yet")) };
-        held.read(None);
-        let Held { record: Some(record), value: Some(value), .. } = *held else {
-            return Err(not_ready("has a Secret that is being restored"));
-        };
-        if record.expires_at.is_some_and(|at| at <= self.context.now()) {
-            return Err(not_ready("has an expired token"));
-        }
-        if admin.status.as_ref().is_some_and(|s| s.revision == Some(record.revision) && is_rejected(s)) {
-            return Err(not_ready("has a token that Shopify refuses"));
-        }
-        Ok((value, record))
-    }
-
     /// Reads an object of ours. One that doesn't fit its type is a failure of those that name it.
     async fn object<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Stop>
     where
@@ -380,14 +262,4 @@ fn asks(token: &ShopifyToken) -> bool {
         || annotation(REQUESTED_AT).is_some_and(|at| status.last_handled_reconcile_at.as_ref() != Some(at))
         || annotation(ROTATE_AT).is_some_and(|at| status.last_handled_rotate_at.as_ref() != Some(at))
         || token.spec.rotation_trigger().is_some_and(|t| status.last_handled_trigger.as_deref() != Some(t))
-}
-
-/// What an admin token is issued with itself.
-#[derive(Default)]
-struct Origin {
-    app: Option<App>,
-    api: AdminApi,
-    supplied: Option<SecretString>,
-    /// Its app doesn't fit its type, or grants nothing to what is to be revoked with it.
-    unusable: Option<Failure>,
 }
