@@ -25,11 +25,7 @@ pub(crate) fn judges() -> &'static Judges {
 /// helm, with nothing of the user's.
 pub(crate) fn helm() -> Command {
     let mut helm = Command::new(&judges().helm);
-    let home = env!("CARGO_TARGET_TMPDIR");
-    for variable in ["HELM_CONFIG_HOME", "HELM_CACHE_HOME", "HELM_DATA_HOME"] {
-        helm.env(variable, format!("{home}/helm"));
-    }
-    helm.env_remove("KUBECONFIG").env_remove("HELM_NAMESPACE");
+    helm.env_clear().env("HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/helm"));
     helm
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{plugin::BINARY, world::World};
 
-/// A kubectl that finds the plugin, and nothing else, in PATH.
+/// A kubectl that finds the plugin, and nothing else, in PATH; whoever runs the tests has said nothing on colours.
 fn kubectl(world: &World, path: &Path) -> Command {
     let binary = Path::new(BINARY);
     let link = |name: &str, target: &Path| {
@@ -23,8 +23,9 @@ fn kubectl(world: &World, path: &Path) -> Command {
     };
     link("kubectl-shopify_token", binary);
     link("kubectl_complete-shopify_token", &dev::repository("kubectl/kubectl_complete-shopify_token"));
-    let mut command = world.cluster.kubectl_command();
-    command.env("PATH", format!("{}:/usr/bin:/bin", path.display())).env_remove("NO_COLOR").stdin(Stdio::null());
+    let mut command = Command::new(world.cluster.kubectl());
+    command.env_clear().env("KUBECONFIG", world.cluster.kubeconfig_path()).env("HOME", path).stdin(Stdio::null());
+    command.env("PATH", format!("{}:/usr/bin:/bin", path.display()));
     command
 }
 
