@@ -133,7 +133,7 @@ struct Attempt<'a> {
 /// Whether what a request asks for was done, or tried and failed: the back-off of that counts.
 fn handled(plan: &Plan, waiting: &[Call], outcome: &Outcome) -> bool {
     // A step that comes before the verification brings the object back.
-    let comes_before = matches!(plan.step, Step::Begin | Step::Call(Call::EndOverlap));
+    let comes_before = matches!(plan.step, Step::Begin | Step::Repair | Step::Call(Call::EndOverlap));
     let suspended = matches!(plan.hold, Some(Hold::Suspended));
     let failed = matches!(outcome, Outcome::Failed { .. });
     failed || !(suspended || comes_before || waiting.contains(&Call::Verify))

@@ -445,8 +445,23 @@ fn verification_and_repair() {
         ("the clock was set back a little", verified(app(), minutes(-60)), Step::Keep, ""),
         ("the clock was set back a lot", verified(app(), minutes(-61)), Step::Call(Call::Verify), ""),
         ("edited", app().with(|o| o.drifted = true), Step::Repair, ""),
-        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Call(Call::Verify), ""),
+        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Repair, ""),
+        ("edited, and asked", app().annotated(REQUESTED_AT, "x").with(|o| o.drifted = true), Step::Repair, ""),
+        (
+            "edited, and it failed",
+            app().failed(Reason::ShopUnavailable, 1, minutes(9), minutes(0)).with(|o| o.drifted = true),
+            Step::Repair,
+            "BackingOff",
+        ),
+        (
+            "edited, and the API server refused that",
+            app().failed(Reason::WriteRefused, 1, minutes(9), minutes(0)).with(|o| o.drifted = true),
+            Step::Repair,
+            "",
+        ),
     ]);
+    let edited = verified(app(), hours(1)).with(|o| o.drifted = true);
+    assert_eq!(plan(&edited, now()).wake_at, Some(now() + SAFETY_NET), "should the write change nothing");
 }
 
 #[test]
@@ -767,6 +782,7 @@ fn what_others_left_behind() {
             "",
         ),
         ("an older revision was put back", put_back.clone(), Step::Call(Call::Verify), ""),
+        ("and edited besides", put_back.clone().with(|o| o.drifted = true), Step::Call(Call::Verify), ""),
         (
             "an older revision was put back, with overlaps of its time",
             put_back.clone().recorded(|r| r.previous = vec![previous(2, minutes(-1))]),
