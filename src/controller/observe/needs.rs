@@ -126,7 +126,8 @@ async fn listed(context: &Context, namespace: &str) -> Result<Listed, kube::Erro
     Ok(Listed { tokens, apps, unreadable_apps })
 }
 
-fn no_more_than_needed(token: &mut ShopifyToken) {
+/// Takes out of a token what says nothing of what it needs.
+pub(super) fn no_more_than_needed(token: &mut ShopifyToken) {
     token.status = None;
     token.spec.rollout_restart_targets = Vec::new();
     if let Some(secret) = &mut token.spec.secret {

@@ -34,7 +34,8 @@ impl Search<'_> {
     /// The admin token of that name, which is another ShopifyToken of the namespace.
     pub(super) async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
         let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
-        let watched = self.context.stores.token(&self.namespace, name).filter(|_| !self.afresh);
+        let stands = self.watched::<ShopifyToken>(&self.namespace);
+        let watched = self.context.stores.token(&self.namespace, name).filter(|_| stands);
         let admin = match watched.as_ref().and_then(|admin| admin.0.as_ref().ok()) {
             Some(admin) => self.context.caught_up(admin).into_owned(),
             None => self.object(&self.namespace, name).await?.ok_or_else(|| {
