@@ -261,6 +261,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
             | Outcome::Waits(_)
             | Outcome::Verified
             | Outcome::Rejected
+            | Outcome::CodeRefused(_)
             | Outcome::Failed { .. }
             | Outcome::LetGo,
             _,
