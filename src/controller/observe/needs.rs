@@ -210,10 +210,20 @@ impl Needs {
         own.chain(granted).collect()
     }
 
-    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read from there.
+    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read, or refreshed, from
+    /// there.
     pub(in crate::controller) fn secret(&self, name: &str) -> Vec<String> {
-        let reads =
-            |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == name);
+        let reads = |t: &&ShopifyToken| match t.spec.source() {
+            Some(SourceRef::Custom(source)) => source.token_ref.name == name,
+            Some(SourceRef::Offline(_)) => t.record_secret().as_deref() == Some(name),
+            Some(
+                SourceRef::ClientCredentials(_)
+                | SourceRef::Storefront(_)
+                | SourceRef::Delegate(_)
+                | SourceRef::CustomerAccount(_),
+            )
+            | None => false,
+        };
         let Listed { tokens, apps, unreadable_apps } = &*self.listed;
         let apps = apps.iter().filter(|a| a.spec.credentials_ref.name == name).map(ResourceExt::name_any);
         let apps = apps.chain(unreadable_apps.iter().cloned()).flat_map(|app| self.app(&app));
