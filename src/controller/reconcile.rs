@@ -205,6 +205,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
                 | Outcome::Published { .. }
                 | Outcome::Verified
                 | Outcome::Rejected
+                | Outcome::CodeRefused(_)
                 | Outcome::LetGo => acted.news.extend(instead.news),
             }
             break;
@@ -276,6 +277,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
             | Outcome::Waits(_)
             | Outcome::Verified
             | Outcome::Rejected
+            | Outcome::CodeRefused(_)
             | Outcome::Failed { .. }
             | Outcome::LetGo,
             _,

@@ -20,8 +20,11 @@ struct Shared<T> {
     /// How many have asked so far.
     asked: AtomicU64,
     /// What the last one brought, and how many had asked when it began: it is theirs.
-    last: Turn<Option<(u64, Result<Arc<T>, kube::Error>)>>,
+    last: Turn<Option<(u64, Brought<T>)>>,
 }
+
+/// A list, or why there is none.
+type Brought<T> = Result<Arc<T>, kube::Error>;
 
 /// The share of one who asks.
 struct Share<'a, T> {

@@ -128,8 +128,18 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         let step = idle(o);
         return Plan { step, hold: Some(Hold::Suspended), wake_at: soonest([expiry, net(step, now)], now) };
     }
+    let perishes = perishable(o, now).filter(|call| !waiting.contains(call));
+    if let Some(hold) = unpublishable(o).map(Hold::Blocked)
+        && let Some(call) = perishes
+    {
+        let pending = o.next_attempt(now);
+        let step = if pending.is_some() { idle(o) } else { Step::Call(call) };
+        let hold = if pending.is_some() { Hold::BackingOff } else { hold };
+        return Plan { step, hold: Some(hold), wake_at: soonest([pending, Some(now + SAFETY_NET)], now) };
+    }
     if let Some(failure) = refusal(o) {
-        return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
+        let wake_at = soonest([o.offline().and_then(Offline::warm_until), Some(now + SAFETY_NET)], now);
+        return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
     if hold.is_none() && (o.beginning().is_some() || o.keeper().is_some_and(Keeper::in_hand)) {
@@ -199,6 +209,23 @@ fn leaves(o: &Observed, now: Timestamp) -> bool {
 /// has changed nothing.
 fn net(step: Step, now: Timestamp) -> Option<Timestamp> {
     matches!(step, Step::Repair | Step::Restart | Step::Protect | Step::Leave).then(|| now + SAFETY_NET)
+}
+
+/// Why nothing can be written into the applications' Secret.
+#[must_use]
+pub fn unpublishable(o: &Observed) -> Option<Failure> {
+    refusal(o).or_else(|| o.frozen().or(o.template.as_ref().err()).cloned())
+}
+
+/// What has to be done although it can't be published: else a code, or a refresh token, would end unused, and a person would
+/// have to help.
+fn perishable(o: &Observed, now: Timestamp) -> Option<Call> {
+    let perishes = match o.keeper()? {
+        Keeper::Offline(offline) => offline.code().is_some() || offline.cools(now),
+        // Nobody knows when its refresh token ends.
+        Keeper::Session(_, session) => session.public.is_some() && session.code().is_some(),
+    };
+    perishes.then_some(Call::Issue(Why::Expiring))
 }
 
 /// Why this object may have no Secret at all.

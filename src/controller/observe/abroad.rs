@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
-use super::{list::list_pruned, needs::no_more_than_needed};
+use super::list::list_pruned;
 use crate::{
     api::ShopifyToken,
     controller::{
         context::Context,
         error::{found, is_forbidden},
-        listed::Neighbour,
+        listed::{Neighbour, no_more_than_needed},
         refusal::part,
         watch::api,
     },

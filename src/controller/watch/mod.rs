@@ -271,17 +271,12 @@ mod tests {
     /// A Secret `shop/acme` was written and deleted while the watch had to start over.
     #[tokio::test(start_paused = true)]
     async fn what_went_while_no_watch_looked_is_not_kept() {
-        let (context, lists, reads, over) = (
-            Arc::new(OnceLock::<Arc<Context>>::new()),
-            AtomicU64::new(0),
-            Arc::new(AtomicU64::new(0)),
-            Arc::new(Notify::new()),
-        );
+        let (context, over) = (Arc::new(OnceLock::<Arc<Context>>::new()), Arc::new(Notify::new()));
+        let reads = Arc::new(AtomicU64::new(0));
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "shop", "name": "acme", "resourceVersion": "15"}});
-        let (told, counted, watched) = (Arc::clone(&context), Arc::clone(&reads), Arc::clone(&over));
-        let state = Arc::new((lists, AtomicU64::new(0)));
+        let (told, follows, counted) = (Arc::clone(&context), Arc::clone(&over), Arc::clone(&reads));
+        let (lists, watches) = (AtomicU64::new(0), AtomicU64::new(0));
         let server = tower::service_fn(move |request: Request<Body>| {
-            let (lists, watches) = (&state.0, &state.1);
             let answer = if request.uri().path().ends_with("/acme") {
                 counted.fetch_add(1, Ordering::SeqCst);
                 Some(secret.clone())
@@ -291,7 +286,7 @@ mod tests {
                 }});
                 let first = watches.fetch_add(1, Ordering::SeqCst) == 0;
                 if !first {
-                    watched.notify_one();
+                    follows.notify_one();
                 }
                 first.then_some(too_old)
             } else {
