@@ -19,7 +19,7 @@ const CODE: &str = "authorization_code";
 const STATE: &str = "authorization_state";
 /// Most approvals that are kept: those of ten minutes, unless somebody plays.
 const MOST: usize = 16;
-/// Between two that nobody has signed: time for the code of the first to be exchanged.
+/// Between two that nobody has signed.
 const APART: TimeDelta = TimeDelta::seconds(10);
 
 /// An authorization code that waits for its exchange. `Debug` prints `[REDACTED]`.
@@ -84,11 +84,13 @@ impl Approvals {
         self.0.iter().rev().find(|approval| approval.state == state).map(|approval| &approval.outcome)
     }
 
-    /// Whether one came back a moment ago: one that nobody has signed has to wait, whoever brings it. Anybody can begin, and
-    /// what comes back costs a write and a call.
+    /// Whether one came back a moment ago, or waits for its exchange: one that nobody has signed has to wait, whoever brings
+    /// it. Anybody can begin, and what comes back costs a write and a call.
     #[must_use]
     pub fn crowded(&self, now: Timestamp) -> bool {
-        self.0.last().is_some_and(|newest| (now.timestamp() - newest.at).abs() < APART.num_seconds())
+        let recent = |newest: &Approval| (now.timestamp() - newest.at).abs() < APART.num_seconds();
+        let waits = |one: &Approval| one.outcome == Outcome::Waiting && one.until >= now.timestamp();
+        self.0.last().is_some_and(recent) || self.0.iter().any(waits)
     }
 
     /// What became of the newest one, where it brought nothing: to be said until another one comes.
@@ -116,7 +118,8 @@ impl Approvals {
         }
         self.0.push(Approval { state: state.to_owned(), until, at: now.timestamp(), outcome });
         while self.0.len() > MOST {
-            let declined = self.0.iter().position(|approval| approval.outcome == Outcome::Declined);
+            let older = &self.0[..MOST];
+            let declined = older.iter().position(|approval| approval.outcome == Outcome::Declined);
             self.0.remove(declined.unwrap_or_default());
         }
     }
@@ -256,6 +259,16 @@ mod tests {
         assert!(crowded(&secret, seconds(0)) && crowded(&secret, seconds(9)) && crowded(&secret, seconds(-9)));
         // A replica whose clock was ahead holds nobody up for long.
         assert!(!crowded(&secret, seconds(10)) && !crowded(&secret, seconds(-10)));
+        approve(&mut secret, &code("b"), now() - minutes(9), now());
+        assert!(crowded(&secret, minutes(1)) && !crowded(&secret, minutes(3)), "until nobody would exchange it");
+        end(&mut secret, "b", &Outcome::Refused("none".into()));
+        assert!(!crowded(&secret, minutes(1)));
+        for n in 0..2 * MOST {
+            approve(&mut secret, &code(&n.to_string()), now(), now());
+            end(&mut secret, &n.to_string(), &Outcome::Refused("none".into()));
+        }
+        decline(&mut secret, "c", now(), now() + minutes(1));
+        assert!(crowded(&secret, minutes(1)) && outcome(&secret, "c").is_some(), "the newest is never forgotten");
         let older = r#"[{"state":"a","until":32503680000,"outcome":"Exchanged"}]"#;
         let older = Approvals::parse(&BTreeMap::from([(annotation(), older.to_owned())]));
         assert!(older.outcome("a").is_some() && !older.crowded(now()), "of a version before");
