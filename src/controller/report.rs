@@ -136,7 +136,8 @@ fn handled(plan: &Plan, waiting: &[Call], outcome: &Outcome) -> bool {
     let comes_before = matches!(plan.step, Step::Begin | Step::Repair | Step::Call(Call::EndOverlap));
     let suspended = matches!(plan.hold, Some(Hold::Suspended));
     let failed = matches!(outcome, Outcome::Failed { .. });
-    failed || !(suspended || comes_before || waiting.contains(&Call::Verify))
+    let beside = matches!(outcome, Outcome::CodeRefused(_));
+    failed || !(suspended || comes_before || beside || waiting.contains(&Call::Verify))
 }
 
 impl<'a> Attempt<'a> {

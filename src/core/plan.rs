@@ -128,12 +128,12 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         let step = idle(o);
         return Plan { step, hold: Some(Hold::Suspended), wake_at: soonest([expiry, net(step, now)], now) };
     }
-    let perishes = perishable(o, now).filter(|call| !waiting.contains(call));
+    let perishes = perishable(o, now).filter(|call| !waiting.contains(call)).map(Step::Call);
     if let Some(hold) = unpublishable(o).map(Hold::Blocked)
-        && let Some(call) = perishes
+        && let Some(step) = begins(o).then_some(Step::Begin).or(perishes)
     {
         let pending = o.next_attempt(now);
-        let step = if pending.is_some() { idle(o) } else { Step::Call(call) };
+        let step = if pending.is_some() { idle(o) } else { step };
         let hold = if pending.is_some() { Hold::BackingOff } else { hold };
         return Plan { step, hold: Some(hold), wake_at: soonest([pending, Some(now + SAFETY_NET)], now) };
     }
@@ -142,7 +142,7 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
-    if hold.is_none() && (o.beginning().is_some() || o.keeper().is_some_and(Keeper::in_hand)) {
+    if hold.is_none() && begins(o) {
         let pending = o.next_attempt(now);
         let step = if pending.is_some() { Step::Keep } else { Step::Begin };
         let wake_at = soonest([wake(o, None, now), pending, Some(now + SAFETY_NET)], now);
@@ -209,6 +209,11 @@ fn leaves(o: &Observed, now: Timestamp) -> bool {
 /// has changed nothing.
 fn net(step: Step, now: Timestamp) -> Option<Timestamp> {
     matches!(step, Step::Repair | Step::Restart | Step::Protect | Step::Leave).then(|| now + SAFETY_NET)
+}
+
+/// Whether the record Secret is to have a pair that isn't written down yet.
+fn begins(o: &Observed) -> bool {
+    o.beginning().is_some() || o.keeper().is_some_and(Keeper::in_hand)
 }
 
 /// Why nothing can be written into the applications' Secret.

@@ -47,7 +47,8 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
                         return Acted::unwritten(stop);
                     }
                     // Anybody can bring a code that is none: what lives suffers nothing for it.
-                    if keeper.pair().is_some_and(|pair| pair.lives(context.now())) {
+                    let unsigned = matches!(keeper, Keeper::Session(..));
+                    if unsigned && keeper.pair().is_some_and(|pair| pair.lives(context.now())) {
                         let refused = Acted::quietly(Outcome::CodeRefused(failure.clone()));
                         return Ok(refused.warning(EventReason::IssueFailed, failure));
                     }
@@ -62,9 +63,11 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
     {
         return Acted::unwritten(stop);
     }
-    if unpublishable(observed).is_some() {
+    // Nothing can be created in a namespace that goes.
+    let goes = observed.token.metadata.deletion_timestamp.is_some() && live(observed).is_none();
+    if goes || unpublishable(observed).is_some() {
         let record = observed.token.record_secret().unwrap_or_default();
-        let note = format!("refreshed, and kept in Secret {record:?}: it can't be published now");
+        let note = format!("another one came, and is kept in Secret {record:?}: it can't be published now");
         return Ok(Acted::quietly(Outcome::Unchanged).with(EventReason::Renewed, note));
     }
     if let Some(failure) = observed.lacks_scopes(&issued.credential.scopes) {

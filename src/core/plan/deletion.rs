@@ -9,7 +9,7 @@ use crate::{
         finalizer::{has_finalizer, revocable},
         hold::Hold,
         observed::{Observed, ShopState},
-        source::nature,
+        source::{Offline, nature},
         vocabulary::Reason,
     },
     time::{self, Timestamp},
@@ -19,7 +19,10 @@ use crate::{
 /// for in its place, as a fresh one of an app can.
 fn kept_alive(o: &Observed, now: Timestamp) -> Option<Why> {
     let possible = o.offline().is_some() && blocked(o).is_none() && refusal(o).is_none();
-    let why = demand::issue(o, now).filter(|_| possible && o.next_attempt(now).is_none());
+    // What is at hand in the record Secret serves them, too.
+    let due =
+        o.offline().and_then(Offline::access).is_none_or(|access| access.expires_at.is_some() && access.is_due(o, now));
+    let why = demand::issue(o, now).filter(|_| possible && due);
     why.filter(|why| matches!(why, Why::Expiring | Why::Lost))
 }
 
@@ -31,9 +34,14 @@ pub(super) fn plan(o: &Observed, deleted_at: Timestamp, now: Timestamp) -> Plan 
     }
     if !o.needed_by.is_empty() {
         let failure = format!("kept until the tokens that need it are revoked: {}", o.needed_by.join(", "));
-        let hold = Some(Hold::Blocked(Failure::new(Reason::Revoking, failure)));
-        let step = kept_alive(o, now).map_or(Step::Keep, |why| Step::Call(Call::Issue(why)));
-        return Plan { step, hold, wake_at: Some(now + TimeDelta::minutes(1)) };
+        let waits = Hold::Blocked(Failure::new(Reason::Revoking, failure));
+        let pending = o.next_attempt(now);
+        let (step, hold) = match (kept_alive(o, now), pending) {
+            (None, _) => (Step::Keep, waits),
+            (Some(_), Some(_)) => (Step::Keep, Hold::BackingOff),
+            (Some(why), None) => (Step::Call(Call::Issue(why)), waits),
+        };
+        return Plan { step, hold: Some(hold), wake_at: soonest([pending, Some(now + TimeDelta::minutes(1))], now) };
     }
     let deadline = deleted_at + o.revocation_timeout;
     let failed_at = o.status().and_then(|s| s.last_failure_time.as_ref()).map(time::from_kube);

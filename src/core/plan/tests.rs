@@ -20,7 +20,7 @@ use crate::{
             status, token, workload,
         },
         secret::Held,
-        source::Issuer,
+        source::{Bootstrap, Issuer},
         status::{Attempts, Validity, project},
         vocabulary::{REQUESTED_AT, ROTATE_AT},
     },
@@ -300,6 +300,11 @@ fn what_would_perish_waits_for_no_secret() {
     let unreadable = |o: Observed| o.with(|o| o.template = Err(Failure::new(Reason::InvalidTemplate, "bad")));
     let theirs =
         |o: Observed| o.with(|o| o.secret = SecretState::Refused(Failure::new(Reason::SecretConflict, "theirs")));
+    let brought = |o: &mut Observed| {
+        let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+        let pair = offline.pair().unwrap().clone();
+        offline.bootstrap = Some(Bootstrap { pair, fingerprint: "another".into() });
+    };
     let refresh = Step::Call(Call::Issue(Why::Expiring));
     assert_all(vec![
         ("a refresh token, with a template that breaks", unreadable(cooling()), refresh, "InvalidTemplate"),
@@ -313,6 +318,7 @@ fn what_would_perish_waits_for_no_secret() {
             "BackingOff",
         ),
         ("nothing", theirs(healthy(SourceKind::Offline, json!({}))), Step::Keep, "SecretConflict"),
+        ("what a person has brought", theirs(cooling()).with(brought), Step::Begin, "SecretConflict"),
     ]);
     let call = Call::Issue(Why::Expiring);
     let waits = plan_without(&theirs(cooling()), &[call], now());
@@ -661,6 +667,49 @@ fn what_waits_holds_nothing_else_up() {
     assert!(plan_without(&o, &waiting, now()).hold.is_none());
 }
 
+/// An offline token that others need for their revocation, and whose access token ends.
+fn needed_and_ending(o: &mut Observed) {
+    let Ok(Issuer::Offline(offline)) = &mut o.issuer else { panic!("{:?}", o.issuer) };
+    let pair = offline.recorded.as_mut().unwrap().pair.as_mut().unwrap();
+    let ends = Some(now() + minutes(1));
+    pair.access.as_mut().unwrap().expires_at = ends;
+    o.needed_by = vec!["web".into()];
+    if let SecretState::Ours(held) = &mut o.secret {
+        held.record.as_mut().unwrap().expires_at = ends;
+    }
+}
+
+#[test]
+fn what_others_need_is_refreshed_while_it_goes() {
+    let gone = || healthy(SourceKind::Offline, json!({})).deleting(minutes(5));
+    assert_all(vec![
+        (
+            "needed, and refreshed by itself",
+            gone().with(needed_and_ending),
+            Step::Call(Call::Issue(Why::Expiring)),
+            "Revoking",
+        ),
+        (
+            "needed, and its Secret is gone",
+            gone().with(needed_and_ending).without_secret(),
+            Step::Call(Call::Issue(Why::Lost)),
+            "Revoking",
+        ),
+        (
+            "needed, and refused a moment ago",
+            gone().with(needed_and_ending).failed(Reason::RefreshTokenDead, 1, minutes(1), minutes(5)),
+            Step::Keep,
+            "BackingOff",
+        ),
+        (
+            "needed, with all that it takes in its record Secret",
+            gone().without_secret().with(|o| o.needed_by = vec!["web".into()]),
+            Step::Keep,
+            "Revoking",
+        ),
+    ]);
+}
+
 #[test]
 fn deletion() {
     let gone = |kind, fields| healthy(kind, fields).deleting(minutes(5));
@@ -683,14 +732,6 @@ fn deletion() {
         ("nothing to revoke", gone(APP, json!({})), let_go, ""),
         ("nothing to revoke, and no app", gone(APP, json!({})).with(failing(Reason::AppNotFound)), let_go, ""),
         ("needed", gone(APP, json!({})).with(|o| o.needed_by = vec!["web".into()]), Step::Keep, "Revoking"),
-        (
-            "needed, and refreshed by itself",
-            gone(SourceKind::Offline, json!({}))
-                .recorded(|r| r.expires_at = Some(now() + minutes(1)))
-                .with(|o| o.needed_by = vec!["web".into()]),
-            Step::Call(Call::Issue(Why::Expiring)),
-            "Revoking",
-        ),
         ("no way to revoke", gone(LISTED, json!({})).with(failing(Reason::AdminTokenNotReady)), give_up, ""),
         (
             "its admin token is refreshed by itself",
