@@ -293,6 +293,7 @@ fn admin(app: App) -> AdminToken {
         name: "admin".into(),
         token: Some(secret_string("canary-a")),
         published: Some(of_parent()),
+        issued_at: of_parent().issued_at,
         expires_at: None,
         client_secret: Some("parent".into()),
         issuer: Some("id".into()),

@@ -163,6 +163,8 @@ pub struct AdminToken {
     pub token: Option<SecretString>,
     /// Which credential that is.
     pub published: Option<record::Parent>,
+    /// When it was issued, if that is known.
+    pub issued_at: Option<Timestamp>,
     /// When it expires; `None` if it never does.
     pub expires_at: Option<Timestamp>,
     /// Which client secret minted it, as its record says.

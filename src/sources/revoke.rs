@@ -138,6 +138,10 @@ async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: b
             Err(ApiError::Unauthorized(_)) => {}
             ended => return work.conclude(ended),
         }
+        let settles = admin.issued_at.is_some_and(|at| turn.now() < at + GRANT_SETTLES);
+        if settles && admin.app.is_none() {
+            return Err(refused_a_moment_ago(turn));
+        }
     }
     // The token at hand is dead, or there is none: only a fresh one can tell.
     let Some(app) = &admin.app else {
@@ -191,6 +195,12 @@ impl Work<'_> {
     }
 }
 
+/// A token that was just granted may be refused for a moment.
+fn refused_a_moment_ago(turn: &Turn<'_>) -> Refused {
+    let message = format!("{} refuses a token that it granted a moment ago; trying again", turn.shop);
+    Failure::new(Reason::Revoking, message).into()
+}
+
 /// What it means that Shopify refuses an admin token that was issued to revoke with: why nothing can be
 /// revoked any more, or that there is no telling yet.
 fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare) -> Result<Failure, Refused> {
@@ -199,8 +209,7 @@ fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare) -> Result<Failure, R
     let again = |message: String| Err(Failure::new(Reason::Revoking, message).into());
     if turn.now() < spare.granted_at + GRANT_SETTLES {
         turn.memory.refused(app, shop, spare, true);
-        // A token that was just granted may be refused for a moment.
-        return again(format!("{shop} refuses a token that it granted a moment ago; trying again"));
+        return Err(refused_a_moment_ago(turn));
     }
     if !spare.refused || turn.now() >= spare.granted_at + GRANT_TELLS {
         // It may have lived until something else ended it, such as a newer grant, or an installation anew.

@@ -106,7 +106,10 @@ async fn it_keeps_what_an_offline_admin_token_is_refreshed_with() {
     world.pass(TimeDelta::minutes(41));
     world.eventually("it is refreshed", async || world.sim.calls("oauth.refresh") > 0).await;
     world.pass(TimeDelta::minutes(14));
-    assert_eq!(world.live().len(), 1);
+    world.a_while().await;
+    assert_eq!((world.live().len(), world.sim.calls("oauth.refresh")), (1, 1));
+    let web = world.tokens().get("web").await.unwrap();
+    assert_eq!(web.status.unwrap().failed_attempts, None, "nothing is tried that can't be done");
     world.sim.clear_faults();
     world.pass(TimeDelta::seconds(11));
     gone(&world).await;

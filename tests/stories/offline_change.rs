@@ -224,3 +224,20 @@ async fn what_is_made_of_it_goes_by_its_app() {
     assert_eq!(world.sim.calls("rest.storefrontTokens.create"), 1);
     assert_eq!(world.secret("sf").await.unwrap().data["api_version"], "2026-07");
 }
+
+/// The finalizer is there against a namespace that goes, not against a person.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_deleted_alone_goes() {
+    let (world, _) = World::with_offline("offline-alone", json!({})).await;
+    world.token("sf", json!({"source": {"storefront": {"adminTokenRef": {"name": "web"}}}, "verifyInterval": 0})).await;
+    world.ready("sf").await;
+    let record = world.api::<Secret>().get("web-record").await.unwrap();
+    assert!(!record.finalizers().is_empty());
+    world.remove::<Secret>("web-record").await;
+    world.eventually("it goes", async || !world.exists::<Secret>("web-record").await).await;
+    for name in ["sf", "web"] {
+        world.delete(name).await;
+        world.gone(name).await;
+    }
+    assert!(world.live().is_empty(), "with what applications have");
+}

@@ -102,6 +102,7 @@ pub(super) async fn find_former(
                     name,
                     token: None,
                     published: None,
+                    issued_at: None,
                     expires_at: None,
                     client_secret: None,
                     issuer,

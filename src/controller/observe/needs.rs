@@ -202,12 +202,14 @@ impl Needs {
         own.chain(granted).collect()
     }
 
-    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read, or refreshed, from
-    /// there.
+    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read from there. What an
+    /// offline one is refreshed with is kept against nothing but its own end: a person who deletes it alone means it.
     pub(in crate::controller) fn secret(&self, name: &str) -> Vec<String> {
         let reads = |t: &&ShopifyToken| match t.spec.source() {
             Some(SourceRef::Custom(source)) => source.token_ref.name == name,
-            Some(SourceRef::Offline(_)) => t.record_secret().as_deref() == Some(name),
+            Some(SourceRef::Offline(_)) => {
+                t.metadata.deletion_timestamp.is_some() && t.record_secret().as_deref() == Some(name)
+            }
             Some(
                 SourceRef::ClientCredentials(_)
                 | SourceRef::Storefront(_)

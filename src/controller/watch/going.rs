@@ -13,7 +13,8 @@ use crate::{
         outcome::News,
         report::publish_all,
     },
-    core::{finalizer::has_finalizer, vocabulary::EventReason},
+    core::{finalizer::has_finalizer, pair, vocabulary::EventReason},
+    time,
 };
 
 /// How often a Secret that waits for our finalizer is looked at, should no event tell.
@@ -21,6 +22,9 @@ const WAITING: Duration = Duration::from_mins(1);
 
 /// How long those that go at the same time are waited for.
 const TOGETHER: Duration = Duration::from_secs(1);
+
+/// How long it takes a namespace that goes to reach the tokens in it.
+const RECORD_STAYS: Duration = Duration::from_secs(10);
 
 /// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
 pub(super) fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
@@ -33,20 +37,26 @@ pub(super) fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
     context.freed.notify_one();
 }
 
-async fn release(context: &Context, key: &(String, String)) {
+/// Lets a Secret go, if nobody needs it. Says whether to look again in a moment.
+async fn release(context: &Context, key: &(String, String)) -> bool {
     let (namespace, name) = key;
     let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
     let secret = match found(secrets.get_metadata(name).await) {
         // Gone, perhaps with its namespace: nothing waits any more.
         Ok(None) => {
             context.going.remove(key);
-            return;
+            return false;
         }
         Ok(Some(secret)) => secret,
         Err(error) => return cannot_let_go(key, &error.into()),
     };
+    let gone_since = secret.metadata.deletion_timestamp.as_ref().map(time::from_kube);
+    let young = gone_since.is_some_and(|at| (context.now() - at).to_std().unwrap_or_default() < RECORD_STAYS);
+    if young && pair::holder(secret.annotations()).is_some() {
+        return true;
+    }
     let (needed_by, note) = match protect::let_secret_go(context, namespace, name).await {
-        Ok(needed_by) if needed_by.is_empty() => return,
+        Ok(needed_by) if needed_by.is_empty() => return false,
         Ok(needed_by) => {
             let note = needed(name, &needed_by);
             (needed_by, note)
@@ -62,10 +72,12 @@ async fn release(context: &Context, key: &(String, String)) {
     if context.going.change(key.clone(), |told| std::mem::replace(told, note.clone()) != note) {
         tell(context, &secret, &needed_by, note).await;
     }
+    false
 }
 
-fn cannot_let_go((namespace, name): &(String, String), error: &Error) {
+fn cannot_let_go((namespace, name): &(String, String), error: &Error) -> bool {
     tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
+    false
 }
 
 fn needed(name: &str, by: &[String]) -> String {
@@ -89,14 +101,17 @@ async fn tell(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: 
 /// Looks at the Secrets that wait for our finalizer, should no event tell. Apart from all else: each look is a call.
 pub(in crate::controller) async fn waiting(context: Arc<Context>) {
     let mut ticks = tokio::time::interval(WAITING);
+    let mut soon = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = tokio::time::sleep(RECORD_STAYS), if soon => {}
             // What goes together is looked at together.
             () = context.freed.notified() => tokio::time::sleep(TOGETHER).await,
         }
+        soon = false;
         for secret in context.going.keys() {
-            release(&context, &secret).await;
+            soon |= release(&context, &secret).await;
         }
     }
 }

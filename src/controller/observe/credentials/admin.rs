@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
@@ -13,7 +14,7 @@ use crate::{
         condition::is_rejected,
         failure::Failure,
         identity::Identity,
-        pair::{self, RecordState},
+        pair::{self, Access, RecordState},
         record::{self, Record},
         secret::{Held, SecretState, classify},
         source::{AdminToken, App},
@@ -28,7 +29,7 @@ struct Origin {
     api: AdminApi,
     supplied: Option<SecretString>,
     /// What its record Secret holds, and of which client id.
-    recorded: Option<(SecretString, String)>,
+    recorded: Option<(Access, String)>,
     /// Its app doesn't fit its type, or grants nothing to what is to be revoked with it.
     unusable: Option<Failure>,
 }
@@ -61,15 +62,18 @@ impl Search<'_> {
         };
         // To revoke, a token that is issued for it alone will do, or the one the person supplied.
         let deleting = self.token.metadata.deletion_timestamp.is_some();
+        let mut issued_at = None;
         let (token, record, issuer) = match (published, &origin) {
             (Ok((value, record)), _) => {
+                issued_at = Some(record.issued_at);
                 let issuer = record.issuer.clone();
                 (Some(value), Some(record), issuer)
             }
             (Err(_), Origin { app: Some(app), .. }) if deleting => (None, None, Some(app.client_id.clone())),
             (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None, None),
-            (Err(_), Origin { recorded: Some((value, issuer)), .. }) if deleting => {
-                (Some(value.clone()), None, Some(issuer.clone()))
+            (Err(_), Origin { recorded: Some((access, issuer)), .. }) if deleting => {
+                issued_at = access.issued_at;
+                (Some(access.value.clone()), None, Some(issuer.clone()))
             }
             // What can't be read may be mended: the admin token itself isn't what is missing.
             (Err(failure), Origin { unusable, .. }) => return Err(unusable.clone().unwrap_or(failure).into()),
@@ -81,7 +85,7 @@ impl Search<'_> {
         let expires_at = record.as_ref().and_then(|r| r.expires_at);
         let client_secret = record.and_then(|r| r.client_secret);
         let (name, api) = (name.to_owned(), origin.api);
-        Ok(AdminToken { name, token, published, expires_at, client_secret, issuer, app, api, version })
+        Ok(AdminToken { name, token, published, issued_at, expires_at, client_secret, issuer, app, api, version })
     }
 
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
@@ -133,20 +137,17 @@ impl Search<'_> {
     }
 
     /// What the record Secret of an offline token holds, if that lives. A namespace that goes takes the other Secret at once.
-    async fn recorded(&mut self, admin: &ShopifyToken) -> Result<Option<(SecretString, String)>, Stop> {
+    async fn recorded(&mut self, admin: &ShopifyToken) -> Result<Option<(Access, String)>, Stop> {
         let (Some(me), Some(name)) = (Identity::of(admin), admin.record_secret()) else { return Ok(None) };
         let Some(secret) = self.context.shared_secret(&self.namespace, &name).await? else { return Ok(None) };
-        self.needed.push(Protected::secret(&secret));
-        if admin.status.as_ref().is_some_and(is_rejected) {
-            return Ok(None);
-        }
         let Some(issuer) = pair::issuer(secret.annotations()).map(str::to_owned) else { return Ok(None) };
-        let RecordState::Ours(recorded) = pair::classify(admin, &me, &issuer, Some(Arc::unwrap_or_clone(secret)))
-        else {
-            return Ok(None);
-        };
-        let pair = recorded.pair.filter(|pair| pair.lives(self.context.now()));
-        Ok(pair.and_then(|pair| pair.access).map(|access| (access.value, issuer)))
+        let state = pair::classify(admin, &me, &issuer, Some(Secret::clone(&secret)));
+        // What is in another's way isn't kept there.
+        let RecordState::Ours(recorded) = state else { return Ok(None) };
+        let Some(pair) = recorded.pair else { return Ok(None) };
+        self.needed.push(Protected::secret(&secret));
+        let works = pair.lives(self.context.now()) && !admin.status.as_ref().is_some_and(is_rejected);
+        Ok(pair.access.filter(|_| works).map(|access| (access, issuer)))
     }
 
     /// The credential in another token's Secret, if it is there, whole and alive, and its record.
