@@ -29,6 +29,24 @@ help: ## This list
 build: ## The operator, release build: target/release/shopify-token-operator
 	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
 
+.PHONY: image
+image: ## The image as an OCI archive in target/image: no daemon, no registry (needs buildah)
+	cargo build --profile dist --locked --package shopify-token-operator --bin shopify-token-operator
+	deploy/image/build $(TARGET)/dist/shopify-token-operator $(TARGET)/image
+
+.PHONY: release
+release: image plugin ## All that a release consists of, with checksums, in dist
+	cargo build --locked --package dev --bin dev
+	cargo install --quiet --locked --root $(TARGET)/tools cargo-cyclonedx@0.5.9
+	rm -rf dist && mkdir dist
+	cp $(TARGET)/image/*.oci.tar dist/
+	PATH="$(abspath $(TARGET)/tools/bin):$$PATH" cargo cyclonedx --quiet --format json --override-filename sbom
+	mv sbom.json dist/shopify-token-operator.cdx.json
+	mv kubectl/sbom.json dist/kubectl-shopify_token.cdx.json
+	rm -f dev/sbom.json sim/sbom.json
+	HELM=$$($(TARGET)/debug/dev judges)/helm KUBECTL=$$($(TARGET)/debug/dev control-plane)/kubectl \
+	  deploy/release $(TARGET)/dist/shopify-token-operator $(TARGET)/plugin/kubectl-shopify_token dist
+
 .PHONY: plugin
 plugin: ## The kubectl plugin and its completion: put target/plugin into PATH
 	cargo build --profile plugin --locked --package kubectl-shopify-token --bin kubectl-shopify_token

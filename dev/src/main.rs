@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use dev::bench::{self, Floor};
 use dev::demo::{self, Demo, Screen};
-use dev::{Binaries, DIR_VARIABLE, LocalCluster, Manifests, Options};
+use dev::{Binaries, DIR_VARIABLE, Judges, LocalCluster, Manifests, Options};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::signal::unix::{self, SignalKind};
@@ -71,6 +71,8 @@ enum Subcommands {
     Floor(Floor),
     /// Build the control plane's binaries, or find them, and print their directory
     ControlPlane,
+    /// Build the programs that judge what is deployed, helm among them, and print their directory
+    Judges,
 }
 
 #[derive(Args)]
@@ -109,6 +111,13 @@ async fn main() -> Result<ExitCode> {
         Subcommands::ControlPlane => {
             tokio::select! {
                 binaries = Binaries::locate(false) => print(&binaries?.dir.display().to_string())?,
+                signal = stop.requested() => return Ok(interrupted(signal)),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::Judges => {
+            tokio::select! {
+                judges = Judges::locate(false) => print(&judges?.dir.display().to_string())?,
                 signal = stop.requested() => return Ok(interrupted(signal)),
             }
             Ok(ExitCode::SUCCESS)

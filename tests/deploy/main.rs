@@ -10,6 +10,8 @@ mod admission;
 mod alerts;
 mod chart;
 mod conform;
+mod gathered;
+mod image;
 mod kustomize;
 mod policies;
 mod release;

@@ -1,0 +1,49 @@
+//! What `deploy/release` gathers.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use dev::shared_cluster;
+
+use super::{ROOT, chart::judges};
+
+/// The files of a release, by name, with their checksums.
+fn gathered(dir: &Path) -> BTreeMap<String, String> {
+    let binary = env!("CARGO_BIN_EXE_shopify-token-operator");
+    let mut release = Command::new(format!("{ROOT}/deploy/release"));
+    release.env("HELM", &judges().helm).env("KUBECTL", shared_cluster().unwrap().kubectl());
+    // What is gathered asks nothing of what the binaries do.
+    let output = release.args([binary, binary]).arg(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let checked =
+        Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(dir).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    let sums = fs::read_to_string(dir.join("SHA256SUMS")).unwrap();
+    sums.lines()
+        .map(|line| line.split_once("  ").unwrap())
+        .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_release_is_whole_and_the_same_each_time() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(one.path().join("SHA256SUMS"), "of the release before").unwrap();
+    let (mut all, mut again) = (gathered(one.path()), gathered(two.path()));
+    let platform = format!("linux-{}", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
+    let chart = format!("shopify-token-operator-{}.tgz", env!("CARGO_PKG_VERSION"));
+    let names = [
+        "crds.yaml".to_owned(),
+        "install.yaml".to_owned(),
+        format!("kubectl-shopify_token-{platform}.tar.gz"),
+        chart.clone(),
+        format!("shopify-token-operator-{platform}.tar.gz"),
+    ];
+    assert_eq!(all.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    // helm writes the time into its archive.
+    assert!(all.remove(&chart).is_some() && again.remove(&chart).is_some());
+    assert_eq!(all, again);
+    let read = |name: &str| fs::read_to_string(one.path().join(name)).unwrap();
+    let installed = read("install.yaml");
+    assert!(["Deployment", "ClusterRole", "CustomResourceDefinition"].iter().all(|kind| installed.contains(kind)));
+    assert_eq!(read("crds.yaml").matches("kind: CustomResourceDefinition").count(), 2);
+}
