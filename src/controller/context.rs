@@ -10,8 +10,8 @@ use std::{
 
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
-use tokio::sync::Notify;
+use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     listed::{Listed, Neighbour},
@@ -317,6 +317,14 @@ impl Context {
         }
     }
 
+    /// Takes note of a token that is looked at. Nobody may have told that another one of this name is gone.
+    pub fn know(&self, token: &TokenKey, uid: &str) {
+        if let Some(before) = self.known.get(token).filter(|before| before != uid) {
+            self.forget(token, &before);
+        }
+        self.known.put(token.clone(), uid.to_owned());
+    }
+
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &TokenKey, uid: &str) {
         let uid = uid.to_owned();
@@ -350,14 +358,18 @@ impl Context {
         Some(public.install(&token.namespace()?, &token.name_any()))
     }
 
-    /// A Secret that others fill, read once for all that ask while the watch tells of no change. Live, unless the watch
-    /// knows the namespace.
+    /// Whether a watch tells of every change of a kind in a namespace: what it has brought is what is there.
+    pub(super) fn stands<K: Resource<DynamicType = ()>>(&self, namespace: &str) -> bool {
+        self.setup.watches.stands(&K::kind(&()), namespace, Instant::now())
+    }
+
+    /// A Secret that others fill, read once for all that ask while the watch stands and tells of no change; else live.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub async fn shared_secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
         let secrets = Api::namespaced(self.client(), namespace);
-        self.reads.shared(&secrets, self.holdings.knows(namespace), (namespace, name)).await
+        self.reads.shared(&secrets, self.stands::<Secret>(namespace), (namespace, name)).await
     }
 
     /// A Secret of a token's, as the operator has written it last, if that is the version that the watch knows; else live.
@@ -365,9 +377,9 @@ impl Context {
     ///
     /// # Errors
     /// Of Kubernetes.
-    pub async fn own_secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+    pub async fn written_secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
         let secrets = Api::namespaced(self.client(), namespace);
-        self.reads.own(&secrets, self.holdings.version(namespace, name), (namespace, name)).await
+        self.reads.written(&secrets, self.holdings.version(namespace, name), (namespace, name)).await
     }
 
     /// Client of the API server.
@@ -392,6 +404,11 @@ fn random() -> u64 {
 impl Context {
     /// A context for the tests of a part of the controller: no watches, and a Shopify that nobody asks.
     pub(super) fn of_client(client: Client) -> Arc<Self> {
+        Self::of_stores(client, Stores::default())
+    }
+
+    /// The same with what watches have brought.
+    pub(super) fn of_stores(client: Client, stores: Stores) -> Arc<Self> {
         let setup = Setup {
             client,
             shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
@@ -404,6 +421,6 @@ impl Context {
             revocation_timeout: TimeDelta::hours(1),
             public_url: None,
         };
-        Self::new(setup, Stores::default(), Wakes::default())
+        Self::new(setup, stores, Wakes::default())
     }
 }

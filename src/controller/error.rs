@@ -133,6 +133,14 @@ impl Stop {
     }
 }
 
+/// The same failure once more, for another one that waited for the same answer.
+pub(super) fn again(error: &kube::Error) -> kube::Error {
+    match error {
+        kube::Error::Api(status) => kube::Error::Api(status.clone()),
+        other => kube::Error::Service(told(other).into()),
+    }
+}
+
 /// What kind of failure it is. Never the API server's own words: an admission webhook's may quote a Secret.
 pub(super) fn told(error: &kube::Error) -> String {
     match error {

@@ -22,3 +22,12 @@ pub struct Neighbour {
     /// Labels of the namespace.
     pub labels: Labels,
 }
+
+/// Takes out of a token what says nothing of what it needs.
+pub(super) fn no_more_than_needed(token: &mut ShopifyToken) {
+    token.status = None;
+    token.spec.rollout_restart_targets = Vec::new();
+    if let Some(secret) = &mut token.spec.secret {
+        secret.template = None;
+    }
+}

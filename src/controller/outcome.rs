@@ -42,6 +42,8 @@ pub(super) enum Outcome {
         /// What was under way.
         during: Operation,
     },
+    /// A code brought nothing, for this reason: what lives goes on as it was.
+    CodeRefused(Failure),
     /// The object was let go: there is no status to write any more.
     LetGo,
 }
@@ -147,9 +149,14 @@ impl Acted {
     /// A write beside the credential that the API server refuses: a warning, and no failure of the credential.
     #[must_use]
     pub(super) fn warned(failure: &Failure) -> Self {
-        let news =
-            News { failure: Some(failure.reason), ..News::of(EventReason::WriteRefused, failure.message.clone()) };
-        Self { news: vec![news], ..Self::quietly(Outcome::Unchanged) }
+        Self::quietly(Outcome::Unchanged).warning(EventReason::WriteRefused, failure)
+    }
+
+    /// Adds a warning of a failure that isn't the credential's.
+    #[must_use]
+    pub(super) fn warning(mut self, reason: EventReason, failure: &Failure) -> Self {
+        self.news.push(News { failure: Some(failure.reason), ..News::of(reason, failure.message.clone()) });
+        self
     }
 
     /// Whether a write was refused.

@@ -13,10 +13,9 @@ use tokio::time::Instant;
 
 use super::{
     error::found,
+    shared_list::SharedLists,
     watch::{health::version, holdings::SecretKey},
 };
-use crate::shared::Locks;
-
 /// How long a read is shared at most, should the watch fall silent.
 const SHARED: Duration = Duration::from_secs(30);
 /// Most bytes that are kept, roughly; half of them are the newest.
@@ -27,7 +26,8 @@ const OVERHEAD: usize = 2048;
 /// Secrets as they were read or written last. Has no `Debug`: it keeps credentials.
 #[derive(Default)]
 pub struct Reads {
-    one_at_a_time: Locks,
+    /// Reads under way: whoever waits for one is told what it brings, though it be nothing.
+    waited_for: SharedLists<Option<Arc<Secret>>>,
     memory: Mutex<Memory>,
 }
 
@@ -54,46 +54,52 @@ impl Reads {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A Secret, read once for all that ask while the watch tells of no change; live, unless changes are `told`.
+    /// A Secret, read once for all that ask while the watch tells of no change; live, unless it `stands`.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub async fn shared(
         &self,
         secrets: &Api<Secret>,
-        told: bool,
+        stands: bool,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
-        if !told {
+        if !stands {
             return live(secrets, name).await;
         }
         let key = (namespace.to_owned(), name.to_owned());
         if let Some(secret) = self.lock().fresh(&key) {
             return Ok(Some(secret));
         }
-        let _turn = self.one_at_a_time.lock(format!("{namespace}/{name}")).await;
+        let what = format!("{namespace}/{name}");
+        let read = self.waited_for.get(&what, async || self.read(secrets, key).await).await?;
+        Ok(Option::clone(&read))
+    }
+
+    /// Reads a Secret and keeps it, unless another one has meanwhile.
+    async fn read(&self, secrets: &Api<Secret>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
         if let Some(secret) = self.lock().fresh(&key) {
             return Ok(Some(secret));
         }
-        self.lock().reading.insert(key.clone(), None);
-        let read = live(secrets, name).await;
+        let _reading = Reading::begin(self, &key);
+        let read = live(secrets, &key.1).await?;
         let mut memory = self.lock();
-        let told = memory.reading.remove(&key).flatten();
-        if let Ok(Some(secret)) = &read {
+        let told = memory.reading.get(&key).copied().flatten();
+        if let Some(secret) = &read {
             let version = version(secret.resource_version().as_deref());
             // An event that came before the answer may be of a later version.
             if told.is_none_or(|told| told <= version) {
-                memory.keep(key, Kept { secret: Arc::clone(secret), version, at: Instant::now() });
+                memory.keep(key.clone(), Kept { secret: Arc::clone(secret), version, at: Instant::now() });
             }
         }
-        read
+        Ok(read)
     }
 
-    /// A Secret as it was kept, if it is of the version that is known; else live.
+    /// A Secret as the API server has answered its last write, if it is of the version that is known; else live.
     ///
     /// # Errors
     /// Of Kubernetes.
-    pub async fn own(
+    pub async fn written(
         &self,
         secrets: &Api<Secret>,
         known: Option<u64>,
@@ -132,6 +138,25 @@ impl Reads {
         let mut memory = self.lock();
         let reading = memory.reading.keys().cloned().map(|key| (key, Some(u64::MAX))).collect();
         *memory = Memory { reading, ..Memory::default() };
+    }
+}
+
+/// A read under way. One that is given up leaves nothing.
+struct Reading<'a> {
+    reads: &'a Reads,
+    key: &'a SecretKey,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(reads: &'a Reads, key: &'a SecretKey) -> Self {
+        reads.lock().reading.insert(key.clone(), None);
+        Self { reads, key }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.reads.lock().reading.remove(self.key);
     }
 }
 
@@ -185,12 +210,25 @@ mod tests {
         sync::atomic::{AtomicU64, Ordering},
     };
 
+    use futures::future::join_all;
     use http::{Request, Response};
-    use kube::{Client, client::Body};
+    use kube::{
+        Client,
+        client::Body,
+        runtime::watcher::{Error, Event},
+    };
     use serde_json::json;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
-    use crate::controller::context::Context;
+    use crate::controller::{context::Context, watch::health::Watch};
+
+    /// A watch of all Secrets, which has listed them.
+    fn watched(context: &Context) -> Watch {
+        let watch = context.setup.watches.begin("Secret", None, Instant::now());
+        watch.brought(&Ok(Event::<Secret>::InitDone), Instant::now());
+        watch
+    }
 
     fn secret(name: &str, version: u64) -> Secret {
         let metadata = json!({"namespace": "shop", "name": name, "resourceVersion": version.to_string()});
@@ -217,7 +255,7 @@ mod tests {
         read().await;
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 2, "no watch would tell of a change");
-        context.holdings.listed(None, &std::collections::HashSet::new());
+        let watch = watched(&context);
         futures::join!(read(), read(), read());
         assert_eq!(asked.load(Ordering::SeqCst), 3);
         context.reads.told("shop", "acme", Some("10"));
@@ -232,6 +270,45 @@ mod tests {
         context.reads.clear();
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 6);
+        watch.brought(&Err::<Event<Secret>, _>(Error::NoResourceVersion), Instant::now());
+        context.reads.clear();
+        for reads in 7..=8 {
+            read().await;
+            assert_eq!(asked.load(Ordering::SeqCst), reads, "nobody tells of a change meanwhile");
+        }
+        watch.brought(&Ok(Event::<Secret>::Init), Instant::now());
+        read().await;
+        read().await;
+        assert_eq!(asked.load(Ordering::SeqCst), 10, "nor of what went before the list");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_there_is_told_to_all_that_wait_for_it() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&asked);
+        let server = tower::service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async {
+                sleep(Duration::from_secs(1)).await;
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
+                let answer = Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
+                Ok::<_, Infallible>(answer.unwrap())
+            }
+        });
+        let context = Context::of_client(Client::new(server, "default"));
+        watched(&context);
+        let reads = join_all((0..100).map(|_| context.shared_secret("shop", "acme"))).await;
+        assert!(reads.into_iter().all(|read| read.unwrap().is_none()));
+        assert!(asked.load(Ordering::SeqCst) <= 2, "{asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_read_that_is_given_up_nothing_stays() {
+        let server = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+        let context = Context::of_client(Client::new(server, "default"));
+        watched(&context);
+        assert!(timeout(Duration::from_secs(1), context.shared_secret("shop", "acme")).await.is_err());
+        assert!(context.reads.lock().reading.is_empty());
     }
 
     #[tokio::test]
@@ -244,7 +321,7 @@ mod tests {
             }
         });
         let context = context.get_or_init(|| served);
-        context.holdings.listed(None, &std::collections::HashSet::new());
+        watched(context);
         for reads in 1..=2 {
             context.shared_secret("shop", "acme").await.unwrap();
             assert_eq!(asked.load(Ordering::SeqCst), reads, "what was read may be the one before");

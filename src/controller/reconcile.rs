@@ -168,19 +168,24 @@ pub async fn guarded(
 pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Error> {
     let token = context.caught_up(token);
     let token = token.as_ref();
-    if let Some(healthy) = nothing_due(context, token).await? {
-        return Ok(healthy);
+    let (key, uid) = (TokenKey::of_object(token), &token.uid().unwrap_or_default());
+    context.know(&key, uid);
+    if let Some(later) = nothing_due(context, token).await? {
+        asks_nothing(context, &key);
+        if let Ok(shop) = token.spec.shop.parse() {
+            context.slots.leave(&shop, &key, std::time::Instant::now());
+        }
+        context.refused.remove(uid);
+        return Ok(later);
     }
     let Some(mut slot) = before_reading(context, token) else { return Ok(in_line()) };
     let observation = observe(context, token).await?;
     let (observed, now) = (&observation.observed, context.now());
-    let (key, uid) = (TokenKey::of(&observed.identity), &observed.identity.uid);
-    context.known.put(key.clone(), uid.clone());
     let pace = context.paces.get(uid).unwrap_or_default();
     let planned = |waiting: &[Call]| pace::slowed(plan_without(observed, waiting, now), &pace, observed, now);
     let mut plan = planned(&[]);
     if !matches!(plan.step, Step::Call(_)) {
-        context.pass_on(&context.outages.pass(&key, now));
+        asks_nothing(context, &key);
     }
     let mut acted = act(context, &observation, plan.step, &mut slot).await?;
     let mut waiting = Vec::new();
@@ -188,10 +193,23 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     while let (Outcome::Waits(_), Step::Call(call)) = (&acted.outcome, plan.step) {
         waiting.push(call);
         let other = planned(&waiting);
+        let instead = act(context, &observation, other.step, &mut slot).await?;
         if !matches!(other.step, Step::Call(_)) {
+            let instead = paced(context, observed, other.step, instead);
+            match instead.outcome {
+                Outcome::Failed { .. } => (acted, plan) = (instead, other),
+                // What is waited for is told all the same.
+                Outcome::Unchanged
+                | Outcome::Busy
+                | Outcome::Waits(_)
+                | Outcome::Published { .. }
+                | Outcome::Verified
+                | Outcome::Rejected
+                | Outcome::CodeRefused(_)
+                | Outcome::LetGo => acted.news.extend(instead.news),
+            }
             break;
         }
-        let instead = act(context, &observation, other.step, &mut slot).await?;
         if !matches!(instead.outcome, Outcome::Waits(_)) {
             (acted, plan) = (instead, other);
             break;
@@ -226,23 +244,21 @@ fn in_line() -> Action {
     Action::requeue(IN_LINE)
 }
 
-/// When to look again at a token of which everything is as it should be, and is known without reading any of it.
+/// Who asks nothing of Shopify now leaves a turn to ask to others.
+fn asks_nothing(context: &Context, key: &TokenKey) {
+    context.pass_on(&context.outages.pass(key, context.now()));
+}
+
+/// When to look again at a token of which everything is as it should be, and is known without reading its Secret.
 async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<Action>, Error> {
     let Some(observed) = glance(context, token).await? else { return Ok(None) };
-    let (key, uid, now) = (TokenKey::of(&observed.identity), &observed.identity.uid, context.now());
-    let pace = context.paces.get(uid).unwrap_or_default();
+    let now = context.now();
+    let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
     let plan = pace::slowed(plan_without(&observed, &[], now), &pace, &observed, now);
     if plan.step != Step::Keep || plan.hold.is_some() {
         return Ok(None);
     }
-    let Some(action) = unchanged(context, &observed, &plan) else { return Ok(None) };
-    context.known.put(key.clone(), uid.clone());
-    context.pass_on(&context.outages.pass(&key, now));
-    if let Ok(shop) = token.spec.shop.parse() {
-        context.slots.leave(&shop, &key, std::time::Instant::now());
-    }
-    context.refused.remove(uid);
-    Ok(Some(action))
+    Ok(unchanged(context, &observed, &plan))
 }
 
 /// Counts a step that was taken. The one after which the object has to wait tells who may be to blame.
@@ -261,6 +277,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
             | Outcome::Waits(_)
             | Outcome::Verified
             | Outcome::Rejected
+            | Outcome::CodeRefused(_)
             | Outcome::Failed { .. }
             | Outcome::LetGo,
             _,
@@ -318,6 +335,15 @@ mod tests {
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
         app_event(&context, &Event::Delete(app));
         assert!(context.apps_seen.keys().is_empty());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_token_that_another_one_has_taken_the_name_of() {
+        let (context, token) = (context(), healthy(SourceKind::Storefront, json!({})).token);
+        context.known.put(TokenKey::of_object(&token), "before".to_owned());
+        context.paces.put("before".to_owned(), pace::Pace::default());
+        assert!(once(&context, &token).await.is_err(), "nobody answers");
+        assert!(context.paces.get(&"before".to_owned()).is_none());
     }
 
     #[tokio::test]

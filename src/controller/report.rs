@@ -133,7 +133,7 @@ struct Attempt<'a> {
 /// Whether what a request asks for was done, or tried and failed: the back-off of that counts.
 fn handled(plan: &Plan, waiting: &[Call], outcome: &Outcome) -> bool {
     // A step that comes before the verification brings the object back.
-    let comes_before = matches!(plan.step, Step::Begin | Step::Call(Call::EndOverlap));
+    let comes_before = matches!(plan.step, Step::Begin | Step::Repair | Step::Call(Call::EndOverlap));
     let suspended = matches!(plan.hold, Some(Hold::Suspended));
     let failed = matches!(outcome, Outcome::Failed { .. });
     failed || !(suspended || comes_before || waiting.contains(&Call::Verify))
@@ -154,7 +154,10 @@ impl<'a> Attempt<'a> {
             handled: true,
         };
         match outcome {
-            Outcome::Unchanged | Outcome::Busy | Outcome::LetGo => {}
+            Outcome::CodeRefused(_) if observed.failed_attempts() > 0 => {
+                (attempt.attempts, attempt.hold) = (Attempts::AsBefore, Some(Hold::BackingOff));
+            }
+            Outcome::Unchanged | Outcome::Busy | Outcome::LetGo | Outcome::CodeRefused(_) => {}
             Outcome::Waits(failure) => {
                 attempt.attempts = Attempts::AsBefore;
                 // What it was told itself says more than that others ask.
@@ -268,7 +271,9 @@ fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
     }
     match (plan.step, &acted.outcome) {
         (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, SUCCESS),
-        (Step::Call(Call::Issue(_)), Outcome::Failed { failure, .. }) => metrics.issued(kind, failure.reason.as_str()),
+        (Step::Call(Call::Issue(_)), Outcome::Failed { failure, .. } | Outcome::CodeRefused(failure)) => {
+            metrics.issued(kind, failure.reason.as_str());
+        }
         (_, Outcome::Failed { failure, during: Operation::Revoke }) => metrics.revoked(kind, failure.reason.as_str()),
         _ => {}
     }
@@ -283,6 +288,16 @@ fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
     match &acted.outcome {
         Outcome::Failed { failure, during } => {
             tracing::warn!(namespace, name, source, step = ?plan.step, ?during, reason = failure.reason.as_str(), message = failure.message, "failed");
+        }
+        Outcome::CodeRefused(failure) => {
+            tracing::warn!(
+                namespace,
+                name,
+                source,
+                reason = failure.reason.as_str(),
+                message = failure.message,
+                "a code was refused"
+            );
         }
         Outcome::Unchanged | Outcome::Busy | Outcome::Waits(_) => {
             tracing::debug!(namespace, name, source, step = ?plan.step, hold = ?plan.hold, outcome = ?acted.outcome, "reconciled");

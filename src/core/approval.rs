@@ -21,7 +21,7 @@ pub const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// How long after its beginning its outcome can be looked at.
 pub const SHOWN: TimeDelta = TimeDelta::hours(1);
 /// Clocks of two replicas may differ by this much.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
+pub(super) const SKEW: TimeDelta = TimeDelta::minutes(1);
 /// Most bytes of a state.
 const LONGEST: usize = 1024;
 /// What the key is for: the client secret signs nothing else with it.

@@ -8,15 +8,19 @@ use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{approval::LIFETIME, bounded, credential, vocabulary::PREFIX};
+use super::{
+    approval::{LIFETIME, SKEW},
+    bounded, credential,
+    vocabulary::PREFIX,
+};
 use crate::time::Timestamp;
 
 const CODE: &str = "authorization_code";
 const STATE: &str = "authorization_state";
 /// Most approvals that are kept: those of ten minutes, unless somebody plays.
 const MOST: usize = 16;
-/// Clocks of two replicas may differ by this much.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
+/// Between two that nobody has signed: time for the code of the first to be exchanged.
+const APART: TimeDelta = TimeDelta::seconds(10);
 
 /// An authorization code that waits for its exchange. `Debug` prints `[REDACTED]`.
 #[derive(Clone, Debug)]
@@ -34,6 +38,9 @@ pub struct Approval {
     pub state: String,
     /// Until when the state could be used, in seconds since 1970.
     until: i64,
+    /// When it came back, in seconds since 1970. Those that were written before it was kept came long ago.
+    #[serde(default)]
+    at: i64,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -77,6 +84,13 @@ impl Approvals {
         self.0.iter().rev().find(|approval| approval.state == state).map(|approval| &approval.outcome)
     }
 
+    /// Whether one came back a moment ago: one that nobody has signed has to wait, whoever brings it. Anybody can begin, and
+    /// what comes back costs a write and a call.
+    #[must_use]
+    pub fn crowded(&self, now: Timestamp) -> bool {
+        self.0.last().is_some_and(|newest| (now.timestamp() - newest.at).abs() < APART.num_seconds())
+    }
+
     /// What became of the newest one, where it brought nothing: to be said until another one comes.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
@@ -100,7 +114,7 @@ impl Approvals {
                 approval.outcome = Outcome::Overtaken;
             }
         }
-        self.0.push(Approval { state: state.to_owned(), until, outcome });
+        self.0.push(Approval { state: state.to_owned(), until, at: now.timestamp(), outcome });
         while self.0.len() > MOST {
             let declined = self.0.iter().position(|approval| approval.outcome == Outcome::Declined);
             self.0.remove(declined.unwrap_or_default());
@@ -230,6 +244,21 @@ mod tests {
         assert_eq!(outcome(&secret, "a"), Some(Outcome::Waiting));
         let approvals = Approvals::parse(secret.annotations());
         assert!(approvals.0.len() == MOST && approvals.to_string().len() < 2048, "{}", approvals.to_string().len());
+    }
+
+    #[test]
+    fn what_nobody_signs_comes_one_at_a_time() {
+        let crowded = |secret: &Secret, after| Approvals::parse(secret.annotations()).crowded(now() + after);
+        let mut secret = Secret::default();
+        assert!(!crowded(&secret, minutes(0)));
+        decline(&mut secret, "a", now() - minutes(9), now());
+        let seconds = TimeDelta::seconds;
+        assert!(crowded(&secret, seconds(0)) && crowded(&secret, seconds(9)) && crowded(&secret, seconds(-9)));
+        // A replica whose clock was ahead holds nobody up for long.
+        assert!(!crowded(&secret, seconds(10)) && !crowded(&secret, seconds(-10)));
+        let older = r#"[{"state":"a","until":32503680000,"outcome":"Exchanged"}]"#;
+        let older = Approvals::parse(&BTreeMap::from([(annotation(), older.to_owned())]));
+        assert!(older.outcome("a").is_some() && !older.crowded(now()), "of a version before");
     }
 
     #[test]

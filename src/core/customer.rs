@@ -5,13 +5,12 @@ mod session;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use self::{
     endpoint::{Endpoint, InvalidEndpoint},
     session::Session,
 };
-use super::identity::Identity;
+use super::{digest::digest, identity::Identity};
 
 /// A client as a person has put it into a Secret.
 #[derive(Clone, Debug)]
@@ -59,23 +58,14 @@ impl CustomerClient {
 /// there before its object holds the same pair.
 #[must_use]
 pub fn id_of(of: &Identity, client_id: &str, value: &SecretString) -> String {
-    let mut hash = Sha256::new();
-    for part in [&of.namespace, &of.name, client_id, value.expose_secret()] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    format!("sha256:{}", hex::encode(&hash.finalize()[..12]))
+    let hash = digest(&[&of.namespace, &of.name, client_id, value.expose_secret()]);
+    format!("sha256:{}", &hash[..24])
 }
 
 /// What tells a customer from others that sign in for the same object: a hash, for who they are is nobody's affair.
 #[must_use]
 pub fn customer_of(of: &Identity, issuer: &str, subject: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [&of.namespace, &of.name, issuer, subject] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hex::encode(&hash.finalize()[..16])
+    digest(&[&of.namespace, &of.name, issuer, subject])
 }
 
 /// The secret that a value is, unless it is that of a public client.

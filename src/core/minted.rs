@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 
-use super::record::Record;
+use super::{digest::digest, record::Record};
 use crate::{
     api::{ShopifyToken, SourceKind},
     time::Timestamp,
@@ -20,28 +19,19 @@ pub const BROUGHT: &str = "brought";
 /// compared with that of no other object, and one that is made anew under that name takes it up again.
 #[must_use]
 pub fn by(namespace: &str, name: &str, secret: &SecretString) -> String {
-    hash(&["token", namespace, name, secret.expose_secret()])
+    digest(&["token", namespace, name, secret.expose_secret()])
 }
 
 /// The same of a credential that was made of another one, by the hash that this other one's record has.
 #[must_use]
 pub fn below(namespace: &str, name: &str, parent: &str) -> String {
-    hash(&["below", namespace, name, parent])
+    digest(&["below", namespace, name, parent])
 }
 
 /// Hash of an app's client secret, as the app's own status names it.
 #[must_use]
 pub fn of_app(namespace: &str, name: &str, secret: &SecretString) -> String {
-    hash(&["app", namespace, name, secret.expose_secret()])
-}
-
-fn hash(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hex::encode(&hash.finalize()[..16])
+    digest(&["app", namespace, name, secret.expose_secret()])
 }
 
 /// Whether an app's client secret has a part in credentials of this kind: they die with it.

@@ -8,6 +8,7 @@ pub mod client_secret;
 pub mod condition;
 pub mod credential;
 pub mod customer;
+pub mod digest;
 pub mod failure;
 pub mod finalizer;
 pub mod grace;

@@ -149,6 +149,12 @@ impl Pair {
         ]
     }
 
+    /// Whether its access token lives: without an end it does until it is revoked.
+    #[must_use]
+    pub fn lives(&self, now: Timestamp) -> bool {
+        self.access.as_ref().is_some_and(|access| access.expires_at.is_none_or(|at| at > now))
+    }
+
     /// What tells this credential from another one: the refresh token, or where there is none the access token.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretString> {

@@ -128,8 +128,18 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         let step = idle(o);
         return Plan { step, hold: Some(Hold::Suspended), wake_at: soonest([expiry, net(step, now)], now) };
     }
+    let perishes = perishable(o, now).filter(|call| !waiting.contains(call));
+    if let Some(hold) = unpublishable(o).map(Hold::Blocked)
+        && let Some(call) = perishes
+    {
+        let pending = o.next_attempt(now);
+        let step = if pending.is_some() { idle(o) } else { Step::Call(call) };
+        let hold = if pending.is_some() { Hold::BackingOff } else { hold };
+        return Plan { step, hold: Some(hold), wake_at: soonest([pending, Some(now + SAFETY_NET)], now) };
+    }
     if let Some(failure) = refusal(o) {
-        return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at: Some(now + SAFETY_NET) };
+        let wake_at = soonest([o.offline().and_then(Offline::warm_until), Some(now + SAFETY_NET)], now);
+        return Plan { step: idle(o), hold: Some(Hold::Blocked(failure)), wake_at };
     }
     let mut hold = blocked(o).map(Hold::Blocked);
     if hold.is_none() && (o.beginning().is_some() || o.keeper().is_some_and(Keeper::in_hand)) {
@@ -138,12 +148,19 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
         let wake_at = soonest([wake(o, None, now), pending, Some(now + SAFETY_NET)], now);
         return Plan { step, hold: pending.map(|_| Hold::BackingOff), wake_at };
     }
+    let repairs = o.drifted && o.template.is_ok() && o.frozen().is_none();
+    let refused = repairs && write_refused(o, now);
     if hold.is_none() {
         let (mut calls, out_of_turn) = in_turn(o, wanted(o, now));
         calls.retain(|call| !waiting.contains(call));
         hold = out_of_turn.then_some(Hold::BackingOff);
         for call in calls {
             match gate(o, call, now) {
+                // Nothing would tell any more that the Secret isn't as the spec has it: it is verified next. A failure stays
+                // until then.
+                None if call == Call::Verify && repairs && !refused && !adopts(o) => {
+                    hold = hold.or(call_failed(o).then_some(Hold::BackingOff));
+                }
                 // Should the step change nothing, no watch brings the object back.
                 None => {
                     let step = Step::Call(call);
@@ -157,8 +174,6 @@ pub fn plan_without(observed: &Observed, waiting: &[Call], now: Timestamp) -> Pl
     }
     // All that can be done without the customer is done.
     hold = hold.or_else(|| o.whole().and_then(|_| o.session_waits(now)).map(Hold::Blocked));
-    let repairs = o.drifted && o.template.is_ok() && o.frozen().is_none();
-    let refused = repairs && write_refused(o, now);
     let hold = if refused { Some(Hold::BackingOff) } else { hold };
     let step = match idle(o) {
         _ if repairs && !refused => Step::Repair,
@@ -190,9 +205,27 @@ fn leaves(o: &Observed, now: Timestamp) -> bool {
     o.to_leave(now).next().is_some() || o.to_mark(now).next().is_some()
 }
 
-/// Nobody tells when a workload may be restarted, or a finalizer or an older Secret written after all.
+/// Nobody tells when a workload may be restarted, or a finalizer or an older Secret written after all, nor of a write that
+/// has changed nothing.
 fn net(step: Step, now: Timestamp) -> Option<Timestamp> {
-    matches!(step, Step::Restart | Step::Protect | Step::Leave).then(|| now + SAFETY_NET)
+    matches!(step, Step::Repair | Step::Restart | Step::Protect | Step::Leave).then(|| now + SAFETY_NET)
+}
+
+/// Why nothing can be written into the applications' Secret.
+#[must_use]
+pub fn unpublishable(o: &Observed) -> Option<Failure> {
+    refusal(o).or_else(|| o.frozen().or(o.template.as_ref().err()).cloned())
+}
+
+/// What has to be done although it can't be published: else a code, or a refresh token, would end unused, and a person would
+/// have to help.
+fn perishable(o: &Observed, now: Timestamp) -> Option<Call> {
+    let perishes = match o.keeper()? {
+        Keeper::Offline(offline) => offline.code().is_some() || offline.cools(now),
+        // Nobody knows when its refresh token ends.
+        Keeper::Session(_, session) => session.public.is_some() && session.code().is_some(),
+    };
+    perishes.then_some(Call::Issue(Why::Expiring))
 }
 
 /// Why this object may have no Secret at all.
@@ -224,7 +257,7 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     let mut calls = Vec::new();
     calls.extend(demand::issue(o, now).map(Call::Issue));
     // Without a whole credential nothing can be written, and what is another object's isn't ours to revoke.
-    let ends = o.whole().filter(|_| !o.restored() && !o.put_back());
+    let ends = o.whole().filter(|_| !adopts(o));
     if ends.is_some_and(|whole| whole.record.previous.iter().any(|p| o.overlap_ended(p, now))) {
         calls.push(Call::EndOverlap);
     }
@@ -233,12 +266,21 @@ fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     if !refused && (demand::verification_time(o, now).is_some_and(|at| at <= now) || o.reconcile_requested()) {
         calls.push(Call::Verify);
     }
-    // What failed was asked for, not due: it works again when Shopify says so. What the API server refuses it is asked itself.
-    let failed = o.last_failure().is_some_and(|reason| reason != Reason::WriteRefused);
-    if calls.is_empty() && failed && !refused && o.whole().is_some() {
+    // What failed was asked for, not due: it works again when Shopify says so.
+    if calls.is_empty() && call_failed(o) && !refused && o.whole().is_some() {
         calls.push(Call::Verify);
     }
     calls
+}
+
+/// Whether a verification makes a record this object's own, or the newest: it isn't to be repaired before.
+fn adopts(o: &Observed) -> bool {
+    o.restored() || o.put_back()
+}
+
+/// Whether the last attempt failed, and not at the API server: that is asked itself what it refuses.
+fn call_failed(o: &Observed) -> bool {
+    o.last_failure().is_some_and(|reason| reason != Reason::WriteRefused)
 }
 
 /// While attempts fail each call gets its turn: an issue that can't succeed mustn't keep old tokens

@@ -1,5 +1,6 @@
 //! The Secret that applications mount: what it holds, what it should look like.
 
+mod stored;
 mod whose;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt, api::ObjectMeta};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use self::whose::classify;
+pub use self::{stored::altered, whose::classify};
 use super::{
     failure::Failure,
     leave::Leave,

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 
 use super::{
     customer::CustomerClient,
+    digest::digest,
     identity::Identity,
     minted::{self, Rotation},
     pair::{Pair, Recorded},
@@ -315,13 +315,4 @@ pub fn inputs(token: &ShopifyToken, source: SourceRef<'_>) -> String {
 pub fn dependencies(token: &ShopifyToken, salt: &str, seen: &[String]) -> String {
     let generation = token.metadata.generation.unwrap_or_default().to_string();
     digest(&[salt, &generation, &seen.join("\n")])
-}
-
-fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hex::encode(&hash.finalize()[..16])
 }

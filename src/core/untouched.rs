@@ -34,7 +34,12 @@ pub fn untouched(metadata: &ObjectMeta) -> Option<Record> {
     let sets_it = |path: &[&str]| ours.iter().any(|entry| sets(entry, path));
     let fields = &record.fields;
     let recorded = annotations.keys().filter(|key| record::is_ours(key)).chain(&fields.annotations);
-    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.uid == record.token.uid);
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner = owners.clone().find(|owner| owner.uid == record.token.uid);
+    // Whose it is then, the policies of the spec tell.
+    if owners.any(|other| other.controller == Some(true) && other.uid != record.token.uid) {
+        return None;
+    }
     let as_written = fields.data.iter().all(|key| sets_it(&["data", key]))
         && fields.labels.iter().all(|key| sets_it(&["metadata", "labels", key]))
         && recorded.clone().all(|key| sets_it(&["metadata", "annotations", key]))
@@ -165,6 +170,12 @@ mod tests {
             }
             assert!(!is_untouched(&edited), "{change}");
         }
+        let mut controlled = made();
+        let theirs = json!({"apiVersion": "b/v1", "kind": "Vault", "name": "web", "uid": "9", "controller": true});
+        controlled["ownerReferences"].as_array_mut().unwrap().push(theirs);
+        assert!(!is_untouched(&controlled), "another controller's");
+        controlled["ownerReferences"][1]["controller"] = json!(false);
+        assert!(is_untouched(&controlled), "it goes with something else, too");
         for fields in [json!({"f:immutable": {}}), json!({"f:stringData": {"f:access_token": {}}})] {
             let mut written = made();
             let theirs = json!({"manager": "flux", "operation": "Apply", "fieldsV1": fields});

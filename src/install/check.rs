@@ -42,6 +42,8 @@ pub(super) enum Refusal {
     State(#[from] InvalidState),
     #[error("the state was used before")]
     Used,
+    #[error("another one came back a moment ago, and this one is signed by nobody")]
+    Crowded,
     #[error("it is of another shop")]
     OtherShop,
     #[error("it isn't signed with the app's client secret")]
@@ -64,6 +66,10 @@ pub(super) fn check(callback: &Callback, claimed: &Claimed, facts: Facts<'_>) ->
     if approvals.outcome(&claimed.fingerprint()).is_some() {
         return Err(Refusal::Used);
     }
+    let unsigned = signed_for.is_none() || callback.is_denied() && !callback.has_signature();
+    if unsigned && approvals.crowded(now) {
+        return Err(Refusal::Crowded);
+    }
     let Some(shop) = signed_for else {
         return match callback.code() {
             _ if callback.is_denied() => Ok(Answer::Declined),
@@ -72,7 +78,7 @@ pub(super) fn check(callback: &Callback, claimed: &Claimed, facts: Facts<'_>) ->
         };
     };
     // RFC 6749 signs nothing. Who declines in the merchant's own browser gains nothing by it.
-    if callback.is_denied() && !callback.has_signature() {
+    if unsigned {
         return Ok(Answer::Declined);
     }
     if !callback.is_of(shop) {
@@ -111,6 +117,7 @@ mod tests {
         secrets: Vec<&'static str>,
         cookie: Option<u8>,
         used: bool,
+        crowded: bool,
         customer: bool,
         after: chrono::TimeDelta,
     }
@@ -138,7 +145,8 @@ mod tests {
     }
 
     fn scene(query: String) -> Scene {
-        Scene { query, secrets: vec!["current"], cookie: Some(1), used: false, customer: false, after: minutes(0) }
+        let (secrets, after) = (vec!["current"], minutes(0));
+        Scene { query, secrets, cookie: Some(1), used: false, crowded: false, customer: false, after }
     }
 
     fn outcome(scene: &Scene) -> String {
@@ -150,6 +158,9 @@ mod tests {
         let mut record = Secret::default();
         if scene.used {
             decline(&mut record, &claimed.fingerprint(), now(), now());
+        }
+        if scene.crowded {
+            decline(&mut record, "another", now(), now() + scene.after);
         }
         let secrets: Vec<SecretString> = scene.secrets.iter().map(|text| secret_string(text)).collect();
         let shop = SHOP.parse().unwrap();
@@ -217,6 +228,14 @@ mod tests {
             ("a customer's, replayed", Scene { used: true, ..customer("code=canary") }, "Used"),
             ("a customer's, late", Scene { after: minutes(11), ..customer("code=canary") }, "Expired"),
             ("a customer's, of another client", Scene { secrets: vec!["new"], ..customer("code=canary") }, "Forged"),
+            ("a customer's, after another", Scene { crowded: true, ..customer("code=canary") }, "Crowded"),
+            ("a merchant's, after another", Scene { crowded: true, ..good() }, "canary"),
+            (
+                "declined, without a signature, after another",
+                Scene { crowded: true, ..scene(format!("error=access_denied&state={state}")) },
+                "Crowded",
+            ),
+            ("declined, after another", Scene { crowded: true, ..scene(denied("current")) }, "declined"),
             // The first that applies is told.
             (
                 "replayed, of another shop, forged",

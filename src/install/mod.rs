@@ -135,6 +135,7 @@ async fn callback(Shared(pages): Asked, RawQuery(query): RawQuery, headers: Head
             turned_away(Why::of(refusal), Some(object), Some(text))
         }
         // Loaded again, it may still be taken: the code stays in the address for that.
+        Ok(Taken::Crowded) => outcome::busy().into_response(),
         Err(page) => page.into_response(),
     }
 }

@@ -65,6 +65,8 @@ pub(super) enum Taken {
     Nothing,
     /// It changes nothing.
     Refused(Refusal),
+    /// It changes nothing yet.
+    Crowded,
 }
 
 impl Pages {
@@ -164,6 +166,7 @@ impl Pages {
             };
             let answer = match check(callback, claimed, facts) {
                 Ok(answer) => answer,
+                Err(Refusal::Crowded) => return Ok(Taken::Crowded),
                 Err(refusal) => return Ok(Taken::Refused(refusal)),
             };
             let (state, begun_at) = (claimed.fingerprint(), claimed.state.begun_at);

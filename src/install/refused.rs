@@ -39,6 +39,7 @@ impl Why {
             | Refusal::OtherShop
             | Refusal::Unsigned
             | Refusal::Stale
+            | Refusal::Crowded
             | Refusal::Malformed(_)
             | Refusal::Neither => Self::Unacceptable,
         }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use reqwest::{
     Url,
     header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE},
@@ -24,6 +25,8 @@ use crate::world::{PUBLIC_URL, SHOP, World};
 const ACCOUNTS: &str = "shopify.com";
 /// Where a callback that changes nothing is sent on to.
 const REFUSED: &str = "/oauth/refused";
+/// Between two that nobody has signed.
+pub(crate) const APART: TimeDelta = TimeDelta::seconds(10);
 /// How long a merchant waits for Shopify.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -138,8 +141,9 @@ impl Browser {
         Url::parse(answer.headers().get(LOCATION)?.to_str().unwrap()).ok()
     }
 
-    /// Does all of it: what is shown in the end.
+    /// Does all of it, a while after whoever came before: what is shown in the end.
     pub(crate) async fn goes_through(&mut self, at: SocketAddr, world: &World, decision: &str) -> Shown {
+        world.pass(APART);
         let asked = self.begins(at, world, "web").await;
         let back = self.decides(&asked, decision).await;
         let shown = self.opens(at, back.as_str()).await;

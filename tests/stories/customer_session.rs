@@ -9,7 +9,7 @@ use shopify_sim::{CustomerClientConfig, Fault, FaultKind, IdToken, StatusFault};
 use shopify_token_operator::controller::Setup;
 
 use crate::{
-    browser::{Browser, Pages},
+    browser::{APART, Browser, Pages, Shown},
     specs::with,
     world::{CANARY, CLIENT_ID, PUBLIC_URL, SHOP, World, condition, message, revision},
 };
@@ -186,6 +186,7 @@ async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
     // An exchange whose answer is lost can't be had again.
     world.sim.inject(Fault::new(CODE, FaultKind::CommitThenDrop).times(1));
     let mut browser = Browser::new(&world);
+    world.pass(APART);
     let asked = browser_begins(&mut browser, &pages, &world).await;
     let back = browser.decides(&asked, "approve").await;
     browser.opens(at, back.as_str()).await;
@@ -201,7 +202,11 @@ async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
     assert_eq!(one.opens(at, &forged).await.status, 400);
     let denied = browser_begins(&mut two, &pages, &world).await;
     let denied = two.decides(&denied, "deny").await;
+    world.pass(APART);
     assert_eq!(two.opens(at, denied.as_str()).await.status, 303);
+    let shown = one.opens(at, back.as_str()).await;
+    assert_eq!((shown.status, shown.title()), (429, "One moment, please"), "right after another");
+    world.pass(APART);
     assert_eq!(one.opens(at, back.as_str()).await.status, 303);
     assert_eq!(one.opens(at, back.as_str()).await.status, 410, "replayed");
     world.ready("web").await;
@@ -221,6 +226,48 @@ async fn what_comes_of_a_sign_in_is_believed_only_as_it_should_be() {
     world.ready("web").await;
     assert_ne!(world.session_works().await, before, "the same customer begins anew");
     pages.stop().await;
+}
+
+/// Who knows the address of a session's page can begin, and bring back what is no code.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_is_none_disturbs_no_session() {
+    let (world, pages) = World::with_session("session-forged").await;
+    let before = world.tokens().get("web").await.unwrap();
+    let (calls, session) = (world.sim.calls(CODE), world.session_works().await);
+    let mut forger = Browser::new(&world);
+    world.pass(APART);
+    let shown = brings_none(&mut forger, &pages, &world).await;
+    let shown = forger.opens(pages.address, shown.location().as_str()).await;
+    assert_eq!(shown.title(), "No session came of it", "{}", shown.text);
+    world.eventually("told", async || world.events("web").await.contains(&"IssueFailed".into())).await;
+    for _ in 0..5 {
+        assert_eq!(brings_none(&mut forger, &pages, &world).await.status, 429);
+    }
+    world.a_while().await;
+    assert_eq!((world.sim.calls(CODE) - calls, world.kept("authorization_code").await), (1, None));
+    let after = world.tokens().get("web").await.unwrap();
+    assert_eq!(after.status, before.status, "nothing is told of what lives");
+    assert_eq!(world.session_works().await, session);
+
+    // Nor does it end, or put off, the back-off of one that can't be refreshed.
+    world.sim.end_customer_sessions(SHOP);
+    world.pass(TimeDelta::minutes(41));
+    let before = world.because("web", "Stalled", "RefreshTokenDead").await;
+    let calls = world.sim.calls(REFRESH);
+    let shown = brings_none(&mut forger, &pages, &world).await;
+    let shown = forger.opens(pages.address, shown.location().as_str()).await;
+    assert_eq!(shown.title(), "No session came of it", "{}", shown.text);
+    world.a_while().await;
+    let after = world.tokens().get("web").await.unwrap();
+    assert_eq!((after.status, world.sim.calls(REFRESH)), (before.status, calls));
+    pages.stop().await;
+}
+
+/// Comes back from a sign-in that was begun, with something that is no code.
+async fn brings_none(browser: &mut Browser, pages: &Pages, world: &World) -> Shown {
+    let asked = browser_begins(browser, pages, world).await;
+    let state = asked.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    browser.opens(pages.address, &format!("/oauth/callback?code=none&state={state}")).await
 }
 
 async fn browser_begins(browser: &mut Browser, pages: &Pages, world: &World) -> reqwest::Url {

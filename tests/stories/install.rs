@@ -16,7 +16,7 @@ use shopify_token_operator::{
 };
 
 use crate::{
-    browser::{Browser, Pages},
+    browser::{APART, Browser, Pages},
     world::{CLIENT_ID, CLIENT_SECRET, PUBLIC_URL, SHOP, World, condition, message, revision},
 };
 
@@ -219,6 +219,7 @@ async fn a_merchant_declines() {
     let state = asked.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
     let unsigned = format!("/oauth/callback?error=access_denied&state={state}");
     assert_eq!(Browser::new(&world).opens(pages.address, &unsigned).await.status, 403);
+    world.pass(APART);
     assert_eq!(browser.opens(pages.address, &unsigned).await.status, 303);
     let shown = browser.goes_through(pages.address, &world, "approve").await;
     assert_eq!(shown.title(), "Approved");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, StatusFault};
@@ -84,6 +84,31 @@ async fn it_goes_though_the_app_was_uninstalled() {
     let Some(world) = full("namespace-uninstalled").await else { return };
     world.sim.uninstall(SHOP, CLIENT_ID).unwrap();
     delete(&world).await;
+    gone(&world).await;
+    assert!(world.live().is_empty());
+}
+
+/// What a token is revoked with may be Secrets that go with the namespace, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_what_an_offline_admin_token_is_refreshed_with() {
+    let (world, _) = World::with_offline("namespace-offline", json!({})).await;
+    if !world.cluster.has_controller_manager() {
+        return;
+    }
+    world.token("sf", json!({"source": {"storefront": {"adminTokenRef": {"name": "web"}}}, "verifyInterval": 0})).await;
+    world.ready("sf").await;
+    let fault = FaultKind::Status(StatusFault::new(503));
+    world.sim.inject(Fault::new("admin.storefrontAccessTokenDelete", fault));
+    delete(&world).await;
+    world.because("sf", "Reconciling", "BackingOff").await;
+    world.eventually("its Secret goes", async || !world.exists::<Secret>("web").await).await;
+    // The token in there ends meanwhile.
+    world.pass(TimeDelta::minutes(41));
+    world.eventually("it is refreshed", async || world.sim.calls("oauth.refresh") > 0).await;
+    world.pass(TimeDelta::minutes(14));
+    assert_eq!(world.live().len(), 1);
+    world.sim.clear_faults();
+    world.pass(TimeDelta::seconds(11));
     gone(&world).await;
     assert!(world.live().is_empty());
 }

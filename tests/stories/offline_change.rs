@@ -192,3 +192,35 @@ async fn a_lost_secret_makes_no_refused_token_work() {
     world.until("web", "published again", |t| revision(t) > 2).await;
     world.until("web", "refused still", refused).await;
 }
+
+/// Only the merchant could make up for a refresh token that ended unused.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_published_is_kept_warm() {
+    let (world, _) = World::with_offline("offline-blocked", json!({})).await;
+    let broken = json!({"type": "Opaque", "data": {"TOKEN": "{{ .nothing"}});
+    world.change("web", json!({"spec": {"secret": {"template": broken}}})).await;
+    world.because("web", "Stalled", "InvalidTemplate").await;
+    let calls = world.sim.calls(REFRESH);
+    for day in [61, 61, 61] {
+        let before = world.recorded("refresh_token").await;
+        world.pass(TimeDelta::days(day));
+        world.eventually("it is refreshed", async || world.recorded("refresh_token").await != before).await;
+        world.because("web", "Stalled", "InvalidTemplate").await;
+    }
+    world.a_while().await;
+    assert_eq!(world.sim.calls(REFRESH) - calls, 3, "once each");
+    assert!(world.events("web").await.contains(&"Renewed".into()));
+    world.change("web", json!({"spec": {"secret": {"template": null}}})).await;
+    world.ready("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_of_it_goes_by_its_app() {
+    let (world, _) = World::with_offline("offline-rest", json!({})).await;
+    let spec = json!({"credentialsRef": {"name": "acme-app"}, "adminApi": "REST", "apiVersion": "2026-07"});
+    world.apply(json!({"kind": "ShopifyApp", "metadata": {"name": "acme"}, "spec": spec})).await;
+    world.token("sf", json!({"source": {"storefront": {"adminTokenRef": {"name": "web"}}}})).await;
+    world.ready("sf").await;
+    assert_eq!(world.sim.calls("rest.storefrontTokens.create"), 1);
+    assert_eq!(world.secret("sf").await.unwrap().data["api_version"], "2026-07");
+}

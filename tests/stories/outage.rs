@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, NotInstalled, ShopConfig, StatusFault, Surface};
 use shopify_token_operator::{api::ShopifyToken, time::from_kube};
@@ -92,6 +94,35 @@ async fn one_asks_for_all_that_wait() {
     }
     assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
     assert_eq!(world.sim.calls("oauth.clientCredentials") - calls, 25, "one each, {} later", world.clock.now() - began);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_template_waits_for_no_shop() {
+    let world = World::with_app("outage-template").await;
+    let names = ["one", "two", "three"];
+    for name in names {
+        world.token(name, unverified()).await;
+        world.ready(name).await;
+    }
+    world.sim.inject(Fault::new("*", FaultKind::Status(StatusFault::new(503))));
+    world.pass(TimeDelta::hours(16));
+    for name in names {
+        world.because(name, "Reconciling", "BackingOff").await;
+    }
+    let template = json!({"template": {"metadata": {"labels": {"team": "web"}}}});
+    for name in names {
+        world.change(name, json!({"spec": {"secret": template}})).await;
+    }
+    for name in names {
+        let labelled = async || world.api::<Secret>().get(name).await.unwrap().labels().contains_key("team");
+        world.eventually("the label is there", labelled).await;
+        let token = world.because(name, "Reconciling", "BackingOff").await;
+        assert_eq!(revision(&token), 1);
+    }
+    world.sim.clear_faults();
+    for name in names {
+        world.until(name, "renewed", |t| revision(t) == 2).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

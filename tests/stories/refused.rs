@@ -51,6 +51,32 @@ async fn a_secret_that_a_webhook_denies_costs_one_mint_and_names_the_webhook() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_a_webhook_rewrites_is_not_taken_for_the_one_that_was_written() {
+    let world = World::with_app("refused-rewritten").await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Rewrite).await;
+    world.admin_token("web").await;
+    let token = world.because("web", "Reconciling", "WriteRefused").await;
+    let told = message(&token, "Reconciling");
+    assert!(told.contains("data.access_token, data.shop_domain") && !told.contains("evil"), "{told}");
+    world.a_while().await;
+    world.nudge("web").await;
+    world.a_while().await;
+    nothing_is_quoted(&world).await;
+    world.pass(TimeDelta::minutes(6));
+    world.until("web", "tried again", |t| t.status.as_ref().is_some_and(|s| s.failed_attempts >= Some(2))).await;
+    world.because("web", "Reconciling", "WriteRefused").await;
+    assert_eq!(world.secret("web").await.unwrap().data["shop_domain"], "evil.example.com");
+    webhook.answers(Verdict::Allow);
+    world.pass(TimeDelta::minutes(6));
+    world.ready("web").await;
+    let secret = world.secret("web").await.unwrap();
+    assert_eq!(secret.data["shop_domain"], SHOP);
+    assert!(world.sim.is_valid_admin(SHOP, secret.access_token()));
+    assert_eq!(world.sim.calls(GRANT), 1, "what is in hand isn't asked for again");
+    webhook.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_credential_in_hand_is_not_passed_off_as_another_apps() {
     const OTHER: &str = "fedcba9876543210fedcba9876543210";
     let world = World::with_app("refused-app").await;

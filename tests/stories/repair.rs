@@ -78,6 +78,36 @@ async fn edits_that_leave_the_value_need_no_shopify() {
     assert_eq!(world.sim.total_calls(), calls);
 }
 
+/// Whether a Secret has the label that a template asks for.
+async fn labelled(world: &World, name: &str) -> bool {
+    let secret = world.api::<Secret>().get(name).await.unwrap();
+    secret.labels().get("team").map(String::as_str) == Some("web")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_spec_is_written_although_a_verification_is_due() {
+    let mut world = World::with_app("repair-due").await;
+    world.admin_token("web").await;
+    world.admin_token("kept").await;
+    world.ready("web").await;
+    world.ready("kept").await;
+    let template = json!({"template": {"metadata": {"labels": {"team": "web"}}}});
+    let asked = json!({"reconcile.fluxcd.io/requestedAt": "1"});
+    world.change("web", json!({"metadata": {"annotations": asked}, "spec": {"secret": template}})).await;
+    world.eventually("the label is there", async || labelled(&world, "web").await).await;
+    let handled = |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.as_deref() == Some("1");
+    world.until("web", "verified", handled).await;
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 2);
+
+    world.stop().await;
+    world.pass(TimeDelta::hours(2));
+    world.change("kept", json!({"spec": {"deletionPolicy": "Retain"}})).await;
+    world.start().await;
+    let owned = async || world.api::<Secret>().get("kept").await.unwrap().owner_references().len();
+    world.eventually("the Secret stays when the token goes", async || owned().await == 0).await;
+    world.ready("kept").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_was_edited_is_had_again() {
     let (world, secrets) = three("repair-value").await;

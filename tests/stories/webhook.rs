@@ -13,7 +13,7 @@ use axum::{
     response::IntoResponse,
     routing::post,
 };
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::{ByteString, api::admissionregistration::v1::MutatingWebhookConfiguration};
 use kube::{
     Api,
     api::{DeleteParams, PostParams},
@@ -36,6 +36,8 @@ pub(crate) enum Verdict {
     Allow,
     /// As most do: without a code. Its message quotes the whole object.
     Deny,
+    /// It writes another `shop_domain` and `access_token` into a Secret.
+    Rewrite,
     /// It fails itself.
     Broken,
 }
@@ -44,7 +46,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Webhook {
     name: String,
     verdict: Arc<Mutex<Verdict>>,
-    configurations: Api<ValidatingWebhookConfiguration>,
+    configurations: Api<MutatingWebhookConfiguration>,
 }
 
 impl Webhook {
@@ -64,7 +66,7 @@ impl Webhook {
             "sideEffects": "None",
             "timeoutSeconds": 5,
             "failurePolicy": "Fail",
-            "clientConfig": {"url": format!("https://{address}/"), "caBundle": k8s_openapi::ByteString(ca_pem.into_bytes())},
+            "clientConfig": {"url": format!("https://{address}/"), "caBundle": ByteString(ca_pem.into_bytes())},
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
             "matchConditions": [{
                 "name": "operator",
@@ -72,7 +74,7 @@ impl Webhook {
             }],
             "rules": [{"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": resources}],
         }]});
-        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(world.admin.clone());
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(world.admin.clone());
         configurations.create(&PostParams::default(), &serde_json::from_value(webhook).unwrap()).await.unwrap();
         // The API server takes notice of its configuration within a second or so.
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -95,9 +97,17 @@ impl Webhook {
 async fn answer(State(verdict): State<Arc<Mutex<Verdict>>>, review: Bytes) -> impl IntoResponse {
     let verdict = *verdict.lock().unwrap();
     let review: Value = serde_json::from_slice(&review).unwrap();
-    let mut response = json!({"uid": review["request"]["uid"], "allowed": verdict == Verdict::Allow});
+    let mut response =
+        json!({"uid": review["request"]["uid"], "allowed": matches!(verdict, Verdict::Allow | Verdict::Rewrite)});
     if verdict == Verdict::Deny {
         response["status"] = json!({"message": format!("not like this: {}", review["request"]["object"])});
+    }
+    if verdict == Verdict::Rewrite {
+        let evil = ByteString(b"evil.example.com".into());
+        let patch = ["shop_domain", "access_token"]
+            .map(|key| json!({"op": "add", "path": format!("/data/{key}"), "value": evil}));
+        response["patchType"] = json!("JSONPatch");
+        response["patch"] = json!(ByteString(json!(patch).to_string().into_bytes()));
     }
     let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
     let code = if verdict == Verdict::Broken { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };

@@ -10,7 +10,7 @@ use crate::{
     controller::{
         context::{Context, TokenKey, Unpublished},
         error::{Error, Stop},
-        outcome::{Acted, News, Operation},
+        outcome::{Acted, News, Operation, Outcome},
         report::report_not_yet_safe,
     },
     core::{
@@ -19,7 +19,7 @@ use crate::{
         failure::Failure,
         keeper::Keeper,
         observed::{Doubt, Observed},
-        plan::Why,
+        plan::{Why, unpublishable},
         record::Record,
         renewal,
         vocabulary::EventReason,
@@ -42,10 +42,15 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         None => match sources::issue(turn, why).await {
             Ok(issued) => issued,
             Err(refusal) => {
-                if let (Refused::CodeDead(failure), Some(keeper)) = (&refusal, observed.keeper())
-                    && let Err(stop) = pair::forget(context, observed, keeper, failure).await
-                {
-                    return Acted::unwritten(stop);
+                if let (Refused::CodeDead(failure), Some(keeper)) = (&refusal, observed.keeper()) {
+                    if let Err(stop) = pair::forget(context, observed, keeper, failure).await {
+                        return Acted::unwritten(stop);
+                    }
+                    // Anybody can bring a code that is none: what lives suffers nothing for it.
+                    if keeper.pair().is_some_and(|pair| pair.lives(context.now())) {
+                        let refused = Acted::quietly(Outcome::CodeRefused(failure.clone()));
+                        return Ok(refused.warning(EventReason::IssueFailed, failure));
+                    }
                 }
                 return Ok(refused(context, observed, refusal, Operation::Issue));
             }
@@ -56,6 +61,11 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         && let Err(stop) = pair::record(context, observed, keeper, renewed).await
     {
         return Acted::unwritten(stop);
+    }
+    if unpublishable(observed).is_some() {
+        let record = observed.token.record_secret().unwrap_or_default();
+        let note = format!("refreshed, and kept in Secret {record:?}: it can't be published now");
+        return Ok(Acted::quietly(Outcome::Unchanged).with(EventReason::Renewed, note));
     }
     if let Some(failure) = observed.lacks_scopes(&issued.credential.scopes) {
         // One that was kept from before must not be tried again: the next one may have the scope.

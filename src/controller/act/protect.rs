@@ -24,6 +24,7 @@ use crate::{
     core::{
         finalizer::has_finalizer,
         identity::Identity,
+        source::nature,
         vocabulary::{FINALIZER, OPERATOR},
     },
 };
@@ -62,7 +63,8 @@ where
     set::<K>(context, namespace, name, None, false).await.map(drop)
 }
 
-/// Takes the finalizer off a token, and off the Secret that a person fills for it alone.
+/// Takes the finalizer off a token that nobody needs, off the Secret that a person fills for it alone, and off its record
+/// Secret, which may stay.
 ///
 /// # Errors
 /// A failure when the API server refuses it; else of Kubernetes, a conflict among them.
@@ -71,6 +73,9 @@ pub(super) async fn let_go(context: &Context, observation: &Observation) -> Resu
     let own = async {
         if let Some(secret) = token.credentials_secret().filter(|_| observation.frees_secret) {
             take_off::<Secret>(context, &me.namespace, secret).await?;
+        }
+        if let Some(record) = token.record_secret().filter(|_| nature(observation.observed.kind).is_admin) {
+            take_off::<Secret>(context, &me.namespace, &record).await?;
         }
         set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
     };

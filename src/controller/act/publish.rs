@@ -12,13 +12,14 @@ use crate::{
         outcome::{Acted, News, Outcome},
     },
     core::{
+        failure::Failure,
         leave::Leave,
         observed::Observed,
         previous::PreviousValues,
         record::Record,
         render::Values,
         secret::{self, SecretState},
-        vocabulary::{EventReason, OPERATOR},
+        vocabulary::{EventReason, OPERATOR, Reason},
     },
     time,
 };
@@ -53,6 +54,10 @@ pub(super) async fn publish(
         Ok(secret) => {
             context.note(&secret, false);
             context.reads.wrote(&secret);
+            let altered = secret::altered(&desired, &secret);
+            if !altered.is_empty() {
+                return Err(rewritten(token, &altered).into());
+            }
             let record = Record::parse(secret.annotations()).ok_or_else(|| {
                 let name = token.secret_name();
                 Error::Invalid(format!("Secret {name:?} came back from the API server without its record"))
@@ -154,6 +159,16 @@ pub(super) async fn leave(context: &Context, observed: &Observed) -> Result<Opti
 
 fn named(token: &ShopifyToken) -> String {
     format!("Secret {:?}", token.secret_name())
+}
+
+/// Nobody would see it later: what a webhook changes is said to be the operator's own.
+fn rewritten(token: &ShopifyToken, altered: &[String]) -> Failure {
+    let message = format!(
+        "{} isn't stored as it was written: a mutating admission webhook or policy changes {}; exempt Secrets that {OPERATOR} writes from it (kubectl get mutatingwebhookconfigurations tells which there are), and it is written again",
+        named(token),
+        altered.join(", ")
+    );
+    Failure::new(Reason::WriteRefused, message)
 }
 
 /// Whether a deletion has taken as long as a revocation may.

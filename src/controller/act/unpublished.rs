@@ -28,8 +28,9 @@ pub(super) async fn take(context: &Context, turn: &Turn<'_>) -> Result<Option<Is
     let (observed, uid) = (turn.observed, &turn.observed.identity.uid);
     let Some(Unpublished { inputs, mut issued }) = context.unpublished.get(uid) else { return Ok(None) };
     let Credential { issued_at, expires_at, .. } = issued.credential;
-    // The record keeps whole seconds.
-    let written = observed.latest().is_some_and(|r| r.issued_at >= issued_at.trunc_subsecs(0));
+    // The record keeps whole seconds, and may stand beside another value: a webhook rewrites what is written.
+    let (at, intact) = (issued_at.trunc_subsecs(0), observed.whole().is_some());
+    let written = observed.latest().is_some_and(|r| r.issued_at > at || (r.issued_at == at && intact));
     let due =
         expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
     // Of another client secret: that one may be revoked before this is published.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
-use super::list::list;
+use super::list::list_pruned;
 use crate::{
     api::ShopifyToken,
     controller::{
         context::Context,
         error::{found, is_forbidden},
-        listed::Neighbour,
+        listed::{Neighbour, no_more_than_needed},
         refusal::part,
         watch::api,
     },
@@ -50,7 +50,7 @@ pub(in crate::controller) async fn neighbours(
     let scopes = others.map(|other| Some(other.as_str())).chain(watched.is_empty().then_some(None));
     let mut found: BTreeMap<String, Vec<ShopifyToken>> = BTreeMap::new();
     for scope in scopes {
-        for token in list::<ShopifyToken>(&api(context.client(), scope)).await?.0 {
+        for token in list_pruned::<ShopifyToken>(&api(context.client(), scope), no_more_than_needed).await?.0 {
             let place = token.namespace().unwrap_or_default();
             if place != namespace && (token.app().is_some() || token.admin_token().is_some()) {
                 found.entry(place).or_default().push(token);

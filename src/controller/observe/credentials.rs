@@ -208,6 +208,11 @@ impl<'a> Search<'a> {
         Ok(key_of(&secret, &reference.key)?)
     }
 
+    /// Whether what the watch has of a kind counts.
+    fn watched<K: Resource<DynamicType = ()>>(&self, namespace: &str) -> bool {
+        !self.afresh && self.context.stands::<K>(namespace)
+    }
+
     /// Reads an object of ours. One that doesn't fit its type is a failure of those that name it.
     async fn object<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Stop>
     where
@@ -231,7 +236,7 @@ impl<'a> Search<'a> {
     /// Reads a Secret. What counts is the data: a finalizer or label of it ends no back-off.
     async fn secret(&mut self, role: &str, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
         let secret = if self.afresh {
-            self.own_secret(namespace, name).await?.map(Arc::new)
+            self.live_secret(namespace, name).await?.map(Arc::new)
         } else {
             self.context.shared_secret(namespace, name).await?
         };
@@ -242,8 +247,9 @@ impl<'a> Search<'a> {
         Ok(secret)
     }
 
-    /// Reads a Secret that the operator writes itself: its own writes end no back-off.
-    async fn own_secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
+    /// Reads a Secret as it is this very moment, and takes no note of it: of one that the operator writes itself its own writes
+    /// end no back-off.
+    async fn live_secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
         let secrets: Api<Secret> = Api::namespaced(self.context.client(), namespace);
         found(secrets.get(name).await)
     }
@@ -255,11 +261,81 @@ impl<'a> Search<'a> {
 }
 
 /// Whether a token wants something that its status doesn't speak of yet, or something of it went wrong.
-fn asks(token: &ShopifyToken) -> bool {
+pub(super) fn asks(token: &ShopifyToken) -> bool {
     let Some(status) = &token.status else { return false };
     let annotation = |name: &str| token.annotations().get(name);
     status.failed_attempts.is_some()
         || annotation(REQUESTED_AT).is_some_and(|at| status.last_handled_reconcile_at.as_ref() != Some(at))
         || annotation(ROTATE_AT).is_some_and(|at| status.last_handled_rotate_at.as_ref() != Some(at))
         || token.spec.rotation_trigger().is_some_and(|t| status.last_handled_trigger.as_deref() != Some(t))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+
+    use http::{Request, Response};
+    use kube::{
+        Client,
+        client::Body,
+        runtime::{
+            reflector,
+            watcher::{Error as Broken, Event},
+        },
+    };
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        api::SourceKind,
+        controller::watch::Stores,
+        core::scene::{healthy, token},
+    };
+
+    #[tokio::test]
+    async fn apps_and_admin_tokens_are_as_the_watch_has_them_while_it_stands() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&asked);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            if !request.uri().path().contains("/secrets/") {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
+            let answer = Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
+            async { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        let ((apps, mut app_keeper), (tokens, mut token_keeper)) = (reflector::store(), reflector::store());
+        let app = json!({"metadata": {"name": "acme", "namespace": "shop"}, "spec": {"credentialsRef": {"name": "acme-app"}}});
+        app_keeper.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(serde_json::from_value(app).unwrap()))));
+        let mut admin = token(SourceKind::ClientCredentials, &json!({}));
+        admin.metadata.name = Some("admin".into());
+        token_keeper.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(admin))));
+        let mut stores = Stores::default();
+        stores.add(None, tokens, apps);
+        let context = Context::of_stores(Client::new(server, "default"), stores);
+        let watches =
+            ["ShopifyApp", "ShopifyToken"].map(|kind| context.setup.watches.begin(kind, None, Instant::now()));
+        let me = healthy(SourceKind::Storefront, json!({})).token;
+        let asks = async |calls| {
+            let named = AppRef { name: "acme".into(), namespace: None };
+            assert!(app_of(&context, &me, &named).await.is_err(), "it has no Secret");
+            assert!(Search::of(&context, &me).admin_token("admin").await.is_err(), "it has no Secret");
+            assert_eq!(asked.swap(0, Ordering::SeqCst), calls);
+        };
+        for watch in &watches {
+            watch.brought(&Ok(Event::<Secret>::InitDone), Instant::now());
+        }
+        asks(0).await;
+        // The admin token's app is asked for, too.
+        for (watch, calls) in watches.iter().zip([2, 1]) {
+            watch.brought(&Err::<Event<Secret>, _>(Broken::NoResourceVersion), Instant::now());
+            asks(calls).await;
+            watch.brought(&Ok(Event::<Secret>::InitDone), Instant::now());
+        }
+        asks(0).await;
+    }
 }

@@ -1,4 +1,5 @@
-//! A look at a token that reads nothing of it: enough to see that nothing is to be done, and for nothing else.
+//! A look at a token that doesn't read its Secret: enough to see that nothing is to be done, and for nothing else. What it is
+//! issued with is read as ever, which mostly costs no request.
 //!
 //! What the watches don't show yet, a change made just now, comes as an event and brings the token back.
 
@@ -38,6 +39,8 @@ pub(in crate::controller) async fn glance(context: &Context, token: &ShopifyToke
     let needed = in_use || context.stores.needs_token(&identity.namespace, &identity.name);
     let known = reported == Some((token.metadata.generation, Some(record.revision)))
         && token.metadata.deletion_timestamp.is_none()
+        // There is something to do, and it goes by what is there this very moment.
+        && !credentials::asks(token)
         && context.holdings.of(&identity) == [name]
         // Whether it is needed no more, a live list tells.
         && (needed || !has_finalizer(token))

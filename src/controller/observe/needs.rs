@@ -16,7 +16,7 @@ use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
     controller::{
         context::Context,
-        listed::{Listed, Neighbour},
+        listed::{Listed, Neighbour, no_more_than_needed},
         watch::api,
     },
     core::{
@@ -126,14 +126,6 @@ async fn listed(context: &Context, namespace: &str) -> Result<Listed, kube::Erro
     Ok(Listed { tokens, apps, unreadable_apps })
 }
 
-fn no_more_than_needed(token: &mut ShopifyToken) {
-    token.status = None;
-    token.spec.rollout_restart_targets = Vec::new();
-    if let Some(secret) = &mut token.spec.secret {
-        secret.template = None;
-    }
-}
-
 impl Needs {
     /// Lists a namespace: enough for a token of it, which none of another can name.
     ///
@@ -210,10 +202,20 @@ impl Needs {
         own.chain(granted).collect()
     }
 
-    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read from there.
+    /// The tokens that need a Secret: as credentials of their app, or because their admin token is read, or refreshed, from
+    /// there.
     pub(in crate::controller) fn secret(&self, name: &str) -> Vec<String> {
-        let reads =
-            |t: &&ShopifyToken| matches!(t.spec.source(), Some(SourceRef::Custom(c)) if c.token_ref.name == name);
+        let reads = |t: &&ShopifyToken| match t.spec.source() {
+            Some(SourceRef::Custom(source)) => source.token_ref.name == name,
+            Some(SourceRef::Offline(_)) => t.record_secret().as_deref() == Some(name),
+            Some(
+                SourceRef::ClientCredentials(_)
+                | SourceRef::Storefront(_)
+                | SourceRef::Delegate(_)
+                | SourceRef::CustomerAccount(_),
+            )
+            | None => false,
+        };
         let Listed { tokens, apps, unreadable_apps } = &*self.listed;
         let apps = apps.iter().filter(|a| a.spec.credentials_ref.name == name).map(ResourceExt::name_any);
         let apps = apps.chain(unreadable_apps.iter().cloned()).flat_map(|app| self.app(&app));

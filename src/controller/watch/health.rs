@@ -40,6 +40,8 @@ struct State {
 struct Sight {
     began: Instant,
     listed: bool,
+    /// Whether what was listed before is being listed anew: what went meanwhile no event has told.
+    relists: bool,
     /// The highest `resourceVersion` among its objects.
     newest: u64,
     trouble: Option<Trouble>,
@@ -98,6 +100,14 @@ impl Watches {
         Some(format!("{first}{more}"))
     }
 
+    /// Whether a watch tells of every change of a kind in a namespace: it has listed them, and nothing is amiss.
+    pub(in crate::controller) fn stands(&self, kind: &str, namespace: &str, now: Instant) -> bool {
+        let covers = |place: &Option<String>| place.as_deref().is_none_or(|place| place == namespace);
+        let state = self.state();
+        let mut of_kind = state.sights.iter().filter(|((k, place), _)| *k == kind && covers(place));
+        of_kind.any(|(_, sight)| sight.stands(now))
+    }
+
     /// Whether watches that had to start over have still not listed, minutes later.
     #[must_use]
     pub fn stuck(&self, now: Instant) -> Option<String> {
@@ -130,7 +140,11 @@ impl Watches {
 
 impl Sight {
     fn begun(now: Instant) -> Self {
-        Self { began: now, listed: false, newest: 0, trouble: None }
+        Self { began: now, listed: false, relists: false, newest: 0, trouble: None }
+    }
+
+    fn stands(&self, now: Instant) -> bool {
+        self.listed && !self.relists && self.trouble.as_ref().is_none_or(|t| now - t.last >= SAID_AGAIN)
     }
 
     fn missing(&self, (kind, namespace): &(&'static str, Option<String>), now: Instant) -> Option<String> {
@@ -164,12 +178,12 @@ impl Watch {
                 sight.trouble = None;
             }
             Ok(watcher::Event::InitDone) => {
-                (sight.listed, sight.trouble) = (true, None);
+                (sight.listed, sight.relists, sight.trouble) = (true, false, None);
                 if state.sights.values().all(|sight| sight.listed) {
                     state.started_over = None;
                 }
             }
-            Ok(watcher::Event::Init) => {}
+            Ok(watcher::Event::Init) => sight.relists = true,
             Err(error) => {
                 let since = sight.trouble.as_ref().filter(|t| now - t.last < SAID_AGAIN).map_or(now, |t| t.since);
                 sight.trouble = Some(Trouble { since, last: now, what: reason(error), forbidden: is_forbidden(error) });
@@ -247,6 +261,29 @@ mod tests {
         apps.brought(&forbidden(), after(120));
         apps.brought(&Ok(secret("7")), after(121));
         assert_eq!(watches.missing(after(121)), None);
+    }
+
+    #[test]
+    fn a_watch_stands_while_it_tells_of_every_change() {
+        let (watches, now) = (Arc::new(Watches::default()), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let stands = |seconds| watches.stands("ShopifyApp", "shop", after(seconds));
+        assert!(!stands(0), "there is none");
+        let apps = watches.begin("ShopifyApp", Some("shop".into()), now);
+        assert!(!stands(0), "it hasn't listed");
+        apps.brought(&Ok(Event::<Secret>::InitDone), now);
+        assert!(stands(0) && !watches.stands("ShopifyApp", "other", now) && !watches.stands("Secret", "shop", now));
+        apps.brought(&forbidden(), after(1));
+        assert!(!stands(1) && !stands(90), "it may have been told of the next try");
+        assert!(stands(91), "it goes on, and nothing happens");
+        apps.brought(&forbidden(), after(100));
+        apps.brought(&Ok(Event::<Secret>::Init), after(101));
+        apps.brought(&Ok(secret("7")), after(101));
+        assert!(!stands(300), "what isn't listed yet may be gone");
+        apps.brought(&Ok(Event::<Secret>::InitDone), after(300));
+        assert!(stands(300));
+        watches.start_over(after(301));
+        assert!(!stands(301));
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
     let (mut there, mut listed_before) = (HashSet::new(), false);
     while let Some(event) = events.next().await {
+        // Of what went while no watch looked no event tells, neither before the list nor after it.
+        if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {
+            context.reads.clear();
+        }
         watch.brought(&event, Instant::now());
         match event {
             Ok(Event::Apply(secret)) => {
@@ -88,10 +92,7 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
                 there.clear();
                 context.holdings.listing(scope.as_deref());
             }
-            Err(error) => {
-                context.reads.clear();
-                tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted");
-            }
+            Err(error) => tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted"),
         }
     }
 }
@@ -248,4 +249,65 @@ pub(super) async fn time(context: Arc<Context>) {
 fn wake_all(context: &Context) {
     context.stores.all_tokens().into_iter().for_each(|token| context.wakes.token(token));
     context.stores.all_apps().into_iter().for_each(|app| context.wakes.app(app));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            OnceLock,
+            atomic::{AtomicU64, Ordering},
+        },
+    };
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// A Secret `shop/acme` was written and deleted while the watch had to start over.
+    #[tokio::test(start_paused = true)]
+    async fn what_went_while_no_watch_looked_is_not_kept() {
+        let (context, over) = (Arc::new(OnceLock::<Arc<Context>>::new()), Arc::new(Notify::new()));
+        let reads = Arc::new(AtomicU64::new(0));
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "shop", "name": "acme", "resourceVersion": "15"}});
+        let (told, follows, counted) = (Arc::clone(&context), Arc::clone(&over), Arc::clone(&reads));
+        let (lists, watches) = (AtomicU64::new(0), AtomicU64::new(0));
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let answer = if request.uri().path().ends_with("/acme") {
+                counted.fetch_add(1, Ordering::SeqCst);
+                Some(secret.clone())
+            } else if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                let too_old = json!({"type": "ERROR", "object": {
+                    "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": ""
+                }});
+                let first = watches.fetch_add(1, Ordering::SeqCst) == 0;
+                if !first {
+                    follows.notify_one();
+                }
+                first.then_some(too_old)
+            } else {
+                if let (1, Some(context)) = (lists.fetch_add(1, Ordering::SeqCst), told.get()) {
+                    context.reads.wrote(&serde_json::from_value(secret.clone()).unwrap());
+                }
+                Some(
+                    json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "20"}, "items": []}),
+                )
+            };
+            async move {
+                match answer {
+                    Some(answer) => Ok::<_, Infallible>(Response::new(Body::from(format!("{answer}\n").into_bytes()))),
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        let context = context.get_or_init(|| Context::of_client(Client::new(server, "default")));
+        tokio::spawn(secrets(Arc::clone(context), None));
+        over.notified().await;
+        context.shared_secret("shop", "acme").await.unwrap();
+        assert_eq!(reads.load(Ordering::SeqCst), 1, "nobody tells that it is gone");
+    }
 }

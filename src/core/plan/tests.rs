@@ -289,6 +289,37 @@ fn preconditions() {
 }
 
 #[test]
+fn what_would_perish_waits_for_no_secret() {
+    let cooling = || {
+        healthy(SourceKind::Offline, json!({})).with(|o| {
+            let Ok(Issuer::Offline(offline)) = &mut o.issuer else { unreachable!() };
+            let pair = offline.recorded.as_mut().unwrap().pair.as_mut().unwrap();
+            pair.refresh.as_mut().unwrap().expires_at = Some(now() + TimeDelta::days(29));
+        })
+    };
+    let unreadable = |o: Observed| o.with(|o| o.template = Err(Failure::new(Reason::InvalidTemplate, "bad")));
+    let theirs =
+        |o: Observed| o.with(|o| o.secret = SecretState::Refused(Failure::new(Reason::SecretConflict, "theirs")));
+    let refresh = Step::Call(Call::Issue(Why::Expiring));
+    assert_all(vec![
+        ("a refresh token, with a template that breaks", unreadable(cooling()), refresh, "InvalidTemplate"),
+        ("with somebody else's Secret", theirs(cooling()), refresh, "SecretConflict"),
+        ("with one that can't be written", frozen(cooling()), refresh, "SecretConflict"),
+        ("a code", unreadable(approved()), refresh, "InvalidTemplate"),
+        (
+            "refused a moment ago",
+            theirs(cooling()).failed(Reason::BackingOff, 1, minutes(1), minutes(5)),
+            Step::Keep,
+            "BackingOff",
+        ),
+        ("nothing", theirs(healthy(SourceKind::Offline, json!({}))), Step::Keep, "SecretConflict"),
+    ]);
+    let call = Call::Issue(Why::Expiring);
+    let waits = plan_without(&theirs(cooling()), &[call], now());
+    assert_eq!((waits.step, hold(&waits)), (Step::Keep, "SecretConflict"), "others ask");
+}
+
+#[test]
 fn rotation_and_overlap() {
     let all = |n, left| (0..n).map(|i| previous(i, left)).collect::<Vec<_>>();
     let asked = || storefront(json!({"rotation": {"trigger": "a", "overlap": "1h"}}));
@@ -445,8 +476,23 @@ fn verification_and_repair() {
         ("the clock was set back a little", verified(app(), minutes(-60)), Step::Keep, ""),
         ("the clock was set back a lot", verified(app(), minutes(-61)), Step::Call(Call::Verify), ""),
         ("edited", app().with(|o| o.drifted = true), Step::Repair, ""),
-        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Call(Call::Verify), ""),
+        ("edited, and due", verified(app(), hours(1)).with(|o| o.drifted = true), Step::Repair, ""),
+        ("edited, and asked", app().annotated(REQUESTED_AT, "x").with(|o| o.drifted = true), Step::Repair, ""),
+        (
+            "edited, and it failed",
+            app().failed(Reason::ShopUnavailable, 1, minutes(9), minutes(0)).with(|o| o.drifted = true),
+            Step::Repair,
+            "BackingOff",
+        ),
+        (
+            "edited, and the API server refused that",
+            app().failed(Reason::WriteRefused, 1, minutes(9), minutes(0)).with(|o| o.drifted = true),
+            Step::Repair,
+            "",
+        ),
     ]);
+    let edited = verified(app(), hours(1)).with(|o| o.drifted = true);
+    assert_eq!(plan(&edited, now()).wake_at, Some(now() + SAFETY_NET), "should the write change nothing");
 }
 
 #[test]
@@ -767,6 +813,7 @@ fn what_others_left_behind() {
             "",
         ),
         ("an older revision was put back", put_back.clone(), Step::Call(Call::Verify), ""),
+        ("and edited besides", put_back.clone().with(|o| o.drifted = true), Step::Call(Call::Verify), ""),
         (
             "an older revision was put back, with overlaps of its time",
             put_back.clone().recorded(|r| r.previous = vec![previous(2, minutes(-1))]),

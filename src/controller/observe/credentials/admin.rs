@@ -7,12 +7,13 @@ use secrecy::SecretString;
 
 use super::Search;
 use crate::{
-    api::{AdminApi, ShopifyToken, SourceRef, app::NEWEST_API_VERSION},
+    api::{AdminApi, ShopifyToken, SourceRef, app::NEWEST_API_VERSION, source::AppRef},
     controller::{error::Stop, observe::Protected},
     core::{
         condition::is_rejected,
         failure::Failure,
         identity::Identity,
+        pair::{self, RecordState},
         record::{self, Record},
         secret::{Held, SecretState, classify},
         source::{AdminToken, App},
@@ -26,6 +27,8 @@ struct Origin {
     app: Option<App>,
     api: AdminApi,
     supplied: Option<SecretString>,
+    /// What its record Secret holds, and of which client id.
+    recorded: Option<(SecretString, String)>,
     /// Its app doesn't fit its type, or grants nothing to what is to be revoked with it.
     unusable: Option<Failure>,
 }
@@ -34,7 +37,8 @@ impl Search<'_> {
     /// The admin token of that name, which is another ShopifyToken of the namespace.
     pub(super) async fn admin_token(&mut self, name: &str) -> Result<AdminToken, Stop> {
         let not_ready = |what: String| Failure::new(Reason::AdminTokenNotReady, what);
-        let watched = self.context.stores.token(&self.namespace, name).filter(|_| !self.afresh);
+        let stands = self.watched::<ShopifyToken>(&self.namespace);
+        let watched = self.context.stores.token(&self.namespace, name).filter(|_| stands);
         let admin = match watched.as_ref().and_then(|admin| admin.0.as_ref().ok()) {
             Some(admin) => self.context.caught_up(admin).into_owned(),
             None => self.object(&self.namespace, name).await?.ok_or_else(|| {
@@ -64,6 +68,9 @@ impl Search<'_> {
             }
             (Err(_), Origin { app: Some(app), .. }) if deleting => (None, None, Some(app.client_id.clone())),
             (Err(_), Origin { supplied: Some(value), .. }) if deleting => (Some(value.clone()), None, None),
+            (Err(_), Origin { recorded: Some((value, issuer)), .. }) if deleting => {
+                (Some(value.clone()), None, Some(issuer.clone()))
+            }
             // What can't be read may be mended: the admin token itself isn't what is missing.
             (Err(failure), Origin { unusable, .. }) => return Err(unusable.clone().unwrap_or(failure).into()),
         };
@@ -80,28 +87,16 @@ impl Search<'_> {
     /// What an admin token is issued with itself. What is missing there is its own affair, as long as it is alive.
     async fn origin(&mut self, admin: &ShopifyToken) -> Result<Origin, Stop> {
         match admin.spec.source() {
-            Some(SourceRef::ClientCredentials(source)) => match self.app_of(admin, &source.app_ref).await {
-                Ok((app, api)) => Ok(Origin { app: Some(app), api, ..Origin::default() }),
-                Err(stop) => {
-                    let failure = stop.failure()?;
-                    let deleting = self.token.metadata.deletion_timestamp.is_some();
-                    // The admin token tells that a grant is missing, until that is why nothing can be revoked.
-                    let unusable = if failure.reason == Reason::NotGranted && deleting {
-                        let message = format!("of ShopifyToken {:?} {}", admin.name_any(), failure.message);
-                        Some(Failure { message, ..failure })
-                    } else {
-                        Some(failure).filter(|f| f.reason == Reason::DependencyInvalid)
-                    };
-                    Ok(Origin { unusable, ..Origin::default() })
-                }
-            },
+            Some(SourceRef::ClientCredentials(source)) => self.of_app(admin, &source.app_ref).await,
             Some(SourceRef::Custom(source)) => match self.supplied(&source.token_ref).await {
                 Ok(value) => Ok(Origin { supplied: Some(value), ..Origin::default() }),
                 Err(stop) => stop.failure().map(|_| Origin::default()).map_err(Stop::from),
             },
-            Some(SourceRef::Offline(_)) => {
+            Some(SourceRef::Offline(source)) => {
                 self.admin_renews = true;
-                Ok(Origin::default())
+                let recorded = self.recorded(admin).await?;
+                // Of the app alone no other one can be had.
+                Ok(Origin { app: None, recorded, ..self.of_app(admin, &source.app_ref).await? })
             }
             None => {
                 let message = format!(
@@ -118,6 +113,40 @@ impl Search<'_> {
                 Err(Failure::new(Reason::InvalidCredential, message).into())
             }
         }
+    }
+
+    /// The app of an admin token.
+    async fn of_app(&mut self, admin: &ShopifyToken, named: &AppRef) -> Result<Origin, Stop> {
+        let failure = match self.app_of(admin, named).await {
+            Ok((app, api)) => return Ok(Origin { app: Some(app), api, ..Origin::default() }),
+            Err(stop) => stop.failure()?,
+        };
+        let deleting = self.token.metadata.deletion_timestamp.is_some();
+        // The admin token tells that a grant is missing, until that is why nothing can be revoked.
+        let unusable = if failure.reason == Reason::NotGranted && deleting {
+            let message = format!("of ShopifyToken {:?} {}", admin.name_any(), failure.message);
+            Some(Failure { message, ..failure })
+        } else {
+            Some(failure).filter(|f| f.reason == Reason::DependencyInvalid)
+        };
+        Ok(Origin { unusable, ..Origin::default() })
+    }
+
+    /// What the record Secret of an offline token holds, if that lives. A namespace that goes takes the other Secret at once.
+    async fn recorded(&mut self, admin: &ShopifyToken) -> Result<Option<(SecretString, String)>, Stop> {
+        let (Some(me), Some(name)) = (Identity::of(admin), admin.record_secret()) else { return Ok(None) };
+        let Some(secret) = self.context.shared_secret(&self.namespace, &name).await? else { return Ok(None) };
+        self.needed.push(Protected::secret(&secret));
+        if admin.status.as_ref().is_some_and(is_rejected) {
+            return Ok(None);
+        }
+        let Some(issuer) = pair::issuer(secret.annotations()).map(str::to_owned) else { return Ok(None) };
+        let RecordState::Ours(recorded) = pair::classify(admin, &me, &issuer, Some(Arc::unwrap_or_clone(secret)))
+        else {
+            return Ok(None);
+        };
+        let pair = recorded.pair.filter(|pair| pair.lives(self.context.now()));
+        Ok(pair.and_then(|pair| pair.access).map(|access| (access.value, issuer)))
     }
 
     /// The credential in another token's Secret, if it is there, whole and alive, and its record.

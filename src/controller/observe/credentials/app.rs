@@ -53,9 +53,9 @@ impl Search<'_> {
         self.app(&app).await
     }
 
-    /// An app as the watch knows it; live where it doesn't.
+    /// An app as the watch has it, while that stands; else live.
     async fn app_object(&self, namespace: &str, name: &str) -> Result<Option<ShopifyApp>, Stop> {
-        let watched = self.context.stores.app(namespace, name).filter(|_| !self.afresh);
+        let watched = self.context.stores.app(namespace, name).filter(|_| self.watched::<ShopifyApp>(namespace));
         match watched.as_ref().and_then(|app| app.0.as_ref().ok()) {
             Some(app) => Ok(Some(app.clone())),
             None => self.object(namespace, name).await,

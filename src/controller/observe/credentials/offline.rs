@@ -32,7 +32,7 @@ impl Search<'_> {
             Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
         let namespace = self.namespace.clone();
         let name = self.token.record_secret().unwrap_or_default();
-        let live = self.own_secret(&namespace, &name).await?;
+        let live = self.live_secret(&namespace, &name).await?;
         let recorded = match pair::classify(self.token, &me, &app.client_id, live) {
             RecordState::Absent => None,
             RecordState::Ours(recorded) => Some(recorded),
