@@ -22,8 +22,8 @@ use crate::{
     api::ShopifyToken,
     core::{
         observed::Observed,
-        pace::{self, Paced},
-        plan::{Call, Step, plan_without},
+        pace::{self, Paced, plan_slowed},
+        plan::{Call, Step},
         urgency::{Urgency, expects_call},
         vocabulary::{EventReason, FINALIZER, Reason},
     },
@@ -182,7 +182,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     let observation = observe(context, token).await?;
     let (observed, now) = (&observation.observed, context.now());
     let pace = context.paces.get(uid).unwrap_or_default();
-    let planned = |waiting: &[Call]| pace::slowed(plan_without(observed, waiting, now), &pace, observed, now);
+    let planned = |waiting: &[Call]| plan_slowed(observed, waiting, &pace, now);
     let mut plan = planned(&[]);
     if !matches!(plan.step, Step::Call(_)) {
         asks_nothing(context, &key);
@@ -254,7 +254,7 @@ async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<A
     let Some(observed) = glance(context, token).await? else { return Ok(None) };
     let now = context.now();
     let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
-    let plan = pace::slowed(plan_without(&observed, &[], now), &pace, &observed, now);
+    let plan = plan_slowed(&observed, &[], &pace, now);
     if plan.step != Step::Keep || plan.hold.is_some() {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     hold::Hold,
     observed::Observed,
-    plan::{Call, Plan, Step, Why},
+    plan::{Call, Plan, Step, Why, plan_without},
     record::Record,
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
@@ -147,11 +147,17 @@ pub fn basis(o: &Observed) -> String {
     format!("{}/{}/{}", o.dependencies, asked(REQUESTED_AT), asked(ROTATE_AT))
 }
 
-/// The plan, with its step put off if the same one was taken again and again.
+/// The plan without these calls, with its step put off if the same one was taken again and again.
 #[must_use]
-pub fn slowed(plan: Plan, pace: &Pace, o: &Observed, now: Timestamp) -> Plan {
+pub fn plan_slowed(o: &Observed, waiting: &[Call], pace: &Pace, now: Timestamp) -> Plan {
+    let plan = plan_without(o, waiting, now);
     let Some(kind) = Paced::of(plan.step, pace.is_others(o.record())) else { return plan };
     let Some(at) = pace.not_before(kind, now, &basis(o)) else { return plan };
+    if plan.step == Step::Repair {
+        // Nothing else has to wait for that.
+        let next = plan_slowed(&Observed { drifted: false, ..o.clone() }, waiting, pace, now);
+        return Plan { wake_at: next.wake_at.into_iter().chain([at]).min(), ..next };
+    }
     let hold = match kind {
         Paced::Issue => {
             let message = format!(
@@ -235,7 +241,7 @@ mod tests {
             healthy(SourceKind::Storefront, json!({})).recorded(|r| r.previous = vec![previous(2, minutes(-1))]);
         let unverified = healthy(SourceKind::Storefront, json!({})).reported(|s| s.last_verified_time = None);
         let expired = healthy(SourceKind::ClientCredentials, json!({})).recorded(|r| r.expires_at = Some(now));
-        let step = |o: &Observed, pace: &Pace| slowed(plan(o, now), pace, o, now).step;
+        let step = |o: &Observed, pace: &Pace| plan_slowed(o, &[], pace, now).step;
         for (o, kind) in [(&ended, Paced::Repair), (&unverified, Paced::Repair), (&expired, Paced::Issue)] {
             let by_the_clock = plan(o, now).step;
             assert!(matches!(by_the_clock, Step::Call(_)), "{by_the_clock:?}");
@@ -250,6 +256,26 @@ mod tests {
             pace.wrote(newer.record().unwrap());
             assert_eq!(step(o, &pace), Step::Keep, "an older one was put back");
         }
+    }
+
+    #[test]
+    fn a_repair_that_is_put_off_holds_up_no_verification() {
+        let (mut pace, now) = (Pace::default(), crate::core::scene::now());
+        let edited = |due: bool| {
+            healthy(SourceKind::Storefront, json!({}))
+                .with(|o| o.drifted = true)
+                .reported(|s| s.last_verified_time = s.last_verified_time.take().filter(|_| !due))
+        };
+        for _ in 0..3 {
+            assert_eq!(plan_slowed(&edited(true), &[], &pace, now).step, Step::Repair);
+            pace.taken(Paced::Repair, now, &basis(&edited(true)));
+        }
+        let after = |due| plan_slowed(&edited(due), &[], &pace, now);
+        assert_eq!(after(true).step, Step::Call(Call::Verify));
+        assert_eq!(after(false).step, Step::Keep);
+        let at = pace.not_before(Paced::Repair, now, &basis(&edited(false)));
+        assert_eq!(after(false).wake_at, at);
+        assert_eq!(after(true).wake_at, at);
     }
 
     proptest! {

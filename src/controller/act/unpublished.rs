@@ -29,8 +29,9 @@ pub(super) async fn take(context: &Context, turn: &Turn<'_>) -> Result<Option<Is
     let Some(Unpublished { inputs, mut issued }) = context.unpublished.get(uid) else { return Ok(None) };
     let Credential { issued_at, expires_at, .. } = issued.credential;
     // The record keeps whole seconds, and may stand beside another value: a webhook rewrites what is written.
-    let (at, intact) = (issued_at.trunc_subsecs(0), observed.whole().is_some());
-    let written = observed.latest().is_some_and(|r| r.issued_at > at || (r.issued_at == at && intact));
+    let at = issued_at.trunc_subsecs(0);
+    let rewritten = observed.record().is_some_and(|r| r.issued_at == at) && observed.whole().is_none();
+    let written = !rewritten && observed.latest().is_some_and(|r| r.issued_at >= at);
     let due =
         expires_at.is_some_and(|at| renewal::renewal_time(&observed.token.spec, uid, issued_at, at) <= context.now());
     // Of another client secret: that one may be revoked before this is published.

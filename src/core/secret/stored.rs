@@ -20,8 +20,11 @@ pub fn altered(written: &Secret, stored: &Secret) -> Vec<String> {
     let ours = written.annotations().keys().filter(|key| record::is_ours(key) || fields.annotations.contains(key));
     let annotations = ours.filter(|key| written.annotations().get(*key) != stored.annotations().get(*key));
     altered.extend(annotations.map(|key| format!("metadata.annotations[{key:?}]")));
-    let owners = |secret: &Secret| secret.owner_references().iter().map(|owner| owner.uid.clone()).collect::<Vec<_>>();
-    if owners(written) != owners(stored) {
+    let holder = record::holder(written.annotations());
+    let owned = |secret: &Secret| {
+        secret.owner_references().iter().any(|owner| holder.as_ref().is_some_and(|holder| owner.uid == holder.uid))
+    };
+    if owned(written) != owned(stored) {
         altered.push("metadata.ownerReferences".to_owned());
     }
     altered
@@ -56,6 +59,8 @@ mod tests {
         });
         let secret = |value: &Value| -> Secret { serde_json::from_value(value.clone()).unwrap() };
         let mut stored = written.clone();
+        let theirs = json!({"apiVersion": "b/v1", "kind": "Vault", "name": "web", "uid": "9"});
+        stored["metadata"]["ownerReferences"].as_array_mut().unwrap().push(theirs);
         stored["metadata"]["resourceVersion"] = json!("7");
         stored["metadata"]["labels"]["theirs"] = json!("x");
         stored["metadata"]["annotations"]["theirs"] = json!("x");
