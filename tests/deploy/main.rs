@@ -10,6 +10,7 @@ mod admission;
 mod alerts;
 mod chart;
 mod conform;
+mod health;
 mod kustomize;
 mod policies;
 mod release;
