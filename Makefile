@@ -139,6 +139,11 @@ chart: ## Writes the chart's defaults, their table in docs/ and its renderings
 	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy defaults_and_their_table
 	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy renderings_are_what_helm
 
+.PHONY: gitops
+gitops: ## Records every phase of every source anew, and writes what is made of that for GitOps tools
+	UPDATE_PHASES=1 cargo test $(CARGO_FLAGS) --test stories phases::
+	UPDATE_GITOPS=1 cargo test $(CARGO_FLAGS) --test deploy -- health::tests_of_argo health::argo_cds_config_map_is_made
+
 .PHONY: docs
 docs: ## Writes the generated parts of docs/
 	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs what_the_command_line_takes
@@ -147,4 +152,5 @@ docs: ## Writes the generated parts of docs/
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
 	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes \
-	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm
+	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm \
+	  health::tests_of_argo health::argo_cds_config_map_is_made

@@ -63,6 +63,7 @@ fn module() -> Result<GoModule> {
         instead: ", or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl",
         go_mod: include_str!("../control-plane/go.mod"),
         go_sum: include_str!("../control-plane/go.sum"),
+        sources: &[],
         packages: &[
             "k8s.io/kubernetes/cmd/kube-apiserver",
             "k8s.io/kubernetes/cmd/kube-controller-manager",

@@ -19,7 +19,7 @@ use crate::progress::Progress;
 /// Holds a build until it is complete.
 const UNFINISHED: &str = "unfinished";
 
-/// Programs of a Go module that holds nothing but versions and checksums.
+/// Programs of a Go module that holds versions and checksums, and at most a few files of its own.
 pub(crate) struct GoModule {
     /// What the programs are, as in `the control plane`.
     pub(crate) what: &'static str,
@@ -31,6 +31,8 @@ pub(crate) struct GoModule {
     pub(crate) instead: &'static str,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
+    /// Go files of its own: their names and texts.
+    pub(crate) sources: &'static [(&'static str, &'static str)],
     /// What to build.
     pub(crate) packages: &'static [&'static str],
     /// Build tags, with commas between them.
@@ -110,7 +112,7 @@ fn is_at_least(found: &str, needed: &str) -> bool {
 }
 
 fn cache_key(module: &GoModule, go_version: &str) -> String {
-    let files = module.files.iter().flat_map(|(module, path)| [*module, *path]);
+    let files = module.files.iter().chain(module.sources).flat_map(|(first, second)| [*first, *second]);
     let parts = [module.go_mod, module.go_sum, go_version, module.tags].into_iter().chain(files);
     let digest = parts.fold(Sha256::new(), Sha256::chain_update).finalize();
     hex::encode(&digest[..8])
@@ -148,6 +150,9 @@ async fn build(of: &GoModule, cache: &Path, target: &Path, quiet: bool) -> Resul
     }
     fs::write(module.join("go.mod"), of.go_mod)?;
     fs::write(module.join("go.sum"), of.go_sum)?;
+    for (name, text) in of.sources {
+        fs::write(module.join(name), text)?;
+    }
 
     let mut progress = Progress::new(&format!("Downloading the Go modules of {}", of.what), quiet);
     let list = dir.path().join("packages");

@@ -48,6 +48,7 @@ fn promtool() -> GoModule {
         instead: "",
         go_mod: include_str!("../promtool/go.mod"),
         go_sum: include_str!("../promtool/go.sum"),
+        sources: &[],
         packages: &["github.com/prometheus/prometheus/cmd/promtool"],
         // Without the clouds' libraries, by which Prometheus discovers what it scrapes.
         tags: "remove_all_sd",
@@ -65,6 +66,7 @@ fn module() -> GoModule {
         instead: "",
         go_mod: include_str!("../judges/go.mod"),
         go_sum: include_str!("../judges/go.sum"),
+        sources: &[],
         packages: &["helm.sh/helm/v4/cmd/helm", "github.com/yannh/kubeconform/cmd/kubeconform"],
         tags: "",
         linker_flags: String::new(),

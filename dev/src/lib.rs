@@ -12,6 +12,7 @@ mod cluster;
 mod data_dir;
 pub mod demo;
 mod etcd;
+mod gitops;
 mod go_build;
 mod judges;
 mod kubeconfig;
@@ -25,6 +26,7 @@ mod wait;
 
 pub use binaries::{ASSETS_VARIABLE, Binaries};
 pub use cluster::Cluster;
+pub use gitops::{GitOps, Offer, Verdict};
 pub use judges::Judges;
 pub use local_cluster::{LocalCluster, Options};
 pub use manifests::Manifests;

@@ -12,6 +12,7 @@ mod chart;
 mod conform;
 mod gathered;
 mod image;
+mod health;
 mod kustomize;
 mod policies;
 mod release;

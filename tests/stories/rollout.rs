@@ -57,7 +57,7 @@ impl World {
     }
 
     /// The revision that a token has asked the Deployment to run with.
-    async fn asked_for(&self, token: &str) -> Option<String> {
+    pub(crate) async fn asked_for(&self, token: &str) -> Option<String> {
         let uid = self.tokens().get(token).await.unwrap().uid().unwrap();
         let template = self.api::<Deployment>().get("web").await.unwrap().spec.unwrap().template;
         template.metadata?.annotations?.get(&format!("tokens.shopify-operator.dev/token-{uid}")).cloned()
