@@ -25,7 +25,7 @@ use shopify_token_operator::{
 };
 
 use crate::{
-    browser::{Browser, Pages},
+    browser::{APART, Browser, Pages},
     cut::{Counted, Cuts, Cutting, Side},
     world::{CLIENT_ID, SHOP, SecretView, World},
 };
@@ -275,8 +275,9 @@ impl Driver {
         }
     }
 
-    /// A browser begins, decides and comes back, to a replica of its own: the state that counts.
+    /// A browser begins, decides and comes back, to a replica of its own, a while after the one before: the state that counts.
     async fn comes_back(&mut self) -> Option<String> {
+        self.world.pass(APART);
         let pages = Pages::start(self.setup.clone()).await;
         let mut browser = Browser::new(&self.world);
         let url = format!("/oauth/install/{}/web", self.world.namespace);
