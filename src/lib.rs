@@ -16,6 +16,7 @@ pub mod selector;
 pub mod server;
 pub mod shared;
 pub mod shopify;
+pub mod slots;
 pub mod sources;
 pub mod telemetry;
 pub mod time;

@@ -12,7 +12,7 @@ use k8s_openapi::{
 use kube::{
     Resource, ResourceExt,
     core::{DeserializeGuard, error_boundary::InvalidObject},
-    runtime::controller::Action,
+    runtime::{controller::Action, reflector::ObjectRef},
 };
 
 use secrecy::SecretString;
@@ -75,7 +75,11 @@ pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Cont
             Err(invalid) => unreadable(&context, &app.object_ref(&()), invalid).await,
         }
     };
-    guarded(&context, "ShopifyApp", reconcile).await
+    let ended = guarded(&context, "ShopifyApp", reconcile).await;
+    if ended.is_ok() {
+        context.errors.remove(&ObjectRef::from_obj(&*app).to_string());
+    }
+    ended
 }
 
 /// An app that doesn't fit its type: when it is deleted it is let go as soon as no token needs it.

@@ -20,7 +20,7 @@ use super::{
     rendering::Rendering,
     shared_list::SharedLists,
     watch::{
-        health::Watches,
+        health::{Watches, version},
         holdings::{Holdings, Noted},
         stores::Stores,
         wake::Wakes,
@@ -35,7 +35,8 @@ use crate::{
     },
     metrics::Metrics,
     shared::Shared,
-    shopify::{self, Outages, Slots},
+    shopify::{self, Outages, Shop},
+    slots::Slots,
     sources::{Issued, Memory, Renewed},
     time::Timestamp,
     workers::Workers,
@@ -113,8 +114,8 @@ pub struct Context {
     pub salt: String,
     /// Publishes events.
     pub recorder: Recorder,
-    /// Reconciles at a time, over all namespaces.
-    pub workers: Workers,
+    /// Reconciles of tokens at a time, over all namespaces.
+    pub workers: Workers<TokenKey>,
     /// What the watches hold.
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.
@@ -130,7 +131,7 @@ pub struct Context {
     /// Shops that don't answer.
     pub outages: Outages<TokenKey>,
     /// Calls at a time to one shop.
-    pub slots: Slots<TokenKey, Urgency>,
+    pub slots: Slots<Shop, TokenKey, Urgency>,
     /// What the sources keep in memory.
     pub memory: Memory,
     /// Renders Secrets.
@@ -139,7 +140,7 @@ pub struct Context {
     pub unpublished: Shared<String, Unpublished>,
     /// Pairs that came and couldn't be written down, by UID: written before anything else is asked.
     pub unrecorded: Shared<String, Renewed>,
-    /// The status last written for a token, and the version it was written upon: the watch may lag behind it.
+    /// The status last written for a token: the watch may lag behind it.
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
     pub suspects: Shared<TokenKey, Doubt>,
@@ -202,11 +203,11 @@ pub struct Judged {
     pub judgement: Judgement,
 }
 
-/// A status just written, and the version of the object it was written upon.
+/// A status just written.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// `metadata.resourceVersion` before the write.
-    pub upon: Option<String>,
+    /// The `metadata.resourceVersion` from which on the watch shows it.
+    pub shown_by: u64,
     /// What was written.
     pub status: ShopifyTokenStatus,
 }
@@ -215,20 +216,21 @@ impl Context {
     /// A context with empty memory.
     #[must_use]
     pub fn new(setup: Setup, stores: Stores, wakes: Wakes) -> Arc<Self> {
+        let wake = || {
+            let wakes = wakes.clone();
+            move |token: TokenKey| wakes.at_once(token.object())
+        };
         Arc::new(Self {
             started_at: setup.clock.now(),
             salt: format!("{:x}{:x}", random(), random()),
             recorder: Recorder::new(setup.client.clone()),
-            workers: Workers::new(setup.concurrency.into()),
+            workers: Workers::new(setup.concurrency.into(), wake()),
             stores,
             holdings: Holdings::default(),
             lists: SharedLists::default(),
             neighbours: SharedLists::default(),
             reads: Reads::default(),
-            slots: Slots::new(CALLS_TO_A_SHOP, {
-                let wakes = wakes.clone();
-                move |token: TokenKey| wakes.turn(token.object())
-            }),
+            slots: Slots::new(CALLS_TO_A_SHOP, wake()),
             wakes,
             outages: Outages::default(),
             memory: Memory::default(),
@@ -265,16 +267,22 @@ impl Context {
     pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
         let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
         match self.written.get(&TokenKey::of_object(token)) {
-            Some(written) if refused || written.upon == token.resource_version() => {
+            Some(written) if refused || version(token.resource_version().as_deref()) < written.shown_by => {
                 Cow::Owned(ShopifyToken { status: Some(written.status), ..token.clone() })
             }
-            // The watch has moved on.
-            Some(_) => {
-                self.written.remove(&TokenKey::of_object(token));
-                Cow::Borrowed(token)
-            }
-            None => Cow::Borrowed(token),
+            Some(_) | None => Cow::Borrowed(token),
         }
+    }
+
+    /// The same of the newest there is of an object: what the watch has shown needn't be kept. Others may look at one that
+    /// is older.
+    #[must_use]
+    pub fn catch_up<'a>(&self, newest: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
+        let caught_up = self.caught_up(newest);
+        if matches!(caught_up, Cow::Borrowed(_)) {
+            self.written.remove(&TokenKey::of_object(newest));
+        }
+        caught_up
     }
 
     /// Takes note of a Secret that is there, or just was, and wakes the app whose client secret has a part in what changed.
@@ -328,7 +336,7 @@ impl Context {
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &TokenKey, uid: &str) {
         let uid = uid.to_owned();
-        self.slots.forget(token, std::time::Instant::now());
+        self.forget_waiting(token);
         self.pass_on(&self.outages.forget(token, self.now()));
         self.known.remove(token);
         self.written.remove(token);
@@ -341,6 +349,12 @@ impl Context {
         self.rendering.forget(&uid);
         self.forget_refusals(&uid);
         self.freed.notify_one();
+    }
+
+    /// A token is gone, if there was one: it waits for nothing.
+    pub fn forget_waiting(&self, token: &TokenKey) {
+        self.slots.forget(token, std::time::Instant::now());
+        self.workers.forget(token);
     }
 
     /// Wakes those whose turn it is now to ask where nobody gets an answer.
@@ -422,5 +436,34 @@ impl Context {
             public_url: None,
         };
         Self::new(setup, stores, Wakes::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::Config;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{api::SourceKind, core::scene::healthy};
+
+    #[tokio::test]
+    async fn a_failure_counts_until_the_watch_shows_it_whoever_looks_meanwhile() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let token = healthy(SourceKind::Storefront, json!({})).token;
+        let at = |version: u64| {
+            let mut token = token.clone();
+            token.metadata.resource_version = Some(version.to_string());
+            token
+        };
+        let (key, fails) = (TokenKey::of_object(&token), |t: &ShopifyToken| t.status.as_ref()?.failed_attempts);
+        let status = ShopifyTokenStatus { failed_attempts: Some(1), ..token.status.clone().unwrap() };
+        context.written.put(key.clone(), Written { shown_by: 12, status });
+        assert_eq!(fails(&context.caught_up(&at(12))), None, "as somebody else sees it who depends on it");
+        assert_eq!(fails(&context.catch_up(&at(10))), Some(1), "its own reconcile lags behind");
+        assert_eq!(fails(&context.catch_up(&at(11))), Some(1), "a write of somebody else's came in between");
+        assert_eq!(fails(&context.catch_up(&at(12))), None);
+        assert!(context.written.get(&key).is_none(), "nothing is kept of what is shown");
     }
 }

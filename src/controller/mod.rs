@@ -27,7 +27,7 @@ use futures::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope},
+    core::{DeserializeGuard, DynamicObject, NamespaceResourceScope},
     runtime::{
         Controller, WatchStreamExt,
         controller::{self, Action},
@@ -39,19 +39,19 @@ use serde::de::DeserializeOwned;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+pub use self::{
+    context::Setup,
+    uninstall::{Uninstalled, uninstall},
+    watch::Watches,
+};
 use self::{
-    context::Context,
+    context::{Context, TokenKey},
     error::Error,
     watch::{
         Queue, Stores, Wakes,
         health::reason,
         streams::{debounced, restarting},
     },
-};
-pub use self::{
-    context::Setup,
-    uninstall::{Uninstalled, uninstall},
-    watch::Watches,
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
@@ -61,8 +61,12 @@ use crate::{
 /// Secret and status events of one write arrive apart: one look is enough for both.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// Reconciles under way for each that works: the others wait for Shopify, or for a worker.
-const WAITING_A_WORKER: u16 = 16;
+/// Reconciles of tokens under way at most, in one namespace or in all: those that have a worker, and those that lent it while
+/// they wait for Shopify. Each of these has a connection's memory.
+const UNDER_WAY: u16 = 1024;
+
+/// How often it is looked who was woken for a worker and doesn't come.
+const EXPIRY: Duration = Duration::from_secs(1);
 
 /// How long an object waits at most whose events don't stop.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -79,6 +83,15 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Reflected<K> {
         let (reader, writer) = reflector::store();
         Self { kind, reader, writer }
     }
+}
+
+/// What is done for the objects of a kind.
+struct Work<K, F> {
+    reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
+    /// How many at a time, in one namespace or in all.
+    under_way: u16,
+    /// Called for one that was to be reconciled, and isn't there.
+    on_missing: fn(&Context, &ObjectRef<DynamicObject>),
 }
 
 /// Runs until `shutdown` is cancelled and the reconciles under way have ended.
@@ -147,9 +160,9 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
                     context,
                     scope.clone(),
                     tokens,
-                    (woken.tokens, watch::stream(woken.turns).boxed()),
+                    (woken.tokens, watch::stream(woken.at_once).boxed()),
                     on_token,
-                    reconcile::reconcile,
+                    Work { reconcile: reconcile::reconcile, under_way: UNDER_WAY, on_missing: token_missing },
                     shutdown
                 ),
                 control(
@@ -158,13 +171,29 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
                     apps,
                     (woken.apps, empty().boxed()),
                     watch::app_event,
-                    app::reconcile,
+                    // They ask nothing of Shopify, and take none of the tokens' workers.
+                    Work {
+                        reconcile: app::reconcile,
+                        under_way: context.setup.concurrency.max(1),
+                        on_missing: |_, _| ()
+                    },
                     shutdown
                 ),
             )
         });
     }
+    // Before the controllers look at what ended: who has no worker by then begins nothing.
+    let close = async {
+        let mut ticks = tokio::time::interval(EXPIRY);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            context.workers.expire(std::time::Instant::now());
+        }
+        context.workers.close();
+        pending::<()>().await;
+    };
     tokio::select! {
+        biased;
+        () = close => {}
         _ = join_all(controllers) => {}
         Some(ended) = watches.join_next() => anyhow::bail!("a watch ended by itself: {ended:?}"),
     }
@@ -178,7 +207,7 @@ async fn control<K, F>(
     reflected: Reflected<K>,
     (queue, at_once): (Queue<K>, BoxStream<'static, ObjectRef<K>>),
     on_event: impl Fn(&Context, &Event<DeserializeGuard<K>>) + Send + 'static,
-    reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
+    Work { reconcile, under_way, on_missing }: Work<K, F>,
     shutdown: &CancellationToken,
 ) where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -190,9 +219,7 @@ async fn control<K, F>(
         + 'static,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
-    // Who works is the context's affair, over all kinds and namespaces; this bounds those that wait, for a shop perhaps.
-    let waiting = context.setup.concurrency.max(1).saturating_mul(WAITING_A_WORKER);
-    let config = controller::Config::default().concurrency(waiting);
+    let config = controller::Config::default().concurrency(under_way);
     let (observer, watches) = (Arc::clone(context), &context.setup.watches);
     let health = watches.begin(reflected.kind, scope.clone(), Instant::now());
     let api: Api<DeserializeGuard<K>> = watch::api(context.client(), scope.as_deref());
@@ -222,11 +249,9 @@ async fn control<K, F>(
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, retry, Arc::clone(context))
         .for_each(|result| async move {
-            // What ended well, or is gone, begins anew.
-            match &result {
-                Ok((object, _)) => drop(context.errors.remove(&object.to_string())),
-                Err(controller::Error::ObjectNotFound(object)) => drop(context.errors.remove(&object.to_string())),
-                Err(_) => {}
+            if let Err(controller::Error::ObjectNotFound(object)) = &result {
+                context.errors.remove(&object.to_string());
+                on_missing(context, object);
             }
             log(result);
         });
@@ -242,6 +267,12 @@ async fn control<K, F>(
         () = working => {}
         () = idle => {}
     }
+}
+
+/// A token that was woken isn't there any more: what was held for it is for others.
+fn token_missing(context: &Context, token: &ObjectRef<DynamicObject>) {
+    let (namespace, name) = (token.namespace.clone().unwrap_or_default(), token.name.clone());
+    context.forget_waiting(&TokenKey { namespace, name });
 }
 
 fn watch_config(selector: Option<&str>) -> watcher::Config {

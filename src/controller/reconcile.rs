@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource, ResourceExt,
     core::{DeserializeGuard, error_boundary::InvalidObject},
-    runtime::controller::Action,
+    runtime::{controller::Action, reflector::ObjectRef},
 };
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
 /// Longest a reconcile may take, waiting for its turn at a shop included.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// How long who waits for a slot waits at most to ask again.
+/// How long who waits for a worker, or a slot, waits at most to ask again.
 const IN_LINE: Duration = Duration::from_mins(1);
 
 /// Pause of an object beyond reading whose finalizer the API server keeps on.
@@ -44,18 +44,33 @@ const REFUSED: Duration = Duration::from_mins(5);
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = TokenKey { namespace: token.namespace().unwrap_or_default(), name: token.name_any() };
     // What the Secrets' metadata tells needn't be read.
-    context.holdings.first_list(&token.namespace().unwrap_or_default()).await;
+    context.holdings.first_list(&key.namespace).await;
+    let shop = token.0.as_ref().ok().and_then(|token| token.spec.shop.parse::<Shop>().ok());
+    let held = shop.is_some_and(|shop| context.slots.holds(&shop, &key));
+    let Some(worker) = context.workers.begin(&key, held) else { return Ok(in_line()) };
+    // It may have changed since it was queued.
+    let errors = ObjectRef::from_obj(&*token).to_string();
+    let Some(token) = context.stores.newest(&key.namespace, &key.name) else {
+        context.errors.remove(&errors);
+        return Ok(Action::await_change());
+    };
     let reconcile = Box::pin(async {
-        match &token.0 {
+        let ended = match &token.0 {
             Ok(token) => match sourceless(token) {
-                None => once(&context, token).await,
-                Some(invalid) => unreadable(&context, &token.object_ref(&()), &invalid).await,
+                None => once(&context, token).await?,
+                Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
             },
-            Err(invalid) => unreadable(&context, &token.object_ref(&()), invalid).await,
+            Err(invalid) => Some(unreadable(&context, &token.object_ref(&()), invalid).await?),
+        };
+        // Who waits in line has ended neither well nor badly.
+        if ended.is_some() {
+            context.errors.remove(&errors);
         }
+        Ok(ended.unwrap_or_else(in_line))
     });
-    context.workers.work(guarded(&context, "ShopifyToken", reconcile)).await
+    worker.work(guarded(&context, "ShopifyToken", reconcile)).await
 }
 
 /// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
@@ -161,12 +176,12 @@ pub async fn guarded(
     result
 }
 
-/// Observes, plans, acts and reports, once.
+/// Observes, plans, acts and reports, once. Says when to look again; `None` if the token waits in line at its shop.
 ///
 /// # Errors
 /// Of Kubernetes.
-pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Error> {
-    let token = context.caught_up(token);
+pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Option<Action>, Error> {
+    let token = context.catch_up(token);
     let token = token.as_ref();
     let (key, uid) = (TokenKey::of_object(token), &token.uid().unwrap_or_default());
     context.know(&key, uid);
@@ -176,9 +191,13 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
             context.slots.leave(&shop, &key, std::time::Instant::now());
         }
         context.refused.remove(uid);
-        return Ok(later);
+        return Ok(Some(later));
     }
-    let Some(mut slot) = before_reading(context, token) else { return Ok(in_line()) };
+    let mut slot = match at_shop(context, token) {
+        AtShop::Slot(slot) => Some(slot),
+        AtShop::NotNeeded => None,
+        AtShop::InLine => return Ok(None),
+    };
     let observation = observe(context, token).await?;
     let (observed, now) = (&observation.observed, context.now());
     let pace = context.paces.get(uid).unwrap_or_default();
@@ -217,7 +236,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
         plan.step = other.step;
     }
     if matches!(acted.outcome, Outcome::Busy) {
-        return Ok(in_line());
+        return Ok(None);
     }
     drop(slot);
     let acted = paced(context, observed, plan.step, acted);
@@ -226,16 +245,31 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Action, Err
     }
     let ended = report(context, observed, &plan, &waiting, acted).await;
     secret_slot::pass_on(context, observed, plan.step);
-    ended
+    ended.map(Some)
 }
 
-/// The slot at its shop of a token that needs one, before anything is read of it; `None` if it has to wait in line.
-#[allow(clippy::option_option, reason = "the outer one says whether to go on, the inner one is what to go on with")]
-fn before_reading(context: &Context, token: &ShopifyToken) -> Option<Option<ShopSlot>> {
-    let (key, shop) = (TokenKey::of_object(token), token.spec.shop.parse::<Shop>().ok());
-    match shop.filter(|shop| expects_call(token) || context.slots.waits(shop, &key)) {
-        Some(shop) => Some(Some(context.slots.take(&shop, &key, Urgency::of(token, context.now()))?)),
-        None => Some(None),
+/// Where a token stands at its shop, before anything is read of it.
+enum AtShop {
+    /// It has a slot.
+    Slot(ShopSlot),
+    /// It goes on without one: as far as is known, nothing is asked of the shop.
+    NotNeeded,
+    /// There is none for it: it is woken when there is.
+    InLine,
+}
+
+fn at_shop(context: &Context, token: &ShopifyToken) -> AtShop {
+    let (key, now) = (TokenKey::of_object(token), context.now());
+    let Ok(shop) = token.spec.shop.parse::<Shop>() else { return AtShop::NotNeeded };
+    let expects = expects_call(token, context.setup.revocation_timeout, now);
+    if !expects && !context.slots.waits(&shop, &key) {
+        return AtShop::NotNeeded;
+    }
+    match context.slots.take(&shop, &key, Urgency::of(token, true, now)) {
+        Some(slot) => AtShop::Slot(slot),
+        // It waited for something else, and can go without the shop now.
+        None if !expects && token.metadata.deletion_timestamp.is_some() => AtShop::NotNeeded,
+        None => AtShop::InLine,
     }
 }
 
@@ -302,13 +336,23 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
 
 #[cfg(test)]
 mod tests {
-    use kube::{Client, Config, runtime::watcher::Event};
+    use std::{
+        convert::Infallible,
+        sync::{Mutex, PoisonError},
+    };
+
+    use http::{Method, Request, Response};
+    use kube::{
+        Client, Config,
+        client::Body,
+        runtime::{reflector, watcher::Event},
+    };
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::watch::app_event,
+        controller::watch::{Stores, app_event},
         core::scene::healthy,
     };
 
@@ -335,6 +379,56 @@ mod tests {
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
         app_event(&context, &Event::Delete(app));
         assert!(context.apps_seen.keys().is_empty());
+    }
+
+    /// An API server without any object that takes every write, and what was written.
+    fn server() -> (Client, Arc<Mutex<Vec<String>>>) {
+        let written = Arc::<Mutex<Vec<String>>>::default();
+        let told = Arc::clone(&written);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let told = Arc::clone(&told);
+            async move {
+                let (reads, body) = (request.method() == Method::GET, request.into_body());
+                let body = String::from_utf8(body.collect_bytes().await.unwrap().to_vec()).unwrap();
+                let nothing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound"});
+                let (code, answer) = if reads { (404, nothing.to_string()) } else { (200, "{}".to_owned()) };
+                if !reads {
+                    told.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+                }
+                Ok::<_, Infallible>(Response::builder().status(code).body(Body::from(answer.into_bytes())).unwrap())
+            }
+        });
+        (Client::new(service, "default"), written)
+    }
+
+    #[tokio::test]
+    async fn what_changed_while_a_token_waited_counts() {
+        let queued = healthy(SourceKind::Storefront, json!({})).token;
+        let mut newest = queued.clone();
+        newest.spec.suspend = Some(true);
+        let ((tokens, mut watch), (apps, _)) = (reflector::store(), reflector::store());
+        watch.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(newest))));
+        let ((client, written), mut stores) = (server(), Stores::default());
+        stores.add(None, tokens, apps);
+        let context = Context::of_stores(client, stores);
+        context.holdings.listed(None, &std::collections::HashSet::new());
+        reconcile(Arc::new(DeserializeGuard(Ok(queued))), Arc::clone(&context)).await.unwrap();
+        let written = written.lock().unwrap_or_else(PoisonError::into_inner).concat();
+        assert!(written.contains("spec.suspend is true"), "{written}");
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_worker_begins_nothing_and_keeps_its_back_off() {
+        let (context, token) = (context(), healthy(SourceKind::Storefront, json!({})).token);
+        context.holdings.listed(None, &std::collections::HashSet::new());
+        let failed = ObjectRef::from_obj(&token).to_string();
+        context.errors.put(failed.clone(), 3);
+        let busy = context.workers.begin(&TokenKey { namespace: "shop".into(), name: "other".into() }, false);
+        let ended = reconcile(Arc::new(DeserializeGuard(Ok(token))), Arc::clone(&context)).await;
+        assert_eq!(ended.unwrap(), in_line());
+        assert_eq!(context.errors.get(&failed), Some(3));
+        assert!(!context.setup.metrics.encode().unwrap().contains("controller_reconciles_total{kind=\"ShopifyToken\""));
+        drop(busy);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! What the sources keep in memory: turns, and admin tokens issued to revoke with. Losing it costs a call.
+//! What the sources keep in memory: who issues, and admin tokens issued to revoke with. Losing it costs a call.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
 /// What the sources keep in memory.
 #[derive(Default)]
 pub struct Memory {
-    turns: Locks,
+    issues: Locks,
     /// By client id and shop: the published one is gone or dead. The name of an app may stand for another one later.
     spare: Shared<(String, Shop), Spare>,
     /// By UID: a create has no answer, and until then a list may not show what it made.
@@ -48,9 +48,9 @@ impl Spare {
 }
 
 impl Memory {
-    /// Waits for the turn of an app, or an admin token, at a shop: one issue at a time.
-    pub async fn turn(&self, key: &str, shop: &Shop) -> OwnedMutexGuard<()> {
-        waiting(self.turns.lock(format!("{key}@{shop}"))).await
+    /// Waits until nobody else issues with an app, or an admin token, at a shop: one issue at a time.
+    pub async fn issues_alone(&self, key: &str, shop: &Shop) -> OwnedMutexGuard<()> {
+        waiting(self.issues.lock(format!("{key}@{shop}"))).await
     }
 
     /// An admin token that was issued to revoke with, if it still lives.

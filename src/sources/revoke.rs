@@ -224,7 +224,7 @@ fn refused_fresh(turn: &Turn<'_>, app: &App, spare: &Spare) -> Result<Failure, R
 
 /// An admin token issued to revoke with: the same one until it has had time to settle.
 async fn fresh(turn: &Turn<'_>, app: &App) -> Result<Spare, Failure> {
-    let _turn = turn.memory.turn(&app.key, turn.shop).await;
+    let _alone = turn.memory.issues_alone(&app.key, turn.shop).await;
     if let Some(spare) = turn.memory.spare(app, turn.shop, turn.now()) {
         return Ok(spare);
     }

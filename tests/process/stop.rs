@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{ResourceExt, api::ListParams};
 use rustix::process::Signal;
 use serde_json::json;
-use shopify_sim::{Fault, FaultKind};
+use shopify_sim::{Fault, FaultKind, ShopConfig};
 
 use crate::{
     operator::{ALONE, Operator, holder},
-    world::{SHOP, World},
+    world::{CLIENT_ID, SCOPES, SHOP, World},
 };
 
 /// `terminationGracePeriodSeconds` of `deploy/`.
@@ -77,4 +80,30 @@ async fn a_second_signal_ends_it_at_once() {
     operator.until("draining", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 503)).await;
     operator.signal(Signal::TERM);
     assert!(!operator.ended(Duration::from_secs(3)).await.success(), "work was cut off: not a success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_worker_yet_begins_nothing_any_more() {
+    let world = World::new("stop-many").await;
+    world.make_app().await;
+    // So many shops that none of them has a line.
+    let shops: Vec<String> = (0..50).map(|n| format!("stop-{n}.myshopify.com")).collect();
+    for shop in &shops {
+        world.sim.add_shop(ShopConfig::new(shop));
+        world.sim.install(shop, CLIENT_ID, SCOPES.iter().copied()).unwrap();
+    }
+    let mut operator = Operator::start(&world, &[ALONE, "--concurrency=4"]).await;
+    let spec = |shop: &str| json!({"shop": shop, "source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
+    let names: Vec<String> = (0..200).map(|n| format!("web-{n}")).collect();
+    join_all(names.iter().zip(shops.iter().cycle()).map(|(name, shop)| world.token(name, spec(shop)))).await;
+    let calls = || world.sim.calls("oauth.clientCredentials");
+    world.eventually("some are issued", async || calls() > 0).await;
+    let before = calls();
+    operator.signal(Signal::TERM);
+    assert!(operator.ended(GRACE).await.success());
+    let secrets = world.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
+    let (after, issued) = (calls() - before, secrets.iter().filter(|s| s.name_any().starts_with("web-")).count());
+    assert!(before < 150, "{before} of 200 before the signal");
+    assert!(after <= 20, "{after} calls after the signal, by four workers");
+    assert_eq!(u64::try_from(issued).unwrap(), calls(), "each that was made is recorded");
 }

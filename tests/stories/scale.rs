@@ -39,6 +39,17 @@ impl World {
         }
     }
 
+    /// A client that waits longer than a story does for anything.
+    fn patient_client(&self) -> Arc<shopify::Client> {
+        let options = shopify::Options {
+            connect_to: Some(ConnectTo::Address(self.sim.address())),
+            ca_pem: Some(self.sim.ca_pem().as_bytes().to_vec()),
+            timeout: Duration::from_secs(50),
+            ..shopify::Options::default()
+        };
+        Arc::new(shopify::Client::new(options, Arc::new(Observer::default())).unwrap())
+    }
+
     fn add_shop(&self, shop: &str) {
         self.sim.add_shop(ShopConfig::new(shop));
         self.sim.install(shop, CLIENT_ID, SCOPES.iter().copied()).unwrap();
@@ -138,15 +149,9 @@ async fn no_shop_waits_for_shops_that_hang() {
         world.add_shop(shop);
         world.sim.inject(Fault::new("*", FaultKind::Hang).shop(shop));
     }
-    // Longer than this story waits for anything.
-    let options = shopify::Options {
-        connect_to: Some(ConnectTo::Address(world.sim.address())),
-        ca_pem: Some(world.sim.ca_pem().as_bytes().to_vec()),
-        timeout: Duration::from_secs(50),
-        ..shopify::Options::default()
-    };
-    let shopify = Arc::new(shopify::Client::new(options, Arc::new(Observer::default())).unwrap());
-    let setup = Setup { shopify, ..world.setup().await };
+    let shopify = world.patient_client();
+    // Of those that wait there are many more than of those that work.
+    let setup = Setup { shopify, concurrency: 2, ..world.setup().await };
     world.start_with(setup);
     world.make_app().await;
     world.ready_app("acme").await;
@@ -158,6 +163,30 @@ async fn no_shop_waits_for_shops_that_hang() {
     world.ready("web").await;
     let hangs = world.tokens().get("hangs-0").await.unwrap();
     assert!(condition(&hangs, "Ready").is_none_or(|(status, _)| status == "False"), "{hangs:?}");
+    world.sim.clear_faults();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_asks_nothing_of_a_busy_shop_does_not_wait_for_it() {
+    let mut world = World::new("scale-retained").await;
+    let setup = Setup { shopify: world.patient_client(), ..world.setup().await };
+    world.start_with(setup);
+    world.make_app().await;
+    world.admin_token("admin").await;
+    world.ready("admin").await;
+    let storefront = json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}, "verifyInterval": "0s"});
+    world.token("kept", with(storefront, json!({"deletionPolicy": "Retain"}))).await;
+    world.ready("kept").await;
+    world.a_while().await;
+    // As many as may call a shop at a time, and more that wait for them.
+    let calls = world.sim.calls("oauth.clientCredentials");
+    world.sim.inject(Fault::new("*", FaultKind::Hang));
+    world.many("web", 8, &quiet()).await;
+    world.eventually("calls hang", async || world.sim.calls("oauth.clientCredentials") > calls).await;
+    world.a_while().await;
+    world.delete("kept").await;
+    world.gone("kept").await;
+    assert_eq!(world.live().len(), 1, "it lives on");
     world.sim.clear_faults();
 }
 

@@ -26,12 +26,13 @@ use crate::{
         urgency::Urgency,
         vocabulary::{EventReason, Reason},
     },
-    shopify::{Admission, Heard, Place, Shop, Slot, Surface, Word},
+    shopify::{Admission, Heard, Place, Shop, Surface, Word},
+    slots::Slot,
     sources::{self, Refused, Turn},
 };
 
 /// Leave to call a token's shop.
-pub(super) type ShopSlot = Slot<TokenKey, Urgency>;
+pub(super) type ShopSlot = Slot<Shop, TokenKey, Urgency>;
 
 /// Does one step. A call takes the slot that is there, or one of its own.
 ///
@@ -82,7 +83,7 @@ async fn at_shopify(
         Err(failure) => return Ok(Acted::failed(failure.clone(), during)),
     };
     if slot.is_none() {
-        let urgency = Urgency::of(&observed.token, context.now());
+        let urgency = Urgency::of(&observed.token, observed.whole().is_some(), context.now());
         *slot = context.slots.take(&shop, &TokenKey::of(&observed.identity), urgency);
     }
     if slot.is_none() {
@@ -106,8 +107,8 @@ async fn at_shopify(
         Ok(true) => return Ok(Acted::quietly(Outcome::Unchanged)),
         Err(unwritten) => return Acted::unwritten(unwritten),
     }
-    let _turn = match (call, issuer.turn(&observed.identity)) {
-        (Call::Issue(_), Some(key)) => Some(context.memory.turn(&key, &shop).await),
+    let _alone = match (call, issuer.turn(&observed.identity)) {
+        (Call::Issue(_), Some(key)) => Some(context.memory.issues_alone(&key, &shop).await),
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
     // Asked after the wait: the shop may have fallen silent for the one before.

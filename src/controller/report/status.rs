@@ -18,6 +18,7 @@ use crate::{
         error::{Error, found},
         outcome::Acted,
         refusal::part,
+        watch::health::version,
     },
     core::{
         backoff::{is_pending, next_attempt},
@@ -46,13 +47,18 @@ pub(super) async fn write(
     let ended = write_status(context, token, before, status).await?;
     match ended {
         // What was decided counts all the same: a failure mustn't be tried again at once.
-        StatusWrite::Written | StatusWrite::RefusedUntil(_) => {
-            let written = Written { upon: token.resource_version(), status: status.clone() };
-            context.written.put(TokenKey::of_object(token), written);
+        StatusWrite::Written { shown_by } => keep(context, token, shown_by, status),
+        StatusWrite::RefusedUntil(_) => {
+            let next = version(token.resource_version().as_deref()).saturating_add(1);
+            keep(context, token, next, status);
         }
         StatusWrite::Unchanged | StatusWrite::Gone => {}
     }
     Ok(ended.refused_until())
+}
+
+fn keep(context: &Context, token: &ShopifyToken, shown_by: u64, status: &ShopifyTokenStatus) {
+    context.written.put(TokenKey::of_object(token), Written { shown_by, status: status.clone() });
 }
 
 /// What became of a status.
@@ -61,7 +67,10 @@ pub(in crate::controller) enum StatusWrite {
     /// It is as it was before.
     Unchanged,
     /// It is written.
-    Written,
+    Written {
+        /// The object's `metadata.resourceVersion` with it.
+        shown_by: u64,
+    },
     /// The object is gone.
     Gone,
     /// The API server refuses it, and isn't asked before then.
@@ -73,7 +82,7 @@ impl StatusWrite {
     pub(in crate::controller) const fn refused_until(self) -> Option<Timestamp> {
         match self {
             Self::RefusedUntil(at) => Some(at),
-            Self::Unchanged | Self::Written | Self::Gone => None,
+            Self::Unchanged | Self::Written { .. } | Self::Gone => None,
         }
     }
 }
@@ -100,10 +109,10 @@ where
         Some(_) | None => {}
     }
     match patch_status(context, object, before, status).await {
-        Ok(there) => {
+        Ok(shown_by) => {
             context.status_refused.remove(&uid);
             context.refused.remove(&part(&uid, "status"));
-            Ok(if there { StatusWrite::Written } else { StatusWrite::Gone })
+            Ok(shown_by.map_or(StatusWrite::Gone, |shown_by| StatusWrite::Written { shown_by }))
         }
         Err(error) => {
             let failure = context.unwritten(&part(&uid, "status"), "the status", error).failure()?;
@@ -120,15 +129,24 @@ where
     }
 }
 
-async fn patch_status<K, S>(context: &Context, object: &K, before: Option<&S>, status: &S) -> Result<bool, kube::Error>
+/// The version of the object with this status; `None` if it is gone.
+async fn patch_status<K, S>(
+    context: &Context,
+    object: &K,
+    before: Option<&S>,
+    status: &S,
+) -> Result<Option<u64>, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     S: Serialize,
 {
-    // Of the answer nothing but its coming matters.
+    // Of the answer nothing but its version matters.
     let api: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
-    let Some(changed) = difference(&json!(before), &json!(status)) else { return Ok(true) };
+    let Some(changed) = difference(&json!(before), &json!(status)) else {
+        return Ok(Some(version(object.resource_version().as_deref())));
+    };
     let body = json!({ "metadata": { "uid": object.uid() }, "status": changed });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    Ok(found(api.patch_status(&object.name_any(), &parameters, &Patch::Merge(&body)).await)?.is_some())
+    let written = found(api.patch_status(&object.name_any(), &parameters, &Patch::Merge(&body)).await)?;
+    Ok(written.map(|object| version(object.metadata.resource_version.as_deref())))
 }

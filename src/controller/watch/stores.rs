@@ -249,8 +249,18 @@ impl Stores {
     /// A token that could be read.
     #[must_use]
     pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
+        self.newest(namespace, name).filter(|t| t.0.is_ok())
+    }
+
+    /// A token as the watch knows it now, whether it could be read or not.
+    #[must_use]
+    pub(in crate::controller) fn newest(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
         let object = ObjectRef::new(name).within(namespace);
-        self.scopes.iter().find_map(|scope| scope.tokens.get(&object)).filter(|t| t.0.is_ok())
+        self.scopes.iter().find_map(|scope| scope.tokens.get(&object))
     }
 
     /// An app, whether it could be read or not.

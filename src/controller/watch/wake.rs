@@ -16,8 +16,8 @@ pub struct Wakes {
 struct Route {
     namespace: Option<String>,
     tokens: UnboundedSender<ObjectRef<ShopifyToken>>,
-    /// Those for which a slot is held meanwhile.
-    turns: UnboundedSender<ObjectRef<ShopifyToken>>,
+    /// Those for which a worker or a slot is held meanwhile.
+    at_once: UnboundedSender<ObjectRef<ShopifyToken>>,
     apps: UnboundedSender<ObjectRef<ShopifyApp>>,
 }
 
@@ -26,7 +26,7 @@ pub struct Woken {
     /// Tokens to reconcile.
     pub tokens: Queue<ShopifyToken>,
     /// Tokens to reconcile without a pause in which their other events might come.
-    pub turns: UnboundedReceiver<ObjectRef<ShopifyToken>>,
+    pub at_once: UnboundedReceiver<ObjectRef<ShopifyToken>>,
     /// Apps to reconcile.
     pub apps: Queue<ShopifyApp>,
 }
@@ -49,10 +49,10 @@ impl<K: Resource<DynamicType = ()>> Queue<K> {
 impl Wakes {
     /// Adds the route of a namespace, or of all.
     pub fn route(&mut self, namespace: Option<String>) -> Woken {
-        let (turns, receiver) = unbounded_channel();
-        let woken = Woken { tokens: Queue::new(), turns: receiver, apps: Queue::new() };
+        let (at_once, receiver) = unbounded_channel();
+        let woken = Woken { tokens: Queue::new(), at_once: receiver, apps: Queue::new() };
         let (tokens, apps) = (woken.tokens.sender.clone(), woken.apps.sender.clone());
-        self.routes.push(Route { namespace, tokens, turns, apps });
+        self.routes.push(Route { namespace, tokens, at_once, apps });
         woken
     }
 
@@ -68,10 +68,10 @@ impl Wakes {
         }
     }
 
-    /// It is a token's turn: reconcile it at once.
-    pub fn turn(&self, token: ObjectRef<ShopifyToken>) {
+    /// Reconcile a token now, without a pause in which its other events might come.
+    pub fn at_once(&self, token: ObjectRef<ShopifyToken>) {
         if let Some(route) = self.to(token.namespace.as_deref()) {
-            drop(route.turns.send(token));
+            drop(route.at_once.send(token));
         }
     }
 
