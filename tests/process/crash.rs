@@ -1,6 +1,6 @@
 //! Killed at any instruction: nothing leaks, nothing is lost.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
@@ -93,15 +93,29 @@ async fn in_a_rotation_the_one_in_use_keeps_its_overlap() {
     assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), 2);
 }
 
-/// Wherever the kill strikes: I2.
 #[tokio::test(flavor = "multi_thread")]
-async fn at_any_moment_of_a_rotation() {
-    const KILLS: u64 = 12;
-    let (world, mut operator) = world("crash-any").await;
+async fn as_soon_as_a_rotation_is_asked_for() {
+    killed_at("crash-soon", 1..=4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_midst_of_a_rotation() {
+    killed_at("crash-midst", 5..=8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_rotation_is_nearly_done() {
+    killed_at("crash-late", 9..=12).await;
+}
+
+/// Wherever the kill strikes, so many times 15 ms after the request: I2.
+async fn killed_at(name: &str, moments: RangeInclusive<u64>) {
+    let kills = moments.clone().count() as u64;
+    let (world, mut operator) = world(name).await;
     let spec = json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}, "rotation": {"overlap": "1s"}});
     world.token("web", spec).await;
     world.ready("web").await;
-    for round in 1..=KILLS {
+    for round in moments {
         let id = round.to_string();
         rotate(&world, &id).await;
         sleep(Duration::from_millis(round * 15)).await;
@@ -109,11 +123,11 @@ async fn at_any_moment_of_a_rotation() {
         operator = Operator::start(&world, &[ALONE]).await;
         handled(&world, &id).await;
     }
-    assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), KILLS + 1, "one for each rotation");
+    assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), kills + 1, "one for each rotation");
     world.eventually("only the current one is left", async || world.live().len() == 1).await;
     let secret = world.secret("web").await.unwrap();
     assert_eq!(secret.access_token(), world.live()[0].value);
-    assert_eq!(secret.record("revision"), Some((KILLS + 1).to_string().as_str()));
+    assert_eq!(secret.record("revision"), Some((kills + 1).to_string().as_str()));
     drop(operator);
 }
 
