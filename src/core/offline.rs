@@ -71,16 +71,10 @@ impl Offline {
         follows(self.pair(), replaced) && brought.is_none_or(|brought| Some(brought.fingerprint.as_str()) == begun)
     }
 
-    /// The access token at hand.
-    #[must_use]
-    pub fn access(&self) -> Option<&Access> {
-        self.pair()?.access.as_ref()
-    }
-
     /// The access token that the applications' Secret is to hold.
     #[must_use]
     pub fn access_token(&self) -> Option<&SecretString> {
-        Some(&self.access()?.value)
+        Some(&self.pair()?.access.as_ref()?.value)
     }
 
     /// Whether the refresh token has to be used, so that it doesn't end unused.

@@ -19,9 +19,9 @@ use crate::{
 /// for in its place, as a fresh one of an app can.
 fn kept_alive(o: &Observed, now: Timestamp) -> Option<Why> {
     let possible = o.offline().is_some() && blocked(o).is_none() && refusal(o).is_none();
-    // What is at hand in the record Secret serves them, too.
-    let due =
-        o.offline().and_then(Offline::access).is_none_or(|access| access.expires_at.is_some() && access.is_due(o, now));
+    // What is at hand in the record Secret serves them, too, and without a refresh token nothing follows it.
+    let pair = o.offline().and_then(Offline::pair).filter(|pair| pair.refresh.is_some());
+    let due = pair.is_some_and(|pair| pair.access.as_ref().is_none_or(|access| access.is_due(o, now)));
     let why = demand::issue(o, now).filter(|_| possible && due);
     why.filter(|why| matches!(why, Why::Expiring | Why::Lost))
 }

@@ -667,6 +667,11 @@ fn what_waits_holds_nothing_else_up() {
     assert!(plan_without(&o, &waiting, now()).hold.is_none());
 }
 
+fn without_refresh_token(o: &mut Observed) {
+    let Ok(Issuer::Offline(offline)) = &mut o.issuer else { panic!("{:?}", o.issuer) };
+    offline.recorded.as_mut().unwrap().pair.as_mut().unwrap().refresh = None;
+}
+
 /// An offline token that others need for their revocation, and whose access token ends.
 fn needed_and_ending(o: &mut Observed) {
     let Ok(Issuer::Offline(offline)) = &mut o.issuer else { panic!("{:?}", o.issuer) };
@@ -700,6 +705,12 @@ fn what_others_need_is_refreshed_while_it_goes() {
             gone().with(needed_and_ending).failed(Reason::RefreshTokenDead, 1, minutes(1), minutes(5)),
             Step::Keep,
             "BackingOff",
+        ),
+        (
+            "needed, and nothing can follow it",
+            gone().with(needed_and_ending).with(without_refresh_token).without_secret(),
+            Step::Keep,
+            "Revoking",
         ),
         (
             "needed, with all that it takes in its record Secret",
