@@ -16,6 +16,7 @@ use super::{
     shared_list::SharedLists,
     watch::{health::version, holdings::SecretKey},
 };
+
 /// How long a read is shared at most, should the watch fall silent.
 const SHARED: Duration = Duration::from_secs(30);
 /// Most bytes that are kept, roughly; half of them are the newest.

@@ -1,13 +1,16 @@
 //! The decision: what is the next step for a token, and when to look again.
 
+mod blocked;
 mod deletion;
 pub mod demand;
 
 use chrono::TimeDelta;
 
+pub use self::blocked::unpublishable;
+use self::blocked::{begins, blocked, perishable, refusal};
 use super::{
     failure::Failure, hold::Hold, keeper::Keeper, observed::Observed, pair::is_misowned, renewal::renewal_of,
-    secret::SecretState, source::Offline, vocabulary::Reason,
+    source::Offline, vocabulary::Reason,
 };
 use crate::time::{self, Timestamp};
 
@@ -211,52 +214,6 @@ fn net(step: Step, now: Timestamp) -> Option<Timestamp> {
     matches!(step, Step::Repair | Step::Restart | Step::Protect | Step::Leave).then(|| now + SAFETY_NET)
 }
 
-/// Whether the record Secret is to have a pair that isn't written down yet.
-fn begins(o: &Observed) -> bool {
-    o.beginning().is_some() || o.keeper().is_some_and(Keeper::in_hand)
-}
-
-/// Why nothing can be written into the applications' Secret.
-#[must_use]
-pub fn unpublishable(o: &Observed) -> Option<Failure> {
-    refusal(o).or_else(|| o.frozen().or(o.template.as_ref().err()).cloned())
-}
-
-/// What has to be done although it can't be published: else a code, or a refresh token, would end unused, and a person would
-/// have to help.
-fn perishable(o: &Observed, now: Timestamp) -> Option<Call> {
-    let perishes = match o.keeper()? {
-        Keeper::Offline(offline) => offline.code().is_some() || offline.cools(now),
-        // Nobody knows when its refresh token ends.
-        Keeper::Session(_, session) => session.public.is_some() && session.code().is_some(),
-    };
-    perishes.then_some(Call::Issue(Why::Expiring))
-}
-
-/// Why this object may have no Secret at all.
-fn refusal(o: &Observed) -> Option<Failure> {
-    match &o.secret {
-        SecretState::Refused(failure) => Some(failure.clone()),
-        SecretState::Collected => Some(Failure::new(
-            Reason::Issuing,
-            format!(
-                "waiting for the garbage collector to remove Secret {:?} of the deleted ShopifyToken of this name",
-                o.token.secret_name()
-            ),
-        )),
-        SecretState::Absent | SecretState::Mergeable(_) => o.rival.as_ref().map(|rival| {
-            Failure::new(
-                Reason::SecretConflict,
-                format!(
-                    "Secret {:?} is ShopifyToken {rival:?}'s, which is older; choose another spec.secret.name",
-                    o.token.secret_name()
-                ),
-            )
-        }),
-        SecretState::Ours(_) => None,
-    }
-}
-
 /// What should be done at Shopify, most urgent first.
 fn wanted(o: &Observed, now: Timestamp) -> Vec<Call> {
     let mut calls = Vec::new();
@@ -317,11 +274,6 @@ fn gate(o: &Observed, call: Call, now: Timestamp) -> Option<Hold> {
 /// The API server refused to take the Secret a moment ago. A repair waits for nothing else.
 fn write_refused(o: &Observed, now: Timestamp) -> bool {
     o.last_failure() == Some(Reason::WriteRefused) && o.next_attempt(now).is_some()
-}
-
-/// A precondition that isn't met.
-fn blocked(o: &Observed) -> Option<Failure> {
-    o.frozen().or(o.template.as_ref().err()).or(o.issuer.as_ref().err()).cloned()
 }
 
 /// When to look again: the earliest of all that is to come.

@@ -2,7 +2,11 @@
 
 use chrono::TimeDelta;
 
-use super::{Call, Ending, Plan, Step, Why, blocked, demand, refusal, soonest};
+use super::{
+    Call, Ending, Plan, Step, Why,
+    blocked::{blocked, refusal},
+    demand, soonest,
+};
 use crate::{
     core::{
         failure::Failure,

@@ -19,7 +19,7 @@ use crate::{
             dice, foreign, healthy, held, hours, minutes, now, older, previous, record, secret_string, snapshot,
             status, token, workload,
         },
-        secret::Held,
+        secret::{Held, SecretState},
         source::{Bootstrap, Issuer},
         status::{Attempts, Validity, project},
         vocabulary::{REQUESTED_AT, ROTATE_AT},
