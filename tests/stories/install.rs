@@ -404,8 +404,7 @@ async fn what_the_pages_told_is_counted() {
         ("callback", "used"),
         ("other", "nothing_here"),
     ] {
-        let series = format!("install_pages_total{{page=\"{page}\",outcome=\"{outcome}\"}}");
-        assert_eq!(world.counted(&series), 1, "{series}");
+        world.counts(&format!("install_pages_total{{page=\"{page}\",outcome=\"{outcome}\"}}"), 1).await;
     }
     let text = world.metrics.encode().unwrap();
     assert!(!text.contains(SHOP) || !text.lines().any(|l| l.starts_with("install_pages") && l.contains(SHOP)));

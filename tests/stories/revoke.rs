@@ -25,7 +25,8 @@ async fn deleting_the_object_deletes_the_token() {
     world.gone("web").await;
     assert!(world.live().is_empty());
     assert_eq!(told(&world, "Revoked").await, format!("1 storefront tokens revoked at {SHOP}"));
-    assert_eq!((world.counted(REVOKED), world.counted(GIVEN_UP)), (1, 0));
+    world.counts(REVOKED, 1).await;
+    world.counts(GIVEN_UP, 0).await;
     assert_eq!(world.sim.calls("admin.storefrontAccessTokenDelete"), 1);
     assert_eq!(world.sim.calls(GRANT), 1, "the admin token at hand was good enough");
 }
@@ -61,7 +62,8 @@ async fn already_gone_is_a_success() {
         world.sim.delete_storefront_token(SHOP, &world.live()[0].id).unwrap();
         world.delete("web").await;
         world.gone("web").await;
-        assert_eq!((world.counted(REVOKED), world.counted(GIVEN_UP)), (2, 0));
+        world.counts(REVOKED, 2).await;
+        world.counts(GIVEN_UP, 0).await;
     }
 }
 
@@ -91,7 +93,8 @@ async fn what_may_pass_is_retried_until_the_timeout() {
         world.gone("web").await;
         let note = told(&world, "RevocationFailed").await;
         assert!(note.contains("gid://shopify/StorefrontAccessToken/"), "{case}: {note}");
-        assert_eq!((world.counted(REVOKED), world.counted(GIVEN_UP)), (0, 1), "{case}");
+        world.counts(REVOKED, 0).await;
+        world.counts(GIVEN_UP, 1).await;
         assert_eq!(world.live().len(), 1, "{case}");
     }
 }
@@ -119,7 +122,7 @@ async fn a_right_that_was_lost_is_not_waited_for() {
     world.gone("web").await;
     let note = told(&world, "RevocationFailed").await;
     assert!(note.contains("let go without revoking") && note.contains("delete it in Shopify's admin"), "{note}");
-    assert_eq!(world.counted(GIVEN_UP), 1);
+    world.counts(GIVEN_UP, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -417,11 +417,19 @@ impl World {
         self.api::<K>().patch_metadata(name, &PatchParams::default(), &patch).await.expect("a stripped object");
     }
 
-    /// A counter of the operator's metrics; 0 if it isn't there yet.
-    pub(crate) fn counted(&self, series: &str) -> u64 {
-        let text = self.metrics.encode().unwrap();
-        let line = text.lines().find_map(|l| l.strip_prefix(series));
-        line.map_or(0, |value| value.trim().parse().unwrap())
+    /// Waits until a counter of the operator's metrics stands at `wanted`: what was done is counted after it can be seen.
+    pub(crate) async fn counts(&self, series: &str, wanted: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.metrics.encode().unwrap();
+            let line = text.lines().find_map(|l| l.strip_prefix(series));
+            let counted = line.map_or(0, |value| value.trim().parse().unwrap());
+            if counted == wanted {
+                return;
+            }
+            assert!(counted < wanted && Instant::now() < deadline, "{series} is {counted}, not {wanted}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
     }
 
     /// Reasons of the events of an object, in order.
