@@ -4,15 +4,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use clap::{Arg, CommandFactory};
 use secrecy::SecretString;
 use serde_json::json;
 use shopify_token_operator::{
-    api::{ShopifyApp, ShopifyToken, ShopifyTokenSpec, SourceKind},
+    api::{ShopifyTokenSpec, SourceKind},
     cli::Cli,
-    clock::Clock,
     core::{
         customer::Discovery,
         identity::Identity,
@@ -21,12 +24,29 @@ use shopify_token_operator::{
         render::{ClientValues, Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
-    metrics::Metrics,
+    metrics::reference::{Described, METRICS, Says, UNANSWERED},
     time::Timestamp,
 };
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// A part of the reference that is made of the code, between two comments.
+fn generated(part: &str, wanted: &str) {
+    // One writer at a time: each leaves the others' parts as they are.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = read("docs/reference.md");
+    let [begin, end] = [format!("<!-- {part} -->\n"), format!("<!-- /{part} -->\n")];
+    let (before, rest) = text.split_once(&begin).unwrap();
+    let (current, after) = rest.split_once(&end).unwrap();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+        fs::write(path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
+    } else {
+        assert!(current == wanted, "docs/reference.md is out of date: run `make docs`");
+    }
 }
 
 /// What a heading is followed by, up to the next heading of its level or above.
@@ -97,44 +117,48 @@ fn every_entry_has_a_reason() {
     }
 }
 
-#[test]
-fn every_metric_has_a_row() {
-    let metrics = Metrics::new();
-    metrics.issued(SourceKind::Custom, "success");
-    metrics.revoked(SourceKind::Custom, "success");
-    metrics.shopify_call("client_credentials", "200", Duration::ZERO);
-    metrics.shopify_throttled(Duration::ZERO);
-    metrics.reconciled("ShopifyToken", "success", Duration::ZERO);
-    metrics.kubernetes_request("get", "secrets", "200");
-    metrics.install_page("result", "done");
-    metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 1);
-    let token: ShopifyToken = serde_json::from_value(json!({
-        "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken", "metadata": {"name": "web"},
-        "spec": {"shop": "acme.myshopify.com", "source": {}},
-        "status": {"expiresAt": "2030-01-01T00:00:00Z", "renewalTime": "2030-01-01T00:00:00Z"},
-    }))
-    .unwrap();
-    metrics.watch_tokens(move |visit| visit(&token), Clock::system());
-    let app: ShopifyApp = serde_json::from_value(json!({
-        "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp", "metadata": {"name": "acme"},
-        "spec": {"credentialsRef": {"name": "acme-app"}},
-        "status": {"tokens": {"total": 1, "onCurrentSecret": 1}, "conditions": [
-            {"type": "SafeToRevokeOldSecret", "status": "True", "reason": "NoTokenOnOldSecret", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"},
-        ]},
-    }))
-    .unwrap();
-    metrics.watch_apps(move |visit| visit(&app));
-    let page = metrics.encode().unwrap();
-    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let text = read("docs/reference.md");
-    let rows = section(&text, "## Metrics");
-    let mut documented = rows.lines().filter(|line| line.starts_with("| `")).count();
-    for (name, kind) in families {
-        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
-        assert!(rows.contains(&format!("| `{name}` |")), "{name} has no row");
-        documented -= 1;
+/// The labels of metrics, and what each can say: those that say the same stand in one row.
+fn labels() -> String {
+    let mut rows: Vec<(&str, String, Vec<String>)> = Vec::new();
+    for metric in METRICS {
+        for label in metric.labels {
+            let says = match label.says {
+                Says::OneOf(values) => values().iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
+                Says::Status => {
+                    format!("an HTTP status, or `{}` where there is no answer", UNANSWERED.join("` or `"))
+                }
+                Says::OrReason(words, _) => {
+                    let words = words.iter().map(|word| format!("`{}`, or ", word.as_str()));
+                    format!("{}a [reason](reasons.md)", words.collect::<String>())
+                }
+                Says::PerObject(of) => of.to_owned(),
+            };
+            let of = format!("`{}`", metric.name());
+            match rows.iter_mut().find(|(name, said, _)| *name == label.name && *said == says) {
+                Some((_, _, metrics)) => metrics.push(of),
+                None => rows.push((label.name, says, vec![of])),
+            }
+        }
     }
-    assert_eq!(documented, 0, "a row has no metric");
+    let row = |(name, says, metrics): &(&str, String, Vec<String>)| {
+        format!("| `{name}` | {says} | {} |\n", if metrics.len() < 4 { metrics.join(", ") } else { String::new() })
+    };
+    format!("| label | what it can say | of |\n|---|---|---|\n{}", rows.iter().map(row).collect::<String>())
+}
+
+#[test]
+fn metrics_are_those_that_are_registered() {
+    let row = |metric: &Described| {
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        let labels: Vec<_> = metric.labels.iter().map(|label| label.name).collect();
+        format!("| `{}` | {kind} | {} | {} | {} |\n", metric.name(), labels.join(", "), metric.meaning, metric.advice)
+    };
+    let table = format!(
+        "| name | type | labels | what it says | what to do with it |\n|---|---|---|---|---|\n{}\n{}",
+        METRICS.iter().map(row).collect::<String>(),
+        labels()
+    );
+    generated("metrics", &table);
 }
 
 #[test]
@@ -230,15 +254,7 @@ fn flags_are_what_the_command_line_takes() {
     let flags = run.get_arguments().chain(definition.get_arguments()).filter(|a| a.get_env().is_some()).map(row);
     let table = format!("| flag | variable | default | |\n|---|---|---|---|\n{}", flags.collect::<String>());
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
-    let text = read("docs/reference.md");
-    let (before, rest) = text.split_once("<!-- flags -->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- /flags -->\n").unwrap();
-    let wanted = format!("{before}<!-- flags -->\n{table}<!-- /flags -->\n{after}");
-    if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &wanted).unwrap();
-    }
-    assert!(read("docs/reference.md") == wanted, "docs/reference.md is out of date: run `make docs`");
+    generated("flags", &table);
 }
 
 fn row(flag: &Arg) -> String {
