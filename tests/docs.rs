@@ -4,11 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 
-use std::{
-    env, fs,
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::{env, fs, path::Path, sync::Mutex};
 
 use clap::{Arg, CommandFactory};
 use secrecy::SecretString;
@@ -24,29 +20,19 @@ use shopify_token_operator::{
         render::{ClientValues, Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
-    metrics::reference::{Described, METRICS, Says, UNANSWERED},
     time::Timestamp,
 };
 
+#[path = "docs/fields.rs"]
+mod fields;
+#[path = "docs/metrics.rs"]
+mod metrics;
+
+/// Several tests write parts of one page.
+static WRITES: Mutex<()> = Mutex::new(());
+
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
-}
-
-/// A part of the reference that is made of the code, between two comments.
-fn generated(part: &str, wanted: &str) {
-    // One writer at a time: each leaves the others' parts as they are.
-    static WRITING: Mutex<()> = Mutex::new(());
-    let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = read("docs/reference.md");
-    let [begin, end] = [format!("<!-- {part} -->\n"), format!("<!-- /{part} -->\n")];
-    let (before, rest) = text.split_once(&begin).unwrap();
-    let (current, after) = rest.split_once(&end).unwrap();
-    if env::var_os("UPDATE_DOCS").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
-        fs::write(path, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
-    } else {
-        assert!(current == wanted, "docs/reference.md is out of date: run `make docs`");
-    }
 }
 
 /// What a heading is followed by, up to the next heading of its level or above.
@@ -117,48 +103,9 @@ fn every_entry_has_a_reason() {
     }
 }
 
-/// The labels of metrics, and what each can say: those that say the same stand in one row.
-fn labels() -> String {
-    let mut rows: Vec<(&str, String, Vec<String>)> = Vec::new();
-    for metric in METRICS {
-        for label in metric.labels {
-            let says = match label.says {
-                Says::OneOf(values) => values().iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
-                Says::Status => {
-                    format!("an HTTP status, or `{}` where there is no answer", UNANSWERED.join("` or `"))
-                }
-                Says::OrReason(words, _) => {
-                    let words = words.iter().map(|word| format!("`{}`, or ", word.as_str()));
-                    format!("{}a [reason](reasons.md)", words.collect::<String>())
-                }
-                Says::PerObject(of) => of.to_owned(),
-            };
-            let of = format!("`{}`", metric.name());
-            match rows.iter_mut().find(|(name, said, _)| *name == label.name && *said == says) {
-                Some((_, _, metrics)) => metrics.push(of),
-                None => rows.push((label.name, says, vec![of])),
-            }
-        }
-    }
-    let row = |(name, says, metrics): &(&str, String, Vec<String>)| {
-        format!("| `{name}` | {says} | {} |\n", if metrics.len() < 4 { metrics.join(", ") } else { String::new() })
-    };
-    format!("| label | what it can say | of |\n|---|---|---|\n{}", rows.iter().map(row).collect::<String>())
-}
-
 #[test]
 fn metrics_are_those_that_are_registered() {
-    let row = |metric: &Described| {
-        let kind = format!("{:?}", metric.kind).to_lowercase();
-        let labels: Vec<_> = metric.labels.iter().map(|label| label.name).collect();
-        format!("| `{}` | {kind} | {} | {} | {} |\n", metric.name(), labels.join(", "), metric.meaning, metric.advice)
-    };
-    let table = format!(
-        "| name | type | labels | what it says | what to do with it |\n|---|---|---|---|---|\n{}\n{}",
-        METRICS.iter().map(row).collect::<String>(),
-        labels()
-    );
-    generated("metrics", &table);
+    generated("metrics", &metrics::tables());
 }
 
 #[test]
@@ -252,9 +199,27 @@ fn flags_are_what_the_command_line_takes() {
     let definition = Cli::command();
     let run = definition.find_subcommand("run").unwrap();
     let flags = run.get_arguments().chain(definition.get_arguments()).filter(|a| a.get_env().is_some()).map(row);
-    let table = format!("| flag | variable | default | |\n|---|---|---|---|\n{}", flags.collect::<String>());
+    generated("flags", &format!("| flag | variable | default | |\n|---|---|---|---|\n{}", flags.collect::<String>()));
+}
 
-    generated("flags", &table);
+#[test]
+fn fields_are_what_the_definitions_have() {
+    generated("fields", &fields::tables());
+}
+
+/// A part of the reference, between two marks, is this text.
+fn generated(mark: &str, text: &str) {
+    let file = "docs/reference.md";
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- /{mark} -->\n"));
+    let _alone = WRITES.lock();
+    let page = read(file);
+    let (before, rest) = page.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    let wanted = format!("{before}{begin}{text}{end}{after}");
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &wanted).unwrap();
+    }
+    assert!(read(file) == wanted, "{file} is out of date: run `make docs`");
 }
 
 fn row(flag: &Arg) -> String {
