@@ -26,6 +26,8 @@ pub(super) enum Outcome {
         /// Whether Shopify itself confirmed the credential on the way.
         confirmed: bool,
     },
+    /// A new credential is in the record Secret alone: it can't be published now.
+    Kept,
     /// Shopify confirmed the credential.
     Verified,
     /// Shopify refuses the credential, or has it no more.

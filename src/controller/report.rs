@@ -158,7 +158,7 @@ impl<'a> Attempt<'a> {
             Outcome::CodeRefused(_) if observed.failed_attempts() > 0 => {
                 (attempt.attempts, attempt.hold) = (Attempts::AsBefore, Some(Hold::BackingOff));
             }
-            Outcome::Unchanged | Outcome::Busy | Outcome::LetGo | Outcome::CodeRefused(_) => {}
+            Outcome::Unchanged | Outcome::Busy | Outcome::Kept | Outcome::LetGo | Outcome::CodeRefused(_) => {}
             Outcome::Waits(failure) => {
                 attempt.attempts = Attempts::AsBefore;
                 // What it was told itself says more than that others ask.
@@ -272,9 +272,11 @@ fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
     }
     match (plan.step, &acted.outcome) {
         (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, Ended::Success),
-        (Step::Call(Call::Issue(_)), Outcome::Failed { failure, .. } | Outcome::CodeRefused(failure)) => {
-            metrics.issued(kind, Ended::Failed(failure.reason));
-        }
+        (Step::Call(Call::Issue(_)), Outcome::Kept) => metrics.issued(kind, Ended::Kept),
+        (
+            Step::Call(Call::Issue(_)),
+            Outcome::Failed { failure, during: Operation::Issue } | Outcome::CodeRefused(failure),
+        ) => metrics.issued(kind, Ended::Failed(failure.reason)),
         (_, Outcome::Failed { failure, during: Operation::Revoke }) => {
             metrics.revoked(kind, Ended::Failed(failure.reason));
         }
@@ -308,7 +310,7 @@ fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
         Outcome::Published { record, .. } => {
             tracing::info!(namespace, name, source, step = ?plan.step, revision = record.revision, "published");
         }
-        Outcome::Verified | Outcome::Rejected | Outcome::LetGo => {
+        Outcome::Kept | Outcome::Verified | Outcome::Rejected | Outcome::LetGo => {
             tracing::info!(namespace, name, source, step = ?plan.step, outcome = ?acted.outcome, "reconciled");
         }
     }

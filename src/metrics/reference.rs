@@ -226,9 +226,9 @@ metrics! {
     TOKENS_OVERDUE = gauge("shopify_token_overdue", &[],
         "Credentials whose renewal is due and not done, suspended ones left out",
         "More than 0 for minutes: alert [`ShopifyTokensOverdue`](monitoring.md#shopifytokensoverdue)");
-    ISSUES = counter("shopify_token_issues", &[SOURCE, ended(&[Ended::Success])],
+    ISSUES = counter("shopify_token_issues", &[SOURCE, ended(&[Ended::Success, Ended::Kept])],
         "Attempts to issue and publish a credential, those among them that found one again",
-        "`result` other than `success` is a [reason](reasons.md)");
+        "`kept`: a refresh came that can't be published yet; all but that and `success` is a failure");
     REVOCATIONS = counter("shopify_token_revocations", &[SOURCE, ended(&[Ended::Success, Ended::GivenUp])],
         "Attempts to revoke a credential",
         "`given_up`: one lives on at Shopify; alert [`ShopifyRevocationGivenUp`](monitoring.md#shopifyrevocationgivenup)");

@@ -170,6 +170,8 @@ labels! {
 pub enum Ended {
     /// As it should.
     Success,
+    /// An issue that Shopify answered, and that only the record Secret could take.
+    Kept,
     /// A revocation that can't succeed any more.
     GivenUp,
     /// For this reason it didn't succeed.
@@ -182,6 +184,7 @@ impl Ended {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
+            Self::Kept => "kept",
             Self::GivenUp => "given_up",
             Self::Failed(reason) => reason.as_str(),
         }
