@@ -1,8 +1,9 @@
-//! `make demo` works, and shows no credential.
+//! `make demo` works, shows no credential, and prints what README says.
 
 #![allow(clippy::unwrap_used, reason = "a demo that goes wrong should end there")]
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex},
 };
@@ -56,4 +57,25 @@ async fn the_tour_shows_everything_but_credentials() {
     ] {
         assert!(told.contains(part), "{part} is missing in\n{told}");
     }
+    let told: BTreeSet<String> = told.lines().map(lasting).collect();
+    let tour = tour();
+    assert!(tour.len() > 50, "README's tour is lost: {tour:?}");
+    for line in tour {
+        assert!(told.contains(&lasting(&line)), "README.md has a line that the demo doesn't print: {line}");
+    }
+}
+
+/// What README says that the demo prints.
+fn tour() -> Vec<String> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, tour) = readme.split_once("\n## A tour in five minutes\n").unwrap();
+    let (tour, _) = tour.split_once("\n## ").unwrap();
+    let blocks = tour.split("```text\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+/// A line without what differs from run to run: numbers, times, ports, hashes.
+fn lasting(line: &str) -> String {
+    let lasts = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    line.split_whitespace().filter(lasts).collect::<Vec<_>>().join(" ")
 }

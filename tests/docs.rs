@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, fs, path::Path, sync::Mutex, time::Duration};
 
 use clap::{Arg, CommandFactory};
 use secrecy::SecretString;
@@ -24,6 +24,12 @@ use shopify_token_operator::{
     metrics::Metrics,
     time::Timestamp,
 };
+
+#[path = "docs/fields.rs"]
+mod fields;
+
+/// Two tests write parts of one page.
+static WRITES: Mutex<()> = Mutex::new(());
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
@@ -229,17 +235,27 @@ fn flags_are_what_the_command_line_takes() {
     let definition = Cli::command();
     let run = definition.find_subcommand("run").unwrap();
     let flags = run.get_arguments().chain(definition.get_arguments()).filter(|a| a.get_env().is_some()).map(row);
-    let table = format!("| flag | variable | default | |\n|---|---|---|---|\n{}", flags.collect::<String>());
+    generated("flags", &format!("| flag | variable | default | |\n|---|---|---|---|\n{}", flags.collect::<String>()));
+}
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
-    let text = read("docs/reference.md");
-    let (before, rest) = text.split_once("<!-- flags -->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- /flags -->\n").unwrap();
-    let wanted = format!("{before}<!-- flags -->\n{table}<!-- /flags -->\n{after}");
+#[test]
+fn fields_are_what_the_definitions_have() {
+    generated("fields", &fields::tables());
+}
+
+/// A part of the reference, between two marks, is this text.
+fn generated(mark: &str, text: &str) {
+    let file = "docs/reference.md";
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- /{mark} -->\n"));
+    let _alone = WRITES.lock();
+    let page = read(file);
+    let (before, rest) = page.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    let wanted = format!("{before}{begin}{text}{end}{after}");
     if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &wanted).unwrap();
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &wanted).unwrap();
     }
-    assert!(read("docs/reference.md") == wanted, "docs/reference.md is out of date: run `make docs`");
+    assert!(read(file) == wanted, "{file} is out of date: run `make docs`");
 }
 
 fn row(flag: &Arg) -> String {

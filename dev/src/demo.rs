@@ -98,6 +98,7 @@ impl Demo {
         self.stage.cluster.apply(&Manifests::Objects(samples), NAMESPACE).await?;
         self.screen.say("deploy/samples is applied, all at once and in no order that would help:\n")?;
         self.until_ready().await?;
+        kubectl(&self.stage.cluster, &["wait", "sapp/acme", "--for=condition=Ready", "--timeout=60s"]).await?;
         self.screen.say("")?;
         self.show(&["get", "shopifyapps,shopifytokens"]).await?;
         self.screen.say("What an application mounts, and the record the operator goes by (no values here):\n")?;
@@ -153,7 +154,14 @@ impl Demo {
         self.expect(storefront, "the new token", &after["access_token"], true).await?;
         self.expect(storefront, "the old token", old, false).await?;
         self.screen.say("")?;
-        self.show(&["events", "--for=shopifytoken/web"]).await
+        let events = ["events", "--for=shopifytoken/web"];
+        self.until("the revocation is told", async |demo| {
+            let told = kubectl(&demo.stage.cluster, &events).await?;
+            ensure!(told.contains("Revoked"), "no event tells of it");
+            Ok(())
+        })
+        .await?;
+        self.show(&events).await
     }
 
     async fn delete(&mut self, storefront: &Storefront) -> Result<()> {

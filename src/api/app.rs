@@ -44,16 +44,17 @@ pub const NEWEST_API_VERSION: &str = "2026-10";
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
 pub struct ShopifyAppSpec {
-    /// Secret of this namespace with `client_id`, `client_secret` and, in a rotation, `previous_client_secret`.
+    /// Secret of this namespace with `client_id` and `client_secret`; a `previous_client_secret` beside them is one that install
+    /// pages take, too, during a rotation.
     pub credentials_ref: LocalRef,
     /// Version of the Admin and Storefront API, such as `2026-10`. Default: the newest this release knows.
     #[schemars(length(min = 7, max = 8), regex(pattern = r"^([0-9]{4}-(01|04|07|10)|unstable)$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// The Admin API storefront tokens are managed with. Default GraphQL.
+    /// The Admin API that storefront tokens are managed with. Default: GraphQL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_api: Option<AdminApi>,
-    /// Who else may issue tokens with this app. Absent: this namespace only.
+    /// Which tokens of other namespaces may be issued with this app: those that one of these allows. Default: none.
     #[schemars(length(max = 50))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
@@ -66,13 +67,13 @@ pub struct ShopifyAppSpec {
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRotation {
-    /// Time over which they are spread evenly, such as `30m`: 1s to 24h. Default 10m.
+    /// Time over which these issues are spread evenly, such as `30m`: 1s to 24h. Longer is gentler, shorter is sooner. Default 10m.
     #[schemars(schema_with = "schema::duration_of_a_day")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
 }
 
-/// The Admin API that storefront tokens are managed with: GraphQL (default), or REST, which is legacy.
+/// The Admin API that storefront tokens are managed with: GraphQL, or REST, which is legacy. Default: GraphQL.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum AdminApi {
     /// GraphQL Admin API.
@@ -89,7 +90,7 @@ pub struct Grant {
     /// Namespaces, by their labels. It has to name some: an empty selector would be every namespace.
     #[schemars(schema_with = "schema::namespace_selector")]
     pub namespaces: LabelSelector,
-    /// Shops: a domain, or `*.myshopify.com` for every one. Absent: every shop.
+    /// Shops: a domain, or `*.myshopify.com` for every one. Default: every shop.
     #[schemars(
         length(max = 100),
         inner(length(max = 77), regex(pattern = r"^(\*|[a-z0-9][a-z0-9-]*)\.myshopify\.com$"))
@@ -97,7 +98,7 @@ pub struct Grant {
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shops: Vec<String>,
-    /// Sources of the tokens that name the app. Absent: both. What hangs below such a token needs no grant.
+    /// Sources of the tokens that name the app. What hangs below such a token needs no grant. Default: both.
     #[schemars(length(max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,17 +122,18 @@ pub struct ShopifyAppStatus {
     #[schemars(schema_with = "schema::observed_generation")]
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, Stalled and SafeToRevokeOldSecret.
+    /// Ready, SafeToRevokeOldSecret, and while they are True Reconciling (heals by itself) or Stalled (a person must act).
+    /// docs/reasons.md says of each reason what to do.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// How many credentials of this app are held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<AppTokens>,
-    /// The client secret that these numbers and SafeToRevokeOldSecret speak of.
+    /// The client secret that `tokens` and SafeToRevokeOldSecret speak of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<AppSecret>,
-    /// The last refusal of the app's credentials.
+    /// The last refusal of the app's credentials by Shopify.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<AppFailure>,
 }
@@ -164,11 +166,11 @@ pub struct AppSecret {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppFailure {
-    /// The shop that said so.
+    /// The shop that refused them.
     pub shop: String,
     /// The reason, as in the conditions of the ShopifyToken concerned.
     pub reason: String,
-    /// When.
+    /// When it did.
     pub time: Time,
 }
 

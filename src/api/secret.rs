@@ -12,7 +12,7 @@ use super::schema;
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretSpec {
-    /// Name of the Secret. Default: the name of this object.
+    /// Name of the Secret. Default: the name of this object. After a change the old Secret is kept for `rotation.overlap`.
     #[schemars(schema_with = "schema::object_name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -27,7 +27,7 @@ pub struct SecretSpec {
     pub creation_policy: Option<CreationPolicy>,
 }
 
-/// Adds the environment names that a consumer expects: Hydrogen, Shopify's Node, Ruby or Python library, or an OpenID Connect client (OIDC). Default: none.
+/// Adds keys with the environment names that a consumer expects: Hydrogen (of a storefront, delegate or customerAccount), Shopify's Node, Ruby or Python library (of all but a customerAccount), or an OpenID Connect client (OIDC, of a customerAccount). Default: none.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Preset {
     /// Shopify Hydrogen: `PUBLIC_STOREFRONT_API_TOKEN`, `PUBLIC_CUSTOMER_ACCOUNT_API_CLIENT_ID`, `PUBLIC_STORE_DOMAIN`, …
@@ -47,14 +47,14 @@ pub enum Preset {
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretTemplate {
-    /// Type of the Secret: Opaque (default) or a type of your own. It can't be changed once the Secret exists.
+    /// Type of the Secret: Opaque, or a type of your own. It can't be changed once the Secret exists. Default: Opaque.
     #[schemars(schema_with = "schema::secret_type")]
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
     /// Labels and annotations of the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
-    /// Further keys: text with Jinja expressions such as `{{ access_token }}`.
+    /// Further keys: text with Jinja expressions such as `{{ access_token }}`. docs/reference.md lists what they can say.
     #[schemars(schema_with = "schema::template_data")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data: BTreeMap<String, String>,
@@ -74,7 +74,7 @@ pub struct TemplateMetadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Owner (default): the Secret is made and owned by the operator, and goes with this object. Orphan: made by the operator, and stays. Merge: the operator's keys in a Secret that is there, taken out on deletion.
+/// Owner: the Secret is made and owned by the operator, and goes with this object. Orphan: made by the operator, and stays. Merge: the operator's keys in an Opaque Secret that is there, taken out on deletion. Default: Owner.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum CreationPolicy {
     /// Made and owned by the operator; goes with the ShopifyToken.

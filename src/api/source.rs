@@ -20,19 +20,21 @@ pub struct Source {
     /// OAuth client-credentials grant: an Admin API token of about 24 hours, for apps of your own organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_credentials: Option<ClientCredentials>,
-    /// Offline token with a rotating refresh token, approved by the merchant once.
+    /// Admin API token of an app that a merchant approves once, in a browser; refreshed for as long as the app stays installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<Offline>,
-    /// Storefront API token, created and revoked with an Admin API token.
+    /// Storefront API token, created and revoked with an Admin API token. It never expires; `rotation` replaces it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storefront: Option<Storefront>,
-    /// Delegate token: a short-lived token with fewer scopes than its parent.
+    /// A short-lived token with no more scopes than the admin token it is made of, and made anew with that: for the Admin API,
+    /// or the Storefront API from servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegate: Option<Delegate>,
     /// A permanent Admin API token that a person put in a Secret; verified and republished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<Custom>,
-    /// Customer Account API credentials of the Headless or Hydrogen channel.
+    /// A client of the Customer Account API, which a person makes in the Headless or Hydrogen channel; published with the
+    /// endpoints that the shop tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_account: Option<CustomerAccount>,
 }
@@ -44,7 +46,7 @@ pub struct AppRef {
     /// Name of the ShopifyApp.
     #[schemars(schema_with = "schema::object_name")]
     pub name: String,
-    /// Its namespace, when it isn't this one and its grants allow it.
+    /// Its namespace, if it is another one; the app's grants must allow it. Default: this one.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
@@ -89,13 +91,17 @@ pub struct ClientCredentials {
 pub struct Offline {
     /// The app whose client id and secret are used.
     pub app_ref: AppRef,
-    /// Ask for an expiring token with a refresh token. Default true.
+    /// Whether an approval asks for a token of an hour with a refresh token. False asks for one that never ends, which Shopify
+    /// doesn't take of every app. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiring: Option<bool>,
-    /// Secret with a `refresh_token` (or a lone `access_token`) to start from.
+    /// Secret to begin with, instead of an approval: `refresh_token`, and where known `access_token`, `expires_at`, `issued_at` and
+    /// `refresh_token_expires_at` (times as in `2026-11-22T12:00:00Z`); or `access_token` alone. It is never written; another
+    /// refresh token there is a new beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap_ref: Option<LocalRef>,
-    /// Exchange a non-expiring token for an expiring one. Irreversible. Default false.
+    /// Whether a token that never expires is exchanged, once, for one that does, with a refresh token. That revokes it, and
+    /// can't be undone. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrate: Option<bool>,
 }
@@ -104,7 +110,7 @@ pub struct Offline {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Storefront {
-    /// The ShopifyToken whose Admin API token creates and revokes this one.
+    /// The ShopifyToken, of the same shop, whose Admin API token creates and revokes this one.
     pub admin_token_ref: LocalRef,
     /// Title shown in Shopify's admin, before the operator's marker. Default: the object's name.
     #[schemars(length(min = 1, max = 120), regex(pattern = r"^[^\x00-\x1f#]+$"))]
@@ -116,12 +122,13 @@ pub struct Storefront {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delegate {
-    /// The ShopifyToken whose Admin API token is the parent.
+    /// The ShopifyToken, of the same shop, whose Admin API token this one is made of.
     pub admin_token_ref: LocalRef,
-    /// Scopes of the delegate: the same as its parent's or fewer.
+    /// Its scopes, such as `read_products`: some of those of the admin token. One that begins with `unauthenticated_` is of the
+    /// Storefront API.
     #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$")))]
     pub scopes: Vec<String>,
-    /// How long it lives. Default 1h; never longer than its parent.
+    /// How long it lives, such as `30m`; it ends a minute before its admin token at the latest. Default 1h.
     #[schemars(schema_with = "schema::duration")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Duration>,
@@ -139,7 +146,7 @@ impl Delegate {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Custom {
-    /// The Secret and key that hold the token.
+    /// The Secret and key that hold the token. Another value there is published as soon as it was verified.
     pub token_ref: SecretKeyRef,
 }
 
@@ -153,11 +160,13 @@ pub struct Custom {
         .message("session.scopes must contain openid: without it nobody says who signed in")
 )]
 pub struct CustomerAccount {
-    /// Secret with `client_id` and, for a confidential client, `client_secret`.
+    /// Secret with `client_id` and, of a Confidential client, `client_secret`. Another pair there is published, the one before
+    /// beside it for `rotation.overlap`.
     pub credentials_ref: LocalRef,
-    /// Kind of the client.
+    /// Kind of the client: Confidential has a client secret, for applications with a server; Public has none.
     pub client_type: ClientType,
-    /// A session of one customer, who signs in once at the install pages. For a Confidential client.
+    /// Publishes, beside the client, the session of one customer, who signs in once at `status.installURL`. For a Confidential
+    /// client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<CustomerSession>,
 }

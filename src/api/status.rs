@@ -14,20 +14,22 @@ pub struct ShopifyTokenStatus {
     #[schemars(schema_with = "schema::observed_generation")]
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, Reconciling, Stalled, TokenValid and Suspended; all but Ready and TokenValid are absent unless True.
+    /// Ready (the credential that applications hold works) and TokenValid (what Shopify last said of it); while they are True
+    /// Reconciling (heals by itself), Stalled (a person must act) and Suspended; of a customerAccount SafeToRevokeOldSecret.
+    /// docs/reasons.md says of each reason what to do.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Kind of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceKind>,
-    /// Shopify's id of the credential, where it has one. Ids are not secret.
+    /// Shopify's id of the credential, where it has one; of a delegate or a customerAccount a hash. Ids are not secret.
     #[serde(skip_serializing_if = "Option::is_none", rename = "tokenID")]
     pub token_id: Option<String>,
     /// Scopes of the credential.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// How many credentials have been issued for this object.
+    /// How many credentials have been issued for this object, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// When the credential was issued.
@@ -36,25 +38,26 @@ pub struct ShopifyTokenStatus {
     /// When the credential expires; absent if it never does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// When the refresh token expires.
+    /// When the refresh token of an offline token expires, without which a merchant must approve again. It is replaced long
+    /// before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token_expires_at: Option<Time>,
-    /// When the credential is renewed or rotated next.
+    /// When the credential is renewed next, before it expires, or rotated by `rotation.interval`; absent if never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
-    /// When Shopify last confirmed the credential.
+    /// When Shopify last confirmed the credential, by issuing or by verifying it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_verified_time: Option<Time>,
-    /// Older credentials that still live, newest last, at most 5.
+    /// Older credentials that still live, newest last: at most 5, a further rotation waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<PreviousToken>,
-    /// Attempts that failed in a row.
+    /// Attempts that failed in a row; absent after one that succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i64>,
-    /// When the last of them failed.
+    /// When the last attempt failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
-    /// When the next attempt is due.
+    /// When the next attempt is made, unless something it depends on changes before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// Hash of all that the failed attempt depended on: when something of it changes, the back-off ends. Salted by the
@@ -73,7 +76,8 @@ pub struct ShopifyTokenStatus {
     /// The Secret that holds the credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<TokenSecretStatus>,
-    /// Where the merchant approves the app, for an offline token that isn't approved yet.
+    /// The address to open in a browser while an approval is missing (ConsentRequired, RefreshTokenDead): for somebody who may
+    /// install apps on the shop, or of a session for its customer alone. Absent unless the operator has a --public-url.
     #[serde(skip_serializing_if = "Option::is_none", rename = "installURL")]
     pub install_url: Option<String>,
 }
@@ -85,7 +89,7 @@ pub struct PreviousToken {
     /// Shopify's id of the credential.
     #[serde(rename = "tokenID")]
     pub token_id: String,
-    /// When it is revoked.
+    /// When it is revoked: `rotation.overlap` after its successor was written.
     pub revoke_at: Time,
 }
 

@@ -222,6 +222,8 @@ fn spec_has_no_defaults_and_nothing_is_nullable() {
             let path = format!("{path}.{name}");
             let described = schema["description"].as_str().is_some_and(|d| !d.is_empty());
             assert!(described, "{path} has no description");
+            let lines = schema["description"].as_str().is_some_and(|d| d.replace("\n\n", "").contains('\n'));
+            assert!(!lines, "{path}: `kubectl explain` breaks the lines itself");
             walk(schema, &path, of_spec);
         }
         for part in ["items", "additionalProperties"] {

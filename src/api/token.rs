@@ -85,70 +85,77 @@ use crate::time::{self, Duration};
         .message("renewBefore and renewBeforePercentage exclude each other: set one"),
 )]
 pub struct ShopifyTokenSpec {
-    /// Permanent domain of the shop, such as `acme.myshopify.com`. Immutable.
+    /// Permanent domain of the shop, such as `acme.myshopify.com`, not the one that customers see. Immutable.
     #[schemars(length(min = 15, max = 77), regex(pattern = r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the shop is immutable: make a new ShopifyToken"))]
     pub shop: String,
-    /// Where the credential comes from: exactly one.
+    /// Where the credential comes from: exactly one, whose kind is immutable.
     pub source: Source,
-    /// Scopes the credential must have before it is published. `write_x` implies `read_x`.
+    /// Scopes the credential must have before it is published, such as `read_products`; `write_x` implies `read_x`. Install
+    /// pages ask a merchant for these. Default: whatever Shopify grants. Not of
+    /// a customerAccount.
     #[schemars(length(max = 100), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$")))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_scopes: Vec<String>,
-    /// How long before its expiry a credential is renewed, such as `8h`. Excludes renewBeforePercentage.
+    /// How long before its expiry a credential is renewed, such as `8h`; up to a tenth earlier, so that not all are renewed at
+    /// once. One that isn't shorter than the lifetime counts as a third of it. Excludes renewBeforePercentage.
     #[schemars(schema_with = "schema::duration")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<Duration>,
-    /// The same as a percentage of its lifetime, 1 to 90. Default 33.
+    /// How long before its expiry a credential is renewed, as a percentage of its lifetime: 1 to 90. Default: a third of it.
     #[schemars(range(min = 1, max = 90))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
-    /// Rotation of credentials that don't expire.
+    /// When a credential is replaced although it lives, and how long the old one stays valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
-    /// How often the credential is verified at Shopify, such as `15m`; `0` never. Default 1h.
+    /// How often the credential is verified at Shopify, such as `15m`; `0` never. Of a customerAccount, how often its endpoints
+    /// are asked for again. Default 1h.
     #[schemars(schema_with = "schema::duration_or_zero")]
     #[serde(default, deserialize_with = "duration_or_zero", skip_serializing_if = "Option::is_none")]
     pub verify_interval: Option<Duration>,
     /// The Secret that applications mount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSpec>,
-    /// Workloads of this namespace that are restarted after the Secret has changed.
+    /// Workloads of this namespace that are restarted after a new credential was written into the Secret. No older one is
+    /// revoked until their rollouts have finished, or one overlap longer at most.
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollout_restart_targets: Vec<RolloutRestartTarget>,
-    /// What happens to the credential when this object is deleted. Default Revoke.
+    /// What happens to credential and Secret when this object is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// No issue, check or revocation while true; deleting the object still revokes.
+    /// No issue, check or revocation while true: what expires, expires. Deleting the object still revokes. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
 
-/// When a credential that doesn't expire is replaced, and how long the old one stays valid.
+/// When a credential is replaced although it lives, and how long the old one stays valid.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// Age at which a credential that never expires is replaced. Default: never.
+    /// Age at which a storefront token is replaced, such as `720h`. Others expire, or are a person's to replace. Default: never.
     #[schemars(schema_with = "schema::duration")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
-    /// How long the old credential stays valid after the new Secret has been written. Default 24h.
+    /// How long the old credential stays valid after the new Secret has been written, such as `2h`: of a storefront token, of a
+    /// delegate that doesn't expire before, and of the pair of a customerAccount. Also how long the Secret of an older
+    /// secret.name is kept. Default 24h.
     #[schemars(schema_with = "schema::duration")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Duration>,
-    /// Any change of this text is exactly one rotation. The value at the first issue counts as done.
+    /// Any change of this text, such as a date, is exactly one rotation; what can't be issued again is verified and read anew.
+    /// The value at the first issue counts as done.
     #[schemars(length(max = 256))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
 }
 
-/// What happens when this object is deleted. Revoke (default): the credential is revoked, where Shopify can. Retain: credential and Secret both stay.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+/// What happens when this object is deleted. Revoke: the credential is revoked where Shopify can, and the Secret is left as secret.creationPolicy says. Retain: credential and Secret both stay. Default: Retain of source offline, which only the merchant could bring back; else Revoke.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum DeletionPolicy {
     /// Revoked at Shopify, where Shopify can.
-    #[default]
     Revoke,
     /// The credential and its Secret both stay.
     Retain,
@@ -158,7 +165,7 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutRestartTarget {
-    /// Kind of the workload.
+    /// Kind of the workload, of `apps/v1`.
     pub kind: WorkloadKind,
     /// Its name.
     #[schemars(schema_with = "schema::object_name")]

@@ -173,6 +173,22 @@ async fn a_new_object_is_seen_as_unobserved() {
     }
 }
 
+/// Whether they are applied by `-k` or by `-f`, the samples are the same.
+#[test]
+fn the_kustomization_of_the_samples_has_all_of_them() {
+    let cluster = shared_cluster().unwrap();
+    let named = |kind: &Value, name: &Value| format!("{} {}", kind.as_str().unwrap(), name.as_str().unwrap());
+    let by_kustomization = kustomize(cluster, "deploy/samples").unwrap();
+    let mut by_kustomization: Vec<_> =
+        by_kustomization.iter().map(|o| named(&o["kind"], &o["metadata"]["name"])).collect();
+    let by_file = Manifests::Path(Path::new(ROOT).join("deploy/samples")).objects().unwrap();
+    let by_file = by_file.iter().map(|object| serde_json::to_value(object).unwrap());
+    let mut by_file: Vec<_> = by_file.map(|o| named(&o["kind"], &o["metadata"]["name"])).collect();
+    by_kustomization.sort();
+    by_file.sort();
+    assert_eq!(by_kustomization, by_file);
+}
+
 /// The objects of a kustomization.
 pub(super) fn kustomize(cluster: &Cluster, dir: &str) -> Result<Vec<Value>> {
     cluster.kustomization(&Path::new(ROOT).join(dir))
@@ -187,7 +203,7 @@ fn kustomizations_build() {
         ("deploy/overlays/namespaced", 11),
         ("deploy/overlays/high-availability", 16),
         ("deploy/overlays/install-pages", 17),
-        ("deploy/samples", 9),
+        ("deploy/samples", 12),
         ("deploy/uninstall", 1),
     ] {
         assert_eq!(kustomize(cluster, dir).unwrap().len(), objects, "{dir}");

@@ -5,8 +5,10 @@ use std::{
     path::Path,
 };
 
+use clap::Parser;
 use dev::shared_cluster;
 use serde_json::{Value, json};
+use shopify_token_operator::cli::{Cli, Command};
 
 use super::{
     OPERATOR, ROOT,
@@ -140,6 +142,31 @@ fn install_pages_are_the_overlay_for_them() {
             ports.sort_by_key(|port| port["name"].to_string());
         }
     });
+}
+
+/// The kustomization that `docs/install.md` shows, as it stands there.
+#[test]
+fn the_documented_patch_sets_flags() {
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/install.md")).unwrap();
+    let (_, section) = page.split_once("\n## With kustomize\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let yaml = section.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap().components().skip(1).map(|_| "..").collect::<Vec<_>>().join("/");
+    let yaml = yaml.collect::<String>().replace("path/to/this/repository", &format!("{root}{ROOT}"));
+    std::fs::write(dir.path().join("kustomization.yaml"), yaml).unwrap();
+
+    let objects = by_identity(shared_cluster().unwrap().kustomization(dir.path()).unwrap());
+    let deployment = &objects[&format!("Deployment {OPERATOR} {OPERATOR}")];
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], "registry.example.com/shopify-token-operator:0.1.0");
+    let of = |field: &Value| field.as_str().unwrap().to_owned();
+    let set = container["env"].as_array().unwrap().iter().map(|env| (of(&env["name"]), of(&env["value"])));
+    let flags = set.map(|(name, value)| format!("--{}={value}", name.to_lowercase().replace('_', "-")));
+    let command = ["shopify-token-operator".to_owned(), of(&container["args"][0])].into_iter().chain(flags);
+    let read = Cli::try_parse_from(command).unwrap();
+    let Command::Run(flags) = read.command else { panic!("{read:?}") };
+    assert_eq!(flags.concurrency, 32);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
     lifeline::{Moment, draw},
     remedy,
     span::relative,
-    state::{State, at, holds},
+    state::{State, at, awaits_approval, holds},
 };
 use crate::{
     objects::Object,
@@ -94,18 +94,25 @@ fn facts(token: &ShopifyToken, status: &ShopifyTokenStatus) -> String {
     facts.into_iter().map(|(name, value)| format!("  {name:11}  {}\n", harmless(&value))).collect::<Vec<_>>().concat()
 }
 
-/// What happened to the credential, and will.
+/// What happened to the credential, and will. Without an approval no renewal comes: then it matters how long this one lasts.
 fn life(status: &ShopifyTokenStatus, now: Timestamp) -> Vec<String> {
     let mut moments = Vec::new();
     let mut add = |time, what: &str, sign| {
         moments.extend(at(time).map(|at| Moment { at, what: what.to_owned(), sign }));
     };
-    let over = at(status.expires_at.as_ref()).is_some_and(|at| at <= now);
+    let renewed = !awaits_approval(status);
+    let end = match at(status.expires_at.as_ref()) {
+        Some(at) if at <= now => "expired",
+        _ if renewed || holds(status, conditions::READY).is_none() => "expires",
+        _ => "works until",
+    };
     add(status.issued_at.as_ref(), "issued", '●');
     add(status.last_verified_time.as_ref(), "verified", '○');
-    add(status.renewal_time.as_ref(), if status.expires_at.is_some() { "renewal" } else { "rotation" }, '◆');
-    add(status.expires_at.as_ref(), if over { "expired" } else { "expires" }, '✕');
-    add(status.refresh_token_expires_at.as_ref(), "refresh token ends", '✕');
+    if renewed {
+        add(status.renewal_time.as_ref(), if status.expires_at.is_some() { "renewal" } else { "rotation" }, '◆');
+        add(status.refresh_token_expires_at.as_ref(), "refresh token ends", '✕');
+    }
+    add(status.expires_at.as_ref(), end, '✕');
     add(status.next_attempt_time.as_ref(), "next attempt", '↻');
     for previous in &status.previous {
         add(Some(&previous.revoke_at), "overlap ends", '◌');

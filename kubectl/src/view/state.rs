@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use shopify_token_operator::{
     api::{ShopifyToken, ShopifyTokenStatus},
-    core::{condition::find, vocabulary::conditions},
+    core::{
+        condition::find,
+        vocabulary::{Reason, conditions},
+    },
     time::{self, Timestamp},
 };
 
@@ -64,6 +67,13 @@ impl State {
 #[must_use]
 pub fn holds<'a>(status: &'a ShopifyTokenStatus, type_: &str) -> Option<&'a Condition> {
     find(&status.conditions, type_).filter(|condition| condition.status == "True")
+}
+
+/// Whether nothing is renewed until somebody approves again, in a browser.
+#[must_use]
+pub fn awaits_approval(status: &ShopifyTokenStatus) -> bool {
+    let reason = holds(status, conditions::STALLED).and_then(|stalled| Reason::parse(&stalled.reason));
+    matches!(reason, Some(Reason::RefreshTokenDead | Reason::ConsentRequired))
 }
 
 /// A time of the API as the views take it.

@@ -5,7 +5,7 @@ use shopify_token_operator::{api::ShopifyTokenStatus, time::Timestamp};
 
 use super::{
     span::{length, relative},
-    state::{State, at},
+    state::{State, at, awaits_approval},
 };
 use crate::{
     objects::Object,
@@ -82,7 +82,8 @@ fn row(object: &Object, columns: Columns, now: Timestamp) -> (Vec<String>, Tone)
         (None, Some(_)) => "never".to_owned(),
         (None, None) => none(),
     };
-    let renewal = seen_from_now(at(status.renewal_time.as_ref())).unwrap_or_else(none);
+    let renewal = at(status.renewal_time.as_ref()).filter(|_| !awaits_approval(status));
+    let renewal = seen_from_now(renewal).unwrap_or_else(none);
     cells.extend([kind, token.spec.shop.clone(), state.ready, state.reason, expires, renewal, age]);
     if columns.wide {
         cells.extend([

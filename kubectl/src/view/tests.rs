@@ -69,7 +69,8 @@ fn dead() -> Object {
         &json!({"offline": {"appRef": {"name": "acme", "namespace": "apps"}}}),
         &json!({
             "observedGeneration": 2, "source": "Offline", "revision": 90, "issuedAt": "2026-11-29T15:00:00Z",
-            "expiresAt": "2026-11-29T16:00:00Z", "refreshTokenExpiresAt": "2027-02-20T00:00:00Z",
+            "expiresAt": "2026-11-29T16:00:00Z", "renewalTime": "2026-11-29T15:39:00Z",
+            "refreshTokenExpiresAt": "2027-02-20T00:00:00Z",
             "installURL": "https://tokens.example.com/oauth/install/shop/backoffice",
             "conditions": [
                 condition("Ready", "False", "TokenExpired", "expired at 2026-11-29T16:00:00Z"),
@@ -78,6 +79,23 @@ fn dead() -> Object {
             ],
         }),
     )
+}
+
+/// Nothing renews it, and applications don't notice yet.
+fn dying() -> Object {
+    let mut raw = serde_json::to_value(&dead().raw).unwrap();
+    let moved = [
+        ("issuedAt", "2026-11-29T16:30:00Z"),
+        ("renewalTime", "2026-11-29T17:09:00Z"),
+        ("expiresAt", "2026-11-29T17:30:00Z"),
+        ("nextAttemptTime", "2026-11-29T17:05:00Z"),
+    ];
+    for (field, time) in moved {
+        raw["status"][field] = json!(time);
+    }
+    raw["status"]["conditions"][0] =
+        condition("Ready", "True", "Issued", "revision 90 expires at 2026-11-29T17:30:00Z");
+    of(raw)
 }
 
 fn suspended() -> Object {
@@ -149,6 +167,7 @@ fn one_in_detail() {
         ("storefront", storefront()),
         ("failing", failing()),
         ("dead", dead()),
+        ("dying", dying()),
         ("suspended", suspended()),
         ("deleting", deleting()),
         ("unseen", unseen()),
