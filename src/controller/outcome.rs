@@ -12,6 +12,8 @@ use crate::core::{
 
 /// Result of an issue or a revocation that succeeded, as metrics name it.
 pub(super) const SUCCESS: &str = "success";
+/// Result of an issue that Shopify answered, and that only the record Secret could take.
+pub(super) const KEPT: &str = "kept";
 /// Result of a revocation that can't succeed any more.
 pub(super) const GIVEN_UP: &str = "given_up";
 
@@ -31,6 +33,8 @@ pub(super) enum Outcome {
         /// Whether Shopify itself confirmed the credential on the way.
         confirmed: bool,
     },
+    /// A new credential is in the record Secret alone: it can't be published now.
+    Kept,
     /// Shopify confirmed the credential.
     Verified,
     /// Shopify refuses the credential, or has it no more.

@@ -231,6 +231,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Option<Acti
                 | Outcome::Busy
                 | Outcome::Waits(_)
                 | Outcome::Published { .. }
+                | Outcome::Kept
                 | Outcome::Verified
                 | Outcome::Rejected
                 | Outcome::CodeRefused(_)
@@ -318,6 +319,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
         (
             Outcome::Busy
             | Outcome::Waits(_)
+            | Outcome::Kept
             | Outcome::Verified
             | Outcome::Rejected
             | Outcome::CodeRefused(_)

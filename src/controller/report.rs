@@ -14,7 +14,7 @@ pub(super) use self::{events::publish_all, status::write_status};
 use super::{
     context::Context,
     error::Error,
-    outcome::{Acted, News, Operation, Outcome, SUCCESS},
+    outcome::{Acted, KEPT, News, Operation, Outcome, SUCCESS},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
@@ -160,7 +160,7 @@ impl<'a> Attempt<'a> {
             Outcome::CodeRefused(_) if observed.failed_attempts() > 0 => {
                 (attempt.attempts, attempt.hold) = (Attempts::AsBefore, Some(Hold::BackingOff));
             }
-            Outcome::Unchanged | Outcome::Busy | Outcome::LetGo | Outcome::CodeRefused(_) => {}
+            Outcome::Unchanged | Outcome::Busy | Outcome::Kept | Outcome::LetGo | Outcome::CodeRefused(_) => {}
             Outcome::Waits(failure) => {
                 attempt.attempts = Attempts::AsBefore;
                 // What it was told itself says more than that others ask.
@@ -274,9 +274,11 @@ fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
     }
     match (plan.step, &acted.outcome) {
         (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, SUCCESS),
-        (Step::Call(Call::Issue(_)), Outcome::Failed { failure, .. } | Outcome::CodeRefused(failure)) => {
-            metrics.issued(kind, failure.reason.as_str());
-        }
+        (Step::Call(Call::Issue(_)), Outcome::Kept) => metrics.issued(kind, KEPT),
+        (
+            Step::Call(Call::Issue(_)),
+            Outcome::Failed { failure, during: Operation::Issue } | Outcome::CodeRefused(failure),
+        ) => metrics.issued(kind, failure.reason.as_str()),
         (_, Outcome::Failed { failure, during: Operation::Revoke }) => metrics.revoked(kind, failure.reason.as_str()),
         _ => {}
     }
@@ -315,7 +317,7 @@ fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
         Outcome::Published { record, .. } => {
             tracing::info!(namespace, name, source, step = ?plan.step, revision = record.revision, "published");
         }
-        Outcome::Verified | Outcome::Rejected | Outcome::LetGo => {
+        Outcome::Kept | Outcome::Verified | Outcome::Rejected | Outcome::LetGo => {
             tracing::info!(namespace, name, source, step = ?plan.step, outcome = ?acted.outcome, "reconciled");
         }
     }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
-use shopify_sim::AppConfig;
+use shopify_sim::{AppConfig, Fault, FaultKind, StatusFault};
 use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
@@ -50,7 +50,8 @@ async fn one_in_hand_that_nobody_wants_any_more_is_destroyed() {
     world.because("web", "Reconciling", "WriteRefused").await;
     let living = world.delegates();
     assert!(living.len() == 2 && living[0] == first, "it was made, and can't be written down");
-    // Another one is asked for: that one is nobody's any more.
+    // Another one is asked for: that one is nobody's any more. Shopify doesn't answer at first.
+    world.sim.inject(Fault::new(DESTROY, FaultKind::Status(StatusFault::new(503))).times(1));
     let scopes = json!({"scopes": ["read_products", "write_orders"]});
     world.change("web", json!({"spec": {"source": {"delegate": scopes}}})).await;
     world
@@ -59,7 +60,10 @@ async fn one_in_hand_that_nobody_wants_any_more_is_destroyed() {
             now.len() == 2 && now[0] == first && now[1] != living[1]
         })
         .await;
-    assert_eq!(world.sim.calls(DESTROY), 1);
+    assert_eq!(world.sim.calls(DESTROY), 2);
+    world.counts(r#"shopify_token_revocations_total{source="Delegate",result="BackingOff"}"#, 1).await;
+    world.counts(r#"shopify_token_revocations_total{source="Delegate",result="success"}"#, 1).await;
+    world.counts(r#"shopify_token_issues_total{source="Delegate",result="BackingOff"}"#, 0).await;
     // And when the object goes, the one in hand goes as well as the one in the Secret.
     webhook.answers(Verdict::Allow);
     world.delete("web").await;

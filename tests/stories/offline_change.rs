@@ -210,8 +210,11 @@ async fn what_cannot_be_published_is_kept_warm() {
     world.a_while().await;
     assert_eq!(world.sim.calls(REFRESH) - calls, 3, "once each");
     assert!(world.events("web").await.contains(&"Renewed".into()));
+    world.counts("shopify_token_issues_total{source=\"Offline\",result=\"kept\"}", 3).await;
     world.change("web", json!({"spec": {"secret": {"template": null}}})).await;
     world.ready("web").await;
+    // Once as it began, and once now.
+    world.counts("shopify_token_issues_total{source=\"Offline\",result=\"success\"}", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

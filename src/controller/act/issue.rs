@@ -68,7 +68,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
     if goes || unpublishable(observed).is_some() {
         let record = observed.token.record_secret().unwrap_or_default();
         let note = format!("another one came, and is kept in Secret {record:?}: it can't be published now");
-        return Ok(Acted::quietly(Outcome::Unchanged).with(EventReason::Renewed, note));
+        return Ok(Acted::quietly(Outcome::Kept).with(EventReason::Renewed, note));
     }
     if let Some(failure) = observed.lacks_scopes(&issued.credential.scopes) {
         // One that was kept from before must not be tried again: the next one may have the scope.
