@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     core::{
         source::nature,
-        vocabulary::labels::{Ended, InstallPage, Reconciled, ShopifyCall, Told, Verb},
+        vocabulary::labels::{Ended, InstallPage, Reconciled, Sent, ShopifyCall, Told, Verb},
     },
 };
 
@@ -72,6 +72,11 @@ struct KindResult {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SentResult {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct PageOutcome {
     page: &'static str,
     outcome: &'static str,
@@ -99,6 +104,7 @@ pub struct Metrics {
     events_lost: Counter,
     storefront_tokens: Family<Listed, Gauge>,
     install_pages: Counts<PageOutcome>,
+    spans: Counts<SentResult>,
     leader: Gauge,
     tokens: Arc<Tokens>,
     apps: Arc<Apps>,
@@ -121,6 +127,7 @@ impl Metrics {
             events_lost: Counter::default(),
             storefront_tokens: Family::default(),
             install_pages: Family::default(),
+            spans: Family::default(),
             leader: Gauge::default(),
             tokens: Arc::default(),
             apps: Arc::default(),
@@ -142,6 +149,7 @@ impl Metrics {
         reference::KUBERNETES_REQUESTS.register(registry, self.kubernetes_requests.clone());
         reference::EVENTS_LOST.register(registry, self.events_lost.clone());
         reference::INSTALL_PAGES.register(registry, self.install_pages.clone());
+        reference::SPANS.register(registry, self.spans.clone());
         reference::STOREFRONT_TOKENS.register(registry, self.storefront_tokens.clone());
         reference::LEADER.register(registry, self.leader.clone());
         registry.register_collector(Box::new(self.tokens.clone()));
@@ -207,6 +215,13 @@ impl Metrics {
     /// An install page was served.
     pub fn install_page(&self, page: InstallPage, told: Told) {
         self.install_pages.get_or_create(&PageOutcome { page: page.as_str(), outcome: told.as_str() }).inc();
+    }
+
+    /// So many spans were sent to the collector of traces, or are lost.
+    pub fn spans_sent(&self, sent: Sent, count: usize) {
+        self.spans
+            .get_or_create(&SentResult { result: sent.as_str() })
+            .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// With the admin token of this name so many storefront tokens were listed at a shop.
@@ -299,6 +314,7 @@ mod tests {
         metrics.kubernetes_request(Verb::Update, "shopifytokens/status", "200");
         metrics.event_lost();
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 91);
+        metrics.spans_sent(Sent::Failed, 512);
         metrics.leading(true);
         let page = metrics.encode().unwrap();
         for line in [
@@ -312,6 +328,7 @@ mod tests {
             r#"kubernetes_requests_total{verb="update",resource="shopifytokens/status",code="200"} 1"#,
             "kubernetes_events_lost_total 1",
             r#"shopify_storefront_tokens{namespace="shop",admin_token="admin",shop="acme.myshopify.com"} 91"#,
+            r#"otlp_spans_total{result="failed"} 512"#,
             "leader 1",
             "# EOF",
         ] {

@@ -12,7 +12,7 @@ use crate::{
     api::SourceKind,
     core::vocabulary::{
         Class, Reason,
-        labels::{Ended, InstallPage, Reconciled, ShopifyCall, Told, Verb},
+        labels::{Ended, InstallPage, Reconciled, Sent, ShopifyCall, Told, Verb},
     },
     rbac::{GRANTS, LEASES, WATCHED},
 };
@@ -177,6 +177,7 @@ const RECONCILED: Label = one_of("result", || Reconciled::ALL.iter().map(|ended|
 const VERB: Label = one_of("verb", || Verb::ALL.iter().map(|verb| verb.as_str()).collect());
 const PAGE: Label = one_of("page", || InstallPage::ALL.iter().map(|page| page.as_str()).collect());
 const OUTCOME: Label = one_of("outcome", || Told::ALL.iter().map(|told| told.as_str()).collect());
+const SENT: Label = one_of("result", || Sent::ALL.iter().map(|sent| sent.as_str()).collect());
 const TOKEN: &[Label] = &[NAMESPACE, NAME, SOURCE];
 const APP: &[Label] = &[NAMESPACE, NAME];
 
@@ -268,6 +269,9 @@ metrics! {
     INSTALL_PAGES = counter("install_pages", &[PAGE, OUTCOME],
         "Answers of the install pages, of this replica",
         "Which page may tell what stands below");
+    SPANS = counter("otlp_spans", &[SENT],
+        "Spans of traces that were sent to the collector, or are lost",
+        "`failed`: look at the collector; [traces](monitoring.md#traces) have gaps, and nothing else");
     LEADER = gauge("leader", &[],
         "1 while this instance works",
         "None: alert [`ShopifyTokenOperatorWithoutLeader`](monitoring.md#shopifytokenoperatorwithoutleader)");
@@ -296,6 +300,7 @@ mod tests {
         metrics.reconciled("ShopifyToken", Reconciled::Success, Duration::ZERO);
         metrics.kubernetes_request(Verb::Get, "secrets", "200");
         metrics.install_page(InstallPage::Result, Told::Done);
+        metrics.spans_sent(Sent::Success, 1);
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 1);
         let condition = |type_, reason| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"});
         let time = "2030-01-01T00:00:00Z";

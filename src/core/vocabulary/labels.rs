@@ -165,6 +165,16 @@ labels! {
     }
 }
 
+labels! {
+    /// What became of a span.
+    Sent {
+        /// The collector took it.
+        Success: "success",
+        /// It is lost.
+        Failed: "failed",
+    }
+}
+
 /// How an issue or a revocation ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ended {
