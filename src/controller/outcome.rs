@@ -53,6 +53,7 @@ impl Outcome {
             Self::Busy => ("busy", None),
             Self::Waits(failure) => ("waits", Some(failure.reason)),
             Self::Published { .. } => ("published", None),
+            Self::Kept => ("kept", None),
             Self::Verified => ("verified", None),
             Self::Rejected => ("rejected", None),
             Self::Failed { failure, .. } => ("failed", Some(failure.reason)),
