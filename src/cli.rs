@@ -17,7 +17,8 @@ use crate::{
 
 /// cert-manager for Shopify tokens: issues, refreshes, rotates and revokes Shopify credentials into Kubernetes Secrets.
 ///
-/// Each option can be set by the environment variable of the same name, too: `--admin-addr` by `ADMIN_ADDR`. The
+/// Each option can be set by the environment variable of the same name, too: `--admin-addr` by `ADMIN_ADDR`; `--otlp-endpoint`
+/// by `OTEL_EXPORTER_OTLP_ENDPOINT`. The
 /// kubeconfig is found as kubectl finds it; `HTTPS_PROXY` and `NO_PROXY` count.
 #[derive(Debug, Parser)]
 #[command(name = OPERATOR, version)]
@@ -115,6 +116,10 @@ pub struct RunOptions {
     /// Where the install pages are served, once there is a public URL.
     #[arg(long, env, value_name = "ADDRESS:PORT", default_value = "[::]:8081")]
     pub oauth_addr: SocketAddr,
+    /// The collector that takes traces, by OTLP over HTTP: such as `http://otel-collector.observability:4318`. Without it
+    /// there are none. OpenTelemetry's other variables count, too: see docs/monitoring.md.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// How long a revocation is tried before the deleted object is let go, such as `1h` or `30m`.
     #[arg(long, env, value_name = "DURATION", default_value = "1h", value_parser = time_delta)]
     pub revocation_timeout: TimeDelta,
@@ -266,6 +271,7 @@ mod tests {
         assert_eq!(options.lease.lease_name, "shopify-token-operator");
         assert_eq!(options.admin_addr.to_string(), "[::]:8080");
         assert_eq!(options.oauth_addr.to_string(), "[::]:8081");
+        assert_eq!(options.otlp_endpoint, None);
         assert_eq!(options.revocation_timeout, TimeDelta::hours(1));
         assert_eq!(options.shopify.shopify_connect_to, None);
         assert_eq!(options.shopify.shopify_ca_file, None);
@@ -277,7 +283,11 @@ mod tests {
         let run = definition.find_subcommand("run").unwrap();
         let options = definition.get_arguments().chain(run.get_arguments());
         for option in options.filter(|o| !matches!(o.get_id().as_str(), "help" | "version")) {
-            let variable = option.get_long().unwrap().replace('-', "_").to_uppercase();
+            let variable = match option.get_long().unwrap() {
+                // OpenTelemetry's own.
+                "otlp-endpoint" => "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+                long => long.replace('-', "_").to_uppercase(),
+            };
             assert_eq!(option.get_env().unwrap(), &*variable);
         }
     }

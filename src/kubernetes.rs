@@ -22,10 +22,11 @@ use tower::{
     layer::util::Identity,
     util::{BoxService, MapRequestLayer, option_layer},
 };
+use tracing::{Instrument, Span};
 
 pub use self::config::{Choice, config};
 use self::token_file::TokenFile;
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, spans};
 
 /// What calls the API server, under whatever a test puts around it.
 pub type Transport = BoxService<Request<Body>, Answer, BoxError>;
@@ -106,7 +107,8 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let call = Call::of(request.method(), request.uri());
         let metrics = self.metrics.clone();
-        let answer = timeout(ANSWER, self.inner.call(request));
+        let span = call.span();
+        let answer = timeout(ANSWER, self.inner.call(request)).instrument(span.clone());
         async move {
             let (code, answer) = match answer.await {
                 Ok(Ok(answer)) => (answer.status().as_str().to_owned(), Ok(answer)),
@@ -114,6 +116,7 @@ where
                 Err(elapsed) => ("timeout".to_owned(), Err(elapsed.into())),
             };
             metrics.kubernetes_request(call.verb, &call.resource, &code);
+            spans::answered(&span, &code);
             answer
         }
         .boxed()
@@ -160,6 +163,16 @@ impl Call {
             None => resource.to_owned(),
         };
         Self { verb, resource }
+    }
+
+    /// The span of a write. The lease's are the operator's pulse, and of no trace.
+    fn span(&self) -> Span {
+        let writes = matches!(self.verb, "create" | "update" | "patch" | "delete" | "deletecollection");
+        if writes && self.resource != "leases" {
+            spans::kubernetes_write(self.verb, &self.resource)
+        } else {
+            Span::none()
+        }
     }
 }
 

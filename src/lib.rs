@@ -18,6 +18,8 @@ pub mod shared;
 pub mod shopify;
 pub mod slots;
 pub mod sources;
+pub mod spans;
 pub mod telemetry;
 pub mod time;
+pub mod traces;
 pub mod workers;

@@ -3,12 +3,16 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::Arc,
 };
 
-use anyhow::bail;
+use anyhow::anyhow;
 use shopify_token_operator::{
     cli::{self, Cli, Command, RunOptions},
-    controller, run, telemetry,
+    controller,
+    metrics::Metrics,
+    run, telemetry,
+    traces::Traces,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -26,9 +30,16 @@ async fn main() -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> anyhow::Result<()> {
-    telemetry::init(cli.log.log_format, cli.log.log_level)?;
+    let metrics = Arc::new(Metrics::new());
+    let traces = match &cli.command {
+        Command::Run(options) => Traces::of(options.otlp_endpoint.as_deref(), &metrics),
+        Command::Crd | Command::Uninstall(_) | Command::Version => Ok(None),
+    };
+    // What is wrong with the traces is told as everything else.
+    let spans = traces.as_ref().ok().and_then(Option::as_ref).map(Traces::tracer);
+    telemetry::init(cli.log.log_format, cli.log.log_level, spans)?;
     match cli.command {
-        Command::Run(options) => operate(options).await,
+        Command::Run(options) => operate(options, metrics, traces?).await,
         Command::Crd => print(&cli::crds()?),
         Command::Uninstall(options) => print(&run::uninstall(&options).await?.to_string()),
         Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -49,7 +60,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// The first signal asks for a clean stop, the second one ends the process.
-async fn operate(options: RunOptions) -> anyhow::Result<()> {
+async fn operate(options: RunOptions, metrics: Arc<Metrics>, traces: Option<Traces>) -> anyhow::Result<()> {
+    if let Some(traces) = &traces {
+        tracing::info!(collector = traces.collector(), "sends traces");
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let shutdown = CancellationToken::new();
@@ -58,11 +72,15 @@ async fn operate(options: RunOptions) -> anyhow::Result<()> {
         shutdown.cancel();
         either(&mut interrupt, &mut terminate).await;
     };
-    let ground = run::Ground::of(&options)?;
-    tokio::select! {
+    let ground = run::Ground::of(&options, metrics)?;
+    let ended = tokio::select! {
         ended = run::run(&options, ground, controller::run, shutdown.clone()) => ended,
-        () = signals => bail!("a second signal: what was under way is cut off"),
+        () = signals => Err(anyhow!("a second signal: what was under way is cut off")),
+    };
+    if let Some(traces) = traces {
+        traces.finish().await;
     }
+    ended
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

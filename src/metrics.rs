@@ -61,6 +61,11 @@ struct KindResult {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Sent {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct PageOutcome {
     page: &'static str,
     outcome: &'static str,
@@ -88,6 +93,7 @@ pub struct Metrics {
     events_lost: Counter,
     storefront_tokens: Family<Listed, Gauge>,
     install_pages: Counts<PageOutcome>,
+    spans: Counts<Sent>,
     leader: Gauge,
     tokens: Arc<Tokens>,
     apps: Arc<Apps>,
@@ -110,6 +116,7 @@ impl Metrics {
             events_lost: Counter::default(),
             storefront_tokens: Family::default(),
             install_pages: Family::default(),
+            spans: Family::default(),
             leader: Gauge::default(),
             tokens: Arc::default(),
             apps: Arc::default(),
@@ -158,6 +165,7 @@ impl Metrics {
         );
         registry.register("kubernetes_events_lost", "Events that couldn't be written", self.events_lost.clone());
         registry.register("install_pages", "Install pages served, by page and outcome", self.install_pages.clone());
+        registry.register("otlp_spans", "Spans for the collector of traces, by result", self.spans.clone());
         registry.register(
             "shopify_storefront_tokens",
             "Storefront tokens of an app at a shop, whoever made them; Shopify takes 100",
@@ -213,6 +221,11 @@ impl Metrics {
     /// An install page was served.
     pub fn install_page(&self, page: &'static str, outcome: &'static str) {
         self.install_pages.get_or_create(&PageOutcome { page, outcome }).inc();
+    }
+
+    /// So many spans were sent to the collector of traces, or are lost.
+    pub fn spans_sent(&self, result: &'static str, count: usize) {
+        self.spans.get_or_create(&Sent { result }).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// With the admin token of this name so many storefront tokens were listed at a shop.
@@ -305,6 +318,7 @@ mod tests {
         metrics.kubernetes_request("update", "shopifytokens/status", "200");
         metrics.event_lost();
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 91);
+        metrics.spans_sent("failed", 512);
         metrics.leading(true);
         let page = metrics.encode().unwrap();
         for line in [
@@ -318,6 +332,7 @@ mod tests {
             r#"kubernetes_requests_total{verb="update",resource="shopifytokens/status",code="200"} 1"#,
             "kubernetes_events_lost_total 1",
             r#"shopify_storefront_tokens{namespace="shop",admin_token="admin",shop="acme.myshopify.com"} 91"#,
+            r#"otlp_spans_total{result="failed"} 512"#,
             "leader 1",
             "# EOF",
         ] {

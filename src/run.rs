@@ -51,12 +51,12 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// The cluster that kubectl would talk to, the system's clock, and the admin port of `options`. Needs a runtime.
-    pub fn of(options: &RunOptions) -> anyhow::Result<Self> {
+    /// The cluster that kubectl would talk to, the system's clock, and the admin port of `options`; counts in `metrics`.
+    /// Needs a runtime.
+    pub fn of(options: &RunOptions, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let proxies = Proxies::from_env()?;
         let config = kubernetes::config(&kubernetes::Choice::default(), &proxies).context("no cluster to work with")?;
         let namespace = config.default_namespace.clone();
-        let metrics = Arc::new(Metrics::new());
         let address = options.admin_addr;
         let admin = server::listen(address).with_context(|| format!("can't listen on {address}"))?;
         tracing::info!(address = %admin.local_addr()?, "serves livez, readyz and metrics");

@@ -9,12 +9,16 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
+use opentelemetry_sdk::trace::SdkTracer;
+use tracing::Dispatch;
 use tracing_subscriber::{
     Layer, Registry,
     filter::{LevelFilter, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
 };
+
+use crate::{spans, traces};
 
 /// The operator's own crate, as log lines name it.
 const OWN: &str = env!("CARGO_CRATE_NAME");
@@ -55,14 +59,25 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// Prints log lines to stderr from here on, panics among them. Without a format: text for a terminal, else JSON.
-pub fn init(format: Option<Format>, level: Level) -> anyhow::Result<()> {
+/// Prints log lines to stderr from here on, panics among them, and gives spans to `tracer`. Without a format: text for a
+/// terminal, else JSON.
+pub fn init(format: Option<Format>, level: Level, tracer: Option<SdkTracer>) -> anyhow::Result<()> {
     let format = format.unwrap_or(if io::stderr().is_terminal() { Format::Text } else { Format::Json });
     let lines = lines(format, io::stderr().is_terminal(), io::stderr);
-    let subscriber = Registry::default().with(lines.with_filter(filter(level)));
-    tracing::subscriber::set_global_default(subscriber).context("a log is being written already")?;
+    tracing::dispatcher::set_global_default(dispatch(lines, level, tracer))
+        .context("a log is being written already")?;
     panic::set_hook(Box::new(report_panic));
     Ok(())
+}
+
+/// Prints by `lines`, and gives spans to `tracer`.
+fn dispatch(lines: Box<dyn Layer<Registry> + Send + Sync>, level: Level, tracer: Option<SdkTracer>) -> Dispatch {
+    let printed = Registry::default().with(lines.with_filter(filter(level)));
+    match tracer {
+        Some(tracer) => printed.with(traces::layer(tracer)).into(),
+        // `None` as a layer would be asked each time about each line and span that nobody takes.
+        None => printed.into(),
+    }
 }
 
 fn lines<W>(format: Format, colours: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
@@ -83,6 +98,8 @@ fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_target(OWN, level)
+        // They are of traces: log lines say the same with fields of their own.
+        .with_target(spans::TARGET, LevelFilter::OFF)
         // Warns with the whole body of a response that it can't deserialize: a Secret, for one. Its errors come back
         // to the caller, who knows what they mean.
         .with_target("kube_client::client", LevelFilter::OFF)
@@ -111,6 +128,7 @@ fn literal(payload: &(dyn Any + Send)) -> &'static str {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use opentelemetry::trace::TracerProvider;
     use serde_json::Value;
 
     use super::*;
@@ -129,11 +147,14 @@ mod tests {
     }
 
     fn printed(level: Level, log: impl FnOnce()) -> Vec<Value> {
+        printed_beside(None, level, log)
+    }
+
+    fn printed_beside(tracer: Option<SdkTracer>, level: Level, log: impl FnOnce()) -> Vec<Value> {
         let page = Page::default();
         let writer = page.clone();
         let lines = lines(Format::Json, false, move || writer.clone());
-        let subscriber = Registry::default().with(lines.with_filter(filter(level)));
-        tracing::subscriber::with_default(subscriber, log);
+        tracing::dispatcher::with_default(&dispatch(lines, level, tracer), log);
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -153,6 +174,30 @@ mod tests {
             tracing::debug!(target: "any_other_crate", "canary");
         });
         assert_eq!(lines, Vec::<Value>::new());
+    }
+
+    #[test]
+    fn spans_of_traces_change_no_line() {
+        for level in [Level::Trace, Level::Info] {
+            let line = |taken: bool| {
+                let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
+                let lines = printed_beside(taken.then(|| provider.tracer("test")), level, || {
+                    let span = spans::reconcile("ShopifyToken", "shop", "web");
+                    assert_eq!(span.is_disabled(), !taken, "one that nobody takes costs nothing");
+                    let _entered = span.enter();
+                    tracing::info!(revision = 1, "published");
+                });
+                without_time(&lines[0])
+            };
+            assert_eq!(line(true), line(false));
+            assert!(line(false).get("span").is_none());
+        }
+    }
+
+    fn without_time(line: &Value) -> Value {
+        let mut line = line.clone();
+        line.as_object_mut().unwrap().remove("timestamp").unwrap();
+        line
     }
 
     #[test]

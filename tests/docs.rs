@@ -113,6 +113,7 @@ fn every_metric_has_a_row() {
     metrics.reconciled("ShopifyToken", "success", Duration::ZERO);
     metrics.kubernetes_request("get", "secrets", "200");
     metrics.install_page("result", "done");
+    metrics.spans_sent("success", 1);
     metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 1);
     let token: ShopifyToken = serde_json::from_value(json!({
         "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken", "metadata": {"name": "web"},

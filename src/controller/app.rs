@@ -40,7 +40,7 @@ use crate::{
         old_secret::Judgement,
         vocabulary::{Class, EventReason, Reason, conditions},
     },
-    time,
+    spans, time,
 };
 
 /// How often an app that waits for its deletion is looked at, should a watch miss the moment.
@@ -75,7 +75,8 @@ pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Cont
             Err(invalid) => unreadable(&context, &app.object_ref(&()), invalid).await,
         }
     };
-    let ended = guarded(&context, "ShopifyApp", reconcile).await;
+    let span = spans::reconcile("ShopifyApp", &app.namespace().unwrap_or_default(), &app.name_any());
+    let ended = guarded(&context, "ShopifyApp", span, reconcile).await;
     if ended.is_ok() {
         context.errors.remove(&ObjectRef::from_obj(&*app).to_string());
     }

@@ -52,6 +52,24 @@ pub(super) enum Outcome {
     LetGo,
 }
 
+impl Outcome {
+    /// How traces name it, and the reason of a failure.
+    pub(super) fn told(&self) -> (&'static str, Option<Reason>) {
+        match self {
+            Self::Unchanged => ("unchanged", None),
+            Self::Busy => ("busy", None),
+            Self::Waits(failure) => ("waits", Some(failure.reason)),
+            Self::Published { .. } => ("published", None),
+            Self::Kept => ("kept", None),
+            Self::Verified => ("verified", None),
+            Self::Rejected => ("rejected", None),
+            Self::Failed { failure, .. } => ("failed", Some(failure.reason)),
+            Self::CodeRefused(failure) => ("code_refused", Some(failure.reason)),
+            Self::LetGo => ("let_go", None),
+        }
+    }
+}
+
 /// What was under way when it failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Operation {

@@ -9,6 +9,7 @@ use kube::{
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::{controller::Action, reflector::ObjectRef},
 };
+use tracing::{Instrument, Span};
 
 use super::{
     act::{ShopSlot, act, protect},
@@ -28,6 +29,7 @@ use crate::{
         vocabulary::{EventReason, FINALIZER, Reason},
     },
     shopify::Shop,
+    spans,
 };
 
 /// Longest a reconcile may take, waiting for its turn at a shop included.
@@ -70,7 +72,8 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
         }
         Ok(ended.unwrap_or_else(in_line))
     });
-    worker.work(guarded(&context, "ShopifyToken", reconcile)).await
+    let span = spans::reconcile("ShopifyToken", &key.namespace, &key.name);
+    worker.work(guarded(&context, "ShopifyToken", span, reconcile)).await
 }
 
 /// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
@@ -155,17 +158,19 @@ pub(super) async fn released(
     }
 }
 
-/// Bounds a reconcile in time, catches its panic, and counts it.
+/// Bounds a reconcile in time, catches its panic, and counts it; `span` is what a trace tells of it.
 ///
 /// # Errors
 /// Those of the reconcile, [`Error::TimedOut`] and [`Error::Panicked`].
 pub async fn guarded(
     context: &Context,
     kind: &'static str,
+    span: Span,
     reconcile: impl Future<Output = Result<Action, Error>>,
 ) -> Result<Action, Error> {
     let started = std::time::Instant::now();
-    let bounded = tokio::time::timeout(TIME_LIMIT, AssertUnwindSafe(reconcile).catch_unwind()).await;
+    let reconcile = AssertUnwindSafe(reconcile).catch_unwind().instrument(span.clone());
+    let bounded = tokio::time::timeout(TIME_LIMIT, reconcile).await;
     let result = match bounded {
         Ok(Ok(result)) => result,
         Ok(Err(_panic)) => Err(Error::Panicked),
@@ -173,6 +178,10 @@ pub async fn guarded(
     };
     let label = result.as_ref().map_or_else(Error::result, |_| "success");
     context.setup.metrics.reconciled(kind, label, started.elapsed());
+    spans::reconciled(&span, label);
+    if result.is_err() {
+        spans::failed(&span);
+    }
     result
 }
 
@@ -458,11 +467,11 @@ mod tests {
     async fn a_panic_is_counted_and_ends_nothing_else() {
         let context = context();
         #[allow(clippy::panic, reason = "what is tested")]
-        let result = guarded(&context, "ShopifyToken", async { panic!("a literal") }).await;
+        let result = guarded(&context, "ShopifyToken", Span::none(), async { panic!("a literal") }).await;
         assert!(matches!(&result, Err(error @ Error::Panicked) if error.retry_after(1, 0.0).is_some()), "{result:?}");
         assert!(counted(&context, "panic"));
 
-        let next = guarded(&context, "ShopifyToken", async { Ok(Action::await_change()) }).await;
+        let next = guarded(&context, "ShopifyToken", Span::none(), async { Ok(Action::await_change()) }).await;
         assert!(next.is_ok());
         assert!(counted(&context, "success"));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use kube::{Resource, runtime::controller::Action};
+use tracing::Span;
 
 use self::status::write;
 pub(super) use self::{events::publish_all, status::write_status};
@@ -31,6 +32,7 @@ use crate::{
         status::{Attempts, Snapshot, Validity, not_yet_safe, project},
         vocabulary::{EventReason, Reason, conditions},
     },
+    spans,
     time::Timestamp,
 };
 
@@ -288,8 +290,15 @@ fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
 fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
     let Identity { namespace, name, .. } = &observed.identity;
     let source = observed.kind.as_str();
+    let (outcome, failed) = acted.outcome.told();
+    let reason = failed.or(match &plan.hold {
+        Some(Hold::Blocked(failure)) => Some(failure.reason),
+        Some(Hold::Suspended | Hold::BackingOff) | None => None,
+    });
+    spans::acted(source, &plan.step, outcome, reason.map(Reason::as_str));
     match &acted.outcome {
         Outcome::Failed { failure, during } => {
+            spans::failed(&Span::current());
             tracing::warn!(namespace, name, source, step = ?plan.step, ?during, reason = failure.reason.as_str(), message = failure.message, "failed");
         }
         Outcome::CodeRefused(failure) => {

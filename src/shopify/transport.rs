@@ -14,6 +14,7 @@ use reqwest::{
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
+use tracing::Instrument;
 use url::Url;
 
 use super::{
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     core::{failure::Failure, vocabulary::Reason},
     proxy::Proxies,
+    spans,
     workers::waiting,
 };
 
@@ -207,7 +209,11 @@ impl Client {
                 }
             }
         };
-        let (code, request_id, outcome) = waiting(called).await;
+        let span = spans::shopify_call(operation, shop);
+        let (code, request_id, outcome) = waiting(called.instrument(span.clone())).await;
+        spans::answered(&span, &code);
+        span.record("shopify.request_id", request_id.as_deref());
+        drop(span);
         let took = started.elapsed();
         tracing::debug!(
             operation,

@@ -101,6 +101,7 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
         "monitoring",
         "monitoring:\n  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}\n  prometheusRule: {enabled: true, labels: {release: prometheus}}\n",
     ),
+    ("traces", "traces: {endpoint: 'http://otel-collector.observability:4318'}\n"),
     ("no-network-policy", "networkPolicy: {enabled: false}\n"),
     (
         "network-policy",

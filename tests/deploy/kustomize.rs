@@ -144,19 +144,38 @@ fn install_pages_are_the_overlay_for_them() {
     });
 }
 
-/// The kustomization that `docs/install.md` shows, as it stands there.
-#[test]
-fn the_documented_patch_sets_flags() {
-    let page = std::fs::read_to_string(format!("{ROOT}/docs/install.md")).unwrap();
-    let (_, section) = page.split_once("\n## With kustomize\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let yaml = section.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+/// What a section of a page shows as YAML, block for block.
+fn shown(page: &str, heading: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/{page}")).unwrap();
+    let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    section.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+/// A kustomization of the documentation, as it stands there.
+fn built(yaml: &str) -> BTreeMap<String, Value> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap().components().skip(1).map(|_| "..").collect::<Vec<_>>().join("/");
-    let yaml = yaml.collect::<String>().replace("path/to/this/repository", &format!("{root}{ROOT}"));
+    let yaml = yaml.replace("path/to/this/repository", &format!("{root}{ROOT}"));
     std::fs::write(dir.path().join("kustomization.yaml"), yaml).unwrap();
+    by_name(shared_cluster().unwrap().kustomization(dir.path()).unwrap())
+}
 
-    let objects = by_identity(shared_cluster().unwrap().kustomization(dir.path()).unwrap());
+#[test]
+fn the_documented_patches_send_traces() {
+    let yaml = [&shown("install.md", "With kustomize")[..1], &shown("monitoring.md", "Traces")].concat();
+    let theirs = built(&yaml.concat());
+    let ours = by_name(objects("traces: {endpoint: 'http://otel-collector.observability:4318'}"));
+    for (kind, part) in [("Deployment", "/spec/template/spec/containers/0/env"), ("NetworkPolicy", "/spec/egress")] {
+        let [ours, theirs] =
+            [&ours, &theirs].map(|objects| objects[&format!("{kind} {OPERATOR} {OPERATOR}")].pointer(part).unwrap());
+        assert_eq!(ours, theirs, "{kind}");
+    }
+}
+
+#[test]
+fn the_documented_patch_sets_flags() {
+    let objects = built(&shown("install.md", "With kustomize").concat());
     let deployment = &objects[&format!("Deployment {OPERATOR} {OPERATOR}")];
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["image"], "registry.example.com/shopify-token-operator:0.1.0");

@@ -150,6 +150,11 @@ fn wrong_values_are_refused() {
         ("proxy: {url: 'http://me:secret@proxy:8080'}", "at '/proxy/url'"),
         ("proxy: {url: proxy}", "at '/proxy/url': 'proxy' does not match pattern"),
         ("proxy: {url: 'proxy:8080', secretName: proxy}", "proxy.url and proxy.secretName are both set"),
+        (
+            "traces: {endpoint: 'otel-collector:4318'}",
+            "at '/traces/endpoint': 'otel-collector:4318' does not match pattern",
+        ),
+        ("traces: {endpoint: 'http://me:secret@otel-collector:4318'}", "at '/traces/endpoint'"),
         ("shards: [{name: a, selector: b}, {name: a, selector: c}]", "shards names a twice"),
         ("shards: [{name: a}]", "at '/shards/0': missing property 'selector'"),
         (

@@ -17,6 +17,7 @@ use shopify_token_operator::api::{ShopifyApp, ShopifyToken};
 use crate::{
     audit,
     browser::Browser,
+    collector::Collector,
     operator::{OPERATOR, Operator},
     world::{CLIENT_ID, CLIENT_SECRET, PUBLIC_URL, SCOPES, SHOP, World},
 };
@@ -126,8 +127,10 @@ async fn no_canary_outside_secrets() {
     let (world, mut seen) = (World::new("canary").await, Seen::default());
     assert!(CLIENT_SECRET.contains(CANARY));
     world.make_app().await;
-    let pages = [&*format!("--public-url={PUBLIC_URL}"), "--oauth-addr=127.0.0.1:0", "--log-level=trace"];
-    let operator = Operator::start(&world, &pages).await;
+    let (collector, public) = (Collector::start().await, format!("--public-url={PUBLIC_URL}"));
+    let traces = format!("--otlp-endpoint={}", collector.address());
+    let flags = [&*public, "--oauth-addr=127.0.0.1:0", "--log-level=trace", &traces];
+    let operator = Operator::start(&world, &flags).await;
 
     // Issue; a template that quotes the token, and a preset.
     world.token("admin", json!({"source": grant(), "secret": {"preset": "Node"}})).await;
@@ -195,9 +198,11 @@ async fn no_canary_outside_secrets() {
         seen.note("audit", &format!("{request:?}"));
     }
     assert!(operator.log().contains(r#""level":"DEBUG""#), "more than info is looked at");
+    operator.stop().await;
+    assert!(!collector.spans().is_empty());
+    seen.note("traces", &String::from_utf8_lossy(&collector.bodies()));
     let leaks = seen.leaks();
     assert!(leaks.is_empty(), "{} leaks: {:#?}", leaks.len(), &leaks[..leaks.len().min(5)]);
-    operator.stop().await;
 }
 
 /// A merchant approves the app of `offline` once more: forged, in earnest, replayed. What the pages say is looked at, too.

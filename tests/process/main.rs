@@ -8,6 +8,7 @@ mod audit;
 #[path = "../stories/browser.rs"]
 mod browser;
 mod canary;
+mod collector;
 mod crash;
 mod install;
 mod kubeconfig;
@@ -20,6 +21,7 @@ mod restart;
 mod scale;
 mod secret_rotation;
 mod stop;
+mod traces;
 mod tunnel;
 #[allow(dead_code, reason = "shared with the stories")]
 #[path = "../stories/world.rs"]

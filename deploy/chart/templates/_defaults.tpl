@@ -89,6 +89,9 @@
   "shards": [],
   "tolerations": [],
   "topologySpread": [],
+  "traces": {
+    "endpoint": ""
+  },
   "uninstall": {
     "enabled": true,
     "timeout": "3m"

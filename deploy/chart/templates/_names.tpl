@@ -87,6 +87,13 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 {{- end -}}
 {{- end }}
 
+{{/* The port of the collector of traces. */}}
+{{- define "operator.tracesPort" -}}
+{{- with urlParse .Values.traces.endpoint -}}
+{{ regexFind ":[0-9]+$" .host | trimPrefix ":" | default (eq .scheme "https" | ternary "443" "80") }}
+{{- end -}}
+{{- end }}
+
 {{/* Defaults of values that aren't there: `helm upgrade --reuse-values` brings those of an older chart alone. */}}
 {{- define "operator.values" -}}
 {{- include "operator.fill" (dict "values" .Values "defaults" (include "operator.defaults" . | fromJson)) -}}

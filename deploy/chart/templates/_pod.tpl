@@ -126,6 +126,10 @@ volumeMounts:
 - name: REVOCATION_TIMEOUT
   value: {{ $root.Values.revocationTimeout | quote }}
 {{- end }}
+{{- with $root.Values.traces.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- include "operator.env" $root }}
 {{- end }}
 

@@ -1,0 +1,155 @@
+//! Traces, as a collector gets them; and one that is away, hangs, or is named wrongly.
+
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
+
+use rustix::process::Signal;
+use serde_json::json;
+use shopify_sim::{Fault, FaultKind, StatusFault};
+use tokio::net::TcpListener;
+
+use crate::{
+    collector::{Collector, Span},
+    operator::{ALONE, OPERATOR, Operator, command},
+    world::{CANARY, SHOP, World},
+};
+
+/// Everything that a span may say; docs/monitoring.md lists it.
+const ATTRIBUTES: [&str; 15] = [
+    "error.type",
+    "http.response.status_code",
+    "k8s.namespace.name",
+    "k8s.object.kind",
+    "k8s.object.name",
+    "k8s.request.resource",
+    "k8s.request.verb",
+    "reconcile.result",
+    "server.address",
+    "shopify.operation",
+    "shopify.request_id",
+    "shopify_token.outcome",
+    "shopify_token.reason",
+    "shopify_token.source",
+    "shopify_token.step",
+];
+
+/// An operator that sends its traces to `address`.
+async fn traced(world: &World, address: &str, variables: &[(&str, &str)]) -> Operator {
+    let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let to = world.sim.address().to_string();
+    let flags = [ALONE, &format!("--watch-namespaces={}", world.namespace), &format!("--otlp-endpoint={address}")];
+    let variables = [&[("SHOPIFY_CONNECT_TO", &*to)], variables].concat();
+    Operator::launch(world, &kubeconfig, &flags, &variables).await
+}
+
+async fn issue(world: &World) {
+    world.make_app().await;
+    world.token("admin", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    world.token("web", json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}})).await;
+    world.ready("web").await;
+}
+
+fn says(span: &Span, key: &str, value: &str) -> bool {
+    span.attributes.get(key).is_some_and(|said| said == value)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_is_a_trace_without_a_credential() {
+    let (world, collector) = (World::new("traces").await, Collector::start().await);
+    let header = format!("authorization=Bearer {CANARY}-collector");
+    let variables = [("OTEL_EXPORTER_OTLP_HEADERS", &*header), ("OTEL_RESOURCE_ATTRIBUTES", "deployment=test")];
+    let operator = traced(&world, collector.address(), &variables).await;
+    issue(&world).await;
+    // A refusal that quotes what must not be quoted.
+    let body = Some(format!(r#"{{"errors":"{CANARY}"}}"#));
+    let refusal = FaultKind::Status(StatusFault { code: 500, retry_after: None, body });
+    world.sim.inject(Fault::new("admin.storefrontAccessTokenCreate", refusal).times(1));
+    world.token("failing", json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}})).await;
+    world.because("failing", "Reconciling", "BackingOff").await;
+    let log = operator.log();
+    operator.stop().await;
+
+    let spans = collector.spans();
+    let issued =
+        |span: &&Span| says(span, "k8s.object.name", "web") && says(span, "shopify_token.outcome", "published");
+    let issue = spans.iter().find(issued).expect("the reconcile that issued");
+    assert_eq!(issue.name, "reconcile ShopifyToken");
+    assert!(issue.parent.is_empty() && !issue.client, "{issue:?}");
+    for (key, value) in [
+        ("k8s.object.kind", "ShopifyToken"),
+        ("k8s.namespace.name", &*world.namespace),
+        ("shopify_token.source", "Storefront"),
+        ("reconcile.result", "success"),
+    ] {
+        assert!(says(issue, key, value), "{key}={value}: {issue:?}");
+    }
+    let part = |name: &str, key: &str, value: &str| {
+        let part = spans.iter().find(|span| span.parent == issue.id && span.name == name);
+        let part = part.unwrap_or_else(|| panic!("{name} isn't in {spans:#?}"));
+        assert!(part.client && part.trace == issue.trace && says(part, key, value), "{key}={value}: {part:?}");
+    };
+    part("shopify storefront_token_create", "server.address", SHOP);
+    part("shopify storefront_token_create", "http.response.status_code", "200");
+    part("kubernetes create secrets", "http.response.status_code", "201");
+    part("kubernetes patch shopifytokens/status", "k8s.request.verb", "patch");
+    let of_app = |span: &Span| span.name == "reconcile ShopifyApp" && says(span, "k8s.object.name", "acme");
+    assert!(spans.iter().any(of_app));
+    let failed =
+        |span: &Span| says(span, "k8s.object.name", "failing") && says(span, "shopify_token.reason", "BackingOff");
+    assert!(spans.iter().any(failed));
+
+    let told: BTreeSet<&str> = spans.iter().flat_map(|span| span.attributes.keys().map(String::as_str)).collect();
+    assert!(told.is_subset(&ATTRIBUTES.into()), "{told:?}");
+    assert!(spans.iter().all(|span| span.events == 0));
+    assert!(!spans.iter().any(|span| span.name.contains("leases")));
+    for resource in collector.resources() {
+        assert_eq!(resource["service.name"], OPERATOR);
+        assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(resource["deployment"], "test");
+    }
+    assert_eq!(collector.headers("authorization"), [format!("Bearer {CANARY}-collector")].into());
+    let bytes = collector.bodies();
+    assert!(!bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()), "a credential in a trace");
+    assert!(log.contains("sends traces") && !log.contains(CANARY), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_isnt_there_harms_nobody() {
+    let world = World::new("traces-nowhere").await;
+    let operator = traced(&world, "http://127.0.0.1:1", &[("OTEL_BSP_SCHEDULE_DELAY", "100")]).await;
+    issue(&world).await;
+    let lost = async |it: &Operator| it.metric("otlp_spans_total", &["result=\"failed\""]).await;
+    operator.until("without its spans", async |it| lost(it).await > 0.0).await;
+    let before = lost(&operator).await;
+    world.nudge("web").await;
+    operator.until("without more of them", async |it| lost(it).await > before).await;
+    let log = operator.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("the collector takes no traces")).collect();
+    assert_eq!(told.len(), 1, "once in a while: {told:?}");
+    assert!(told[0].contains("refused"), "the cause: {told:?}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_doesnt_hold_the_stop() {
+    let world = World::new("traces-hang").await;
+    // It is connected to, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut operator = traced(&world, &format!("http://{}", silent.local_addr().unwrap()), &[]).await;
+    issue(&world).await;
+    operator.signal(Signal::TERM);
+    assert!(operator.ended(Duration::from_secs(30)).await.success());
+    let log = operator.log();
+    assert!(log.contains("the last traces aren't with the collector"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_cant_be_used_is_refused_without_quoting_it() {
+    let (world, dir) = (World::new("traces-wrong").await, tempfile::tempdir().unwrap());
+    let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let flag = format!("--otlp-endpoint=http://user:{CANARY}@127.0.0.1:4318");
+    let ended = command(&world, &dir, &kubeconfig).args(["run", &flag]).stderr(Stdio::piped()).output().await.unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success());
+    assert!(told.contains("--otlp-endpoint") && told.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{told}");
+    assert!(!told.contains(CANARY), "{told}");
+}
