@@ -1,4 +1,5 @@
-//! Programs of others that judge what is deployed: helm, kubeconform and promtool, built once with Go as the control plane is.
+//! Programs of others that judge what is deployed: helm, kubeconform, Prometheus, promtool and the schema of
+//! Grafana, built once with Go as the control plane is.
 
 use std::path::PathBuf;
 
@@ -15,8 +16,12 @@ pub struct Judges {
     pub helm: PathBuf,
     /// kubeconform.
     pub kubeconform: PathBuf,
+    /// Prometheus, without the pages that a person looks at.
+    pub prometheus: PathBuf,
     /// promtool.
     pub promtool: PathBuf,
+    /// Says whether a file is a dashboard of Grafana's.
+    pub grafana: PathBuf,
     /// Definitions of kinds of others that the manifests use: a file each, the Gateway API's `HTTPRoute` and
     /// prometheus-operator's `ServiceMonitor` and `PrometheusRule`.
     pub definitions: Vec<PathBuf>,
@@ -30,8 +35,11 @@ impl Judges {
     /// Built with Go at the first call.
     pub async fn locate(quiet: bool) -> Result<Self> {
         let dir = go_build::cached(&module(), quiet).await?;
+        let prometheus = go_build::cached(&prometheus(), quiet).await?;
         Ok(Self {
-            promtool: go_build::cached(&promtool(), quiet).await?.join("promtool"),
+            promtool: prometheus.join("promtool"),
+            prometheus: prometheus.join("prometheus"),
+            grafana: go_build::cached(&grafana(), quiet).await?.join("grafana"),
             helm: dir.join("helm"),
             kubeconform: dir.join("kubeconform"),
             definitions: [HTTP_ROUTE, SERVICE_MONITOR, PROMETHEUS_RULE].map(|name| dir.join(name)).into(),
@@ -40,18 +48,35 @@ impl Judges {
     }
 }
 
-fn promtool() -> GoModule {
+fn prometheus() -> GoModule {
     GoModule {
-        what: "the judge of the alerts",
-        programs: "promtool",
-        cache: "promtool",
+        what: "the judges of alerts and dashboard",
+        programs: "Prometheus and promtool",
+        cache: "prometheus",
         instead: "",
-        go_mod: include_str!("../promtool/go.mod"),
-        go_sum: include_str!("../promtool/go.sum"),
+        go_mod: include_str!("../prometheus/go.mod"),
+        go_sum: include_str!("../prometheus/go.sum"),
         sources: &[],
-        packages: &["github.com/prometheus/prometheus/cmd/promtool"],
+        packages: &["github.com/prometheus/prometheus/cmd/prometheus", "github.com/prometheus/prometheus/cmd/promtool"],
         // Without the clouds' libraries, by which Prometheus discovers what it scrapes.
         tags: "remove_all_sd",
+        linker_flags: String::new(),
+        renamed: &[],
+        files: &[],
+    }
+}
+
+fn grafana() -> GoModule {
+    GoModule {
+        what: "the judge of the dashboard's form",
+        programs: "the schema of Grafana",
+        cache: "grafana",
+        instead: "",
+        go_mod: include_str!("../grafana/go.mod"),
+        go_sum: include_str!("../grafana/go.sum"),
+        sources: &[("main.go", include_str!("../grafana/main.go"))],
+        packages: &["."],
+        tags: "",
         linker_flags: String::new(),
         renamed: &[],
         files: &[],
