@@ -138,7 +138,7 @@ rbac: ## Writes the roles of deploy/ from src/rbac.rs
 .PHONY: chart
 chart: ## Writes the chart's defaults, their table in docs/ and its renderings
 	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy defaults_and_their_table
-	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy renderings_are_what_helm
+	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy -- renderings_are_what_helm kustomize_has_what_the_chart_has
 
 .PHONY: gitops
 gitops: ## Records every phase of every source anew, and writes what is made of that for GitOps tools
@@ -153,5 +153,5 @@ docs: ## Writes the generated parts of docs/
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
 	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes fields_are_what those_that_are_registered \
-	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm \
+	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm kustomize_has_what_the_chart_has \
 	  health::tests_of_argo health::argo_cds_config_map_is_made

@@ -99,7 +99,7 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("proxy-with-a-password", "proxy: {secretName: proxy, port: 3129}\n"),
     (
         "monitoring",
-        "monitoring:\n  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}\n  prometheusRule: {enabled: true, labels: {release: prometheus}}\n",
+        "monitoring:\n  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}\n  prometheusRule: {enabled: true, labels: {release: prometheus}}\n  dashboard: {enabled: true, annotations: {grafana_folder: Shopify}}\n",
     ),
     ("traces", "traces: {endpoint: 'http://otel-collector.observability:4318'}\n"),
     ("no-network-policy", "networkPolicy: {enabled: false}\n"),

@@ -112,6 +112,7 @@ fn manifests() -> Vec<(String, String)> {
         "deploy/overlays/namespaced",
         "deploy/overlays/high-availability",
         "deploy/overlays/install-pages",
+        "deploy/overlays/monitoring",
         "deploy/samples",
         "deploy/policies",
     ] {

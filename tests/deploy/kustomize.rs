@@ -132,6 +132,13 @@ fn high_availability_is_the_overlay_for_it() {
 }
 
 #[test]
+fn monitoring_is_the_overlay_for_it() {
+    let values =
+        "monitoring: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true}}";
+    alike(values, &["deploy/overlays/monitoring", "deploy/uninstall"], &[NAMESPACE], as_in_a_release);
+}
+
+#[test]
 fn install_pages_are_the_overlay_for_them() {
     let values = "replicas: 2\ninstallPages: {publicURL: 'https://tokens.example.com', ingress: {enabled: true}}";
     alike(values, &["deploy/overlays/install-pages", "deploy/uninstall"], &[NAMESPACE], |identity, object| {

@@ -10,6 +10,7 @@ mod admission;
 mod alerts;
 mod chart;
 mod conform;
+mod dashboard;
 mod gathered;
 mod health;
 mod image;

@@ -36,6 +36,11 @@
     "level": "info"
   },
   "monitoring": {
+    "dashboard": {
+      "enabled": false,
+      "label": "grafana_dashboard",
+      "labelValue": "1"
+    },
     "prometheusRule": {
       "enabled": false
     },
