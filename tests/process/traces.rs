@@ -115,7 +115,8 @@ async fn an_issue_is_a_trace_without_a_credential() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_isnt_there_harms_nobody() {
     let world = World::new("traces-nowhere").await;
-    let operator = traced(&world, "http://127.0.0.1:1", &[("OTEL_BSP_SCHEDULE_DELAY", "100")]).await;
+    let variables = [("OTEL_BSP_SCHEDULE_DELAY", "100"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
+    let operator = traced(&world, "http://127.0.0.1:1", &variables).await;
     issue(&world).await;
     let lost = async |it: &Operator| it.metric("otlp_spans_total", &["result=\"failed\""]).await;
     operator.until("without its spans", async |it| lost(it).await > 0.0).await;
