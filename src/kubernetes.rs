@@ -26,7 +26,7 @@ use tracing::{Instrument, Span};
 
 pub use self::config::{Choice, config};
 use self::token_file::TokenFile;
-use crate::{metrics::Metrics, spans};
+use crate::{core::vocabulary::labels::Verb, metrics::Metrics, spans};
 
 /// What calls the API server, under whatever a test puts around it.
 pub type Transport = BoxService<Request<Body>, Answer, BoxError>;
@@ -126,7 +126,7 @@ where
 /// A call as the API server's authorisation sees it.
 #[derive(Debug, Eq, PartialEq)]
 struct Call {
-    verb: &'static str,
+    verb: Verb,
     /// With its subresource after a slash; `none` for paths such as `/version`.
     resource: String,
 }
@@ -148,15 +148,15 @@ impl Call {
         };
         let watches = uri.query().is_some_and(|q| q.split('&').any(|p| matches!(p, "watch=true" | "watch=1")));
         let verb = match (method, name) {
-            (&Method::GET, _) if watches => "watch",
-            (&Method::GET, None) if resource != "none" => "list",
-            (&Method::GET, _) => "get",
-            (&Method::POST, _) => "create",
-            (&Method::PUT, _) => "update",
-            (&Method::PATCH, _) => "patch",
-            (&Method::DELETE, None) => "deletecollection",
-            (&Method::DELETE, _) => "delete",
-            _ => "other",
+            (&Method::GET, _) if watches => Verb::Watch,
+            (&Method::GET, None) if resource != "none" => Verb::List,
+            (&Method::GET, _) => Verb::Get,
+            (&Method::POST, _) => Verb::Create,
+            (&Method::PUT, _) => Verb::Update,
+            (&Method::PATCH, _) => Verb::Patch,
+            (&Method::DELETE, None) => Verb::DeleteCollection,
+            (&Method::DELETE, _) => Verb::Delete,
+            _ => Verb::Other,
         };
         let resource = match subresource {
             Some(subresource) => format!("{resource}/{subresource}"),
@@ -167,7 +167,8 @@ impl Call {
 
     /// The span of a write. The lease's are the operator's pulse, and of no trace.
     fn span(&self) -> Span {
-        let writes = matches!(self.verb, "create" | "update" | "patch" | "delete" | "deletecollection");
+        let writes =
+            matches!(self.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection);
         if writes && self.resource != "leases" {
             spans::kubernetes_write(self.verb, &self.resource)
         } else {
@@ -193,24 +194,24 @@ mod tests {
     #[test]
     fn a_call_is_named_as_authorisation_names_it() {
         let cases = [
-            ("GET", "/api/v1/secrets?limit=50", "list", "secrets"),
-            ("GET", "/api/v1/namespaces/shop/secrets/web", "get", "secrets"),
-            ("GET", "/api/v1/secrets?labelSelector=a&watch=true", "watch", "secrets"),
-            ("POST", "/api/v1/namespaces/shop/secrets", "create", "secrets"),
+            ("GET", "/api/v1/secrets?limit=50", Verb::List, "secrets"),
+            ("GET", "/api/v1/namespaces/shop/secrets/web", Verb::Get, "secrets"),
+            ("GET", "/api/v1/secrets?labelSelector=a&watch=true", Verb::Watch, "secrets"),
+            ("POST", "/api/v1/namespaces/shop/secrets", Verb::Create, "secrets"),
             (
                 "PATCH",
                 "/apis/tokens.shopify-operator.dev/v1alpha1/namespaces/shop/shopifytokens/web/status?fieldManager=x",
-                "patch",
+                Verb::Patch,
                 "shopifytokens/status",
             ),
-            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/shop/leases/operator", "update", "leases"),
-            ("DELETE", "/api/v1/namespaces/shop/secrets/web", "delete", "secrets"),
-            ("DELETE", "/api/v1/namespaces/shop/secrets", "deletecollection", "secrets"),
-            ("GET", "/api/v1/namespaces", "list", "namespaces"),
-            ("GET", "/api/v1/namespaces/shop", "get", "namespaces"),
-            ("PUT", "/api/v1/namespaces/shop/finalize", "update", "namespaces/finalize"),
-            ("GET", "/version", "get", "none"),
-            ("GET", "/apis/apps/v1", "get", "none"),
+            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/shop/leases/operator", Verb::Update, "leases"),
+            ("DELETE", "/api/v1/namespaces/shop/secrets/web", Verb::Delete, "secrets"),
+            ("DELETE", "/api/v1/namespaces/shop/secrets", Verb::DeleteCollection, "secrets"),
+            ("GET", "/api/v1/namespaces", Verb::List, "namespaces"),
+            ("GET", "/api/v1/namespaces/shop", Verb::Get, "namespaces"),
+            ("PUT", "/api/v1/namespaces/shop/finalize", Verb::Update, "namespaces/finalize"),
+            ("GET", "/version", Verb::Get, "none"),
+            ("GET", "/apis/apps/v1", Verb::Get, "none"),
         ];
         for (method, uri, verb, resource) in cases {
             let call = Call::of(&method.parse().unwrap(), &uri.parse().unwrap());

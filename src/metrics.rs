@@ -1,6 +1,7 @@
 //! What dashboards and alerts rely on, as OpenMetrics text.
 
 mod apps;
+pub mod reference;
 mod tokens;
 
 use std::{
@@ -12,13 +13,17 @@ use std::{
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
+    registry::Registry,
 };
 
 use self::{apps::Apps, tokens::Tokens};
 use crate::{
     api::{ShopifyApp, ShopifyToken, SourceKind},
     clock::Clock,
+    core::{
+        source::nature,
+        vocabulary::labels::{Ended, InstallPage, Reconciled, Sent, ShopifyCall, Told, Verb},
+    },
 };
 
 /// Content type of [`Metrics::encode`].
@@ -34,6 +39,12 @@ type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 struct SourceResult {
     source: &'static str,
     result: &'static str,
+}
+
+impl SourceResult {
+    fn of(source: SourceKind, ended: Ended) -> Self {
+        Self { source: source.as_str(), result: ended.as_str() }
+    }
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -61,7 +72,7 @@ struct KindResult {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Sent {
+struct SentResult {
     result: &'static str,
 }
 
@@ -93,7 +104,7 @@ pub struct Metrics {
     events_lost: Counter,
     storefront_tokens: Family<Listed, Gauge>,
     install_pages: Counts<PageOutcome>,
-    spans: Counts<Sent>,
+    spans: Counts<SentResult>,
     leader: Gauge,
     tokens: Arc<Tokens>,
     apps: Arc<Apps>,
@@ -122,75 +133,54 @@ impl Metrics {
             apps: Arc::default(),
         };
         metrics.register();
+        metrics.begin();
         metrics
     }
 
-    // The registry appends a unit and `_total` by itself, and ends each help text with a full stop.
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("shopify_token_issues", "Credentials issued, by source and result", self.issues.clone());
-        registry.register(
-            "shopify_token_revocations",
-            "Credentials revoked, by source and result",
-            self.revocations.clone(),
-        );
-        registry.register(
-            "shopify_api_requests",
-            "Requests to Shopify, by operation and HTTP status or kind of failure",
-            self.shopify_requests.clone(),
-        );
-        registry.register_with_unit(
-            "shopify_api_request_duration",
-            "Duration of requests to Shopify",
-            Unit::Seconds,
-            self.shopify_durations.clone(),
-        );
-        registry.register_with_unit(
-            "shopify_api_throttled",
-            "Time spent waiting because Shopify throttles",
-            Unit::Seconds,
-            self.shopify_throttled.clone(),
-        );
-        registry.register("controller_reconciles", "Reconciles, by kind and result", self.reconciles.clone());
-        registry.register_with_unit(
-            "controller_reconcile_duration",
-            "Duration of reconciles",
-            Unit::Seconds,
-            self.reconcile_durations.clone(),
-        );
-        registry.register(
-            "kubernetes_requests",
-            "Requests to the Kubernetes API server, by verb, resource and HTTP status or kind of failure",
-            self.kubernetes_requests.clone(),
-        );
-        registry.register("kubernetes_events_lost", "Events that couldn't be written", self.events_lost.clone());
-        registry.register("install_pages", "Install pages served, by page and outcome", self.install_pages.clone());
-        registry.register("otlp_spans", "Spans for the collector of traces, by result", self.spans.clone());
-        registry.register(
-            "shopify_storefront_tokens",
-            "Storefront tokens of an app at a shop, whoever made them; Shopify takes 100",
-            self.storefront_tokens.clone(),
-        );
-        registry.register("leader", "Whether this instance holds the lease", self.leader.clone());
+        reference::ISSUES.register(registry, self.issues.clone());
+        reference::REVOCATIONS.register(registry, self.revocations.clone());
+        reference::SHOPIFY_REQUESTS.register(registry, self.shopify_requests.clone());
+        reference::SHOPIFY_DURATIONS.register(registry, self.shopify_durations.clone());
+        reference::SHOPIFY_THROTTLED.register(registry, self.shopify_throttled.clone());
+        reference::RECONCILES.register(registry, self.reconciles.clone());
+        reference::RECONCILE_DURATIONS.register(registry, self.reconcile_durations.clone());
+        reference::KUBERNETES_REQUESTS.register(registry, self.kubernetes_requests.clone());
+        reference::EVENTS_LOST.register(registry, self.events_lost.clone());
+        reference::INSTALL_PAGES.register(registry, self.install_pages.clone());
+        reference::SPANS.register(registry, self.spans.clone());
+        reference::STOREFRONT_TOKENS.register(registry, self.storefront_tokens.clone());
+        reference::LEADER.register(registry, self.leader.clone());
         registry.register_collector(Box::new(self.tokens.clone()));
         registry.register_collector(Box::new(self.apps.clone()));
     }
 
+    // A rate sees only what is added to a series that is there: the first one of each of these counts too.
+    fn begin(&self) {
+        for source in SourceKind::ALL {
+            self.issues.get_or_create(&SourceResult::of(source, Ended::Success)).inc_by(0);
+            if nature(source).revocable {
+                for ended in [Ended::Success, Ended::GivenUp] {
+                    self.revocations.get_or_create(&SourceResult::of(source, ended)).inc_by(0);
+                }
+            }
+        }
+    }
+
     /// An attempt to issue a credential ended.
-    pub fn issued(&self, source: SourceKind, result: &'static str) {
-        let source = source.as_str();
-        self.issues.get_or_create(&SourceResult { source, result }).inc();
+    pub fn issued(&self, source: SourceKind, ended: Ended) {
+        self.issues.get_or_create(&SourceResult::of(source, ended)).inc();
     }
 
     /// An attempt to revoke a credential ended.
-    pub fn revoked(&self, source: SourceKind, result: &'static str) {
-        let source = source.as_str();
-        self.revocations.get_or_create(&SourceResult { source, result }).inc();
+    pub fn revoked(&self, source: SourceKind, ended: Ended) {
+        self.revocations.get_or_create(&SourceResult::of(source, ended)).inc();
     }
 
     /// A request to Shopify ended; `code` is its HTTP status, or the kind of failure when there was no answer.
-    pub fn shopify_call(&self, operation: &'static str, code: &str, took: Duration) {
-        let labels = OperationCode { operation, code: code.to_owned() };
+    pub fn shopify_call(&self, operation: ShopifyCall, code: &str, took: Duration) {
+        let labels = OperationCode { operation: operation.as_str(), code: code.to_owned() };
         self.shopify_requests.get_or_create(&labels).inc();
         self.shopify_durations.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -201,15 +191,19 @@ impl Metrics {
     }
 
     /// A reconcile ended.
-    pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
-        self.reconciles.get_or_create(&KindResult { kind, result }).inc();
+    pub fn reconciled(&self, kind: &'static str, ended: Reconciled, took: Duration) {
+        self.reconciles.get_or_create(&KindResult { kind, result: ended.as_str() }).inc();
         self.reconcile_durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
     }
 
     /// A request to the API server was answered; `code` is its HTTP status, or the kind of failure.
-    pub fn kubernetes_request(&self, verb: &'static str, resource: &str, code: &str) {
+    pub fn kubernetes_request(&self, verb: Verb, resource: &str, code: &str) {
         self.kubernetes_requests
-            .get_or_create(&VerbResourceCode { verb, resource: resource.to_owned(), code: code.to_owned() })
+            .get_or_create(&VerbResourceCode {
+                verb: verb.as_str(),
+                resource: resource.to_owned(),
+                code: code.to_owned(),
+            })
             .inc();
     }
 
@@ -219,13 +213,15 @@ impl Metrics {
     }
 
     /// An install page was served.
-    pub fn install_page(&self, page: &'static str, outcome: &'static str) {
-        self.install_pages.get_or_create(&PageOutcome { page, outcome }).inc();
+    pub fn install_page(&self, page: InstallPage, told: Told) {
+        self.install_pages.get_or_create(&PageOutcome { page: page.as_str(), outcome: told.as_str() }).inc();
     }
 
     /// So many spans were sent to the collector of traces, or are lost.
-    pub fn spans_sent(&self, result: &'static str, count: usize) {
-        self.spans.get_or_create(&Sent { result }).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    pub fn spans_sent(&self, sent: Sent, count: usize) {
+        self.spans
+            .get_or_create(&SentResult { result: sent.as_str() })
+            .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// With the admin token of this name so many storefront tokens were listed at a shop.
@@ -310,22 +306,22 @@ mod tests {
     #[test]
     fn the_names_are_those_that_dashboards_rely_on() {
         let metrics = Metrics::new();
-        metrics.issued(SourceKind::Storefront, "success");
-        metrics.revoked(SourceKind::Delegate, "gone");
-        metrics.shopify_call("clientCredentialsGrant", "200", Duration::from_millis(120));
+        metrics.issued(SourceKind::Storefront, Ended::Success);
+        metrics.revoked(SourceKind::Delegate, Ended::GivenUp);
+        metrics.shopify_call(ShopifyCall::ClientCredentials, "200", Duration::from_millis(120));
         metrics.shopify_throttled(Duration::from_millis(1500));
-        metrics.reconciled("ShopifyToken", "success", Duration::from_millis(3));
-        metrics.kubernetes_request("update", "shopifytokens/status", "200");
+        metrics.reconciled("ShopifyToken", Reconciled::Success, Duration::from_millis(3));
+        metrics.kubernetes_request(Verb::Update, "shopifytokens/status", "200");
         metrics.event_lost();
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 91);
-        metrics.spans_sent("failed", 512);
+        metrics.spans_sent(Sent::Failed, 512);
         metrics.leading(true);
         let page = metrics.encode().unwrap();
         for line in [
             r#"shopify_token_issues_total{source="Storefront",result="success"} 1"#,
-            r#"shopify_token_revocations_total{source="Delegate",result="gone"} 1"#,
-            r#"shopify_api_requests_total{operation="clientCredentialsGrant",code="200"} 1"#,
-            r#"shopify_api_request_duration_seconds_count{operation="clientCredentialsGrant",code="200"} 1"#,
+            r#"shopify_token_revocations_total{source="Delegate",result="given_up"} 1"#,
+            r#"shopify_api_requests_total{operation="client_credentials",code="200"} 1"#,
+            r#"shopify_api_request_duration_seconds_count{operation="client_credentials",code="200"} 1"#,
             "shopify_api_throttled_seconds_total 1.5",
             r#"controller_reconciles_total{kind="ShopifyToken",result="success"} 1"#,
             r#"controller_reconcile_duration_seconds_count{kind="ShopifyToken"} 1"#,

@@ -10,7 +10,10 @@ use tracing::{
     field::{Empty, debug},
 };
 
-use crate::shopify::Shop;
+use crate::{
+    core::vocabulary::labels::{Reconciled, ShopifyCall, Verb},
+    shopify::Shop,
+};
 
 /// What marks a span as one of a trace.
 pub const TARGET: &str = concat!(env!("CARGO_CRATE_NAME"), "::spans");
@@ -38,8 +41,8 @@ pub(crate) fn reconcile(kind: &'static str, namespace: &str, name: &str) -> Span
 }
 
 /// What came of a reconcile, as `controller_reconciles_total` counts it.
-pub(crate) fn reconciled(span: &Span, result: &'static str) {
-    span.record("reconcile.result", result);
+pub(crate) fn reconciled(span: &Span, ended: Reconciled) {
+    span.record("reconcile.result", ended.as_str());
 }
 
 /// What a span is of has failed.
@@ -58,14 +61,14 @@ pub(crate) fn acted(source: &'static str, step: &impl Debug, outcome: &'static s
 }
 
 /// A call to Shopify.
-pub(crate) fn shopify_call(operation: &'static str, shop: &Shop) -> Span {
+pub(crate) fn shopify_call(operation: ShopifyCall, shop: &Shop) -> Span {
     tracing::info_span!(
         target: TARGET,
         "shopify",
         otel.name = format_args!("shopify {operation}"),
         otel.kind = "client",
         otel.status_code = Empty,
-        shopify.operation = operation,
+        shopify.operation = operation.as_str(),
         server.address = %shop,
         http.response.status_code = Empty,
         "error.type" = Empty,
@@ -74,14 +77,14 @@ pub(crate) fn shopify_call(operation: &'static str, shop: &Shop) -> Span {
 }
 
 /// A write to the Kubernetes API server.
-pub(crate) fn kubernetes_write(verb: &'static str, resource: &str) -> Span {
+pub(crate) fn kubernetes_write(verb: Verb, resource: &str) -> Span {
     tracing::info_span!(
         target: TARGET,
         "kubernetes",
         otel.name = format_args!("kubernetes {verb} {resource}"),
         otel.kind = "client",
         otel.status_code = Empty,
-        k8s.request.verb = verb,
+        k8s.request.verb = verb.as_str(),
         k8s.request.resource = resource,
         http.response.status_code = Empty,
         "error.type" = Empty,

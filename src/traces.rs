@@ -114,6 +114,7 @@ mod tests {
     use tracing_subscriber::{Registry, layer::SubscriberExt};
 
     use super::*;
+    use crate::core::vocabulary::labels::{Reconciled, ShopifyCall, Verb};
 
     #[derive(Clone, Debug, Default)]
     struct Taken(Arc<Mutex<Vec<SpanData>>>);
@@ -145,10 +146,11 @@ mod tests {
         let spans = taken(async {
             let span = spans::reconcile("ShopifyToken", "shop", "web");
             async {
-                let call = spans::shopify_call("storefront_token_create", &"acme.myshopify.com".parse().unwrap());
+                let call =
+                    spans::shopify_call(ShopifyCall::StorefrontTokenCreate, &"acme.myshopify.com".parse().unwrap());
                 tracing::info!(token = "canary", "a line of the log");
                 tracing::info_span!("another", token = "canary").in_scope(|| {
-                    spans::answered(&spans::kubernetes_write("create", "secrets"), "409");
+                    spans::answered(&spans::kubernetes_write(Verb::Create, "secrets"), "409");
                 });
                 spans::answered(&call, "timeout");
                 drop(call);
@@ -156,7 +158,7 @@ mod tests {
             }
             .instrument(span.clone())
             .await;
-            spans::reconciled(&span, "success");
+            spans::reconciled(&span, Reconciled::Success);
         })
         .await;
         let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();

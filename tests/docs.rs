@@ -4,15 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 
-use std::{env, fs, path::Path, sync::Mutex, time::Duration};
+use std::{env, fs, path::Path, sync::Mutex};
 
 use clap::{Arg, CommandFactory};
 use secrecy::SecretString;
 use serde_json::json;
 use shopify_token_operator::{
-    api::{ShopifyApp, ShopifyToken, ShopifyTokenSpec, SourceKind},
+    api::{ShopifyTokenSpec, SourceKind},
     cli::Cli,
-    clock::Clock,
     core::{
         customer::Discovery,
         identity::Identity,
@@ -21,14 +20,15 @@ use shopify_token_operator::{
         render::{ClientValues, Values, render},
         vocabulary::{EventReason, FINALIZER, PREFIX, REQUESTED_AT, ROTATE_AT, Reason},
     },
-    metrics::Metrics,
     time::Timestamp,
 };
 
 #[path = "docs/fields.rs"]
 mod fields;
+#[path = "docs/metrics.rs"]
+mod metrics;
 
-/// Two tests write parts of one page.
+/// Several tests write parts of one page.
 static WRITES: Mutex<()> = Mutex::new(());
 
 fn read(file: &str) -> String {
@@ -104,44 +104,8 @@ fn every_entry_has_a_reason() {
 }
 
 #[test]
-fn every_metric_has_a_row() {
-    let metrics = Metrics::new();
-    metrics.issued(SourceKind::Custom, "success");
-    metrics.revoked(SourceKind::Custom, "success");
-    metrics.shopify_call("client_credentials", "200", Duration::ZERO);
-    metrics.shopify_throttled(Duration::ZERO);
-    metrics.reconciled("ShopifyToken", "success", Duration::ZERO);
-    metrics.kubernetes_request("get", "secrets", "200");
-    metrics.install_page("result", "done");
-    metrics.spans_sent("success", 1);
-    metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 1);
-    let token: ShopifyToken = serde_json::from_value(json!({
-        "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken", "metadata": {"name": "web"},
-        "spec": {"shop": "acme.myshopify.com", "source": {}},
-        "status": {"expiresAt": "2030-01-01T00:00:00Z", "renewalTime": "2030-01-01T00:00:00Z"},
-    }))
-    .unwrap();
-    metrics.watch_tokens(move |visit| visit(&token), Clock::system());
-    let app: ShopifyApp = serde_json::from_value(json!({
-        "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp", "metadata": {"name": "acme"},
-        "spec": {"credentialsRef": {"name": "acme-app"}},
-        "status": {"tokens": {"total": 1, "onCurrentSecret": 1}, "conditions": [
-            {"type": "SafeToRevokeOldSecret", "status": "True", "reason": "NoTokenOnOldSecret", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"},
-        ]},
-    }))
-    .unwrap();
-    metrics.watch_apps(move |visit| visit(&app));
-    let page = metrics.encode().unwrap();
-    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let text = read("docs/reference.md");
-    let rows = section(&text, "## Metrics");
-    let mut documented = rows.lines().filter(|line| line.starts_with("| `")).count();
-    for (name, kind) in families {
-        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
-        assert!(rows.contains(&format!("| `{name}` |")), "{name} has no row");
-        documented -= 1;
-    }
-    assert_eq!(documented, 0, "a row has no metric");
+fn metrics_are_those_that_are_registered() {
+    generated("metrics", &metrics::tables());
 }
 
 #[test]

@@ -122,7 +122,7 @@ pub struct ShopifyAppStatus {
     #[schemars(schema_with = "schema::observed_generation")]
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready, SafeToRevokeOldSecret, and while they are True Reconciling (heals by itself) or Stalled (a person must act).
+    /// Ready, SafeToRevokeOldSecret, and, while they are True, Reconciling (heals by itself) or Stalled (a person must act).
     /// docs/reasons.md says of each reason what to do.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

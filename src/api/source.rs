@@ -208,6 +208,10 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// Every source.
+    pub const ALL: [Self; 6] =
+        [Self::ClientCredentials, Self::Offline, Self::Storefront, Self::Delegate, Self::Custom, Self::CustomerAccount];
+
     /// The kind as status, columns and metric labels print it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

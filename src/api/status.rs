@@ -14,7 +14,7 @@ pub struct ShopifyTokenStatus {
     #[schemars(schema_with = "schema::observed_generation")]
     #[serde(default = "unseen")]
     pub observed_generation: i64,
-    /// Ready (the credential that applications hold works) and TokenValid (what Shopify last said of it); while they are True
+    /// Ready (the credential that applications hold works) and TokenValid (what Shopify last said of it); while they are True,
     /// Reconciling (heals by itself), Stalled (a person must act) and Suspended; of a customerAccount SafeToRevokeOldSecret.
     /// docs/reasons.md says of each reason what to do.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -77,7 +77,7 @@ pub struct ShopifyTokenStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<TokenSecretStatus>,
     /// The address to open in a browser while an approval is missing (ConsentRequired, RefreshTokenDead): for somebody who may
-    /// install apps on the shop, or of a session for its customer alone. Absent unless the operator has a --public-url.
+    /// install apps on the shop, or, of a session, for its customer alone. Absent unless the operator has a --public-url.
     #[serde(skip_serializing_if = "Option::is_none", rename = "installURL")]
     pub install_url: Option<String>,
 }

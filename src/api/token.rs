@@ -98,15 +98,17 @@ pub struct ShopifyTokenSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_scopes: Vec<String>,
     /// How long before its expiry a credential is renewed, such as `8h`; up to a tenth earlier, so that not all are renewed at
-    /// once. One that isn't shorter than the lifetime counts as a third of it. Excludes renewBeforePercentage.
+    /// once. One that isn't shorter than the lifetime counts as a third of it. Excludes renewBeforePercentage. Default: a third of
+    /// the lifetime.
     #[schemars(schema_with = "schema::duration")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<Duration>,
-    /// How long before its expiry a credential is renewed, as a percentage of its lifetime: 1 to 90. Default: a third of it.
+    /// How long before its expiry a credential is renewed, as a percentage of its lifetime: 1 to 90. Default: a third
+    /// of the lifetime.
     #[schemars(range(min = 1, max = 90))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
-    /// When a credential is replaced although it lives, and how long the old one stays valid.
+    /// When a credential is replaced before it ends, and how long the old one stays valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
     /// How often the credential is verified at Shopify, such as `15m`; `0` never. Of a customerAccount, how often its endpoints
@@ -131,7 +133,7 @@ pub struct ShopifyTokenSpec {
     pub suspend: Option<bool>,
 }
 
-/// When a credential is replaced although it lives, and how long the old one stays valid.
+/// When a credential is replaced before it ends, and how long the old one stays valid.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
@@ -146,7 +148,7 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Duration>,
     /// Any change of this text, such as a date, is exactly one rotation; what can't be issued again is verified and read anew.
-    /// The value at the first issue counts as done.
+    /// The value at the first issue counts as done. Default: none.
     #[schemars(length(max = 256))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::core::Status;
 use thiserror::Error;
 
-use crate::core::failure::Failure;
+use crate::core::{failure::Failure, vocabulary::labels::Reconciled};
 
 /// Kubernetes' own reasons (`metav1.StatusReason`).
 const REASONS: [&str; 19] = [
@@ -61,12 +61,12 @@ impl From<kube::Error> for Error {
 impl Error {
     /// Label of `controller_reconciles_total`.
     #[must_use]
-    pub const fn result(&self) -> &'static str {
+    pub const fn result(&self) -> Reconciled {
         match self {
-            Self::Kube(_) => "kubernetes_error",
-            Self::Invalid(_) => "invalid_object",
-            Self::TimedOut(_) => "timeout",
-            Self::Panicked => "panic",
+            Self::Kube(_) => Reconciled::KubernetesError,
+            Self::Invalid(_) => Reconciled::InvalidObject,
+            Self::TimedOut(_) => Reconciled::Timeout,
+            Self::Panicked => Reconciled::Panic,
         }
     }
 

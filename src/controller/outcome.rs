@@ -7,15 +7,8 @@ use crate::core::{
     failure::Failure,
     plan::{Call, Step},
     record::Record,
-    vocabulary::{EventReason, Reason},
+    vocabulary::{EventReason, Reason, labels::Ended},
 };
-
-/// Result of an issue or a revocation that succeeded, as metrics name it.
-pub(super) const SUCCESS: &str = "success";
-/// Result of an issue that Shopify answered, and that only the record Secret could take.
-pub(super) const KEPT: &str = "kept";
-/// Result of a revocation that can't succeed any more.
-pub(super) const GIVEN_UP: &str = "given_up";
 
 /// What acting achieved.
 #[derive(Debug)]
@@ -116,8 +109,8 @@ pub(super) struct Acted {
     pub outcome: Outcome,
     /// Events: transitions only.
     pub news: Vec<News>,
-    /// Results of revocations, as `shopify_token_revocations_total` counts them; a failed one is told by the outcome.
-    pub revocations: Vec<&'static str>,
+    /// How revocations ended; a failed one is told by the outcome.
+    pub revocations: Vec<Ended>,
 }
 
 /// An event to come.
@@ -190,7 +183,7 @@ impl Acted {
 
     /// Adds results of revocations.
     #[must_use]
-    pub(super) fn counting(mut self, revocations: Vec<&'static str>) -> Self {
+    pub(super) fn counting(mut self, revocations: Vec<Ended>) -> Self {
         self.revocations.extend(revocations);
         self
     }

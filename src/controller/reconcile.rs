@@ -26,7 +26,7 @@ use crate::{
         pace::{self, Paced, plan_slowed},
         plan::{Call, Step},
         urgency::{Urgency, expects_call},
-        vocabulary::{EventReason, FINALIZER, Reason},
+        vocabulary::{EventReason, FINALIZER, Reason, labels::Reconciled},
     },
     shopify::Shop,
     spans,
@@ -176,7 +176,7 @@ pub async fn guarded(
         Ok(Err(_panic)) => Err(Error::Panicked),
         Err(_elapsed) => Err(Error::TimedOut(TIME_LIMIT)),
     };
-    let label = result.as_ref().map_or_else(Error::result, |_| "success");
+    let label = result.as_ref().map_or_else(Error::result, |_| Reconciled::Success);
     context.setup.metrics.reconciled(kind, label, started.elapsed());
     spans::reconciled(&span, label);
     if result.is_err() {

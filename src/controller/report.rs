@@ -14,7 +14,7 @@ pub(super) use self::{events::publish_all, status::write_status};
 use super::{
     context::Context,
     error::Error,
-    outcome::{Acted, KEPT, News, Operation, Outcome, SUCCESS},
+    outcome::{Acted, News, Operation, Outcome},
 };
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
@@ -30,7 +30,7 @@ use crate::{
         record::Record,
         renewal,
         status::{Attempts, Snapshot, Validity, not_yet_safe, project},
-        vocabulary::{EventReason, Reason, conditions},
+        vocabulary::{EventReason, Reason, conditions, labels::Ended},
     },
     spans,
     time::Timestamp,
@@ -273,17 +273,19 @@ fn count(context: &Context, observed: &Observed, plan: &Plan, acted: &Acted) {
         metrics.storefront_tokens(&observed.identity.namespace, admin_token, &observed.token.spec.shop, listed);
     }
     match (plan.step, &acted.outcome) {
-        (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, SUCCESS),
-        (Step::Call(Call::Issue(_)), Outcome::Kept) => metrics.issued(kind, KEPT),
+        (Step::Call(Call::Issue(_)), Outcome::Published { .. }) => metrics.issued(kind, Ended::Success),
+        (Step::Call(Call::Issue(_)), Outcome::Kept) => metrics.issued(kind, Ended::Kept),
         (
             Step::Call(Call::Issue(_)),
             Outcome::Failed { failure, during: Operation::Issue } | Outcome::CodeRefused(failure),
-        ) => metrics.issued(kind, failure.reason.as_str()),
-        (_, Outcome::Failed { failure, during: Operation::Revoke }) => metrics.revoked(kind, failure.reason.as_str()),
+        ) => metrics.issued(kind, Ended::Failed(failure.reason)),
+        (_, Outcome::Failed { failure, during: Operation::Revoke }) => {
+            metrics.revoked(kind, Ended::Failed(failure.reason));
+        }
         _ => {}
     }
-    for result in &acted.revocations {
-        metrics.revoked(kind, result);
+    for ended in &acted.revocations {
+        metrics.revoked(kind, *ended);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub mod labels;
+
 /// Field manager, `managed-by` label and reporting controller.
 pub const OPERATOR: &str = "shopify-token-operator";
 /// Marks the Secrets the operator has made.

@@ -31,7 +31,7 @@ use url::form_urlencoded::byte_serialize;
 
 use self::{
     check::Refusal,
-    page::{Page, Told},
+    page::Page,
     pages::{Pages, Taken},
     refused::{REFUSED, Why},
 };
@@ -41,6 +41,7 @@ use crate::{
         approval::{Claimed, InvalidState},
         identity::Identity,
         public_url::{CALLBACK, PublicUrl},
+        vocabulary::labels::{InstallPage, Told},
     },
     shopify::Callback,
 };
@@ -67,15 +68,15 @@ pub fn router(consent: Consent, public: PublicUrl, stop: CancellationToken) -> R
 /// Counts an answer, by its page and what it tells.
 async fn counted(Shared(pages): Asked, request: Request, next: Next) -> Response {
     let page = match request.uri().path() {
-        CALLBACK => "callback",
-        RESULT => "result",
-        REFUSED => "refused",
-        path if path.starts_with(INSTALL) => "install",
-        _ => "other",
+        CALLBACK => InstallPage::Callback,
+        RESULT => InstallPage::Result,
+        REFUSED => InstallPage::Refused,
+        path if path.starts_with(INSTALL) => InstallPage::Install,
+        _ => InstallPage::Other,
     };
     let response = next.run(request).await;
-    let Told(outcome) = response.extensions().get().copied().unwrap_or(Told("other"));
-    pages.consent.setup().metrics.install_page(page, outcome);
+    let told = response.extensions().get().copied().unwrap_or(Told::Other);
+    pages.consent.setup().metrics.install_page(page, told);
     response
 }
 
@@ -127,7 +128,7 @@ async fn callback(Shared(pages): Asked, RawQuery(query): RawQuery, headers: Head
         return outcome::busy().into_response();
     }
     match pages.asking(pages.taken(&callback, &claimed, browser.as_ref())).await {
-        Ok(Taken::Noted) => redirect(&seen(text), None, Told("noted")),
+        Ok(Taken::Noted) => redirect(&seen(text), None, Told::Noted),
         Ok(Taken::Nothing) => turned_away(Why::NothingHere, None, None),
         Ok(Taken::Refused(refusal)) => {
             let object = &claimed.state.object;

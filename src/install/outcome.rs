@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::page::{Page, Told, Tone};
+use super::page::{Page, Tone};
 use crate::{
     api::ShopifyToken,
     core::{
@@ -10,12 +10,12 @@ use crate::{
         condition::{is_ready, obstacle},
         pair::Recorded,
         scopes,
-        vocabulary::Reason,
+        vocabulary::{Reason, labels::Told},
     },
     time,
 };
 
-const DONE: Told = Told("done");
+const DONE: Told = Told::Done;
 
 /// What is known of an approval that came back.
 pub(super) enum Progress {
@@ -83,7 +83,7 @@ fn declined(token: &ShopifyToken, again: &str) -> Page {
             "The approval was declined at Shopify. Nothing was changed. If that was a mistake, begin again.",
         )
     };
-    about(token, Told("declined"), StatusCode::OK, Tone::Plain, title, &[text]).to(again, "Begin again")
+    about(token, Told::Declined, StatusCode::OK, Tone::Plain, title, &[text]).to(again, "Begin again")
 }
 
 fn refused(token: &ShopifyToken, again: &str) -> Page {
@@ -99,7 +99,7 @@ fn refused(token: &ShopifyToken, again: &str) -> Page {
         )
     };
     let then = "Begin again. If it fails again, tell whoever runs the operator: its log says why.";
-    about(token, Told("refused"), StatusCode::OK, Tone::Bad, title, &[text, then]).to(again, "Begin again")
+    about(token, Told::Refused, StatusCode::OK, Tone::Bad, title, &[text, then]).to(again, "Begin again")
 }
 
 fn without_scopes(token: &ShopifyToken, missing: &str, again: &str) -> Page {
@@ -107,7 +107,7 @@ fn without_scopes(token: &ShopifyToken, missing: &str, again: &str) -> Page {
         "The app was approved, but with less access than is needed, so the token isn't used.",
         "Whoever develops the app has to release a version that asks for the access below. Then approve it again.",
     ];
-    about(token, Told("scopes_missing"), StatusCode::OK, Tone::Bad, "Approved, but access is missing", &texts)
+    about(token, Told::ScopesMissing, StatusCode::OK, Tone::Bad, "Approved, but access is missing", &texts)
         .with("Missing", missing)
         .to(again, "Begin again")
 }
@@ -125,7 +125,7 @@ fn unpublished(token: &ShopifyToken, reason: Reason) -> Page {
         )
     };
     let then = "Tell whoever runs the operator the reason below; the status of the ShopifyToken says what to do.";
-    about(token, Told("unpublished"), StatusCode::OK, Tone::Bad, title, &[text, then]).with("Reason", reason.as_str())
+    about(token, Told::Unpublished, StatusCode::OK, Tone::Bad, title, &[text, then]).with("Reason", reason.as_str())
 }
 
 fn overtaken(token: &ShopifyToken) -> Page {
@@ -140,7 +140,7 @@ fn overtaken(token: &ShopifyToken) -> Page {
             "The app was approved once more before this approval was used, and that approval counts. You can close this page.",
         )
     };
-    Page::new(Told("overtaken"), StatusCode::OK, Tone::Plain, title, &[text])
+    Page::new(Told::Overtaken, StatusCode::OK, Tone::Plain, title, &[text])
 }
 
 /// The wait is over, and it isn't decided.
@@ -151,7 +151,7 @@ pub(super) fn still_working(token: &ShopifyToken, here: &str) -> Page {
         "Your approval has arrived and is kept. The operator hasn't finished exchanging it for a token yet, for instance because Shopify doesn't answer at the moment."
     };
     let then = "Nothing more is needed of you. You can close this page, or look again in a while.";
-    about(token, Told("still_working"), StatusCode::ACCEPTED, Tone::Wait, "Still working", &[text, then])
+    about(token, Told::StillWorking, StatusCode::ACCEPTED, Tone::Wait, "Still working", &[text, then])
         .to(here, "Look again")
         .after(10)
 }
@@ -172,18 +172,18 @@ fn about(
 /// The same for whatever can't be approved: what is there is nobody's affair.
 pub(super) fn nothing_here() -> Page {
     let text = "There is nothing to approve, and nobody to sign in, at this address. Check that it is the whole address you were given, or ask whoever gave it to you.";
-    Page::new(Told("nothing_here"), StatusCode::NOT_FOUND, Tone::Plain, "Nothing here", &[text])
+    Page::new(Told::NothingHere, StatusCode::NOT_FOUND, Tone::Plain, "Nothing here", &[text])
 }
 
 fn forgotten() -> Page {
     let text = "What became of this isn't known here any more. Ask whoever runs the operator: the status of the ShopifyToken tells.";
-    Page::new(Told("forgotten"), StatusCode::GONE, Tone::Plain, "This page has expired", &[text])
+    Page::new(Told::Forgotten, StatusCode::GONE, Tone::Plain, "This page has expired", &[text])
 }
 
 /// Too much is asked at once.
 pub(super) fn busy() -> Page {
     let text = "Too many people are asking at the moment. Nothing was changed. Load this page again in a few seconds.";
-    Page::new(Told("busy"), StatusCode::TOO_MANY_REQUESTS, Tone::Wait, "One moment, please", &[text]).after(5)
+    Page::new(Told::Busy, StatusCode::TOO_MANY_REQUESTS, Tone::Wait, "One moment, please", &[text]).after(5)
 }
 
 /// Kubernetes can't be asked, or refuses.
@@ -192,7 +192,7 @@ pub(super) fn unavailable() -> Page {
         "This can't be done at the moment, and nothing was changed. Load this page again in a few seconds.",
         "If it stays so, tell whoever runs the operator: its log says why.",
     ];
-    let told = Told("unavailable");
+    let told = Told::Unavailable;
     Page::new(told, StatusCode::SERVICE_UNAVAILABLE, Tone::Bad, "Not possible at the moment", &texts).after(5)
 }
 

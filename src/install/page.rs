@@ -8,6 +8,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use minijinja::{Environment, Value, context};
 use sha2::{Digest, Sha256};
 
+use crate::core::vocabulary::labels::Told;
+
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
@@ -19,10 +21,6 @@ pub(super) enum Tone {
     Wait,
     Plain,
 }
-
-/// What an answer tells, as it is counted: the outcomes of `install_pages_total`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Told(pub(super) &'static str);
 
 /// What a page says.
 #[derive(Clone, Debug)]
@@ -132,7 +130,7 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_page_is_text() {
         let hostile = "\"'><script>alert(1)</script>{{ 7 * 7 }}{% raw %}&amp;";
-        let page = Page::new(Told("approved"), StatusCode::OK, Tone::Good, "Title", &[hostile])
+        let page = Page::new(Told::Done, StatusCode::OK, Tone::Good, "Title", &[hostile])
             .with("Shop", hostile)
             .to(hostile, "Again");
         let html = page.html().unwrap();
@@ -145,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_page_needs_nothing_but_itself() {
-        let html = Page::new(Told("approved"), StatusCode::OK, Tone::Plain, "Title", &[]).html().unwrap();
+        let html = Page::new(Told::Done, StatusCode::OK, Tone::Plain, "Title", &[]).html().unwrap();
         assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">") && html.contains("name=\"viewport\""));
         for outside in ["src=", "<link", "url(", "@import", "http:", "https:", "<script", "style=\""] {
             assert!(!html.contains(outside), "{outside}");

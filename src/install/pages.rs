@@ -14,7 +14,7 @@ use super::{
     cookie,
     limit::Limit,
     outcome::{self, Progress, progress},
-    page::{Page, Told},
+    page::Page,
     random, redirect, seen,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         approval::{Browser, Claimed, Proof, SHOWN, State},
         approvals::{self, Approvals, Code},
         public_url::PublicUrl,
+        vocabulary::labels::Told,
     },
     shopify::{Approval, Callback, SignIn},
     time::Timestamp,
@@ -134,7 +135,7 @@ impl Pages {
                 })
             }
         };
-        Some(redirect(url.as_str(), cookie::set(&browser, secure), Told("sent")))
+        Some(redirect(url.as_str(), cookie::set(&browser, secure), Told::Sent))
     }
 
     /// Checks a callback against its object and, if it counts, writes what it says.

@@ -8,10 +8,10 @@ use url::form_urlencoded::{Serializer, parse};
 use super::{
     check::Refusal,
     is_name, outcome,
-    page::{Page, Told, Tone},
+    page::{Page, Tone},
     seen,
 };
-use crate::core::{approval::InvalidState, identity::Identity, public_url::PublicUrl};
+use crate::core::{approval::InvalidState, identity::Identity, public_url::PublicUrl, vocabulary::labels::Told};
 
 /// Where it is looked at.
 pub(super) const REFUSED: &str = "/oauth/refused";
@@ -47,13 +47,13 @@ impl Why {
 
     /// As the address and the metric have it.
     pub(super) const fn told(self) -> Told {
-        Told(match self {
-            Self::Expired => "expired",
-            Self::Used => "used",
-            Self::OtherBrowser => "other_browser",
-            Self::Unacceptable => "unacceptable",
-            Self::NothingHere => "nothing_here",
-        })
+        match self {
+            Self::Expired => Told::Expired,
+            Self::Used => Told::Used,
+            Self::OtherBrowser => Told::OtherBrowser,
+            Self::Unacceptable => Told::Unacceptable,
+            Self::NothingHere => Told::NothingHere,
+        }
     }
 }
 
@@ -61,7 +61,7 @@ impl Why {
 /// of a state that is ours.
 pub(super) fn address(why: Why, object: Option<&Identity>, state: Option<&str>) -> String {
     let mut query = Serializer::new(String::new());
-    query.append_pair("why", why.told().0);
+    query.append_pair("why", why.told().as_str());
     match (why, object, state) {
         (Why::Used, _, Some(state)) => query.append_pair("state", state),
         (Why::Expired | Why::OtherBrowser, Some(Identity { namespace, name, .. }), _) => {
@@ -76,7 +76,7 @@ pub(super) fn address(why: Why, object: Option<&Identity>, state: Option<&str>) 
 pub(super) fn page(query: &str, public: &PublicUrl) -> Page {
     let of =
         |wanted: &str| parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
-    let why = of("why").and_then(|text| ALL.into_iter().find(|why| why.told().0 == text));
+    let why = of("why").and_then(|text| ALL.into_iter().find(|why| why.told().as_str() == text));
     let again = |page: Page| {
         let object = of("of");
         let place = object.as_deref().and_then(|text| text.split_once('/'));

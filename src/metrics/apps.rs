@@ -8,9 +8,10 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
+    metrics::gauge::ConstGauge,
 };
 
+use super::reference::{self, Described};
 use crate::{
     api::{ShopifyApp, app::AppTokens},
     core::{condition::find, vocabulary::conditions::SAFE_TO_REVOKE_OLD_SECRET},
@@ -71,8 +72,8 @@ impl Collector for Apps {
         };
         let mut samples = Vec::new();
         visit(&mut |app| samples.push(Sample::of(app)));
-        let mut gauge = |name, help, value: &dyn Fn(&Sample) -> Option<i64>| {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut gauge = |metric: &Described, value: &dyn Fn(&Sample) -> Option<i64>| {
+            let mut family = metric.family_of(&mut encoder)?;
             for sample in &samples {
                 if let Some(value) = value(sample) {
                     ConstGauge::new(value).encode(family.encode_family(&sample.labels)?)?;
@@ -80,16 +81,8 @@ impl Collector for Apps {
             }
             fmt::Result::Ok(())
         };
-        gauge("shopify_app_tokens", "Tokens that are issued with the app, delegates included.", &|s| {
-            Some(s.tokens.as_ref()?.total)
-        })?;
-        gauge(
-            "shopify_app_tokens_on_current_secret",
-            "Those of them that the app's current client secret has minted.",
-            &|s| s.tokens.as_ref()?.on_current_secret,
-        )?;
-        gauge("shopify_app_safe_to_revoke_old_secret", "Whether no older client secret of the app is in use.", &|s| {
-            s.safe.map(i64::from)
-        })
+        gauge(&reference::APP_TOKENS, &|s| Some(s.tokens.as_ref()?.total))?;
+        gauge(&reference::APP_TOKENS_ON_CURRENT_SECRET, &|s| s.tokens.as_ref()?.on_current_secret)?;
+        gauge(&reference::APP_SAFE_TO_REVOKE_OLD_SECRET, &|s| s.safe.map(i64::from))
     }
 }

@@ -8,10 +8,10 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
-    registry::Unit,
+    metrics::gauge::ConstGauge,
 };
 
+use super::reference::{self, Described};
 use crate::{
     api::ShopifyToken,
     clock::Clock,
@@ -109,8 +109,8 @@ impl Collector for Tokens {
         let mut samples = Vec::new();
         (watched.visit)(&mut |token| samples.push(Sample::of(token)));
 
-        let mut gauge = |name, help, unit, value: &dyn Fn(&Sample) -> Option<i64>| {
-            let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        let mut gauge = |metric: &Described, value: &dyn Fn(&Sample) -> Option<i64>| {
+            let mut family = metric.family_of(&mut encoder)?;
             for sample in &samples {
                 if let Some(value) = value(sample) {
                     ConstGauge::new(value).encode(family.encode_family(&sample.labels)?)?;
@@ -118,18 +118,12 @@ impl Collector for Tokens {
             }
             fmt::Result::Ok(())
         };
-        gauge("shopify_token_ready", "Whether the credential that applications hold works.", None, &|s| {
-            Some(i64::from(s.ready))
-        })?;
-        gauge("shopify_token_expiry_timestamp", "When the credential expires.", Some(&Unit::Seconds), &|s| s.expiry)?;
-        gauge("shopify_token_renewal_timestamp", "When the credential is renewed.", Some(&Unit::Seconds), &|s| {
-            s.renewal
-        })?;
-        let help = "When the refresh token expires, without which a person is needed.";
-        gauge("shopify_token_refresh_expiry_timestamp", help, Some(&Unit::Seconds), &|s| s.refresh_expiry)?;
+        gauge(&reference::TOKEN_READY, &|s| Some(i64::from(s.ready)))?;
+        gauge(&reference::TOKEN_EXPIRY, &|s| s.expiry)?;
+        gauge(&reference::TOKEN_RENEWAL, &|s| s.renewal)?;
+        gauge(&reference::TOKEN_REFRESH_EXPIRY, &|s| s.refresh_expiry)?;
 
-        let help = "Tokens that a person must do something for, by reason.";
-        let mut family = encoder.encode_descriptor("shopify_token_stalled", help, None, MetricType::Gauge)?;
+        let mut family = reference::TOKEN_STALLED.family_of(&mut encoder)?;
         for sample in &samples {
             if let Some(reason) = sample.stalled.clone() {
                 let Token { namespace, name, source } = sample.labels.clone();
@@ -141,11 +135,6 @@ impl Collector for Tokens {
         let now = watched.clock.now().timestamp();
         let overdue = samples.iter().filter(|s| !s.suspended && s.renewal.is_some_and(|due| due < now)).count();
         let overdue = ConstGauge::new(i64::try_from(overdue).unwrap_or(i64::MAX));
-        overdue.encode(encoder.encode_descriptor(
-            "shopify_token_overdue",
-            "Credentials whose renewal is due and not done, suspended ones left out.",
-            None,
-            MetricType::Gauge,
-        )?)
+        overdue.encode(reference::TOKENS_OVERDUE.family_of(&mut encoder)?)
     }
 }

@@ -14,12 +14,15 @@ use super::{
 };
 use crate::{
     api::app::AdminApi,
-    core::{failure::Failure, vocabulary::Reason},
+    core::{
+        failure::Failure,
+        vocabulary::{Reason, labels::ShopifyCall},
+    },
 };
 
 /// A query or mutation, and about what it costs.
 pub(super) struct Operation {
-    pub(super) name: &'static str,
+    pub(super) call: ShopifyCall,
     pub(super) cost: f64,
     pub(super) text: &'static str,
 }
@@ -84,7 +87,7 @@ impl Client {
             .request(Method::POST, url)
             .header("X-Shopify-Access-Token", token)
             .json(&json!({"query": operation.text, "variables": variables}));
-        let answer = self.send(Surface::AdminApi, operation.name, shop, request).await?;
+        let answer = self.send(Surface::AdminApi, operation.call, shop, request).await?;
         if !answer.status.is_success() {
             return Err(refusal::of_status(&answer, shop, &access.version).of_api());
         }

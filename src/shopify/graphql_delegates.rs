@@ -18,11 +18,11 @@ use crate::core::{
     credential,
     failure::Failure,
     renewal::{self, Lifetime},
-    vocabulary::Reason,
+    vocabulary::{Reason, labels::ShopifyCall},
 };
 
 const CREATE: Operation = Operation {
-    name: "delegate_token_create",
+    call: ShopifyCall::DelegateTokenCreate,
     cost: 10.0,
     text: "mutation ($input: DelegateAccessTokenInput!) { delegateAccessTokenCreate(input: $input) { \
         delegateAccessToken { accessToken accessScopes expiresIn } userErrors { code message } } }",
@@ -40,7 +40,7 @@ const CREATE_UNTOLD: Operation = Operation {
 const TELLS_LIFETIME: &str = "2026-04";
 
 const DESTROY: Operation = Operation {
-    name: "delegate_token_destroy",
+    call: ShopifyCall::DelegateTokenDestroy,
     cost: 10.0,
     text: "mutation ($value: String!) { delegateAccessTokenDestroy(accessToken: $value) { \
         status userErrors { code message } } }",

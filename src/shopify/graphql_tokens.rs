@@ -14,10 +14,10 @@ use super::{
     graphql::Operation,
     refusal,
 };
-use crate::core::ours::StorefrontToken;
+use crate::core::{ours::StorefrontToken, vocabulary::labels::ShopifyCall};
 
 const LIST: Operation = Operation {
-    name: "storefront_token_list",
+    call: ShopifyCall::StorefrontTokenList,
     cost: 60.0,
     text: "query ($after: String) { \
         shop { storefrontAccessTokens(first: 100, after: $after) { \
@@ -27,7 +27,7 @@ const LIST: Operation = Operation {
 };
 
 const CREATE: Operation = Operation {
-    name: "storefront_token_create",
+    call: ShopifyCall::StorefrontTokenCreate,
     cost: 11.0,
     text: "mutation ($input: StorefrontAccessTokenInput!) { storefrontAccessTokenCreate(input: $input) { \
         storefrontAccessToken { id accessToken title createdAt accessScopes { handle } } \
@@ -35,14 +35,14 @@ const CREATE: Operation = Operation {
 };
 
 const DELETE: Operation = Operation {
-    name: "storefront_token_delete",
+    call: ShopifyCall::StorefrontTokenDelete,
     cost: 11.0,
     text: "mutation ($input: StorefrontAccessTokenDeleteInput!) { storefrontAccessTokenDelete(input: $input) { \
         deletedStorefrontAccessTokenId userErrors { field message } } }",
 };
 
 const SCOPES: Operation = Operation {
-    name: "installation_scopes",
+    call: ShopifyCall::InstallationScopes,
     cost: 4.0,
     text: "{ currentAppInstallation { accessScopes { handle } } }",
 };

@@ -13,11 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 use self::refusal::{Presented, refusal, with_hint};
 pub use self::{offline::Grant, refusal::GrantError};
 use super::{Client, Shop, Surface, answer::Answer};
+use crate::core::vocabulary::labels::ShopifyCall;
 
 /// A request of the token endpoint.
 struct Ask<'a> {
     /// Its name in metrics.
-    operation: &'static str,
+    operation: ShopifyCall,
     /// The parameters beside the app's credentials.
     parameters: &'a [(&'a str, &'a str)],
     /// What those present to be exchanged.

@@ -21,7 +21,12 @@ use super::{
 };
 use crate::{
     api::app::AdminApi,
-    core::{failure::Failure, ours::StorefrontToken, scopes, vocabulary::Reason},
+    core::{
+        failure::Failure,
+        ours::StorefrontToken,
+        scopes,
+        vocabulary::{Reason, labels::ShopifyCall},
+    },
 };
 
 const COLLECTION: &str = "storefront_access_tokens.json";
@@ -84,7 +89,8 @@ impl Client {
                 url.query_pairs_mut().append_pair("page_info", cursor);
             }
             let request = self.request(Method::GET, url);
-            let answer = self.rest("storefront_token_list", access, request).await.map_err(ApiError::of_api)?;
+            let answer =
+                self.rest(ShopifyCall::StorefrontTokenList, access, request).await.map_err(ApiError::of_api)?;
             let listed: Many = answer.json().ok_or_else(|| failure::garbled(&answer, &access.shop))?;
             for resource in listed.storefront_access_tokens {
                 tokens.push(resource.token());
@@ -101,7 +107,7 @@ impl Client {
         let request = self
             .request(Method::POST, rest_url(access, &[COLLECTION]))
             .json(&json!({"storefront_access_token": {"title": title}}));
-        let answer = self.rest("storefront_token_create", access, request).await.map_err(ApiError::of_api)?;
+        let answer = self.rest(ShopifyCall::StorefrontTokenCreate, access, request).await.map_err(ApiError::of_api)?;
         let created: One = answer.json().ok_or_else(|| failure::garbled(&answer, &access.shop))?;
         made(created.storefront_access_token.token(), &answer, &access.shop)
     }
@@ -111,7 +117,7 @@ impl Client {
         let document = format!("{number}.json");
         let url = rest_url(access, &["storefront_access_tokens", &document]);
         let request = self.request(Method::DELETE, url);
-        let answer = match self.rest("storefront_token_delete", access, request).await {
+        let answer = match self.rest(ShopifyCall::StorefrontTokenDelete, access, request).await {
             Ok(answer) => answer,
             // A version that isn't there is answered in the same way: the list tells.
             Err(ApiError::NotFound(failure)) => {
@@ -130,7 +136,7 @@ impl Client {
     /// One call of REST: waits for its turn, sends it, and learns how many are left.
     pub(super) async fn rest(
         &self,
-        operation: &'static str,
+        operation: ShopifyCall,
         access: &AdminAccess,
         request: RequestBuilder,
     ) -> Result<Answer, ApiError> {

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::{ApiError, Client, Shop, Surface, failure, graphql::Envelope, refusal, transport::secret_header};
-use crate::core::failure::Failure;
+use crate::core::{failure::Failure, vocabulary::labels::ShopifyCall};
 
 impl Client {
     /// Whether the Storefront API accepts a public storefront token. The cheapest query there is,
@@ -52,7 +52,7 @@ impl Client {
             .request(Method::POST, url)
             .header(header, secret_header(token)?)
             .json(&json!({"query": "{ shop { name } }"}));
-        let answer = self.send(Surface::StorefrontApi, "storefront_probe", shop, request).await?;
+        let answer = self.send(Surface::StorefrontApi, ShopifyCall::StorefrontProbe, shop, request).await?;
         let error = if answer.status.is_success() {
             let envelope = Envelope::read(&answer, shop)?;
             if !envelope.has_errors() {

@@ -9,6 +9,7 @@ use super::{
     AdminAccess, ApiError, Client, failure,
     graphql_tokens::{Scope, handles},
 };
+use crate::core::vocabulary::labels::ShopifyCall;
 
 #[derive(Deserialize)]
 struct Own {
@@ -26,7 +27,7 @@ impl Client {
         // Neither of the two APIs' versions is in it.
         let url = shop.url(&["admin", "oauth", "access_scopes.json"]);
         let request = self.request(Method::GET, url);
-        let answer = self.rest("token_scopes", access, request).await.map_err(|error| match error {
+        let answer = self.rest(ShopifyCall::TokenScopes, access, request).await.map_err(|error| match error {
             ApiError::NotFound(_) => ApiError::Failed(failure::shop_not_found(shop)),
             error @ (ApiError::Unauthorized(_) | ApiError::Forbidden(_) | ApiError::Failed(_)) => error,
         })?;

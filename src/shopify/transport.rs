@@ -26,7 +26,10 @@ use super::{
     resolver::{Lookup, NotPublic},
 };
 use crate::{
-    core::{failure::Failure, vocabulary::Reason},
+    core::{
+        failure::Failure,
+        vocabulary::{Reason, labels::ShopifyCall},
+    },
     proxy::Proxies,
     spans,
     workers::waiting,
@@ -65,8 +68,8 @@ impl Default for Options {
 /// One call to Shopify, for the metrics.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ApiCall {
-    /// What was called: `client_credentials`, `storefront_token_list`, …
-    pub operation: &'static str,
+    /// What was called.
+    pub operation: ShopifyCall,
     /// The HTTP status, `timeout`, or `error`.
     pub code: String,
     /// From the call to the last byte of the answer.
@@ -171,7 +174,7 @@ impl Client {
     pub(super) async fn send(
         &self,
         surface: Surface,
-        operation: &'static str,
+        operation: ShopifyCall,
         shop: &Shop,
         request: RequestBuilder,
     ) -> Result<Answer, Failure> {
@@ -190,7 +193,7 @@ impl Client {
     pub(super) async fn receive(
         &self,
         surface: Surface,
-        operation: &'static str,
+        operation: ShopifyCall,
         shop: &Shop,
         request: RequestBuilder,
     ) -> Result<Answer, Lost> {
@@ -216,7 +219,7 @@ impl Client {
         drop(span);
         let took = started.elapsed();
         tracing::debug!(
-            operation,
+            %operation,
             %shop,
             code,
             request_id,
@@ -346,7 +349,7 @@ mod tests {
 
     async fn call(client: &Client) -> Result<Answer, Failure> {
         let request = client.request(Method::GET, shop().url(&["x"]));
-        client.send(Surface::AdminApi, "test", &shop(), request).await
+        client.send(Surface::AdminApi, ShopifyCall::TokenScopes, &shop(), request).await
     }
 
     fn assert_silent(outcome: Result<Answer, Failure>, message: &str) {
@@ -369,7 +372,7 @@ mod tests {
         assert!(request.contains("accept: application/json\r\n"));
         assert!(request.contains(concat!("user-agent: shopify-token-operator/", env!("CARGO_PKG_VERSION"))));
         assert!(!request.contains("accept-encoding"));
-        assert_eq!(stub.codes(), ["test 200"]);
+        assert_eq!(stub.codes(), ["token_scopes 200"]);
     }
 
     #[tokio::test]
@@ -447,7 +450,7 @@ mod tests {
             let started = Instant::now();
             assert_silent(call(&client).await, "within 0.3 s");
             assert!(started.elapsed() < Duration::from_secs(3));
-            assert_eq!(stub.codes(), ["test timeout"]);
+            assert_eq!(stub.codes(), ["token_scopes timeout"]);
         }
     }
 
@@ -455,7 +458,7 @@ mod tests {
     async fn truncated_answers_are_no_answers() {
         let stub = Stub::start(|_, _| Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{}".to_vec())).await;
         assert_silent(call(&stub.client()).await, "broke");
-        assert_eq!(stub.codes(), ["test error"]);
+        assert_eq!(stub.codes(), ["token_scopes error"]);
         let stub = Stub::start(|_, _| Reply::Raw(Vec::new())).await;
         assert_silent(call(&stub.client()).await, "broke");
         let stub = Stub::start(|_, _| Reply::Raw(b"220 smtp canary\r\n".to_vec())).await;
@@ -485,7 +488,7 @@ mod tests {
         let mut url = shop().url(&["x"]);
         url.set_scheme("http").unwrap();
         let request = client.request(Method::GET, url);
-        assert!(client.send(Surface::AdminApi, "test", &shop(), request).await.is_err());
+        assert!(client.send(Surface::AdminApi, ShopifyCall::TokenScopes, &shop(), request).await.is_err());
         assert_eq!(stub.count(), 0);
     }
 

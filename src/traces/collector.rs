@@ -21,7 +21,7 @@ use reqwest::redirect;
 use tokio::runtime::Handle;
 
 use super::settings::Settings;
-use crate::{metrics::Metrics, proxy::Proxies, shopify};
+use crate::{core::vocabulary::labels::Sent, metrics::Metrics, proxy::Proxies, shopify};
 
 /// Pause between two lines about a collector that doesn't take spans.
 const AGAIN: Duration = Duration::from_mins(10);
@@ -77,7 +77,7 @@ impl trace::SpanExporter for Counted {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let ended = self.exporter.export(batch).await;
-        self.metrics.spans_sent(if ended.is_ok() { "success" } else { "failed" }, spans);
+        self.metrics.spans_sent(if ended.is_ok() { Sent::Success } else { Sent::Failed }, spans);
         ended
     }
 

@@ -16,7 +16,7 @@ use crate::{
         context::Context,
         error::{Error, Stop},
         observe::Observation,
-        outcome::{Acted, GIVEN_UP, Operation, Outcome, SUCCESS},
+        outcome::{Acted, Operation, Outcome},
     },
     core::{
         failure::Failure,
@@ -24,7 +24,7 @@ use crate::{
         plan::Ending,
         record::{Previous, Record},
         source::nature,
-        vocabulary::{EventReason, Reason},
+        vocabulary::{EventReason, Reason, labels::Ended},
     },
     sources::{self, Left, Revoked, Target, Turn},
     time,
@@ -73,11 +73,11 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
             // It had expired.
             Ok(Revoked { left: None, count: 0 }) => {}
             Ok(Revoked { left: None, .. }) => {
-                results.push(SUCCESS);
+                results.push(Ended::Success);
                 ids.push(old.id.as_str());
             }
             Ok(Revoked { left: Some(Left { failure, .. }), .. }) => {
-                results.push(GIVEN_UP);
+                results.push(Ended::GivenUp);
                 left.push(not_revoked(&old.id, observed, &failure));
             }
             Err(refused) => {
@@ -140,7 +140,7 @@ pub(super) async fn revoke_and_let_go(
             let told = count > 0 || matches!(acted.outcome, Outcome::LetGo);
             let what = turn.observed.kind.as_str().to_lowercase();
             let note = format!("{count} {what} tokens revoked at {}", turn.shop);
-            Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![SUCCESS]) } else { acted })
+            Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![Ended::Success]) } else { acted })
         }
         Err(refusal) => Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
     }
@@ -230,7 +230,7 @@ fn recorded(context: &Context, observed: &Observed) -> Vec<String> {
 fn given_up(observed: &Observed, ids: &[String], failure: &Failure) -> Acted {
     let ids = if ids.is_empty() { "a token with its marker".to_owned() } else { ids.join(", ") };
     let note = not_revoked(&ids, observed, failure);
-    Acted::quietly(Outcome::LetGo).with(EventReason::RevocationFailed, note).counting(vec![GIVEN_UP])
+    Acted::quietly(Outcome::LetGo).with(EventReason::RevocationFailed, note).counting(vec![Ended::GivenUp])
 }
 
 fn not_revoked(id: &str, observed: &Observed, failure: &Failure) -> String {

@@ -4,16 +4,14 @@
 use chrono::SubsecRound;
 
 use crate::{
-    controller::{
-        context::{Context, Unpublished},
-        outcome::{GIVEN_UP, SUCCESS},
-    },
+    controller::context::{Context, Unpublished},
     core::{
         credential::Credential,
         identity::Identity,
         observed::Observed,
         renewal,
         source::{Issuer, different_issuers, nature},
+        vocabulary::labels::Ended,
     },
     sources::{self, Issued, Refused, Target, Turn},
     time::Timestamp,
@@ -58,11 +56,11 @@ pub(super) async fn discard(context: &Context, turn: &Turn<'_>) -> Result<usize,
         match sources::revoke(turn, Target::Made(&issued.credential)).await {
             Ok(revoked) => {
                 count = revoked.count;
-                context.setup.metrics.revoked(kind, SUCCESS);
+                context.setup.metrics.revoked(kind, Ended::Success);
             }
             // What heals is waited for. What takes a person holds up no other credential: this one ends by itself.
             Err(Refused::Failure(failure)) if failure.is_stalled() => {
-                context.setup.metrics.revoked(kind, GIVEN_UP);
+                context.setup.metrics.revoked(kind, Ended::GivenUp);
                 tracing::warn!(
                     namespace,
                     name,

@@ -12,7 +12,7 @@ use crate::{
     core::{
         customer::{Discovery, Endpoint, InvalidEndpoint},
         failure::Failure,
-        vocabulary::Reason,
+        vocabulary::{Reason, labels::ShopifyCall},
     },
     shopify::{
         Client, Shop, Surface,
@@ -61,7 +61,7 @@ impl Client {
     async fn get(&self, document: Document<'_>, url: Url, whom: &str) -> Result<Answer, Failure> {
         let shop = document.shop;
         let request = self.request(Method::GET, url);
-        let answer = self.receive(Surface::CustomerAccounts, "customer_discovery", shop, request).await;
+        let answer = self.receive(Surface::CustomerAccounts, ShopifyCall::CustomerDiscovery, shop, request).await;
         // What the shop has said, though it is of no use: nobody waits for it to come back.
         let unusable = |what: &str| {
             self.has_answered(Surface::CustomerAccounts);

@@ -15,7 +15,11 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    core::{customer::Discovery, failure::Failure, vocabulary::Reason},
+    core::{
+        customer::Discovery,
+        failure::Failure,
+        vocabulary::{Reason, labels::ShopifyCall},
+    },
     shopify::{Client, Shop, failure, form::Refusal},
     time::Timestamp,
 };
@@ -59,7 +63,7 @@ impl Client {
     pub async fn issuer_keys(&self, shop: &Shop, discovery: &Discovery) -> Result<IssuerKeys, Failure> {
         const NAME: &str = "Customer Account API's key set";
         let request = self.request(Method::GET, discovery.jwks_uri.url());
-        let answer = self.of_accounts(shop, "customer_keys", NAME, request).await?;
+        let answer = self.of_accounts(shop, ShopifyCall::CustomerKeys, NAME, request).await?;
         let whom = format!("the {NAME} of {shop}");
         if !answer.status.is_success() {
             let refusal = Refusal::read(&answer, whom.as_str())?;

@@ -19,7 +19,7 @@ use crate::{
         customer::{Discovery, Endpoint},
         failure::Failure,
         renewal::{self, Lifetime},
-        vocabulary::Reason,
+        vocabulary::{Reason, labels::ShopifyCall},
     },
     shopify::{Client, Shop, Surface, answer::Answer, failure, form::Refusal, transport::secret_header},
     time::Timestamp,
@@ -157,7 +157,7 @@ impl Client {
     pub(super) async fn of_accounts(
         &self,
         shop: &Shop,
-        operation: &'static str,
+        operation: ShopifyCall,
         name: &str,
         request: RequestBuilder,
     ) -> Result<Answer, Failure> {
@@ -202,10 +202,10 @@ impl OidcClient {
 }
 
 impl Presented {
-    fn operation(self) -> &'static str {
+    fn operation(self) -> ShopifyCall {
         match self {
-            Self::Code => "customer_token_code",
-            Self::RefreshToken => "customer_token_refresh",
+            Self::Code => ShopifyCall::CustomerTokenCode,
+            Self::RefreshToken => ShopifyCall::CustomerTokenRefresh,
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     granted::{self, Documented},
 };
 use crate::{
-    core::{credential::Credential, failure::Failure},
+    core::{credential::Credential, failure::Failure, vocabulary::labels::ShopifyCall},
     shopify::{Client, Shop},
     time::Timestamp,
 };
@@ -34,7 +34,7 @@ impl Client {
         now: Timestamp,
     ) -> Result<Credential, Failure> {
         let ask = Ask {
-            operation: "client_credentials",
+            operation: ShopifyCall::ClientCredentials,
             parameters: &[("grant_type", "client_credentials")],
             presented: None,
         };

@@ -13,6 +13,7 @@ use crate::{
     core::{
         credential::{Credential, RefreshToken},
         failure::Failure,
+        vocabulary::labels::ShopifyCall,
     },
     shopify::{Client, Shop, answer::Answer},
     time::Timestamp,
@@ -52,7 +53,7 @@ impl Client {
         now: Timestamp,
     ) -> Result<Grant, GrantError> {
         let ask = Ask {
-            operation: "authorization_code",
+            operation: ShopifyCall::AuthorizationCode,
             parameters: &[("code", code.expose_secret()), ("expiring", if expiring { "1" } else { "0" })],
             presented: Some(Presented::Code),
         };
@@ -78,7 +79,7 @@ impl Client {
         now: Timestamp,
     ) -> Result<Grant, GrantError> {
         let ask = Ask {
-            operation: "refresh_token",
+            operation: ShopifyCall::RefreshToken,
             parameters: &[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())],
             presented: Some(Presented::RefreshToken),
         };
@@ -104,7 +105,7 @@ impl Client {
         now: Timestamp,
     ) -> Result<Grant, GrantError> {
         let ask = Ask {
-            operation: "token_migration",
+            operation: ShopifyCall::TokenMigration,
             parameters: &[
                 ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
                 ("subject_token", token.expose_secret()),
