@@ -144,6 +144,23 @@ async fn a_collector_that_hangs_doesnt_hold_the_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_waits_for_no_collector() {
+    let world = World::new("traces-twice").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut operator = traced(&world, &format!("http://{}", silent.local_addr().unwrap()), &[]).await;
+    issue(&world).await;
+    world.sim.inject(Fault::new("oauth.clientCredentials", FaultKind::Hang));
+    world.token("other", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    world.eventually("a call", async || world.sim.calls("oauth.clientCredentials") == 2).await;
+    operator.signal(Signal::TERM);
+    operator.until("draining", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 503)).await;
+    operator.signal(Signal::TERM);
+    assert!(!operator.ended(Duration::from_secs(30)).await.success(), "work was cut off: not a success");
+    let log = operator.log();
+    assert!(!log.contains("the last traces"), "nobody waited for them: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_cant_be_used_is_refused_without_quoting_it() {
     let (world, dir) = (World::new("traces-wrong").await, tempfile::tempdir().unwrap());
     let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
