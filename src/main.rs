@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::anyhow;
+use anyhow::bail;
 use shopify_token_operator::{
     cli::{self, Cli, Command, RunOptions},
     controller,
@@ -73,14 +73,17 @@ async fn operate(options: RunOptions, metrics: Arc<Metrics>, traces: Option<Trac
         either(&mut interrupt, &mut terminate).await;
     };
     let ground = run::Ground::of(&options, metrics)?;
-    let ended = tokio::select! {
-        ended = run::run(&options, ground, controller::run, shutdown.clone()) => ended,
-        () = signals => Err(anyhow!("a second signal: what was under way is cut off")),
+    let work = async {
+        let ended = run::run(&options, ground, controller::run, shutdown.clone()).await;
+        if let Some(traces) = traces {
+            traces.finish().await;
+        }
+        ended
     };
-    if let Some(traces) = traces {
-        traces.finish().await;
+    tokio::select! {
+        ended = work => ended,
+        () = signals => bail!("a second signal: what was under way is cut off"),
     }
-    ended
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

@@ -144,7 +144,86 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write, path::Path};
+
+    use opentelemetry::trace::{Span, Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
+
+    /// A collector at `localhost` that takes everything: its address, and its certificate.
+    async fn over_tls() -> (String, String) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let (acceptor, listener) =
+            (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = format!("https://localhost:{}/v1/traces", listener.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Who doesn't trust it goes away.
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                let (mut stream, mut length) = (BufStream::new(stream), 0);
+                loop {
+                    let mut line = String::new();
+                    stream.read_line(&mut line).await.unwrap();
+                    match line.to_lowercase().split_once("content-length: ") {
+                        Some((_, number)) => length = number.trim().parse().unwrap(),
+                        None if line == "\r\n" => break,
+                        None => {}
+                    }
+                }
+                stream.read_exact(&mut vec![0; length]).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        });
+        (address, own.cert.pem())
+    }
+
+    fn settings(endpoint: &str, ca_file: Option<&Path>) -> Settings {
+        let ca_file = ca_file.map(Path::to_path_buf);
+        Settings { endpoint: endpoint.parse().unwrap(), timeout: Duration::from_secs(10), ca_file }
+    }
+
+    /// What is counted after one span.
+    async fn counted(settings: Settings) -> String {
+        let metrics = Arc::new(Metrics::new());
+        let exporter = exporter(&settings, &Proxies::default(), &metrics).unwrap();
+        let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).build();
+        provider.tracer("test").start("one").end();
+        tokio::task::spawn_blocking(move || provider.shutdown()).await.unwrap().unwrap();
+        let page = metrics.encode().unwrap();
+        page.lines().filter_map(|line| line.strip_prefix("otlp_spans_total")).collect()
+    }
+
+    #[tokio::test]
+    async fn an_https_collector_is_trusted_by_its_authority() {
+        let (address, certificate) = over_tls().await;
+        let mut ca_file = tempfile::NamedTempFile::new().unwrap();
+        ca_file.write_all(certificate.as_bytes()).unwrap();
+        let trusting = settings(&address, Some(ca_file.path()));
+        assert_eq!(counted(trusting).await, r#"{result="success"} 1"#);
+        assert_eq!(counted(settings(&address, None)).await, r#"{result="failed"} 1"#);
+    }
+
+    #[test]
+    fn a_file_of_authorities_that_isnt_there_is_named() {
+        let error = client(&settings("https://localhost", Some(Path::new("/nowhere/ca.pem"))), &Proxies::default());
+        let told = format!("{:#}", error.unwrap_err());
+        assert!(told.contains("OTEL_EXPORTER_OTLP_CERTIFICATE /nowhere/ca.pem"), "{told}");
+    }
 
     #[test]
     fn a_collector_that_is_down_is_told_of_once_in_a_while() {

@@ -115,7 +115,8 @@ async fn an_issue_is_a_trace_without_a_credential() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_isnt_there_harms_nobody() {
     let world = World::new("traces-nowhere").await;
-    let operator = traced(&world, "http://127.0.0.1:1", &[("OTEL_BSP_SCHEDULE_DELAY", "100")]).await;
+    let variables = [("OTEL_BSP_SCHEDULE_DELAY", "100"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
+    let operator = traced(&world, "http://127.0.0.1:1", &variables).await;
     issue(&world).await;
     let lost = async |it: &Operator| it.metric("otlp_spans_total", &["result=\"failed\""]).await;
     operator.until("without its spans", async |it| lost(it).await > 0.0).await;
@@ -140,6 +141,23 @@ async fn a_collector_that_hangs_doesnt_hold_the_stop() {
     assert!(operator.ended(Duration::from_secs(30)).await.success());
     let log = operator.log();
     assert!(log.contains("the last traces aren't with the collector"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_waits_for_no_collector() {
+    let world = World::new("traces-twice").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut operator = traced(&world, &format!("http://{}", silent.local_addr().unwrap()), &[]).await;
+    issue(&world).await;
+    world.sim.inject(Fault::new("oauth.clientCredentials", FaultKind::Hang));
+    world.token("other", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    world.eventually("a call", async || world.sim.calls("oauth.clientCredentials") == 2).await;
+    operator.signal(Signal::TERM);
+    operator.until("draining", async |it| it.get("/readyz").await.is_some_and(|(code, _)| code == 503)).await;
+    operator.signal(Signal::TERM);
+    assert!(!operator.ended(Duration::from_secs(30)).await.success(), "work was cut off: not a success");
+    let log = operator.log();
+    assert!(!log.contains("the last traces"), "nobody waited for them: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
