@@ -1,4 +1,5 @@
-//! The rights of `src/rbac.rs`: every one is used in a full life, where it is granted, and no other is needed.
+//! The rights of `src/rbac.rs`: every one is used in a full life, where it is granted, and no other is needed; of the operator
+//! of the whole cluster, and of one that has its own namespace only.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +7,17 @@ use dev::{LocalCluster, Manifests, Options};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, Secret},
+    rbac::v1::ClusterRoleBinding,
 };
 use kube::{
     Api,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use shopify_token_operator::rbac::{GRANTS, LEASES, Rule, WATCHED};
+use shopify_token_operator::{
+    api::ShopifyApp,
+    rbac::{GRANTS, LEASES, Rule, WATCHED},
+};
 
 use crate::{
     audit::{self, Mark, Request},
@@ -33,6 +38,7 @@ const NOT_SEEN: [(&str, &str); 1] = [
     ("update", "tokens.shopify-operator.dev/shopifytokens/finalizers"),
 ];
 
+/// By the table.
 fn granted() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for (place, rule) in PLACES.iter().flat_map(|(place, rules)| rules.iter().map(move |rule| (*place, rule))) {
@@ -53,14 +59,21 @@ fn used(request: Request) -> Right {
     (place, request.verb, request.resource)
 }
 
+/// A cluster whose audit log has one operator's requests and no other's.
+async fn a_cluster() -> LocalCluster {
+    let crds = vec![Manifests::Path(format!("{}/crds", env!("CARGO_MANIFEST_DIR")).into())];
+    LocalCluster::start(Options { crds, quiet: true, ..Options::default() }).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verbs_used_are_the_verbs_granted() {
-    let crds = vec![Manifests::Path(format!("{}/crds", env!("CARGO_MANIFEST_DIR")).into())];
-    let local = LocalCluster::start(Options { crds, quiet: true, ..Options::default() }).await.unwrap();
+    let local = a_cluster().await;
     let world = World::on(Box::leak(Box::new(dev::Cluster::clone(&local))), "rbac").await;
     let operator = Operator::cluster_wide(&world, &[]).await;
     world.make_app().await;
-    let last = a_life(&world).await;
+    let platform = an_app_elsewhere(&world).await;
+    a_life(&world).await;
+    let last = one_token(platform).await;
 
     // All the rest goes at once with its namespace.
     let namespaces: Api<Namespace> = Api::all(world.admin.clone());
@@ -75,15 +88,71 @@ async fn the_verbs_used_are_the_verbs_granted() {
     let left = last.tokens().list(&ListParams::default()).await.unwrap();
     assert!(left.items.len() == 2 && left.items.iter().all(|token| token.metadata.finalizers.is_none()), "{left:?}");
 
+    compare(&world, &granted());
+}
+
+/// The operator of one namespace has what `deploy/overlays/namespaced` gives it, and asks for nothing beyond that namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verbs_used_in_one_namespace_are_those_granted_there() {
+    let local = a_cluster().await;
+    let mut world = World::on(Box::leak(Box::new(dev::Cluster::clone(&local))), "rbac").await;
+    world.namespace = OPERATOR.to_owned();
+    let granted = confine(&world).await;
+    let operator = Operator::start(&world, &[]).await;
+    world.make_app().await;
+    a_life(&world).await;
+
+    world.tokens().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    world
+        .eventually("the tokens are gone", async || {
+            world.tokens().list(&ListParams::default()).await.unwrap().items.is_empty()
+        })
+        .await;
+    world.remove::<ShopifyApp>("acme").await;
+    world.eventually("the app is gone", async || !world.exists::<ShopifyApp>("acme").await).await;
+    assert_eq!(world.live(), [], "revoked");
+    operator.stop().await;
+    compare(&world, &granted);
+}
+
+/// Takes the rights of the whole cluster away, and gives those of the overlay for one namespace: which that are.
+async fn confine(world: &World) -> BTreeSet<Right> {
+    let bindings: Api<ClusterRoleBinding> = Api::all(world.admin.clone());
+    for name in [OPERATOR, "shopify-token-operator-grants"] {
+        bindings.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    let overlay = dev::repository("deploy/overlays/namespaced");
+    let objects = world.cluster.kustomization(&overlay).unwrap();
+    let roles: Vec<Value> =
+        objects.into_iter().filter(|object| object["kind"].as_str().unwrap().contains("Role")).collect();
+    let kinds: BTreeSet<_> = roles.iter().map(|role| role["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Role", "RoleBinding"].into(), "none of the cluster");
+    let text = roles.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    world.cluster.apply(&Manifests::Yaml(text), OPERATOR).await.unwrap();
+    roles.iter().flat_map(|role| role["rules"].as_array().into_iter().flatten()).flat_map(rights_of).collect()
+}
+
+/// What a rule of a Role grants in the operator's own namespace.
+fn rights_of(rule: &Value) -> Vec<Right> {
+    let words = |field: &str| rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
+    let mut rights = Vec::new();
+    for (group, resource) in words("apiGroups").flat_map(|group| words("resources").map(move |it| (group, it))) {
+        let resource = if group.is_empty() { resource.to_owned() } else { format!("{group}/{resource}") };
+        rights.extend(words("verbs").map(|verb| ("own", verb.to_owned(), resource.clone())));
+    }
+    rights
+}
+
+/// What the operator asked for is what it is granted, both ways, and nothing was refused.
+fn compare(world: &World, granted: &BTreeSet<Right>) {
     let requests = audit::since(world.cluster, Mark::START);
     let refused: Vec<_> =
         requests.iter().filter(|r| r.code == 403 && !r.message.contains("because it is being terminated")).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let used: BTreeSet<Right> = requests.into_iter().filter(|r| r.code != 403).map(used).collect();
-    let granted = granted();
     let is_seen = |(_, verb, resource): &Right| !NOT_SEEN.contains(&(verb.as_str(), resource.as_str()));
     let unused: Vec<_> = granted.difference(&used).filter(|right| is_seen(right)).collect();
-    let unexpected: Vec<_> = used.difference(&granted).collect();
+    let unexpected: Vec<_> = used.difference(granted).collect();
     assert!(unused.is_empty() && unexpected.is_empty(), "granted, never used: {unused:?}; used: {unexpected:?}");
 }
 
@@ -96,9 +165,8 @@ async fn uninstall(world: &World) {
     assert!(ended.unwrap().success(), "{}", std::fs::read_to_string(dir.path().join("stderr")).unwrap());
 }
 
-/// Every source; issue, also with an app of another namespace, rotate with rollouts, repair, fail twice in the same way,
-/// change the Secret's name, delete. Returns the other namespace, which has a storefront token still.
-async fn a_life(world: &World) -> World {
+/// Another namespace, with an app that is granted to this one; a token is issued with it.
+async fn an_app_elsewhere(world: &World) -> World {
     let platform = world.beside("rbac-platform", json!({})).await;
     platform.make_app().await;
     let namespaces = json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
@@ -107,6 +175,19 @@ async fn a_life(world: &World) -> World {
     let granted = json!({"name": "acme", "namespace": platform.namespace});
     world.token("granted", json!({"source": {"clientCredentials": {"appRef": granted}}})).await;
     world.ready("granted").await;
+    platform
+}
+
+/// A storefront token there, which is left when all else goes.
+async fn one_token(platform: World) -> World {
+    platform.admin_token("admin").await;
+    platform.storefront("web", json!({})).await;
+    platform.ready("web").await;
+    platform
+}
+
+/// Every source; issue, rotate with rollouts, repair, fail twice in the same way, change the Secret's name, delete.
+async fn a_life(world: &World) {
     let template =
         json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}});
     let mut targets = Vec::new();
@@ -147,10 +228,6 @@ async fn a_life(world: &World) -> World {
     world.delete("web").await;
     world.gone("web").await;
     every_other_source(world).await;
-    platform.admin_token("admin").await;
-    platform.token("web", json!({"source": storefront})).await;
-    platform.ready("web").await;
-    platform
 }
 
 /// What the others read, write and keep in Secrets of their own.
