@@ -25,11 +25,11 @@ use super::{
     observe::{Needs, app_credentials},
     outcome::{Acted, News},
     reconcile::{guarded, place, released},
-    report::{publish_all, write_status},
+    report::{StatusWrite, publish_all, write_status},
 };
 use crate::{
     api::{
-        ShopifyApp, ShopifyAppStatus,
+        ShopifyApp, ShopifyAppStatus, ShopifyToken,
         app::{AppFailure, AppTokens},
     },
     core::{
@@ -116,23 +116,27 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
         }
     };
     let credentials = secret.as_deref().map(app_credentials);
+    let users = context.stores.users_of_app(app);
     let verdict = match &credentials {
         Some(Ok((id, client_secret))) => {
-            let Some(verdict) = old_secret::judge(context, app, id, client_secret).await? else {
+            let Some(verdict) = old_secret::judge(context, app, &users, (id, client_secret)).await? else {
                 return Ok(Action::requeue(SOON));
             };
             Some(verdict)
         }
         Some(Err(_)) | None => None,
     };
-    let status = project(context, app, credentials, verdict.as_ref(), &needed_by);
-    let refused = write_status(context, app, app.status.as_ref(), &status).await?.refused_until();
+    let status = project(context, app, credentials, verdict.as_ref(), (&users, &needed_by));
+    let written = write_status(context, app, app.status.as_ref(), &status).await?;
+    if let StatusWrite::Written { shown_by } = written {
+        context.own_versions.put(app.uid().unwrap_or_default(), shown_by);
+    }
     if let Some(verdict) = &verdict {
         publish_all(context, &app.object_ref(&()), &news(app, verdict)).await;
     }
     waits |= deleting && has_finalizer(app);
     let now = context.now();
-    let due = refused.into_iter().chain(verdict.and_then(|verdict| verdict.wake_at));
+    let due = written.refused_until().into_iter().chain(verdict.and_then(|verdict| verdict.wake_at));
     // A moment later than the time itself, so that it has come.
     let due = due.map(|at| (at - now).to_std().unwrap_or_default() + Duration::from_millis(20));
     let next = due.chain(waits.then_some(WAITING));
@@ -218,12 +222,11 @@ fn project(
     app: &ShopifyApp,
     credentials: Option<Result<(String, SecretString), Failure>>,
     verdict: Option<&Verdict>,
-    needed_by: &[String],
+    (users, needed_by): (&[Arc<DeserializeGuard<ShopifyToken>>], &[String]),
 ) -> ShopifyAppStatus {
     let before = app.status.clone().unwrap_or_default();
     let now = time::to_kube(context.now());
     let name = &app.spec.credentials_ref.name;
-    let users = context.stores.users_of_app(app);
     let refused = users
         .iter()
         .filter_map(|t| t.0.as_ref().ok())

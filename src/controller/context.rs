@@ -16,12 +16,13 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     listed::{Listed, Neighbour},
     reads::Reads,
-    recorder::Recorder,
     rendering::Rendering,
+    report::Events,
     shared_list::SharedLists,
     watch::{
         health::{Watches, version},
         holdings::{Holdings, Noted},
+        presence::Presence,
         stores::Stores,
         wake::Wakes,
     },
@@ -112,14 +113,16 @@ pub struct Context {
     pub started_at: Timestamp,
     /// Random, for hashes of credentials that are compared within this process and can be guessed by nobody.
     pub salt: String,
-    /// Publishes events.
-    pub recorder: Recorder,
+    /// Writes events.
+    pub(super) events: Arc<Events>,
     /// Reconciles of tokens at a time, over all namespaces.
     pub workers: Workers<TokenKey>,
     /// What the watches hold.
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.
     pub holdings: Holdings,
+    /// Which Secrets there are at all.
+    pub presence: Presence,
     /// Live lists of namespaces, as far as needs are told by them.
     pub lists: SharedLists<Listed>,
     /// Live lists of the namespaces that use an app of one.
@@ -158,6 +161,8 @@ pub struct Context {
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
+    /// Versions of apps, by UID, with the status that was written last: that the watch brings them is no news.
+    pub own_versions: Shared<String, u64>,
     /// When the tokens of an app, by its namespace and name, are issued again with another client secret.
     pub schedules: Shared<String, Arc<Scheduled>>,
     /// Apps that are about to count their tokens.
@@ -223,10 +228,11 @@ impl Context {
         Arc::new(Self {
             started_at: setup.clock.now(),
             salt: format!("{:x}{:x}", random(), random()),
-            recorder: Recorder::new(setup.client.clone()),
+            events: Arc::new(Events::new(setup.client.clone(), Arc::clone(&setup.metrics))),
             workers: Workers::new(setup.concurrency.into(), wake()),
             stores,
             holdings: Holdings::default(),
+            presence: Presence::default(),
             lists: SharedLists::default(),
             neighbours: SharedLists::default(),
             reads: Reads::default(),
@@ -246,6 +252,7 @@ impl Context {
             known: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
+            own_versions: Shared::default(),
             schedules: Shared::default(),
             counting: Arc::default(),
             judged: Shared::default(),
@@ -296,6 +303,13 @@ impl Context {
             }
         }
         noted
+    }
+
+    /// Whether an object is as its own reconcile has left it, which knows when to look again: an app that is counted at
+    /// each status of its own would be counted without end while tokens are issued.
+    pub(super) fn is_own_write(&self, object: &impl ResourceExt) -> bool {
+        let written = self.own_versions.get(&object.uid().unwrap_or_default());
+        written.is_some_and(|written| written == version(object.resource_version().as_deref()))
     }
 
     /// Wakes an app that has to count its tokens anew: after a moment, in which others may be issued too.
@@ -387,13 +401,20 @@ impl Context {
     }
 
     /// A Secret of a token's, as the operator has written it last, if that is the version that the watch knows; else live.
-    /// Whoever writes on top of it does so by compare-and-swap.
+    /// Whoever writes on top of it does so by compare-and-swap, and whoever makes one where the watch knows of none finds
+    /// out; but a deletion would leave behind what it doesn't find, and reads.
     ///
     /// # Errors
     /// Of Kubernetes.
-    pub async fn written_secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+    pub async fn written_secret(&self, token: &ShopifyToken) -> Result<Option<Arc<Secret>>, kube::Error> {
+        let (namespace, name) = (&*token.namespace().unwrap_or_default(), token.secret_name());
+        let known = self.holdings.version(namespace, name);
+        let lacks = || self.stands::<Secret>(namespace) && self.presence.lacks(namespace, name);
+        if known.is_none() && token.metadata.deletion_timestamp.is_none() && lacks() {
+            return Ok(None);
+        }
         let secrets = Api::namespaced(self.client(), namespace);
-        self.reads.written(&secrets, self.holdings.version(namespace, name), (namespace, name)).await
+        self.reads.written(&secrets, known, (namespace, name)).await
     }
 
     /// Client of the API server.

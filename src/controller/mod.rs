@@ -139,6 +139,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let context = Context::new(setup, stores, wakes);
 
     let mut watches = JoinSet::new();
+    watches.spawn(Arc::clone(&context.events).in_background());
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::going::waiting(Arc::clone(&context)));
     watches.spawn(watch::history::history(Arc::clone(&context)));
@@ -197,6 +198,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         _ = join_all(controllers) => {}
         Some(ended) = watches.join_next() => anyhow::bail!("a watch ended by itself: {ended:?}"),
     }
+    context.events.written().await;
     if shutdown.is_cancelled() { Ok(()) } else { anyhow::bail!("the controllers ended by themselves") }
 }
 
@@ -235,6 +237,7 @@ async fn control<K, F>(
             // What changes goes the way of all that is woken. A list counts once the store has taken it over.
             let wake = |object: &DeserializeGuard<K>| drop(sender.send(reference(object)));
             match event {
+                Event::Apply(object) if observer.is_own_write(object) => {}
                 Event::Apply(object) => wake(object),
                 Event::InitDone => store.state().iter().for_each(|object| wake(object)),
                 Event::Init | Event::InitApply(_) | Event::Delete(_) => {}

@@ -114,7 +114,7 @@ pub(super) struct Acted {
 }
 
 /// An event to come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct News {
     /// Its reason.
     pub reason: EventReason,

@@ -222,7 +222,11 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
-    use crate::controller::{context::Context, watch::health::Watch};
+    use crate::{
+        api::{ShopifyToken, SourceKind},
+        controller::{context::Context, watch::health::Watch},
+        core::scene::healthy,
+    };
 
     /// A watch of all Secrets, which has listed them.
     fn watched(context: &Context) -> Watch {
@@ -281,6 +285,32 @@ mod tests {
         read().await;
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 10, "nor of what went before the list");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_is_nothing_is_read_unless_it_is_to_be_let_go() {
+        let asked = Arc::default();
+        let context = server(&asked, || ());
+        let mut token = healthy(SourceKind::Storefront, json!({})).token;
+        let reads = async |token: &ShopifyToken| {
+            let before = asked.load(Ordering::SeqCst);
+            context.written_secret(token).await.unwrap();
+            asked.load(Ordering::SeqCst) - before
+        };
+        assert_eq!(reads(&token).await, 1, "no watch would tell of one");
+        watched(&context);
+        assert_eq!(reads(&token).await, 0);
+        let (namespace, name) = (token.namespace().unwrap(), token.secret_name().to_owned());
+        context.presence.found(&namespace, &name);
+        assert_eq!(reads(&token).await, 0, "of a namespace that no watch covers");
+        context.presence.listing(None);
+        context.presence.listed(None);
+        context.presence.found(&namespace, &name);
+        assert_eq!(reads(&token).await, 1, "a create has found it");
+        context.presence.note(None, &namespace, &name, true);
+        assert_eq!(reads(&token).await, 0);
+        token.metadata.deletion_timestamp = Some(crate::time::to_kube(context.now()));
+        assert_eq!(reads(&token).await, 1, "what isn't found isn't revoked");
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ const TOGETHER: TimeDelta = TimeDelta::minutes(6);
 const SWEPT: usize = 256;
 
 /// Publishes events. The name of each fits the API server, however long the object's is: kube's recorder has no bound.
-pub struct Recorder {
+pub(super) struct Recorder {
     client: Client,
     /// Which operator tells: its pod's name.
     instance: String,
@@ -62,7 +62,7 @@ struct Told {
 impl Recorder {
     /// A recorder that has told nothing yet.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client) -> Self {
         let instance = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
         Self {
             client,

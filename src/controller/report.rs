@@ -10,7 +10,10 @@ use kube::{Resource, runtime::controller::Action};
 use tracing::Span;
 
 use self::status::write;
-pub(super) use self::{events::publish_all, status::write_status};
+pub(super) use self::{
+    events::{Events, publish_all},
+    status::{StatusWrite, write_status},
+};
 use super::{
     context::Context,
     error::Error,

@@ -56,13 +56,13 @@ fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Waits until the operator reconciles nothing for this long, and counts.
+/// Waits until the operator reconciles nothing and asks the API server nothing for this long, and counts.
 pub(super) async fn until_quiet(admin: SocketAddr, quiet: std::time::Duration) -> Result<Counts> {
     let mut last = Counts::read(admin).await.context("the operator's metrics can't be read")?;
     loop {
         tokio::time::sleep(quiet).await;
         let now = Counts::read(admin).await?;
-        if now.reconciles() == last.reconciles() {
+        if now.reconciles() == last.reconciles() && now.since(&last).is_empty() {
             return Ok(now);
         }
         last = now;

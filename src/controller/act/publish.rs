@@ -121,10 +121,13 @@ pub(in crate::controller) async fn write(
     let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
     let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
     if exists {
-        secrets.replace(&desired.name_any(), &parameters, desired).await
-    } else {
-        secrets.create(&parameters, desired).await
+        return secrets.replace(&desired.name_any(), &parameters, desired).await;
     }
+    let created = secrets.create(&parameters, desired).await;
+    if matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
+        context.presence.found(&namespace, &desired.name_any());
+    }
+    created
 }
 
 /// Leaves the Secret behind as the policies want it when its object goes. Says so if it couldn't.

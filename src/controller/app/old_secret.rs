@@ -1,10 +1,10 @@
 //! What an app's tokens say of its client secrets: read from the watches, and live before the old one is said to be unused.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::{Api, ResourceExt, core::DeserializeGuard};
 use secrecy::SecretString;
 
 use crate::{
@@ -47,8 +47,8 @@ pub(super) struct Verdict {
 pub(super) async fn judge(
     context: &Context,
     app: &ShopifyApp,
-    client_id: &str,
-    secret: &SecretString,
+    users: &[Arc<DeserializeGuard<ShopifyToken>>],
+    (client_id, secret): (&str, &SecretString),
 ) -> Result<Option<Verdict>, kube::Error> {
     let (namespace, uid, now) = (app.namespace().unwrap_or_default(), app.uid().unwrap_or_default(), context.now());
     let hash = minted::of_app(&namespace, &app.name_any(), secret);
@@ -67,7 +67,6 @@ pub(super) async fn judge(
         let (judgement, wake_at) = (judged.judgement.clone(), Some(judged.at + APART));
         return Ok(Some(Verdict { secret: secret_of(since), judgement, before, wake_at }));
     }
-    let users = context.stores.users_of_app(app);
     let places = users.iter().map(|user| user.namespace().unwrap_or_default());
     if told.is_none_or(|told| told.hash == hash) && !places.into_iter().all(|place| context.holdings.knows(&place)) {
         return Ok(None);
@@ -75,7 +74,7 @@ pub(super) async fn judge(
     let mut standings = match &context.setup.selector {
         // Others serve the rest of its tokens.
         Some(_) => live(context, app, client_id, secret).await?,
-        None => watched(context, app, secret),
+        None => watched(context, app, users, secret),
     };
     let since = since.or_else(|| old_secret::is_under_way(&standings, now).then(|| time::round_down(now)));
     let rotation = since.map(|since| Rotation { since, within: app.spec.rotates_within() });
@@ -106,8 +105,12 @@ fn is_said(app: &ShopifyApp, hash: &str) -> bool {
     condition.is_some_and(|c| c.status == "True") && status.client_secret.as_ref().is_some_and(|s| s.hash == hash)
 }
 
-fn watched(context: &Context, app: &ShopifyApp, secret: &SecretString) -> Vec<Standing> {
-    let users = context.stores.users_of_app(app);
+fn watched(
+    context: &Context,
+    app: &ShopifyApp,
+    users: &[Arc<DeserializeGuard<ShopifyToken>>],
+    secret: &SecretString,
+) -> Vec<Standing> {
     let users: Vec<&ShopifyToken> = users.iter().filter_map(|user| user.0.as_ref().ok()).collect();
     let made_with = |user: &&ShopifyToken| {
         context.stores.tokens_with_admin(&user.namespace().unwrap_or_default(), &user.name_any())

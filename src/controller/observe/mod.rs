@@ -59,7 +59,7 @@ pub(super) struct Observation {
 pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<Observation, Error> {
     let (source, identity) = named(token)?;
     let kind = source.kind();
-    let live = context.written_secret(&identity.namespace, token.secret_name()).await?;
+    let live = context.written_secret(token).await?;
     let found = credentials::find(context, token, source).await?;
 
     let mut secret = classify(token, &identity, live.map(Arc::unwrap_or_clone));

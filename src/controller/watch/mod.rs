@@ -5,6 +5,7 @@ pub(super) mod health;
 pub(super) mod history;
 pub(super) mod holdings;
 pub(super) mod namespaces;
+pub(super) mod presence;
 mod relations;
 pub(super) mod stores;
 pub(super) mod streams;
@@ -60,6 +61,10 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
     let (mut there, mut listed_before) = (HashSet::new(), false);
+    let present = |secret: &PartialObjectMeta<Secret>, gone| {
+        let (namespace, name) = holdings::key(secret);
+        context.presence.note(scope.as_deref(), &namespace, &name, gone);
+    };
     while let Some(event) = events.next().await {
         // Of what went while no watch looked no event tells, neither before the list nor after it.
         if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {
@@ -68,14 +73,17 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
         watch.brought(&event, Instant::now());
         match event {
             Ok(Event::Apply(secret)) => {
+                present(&secret, false);
                 held(&context, &secret, false);
                 secret_event(&context, &secret);
             }
             Ok(Event::Delete(secret)) => {
+                present(&secret, true);
                 held(&context, &secret, true);
                 secret_event(&context, &secret);
             }
             Ok(Event::InitDone) => {
+                context.presence.listed(scope.as_deref());
                 context.holdings.listed(scope.as_deref(), &std::mem::take(&mut there));
                 // The first list finds everything being reconciled anyway; a later one may hide a deletion.
                 if std::mem::replace(&mut listed_before, true) {
@@ -83,6 +91,7 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
                 }
             }
             Ok(Event::InitApply(secret)) => {
+                present(&secret, false);
                 if held(&context, &secret, false) {
                     there.insert(holdings::key(&secret));
                 }
@@ -90,6 +99,7 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
             }
             Ok(Event::Init) => {
                 there.clear();
+                context.presence.listing(scope.as_deref());
                 context.holdings.listing(scope.as_deref());
             }
             Err(error) => tracing::warn!(error = reason(&error), "the watch of Secrets is interrupted"),
@@ -216,6 +226,7 @@ pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<Shopif
         context.apps_seen.remove(&key);
         context.schedules.remove(&key);
         context.judged.remove(&meta.uid.clone().unwrap_or_default());
+        context.own_versions.remove(&meta.uid.clone().unwrap_or_default());
     } else if context.apps_seen.put(key, state.clone()) == Some(state) {
         return;
     }

@@ -1,13 +1,13 @@
 //! Many tokens are applied at once: until all are Ready.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use kube::api::DynamicObject;
 
 use super::WITHIN;
-use crate::bench::count::Counts;
+use crate::bench::count::{Counts, until_quiet};
 use crate::bench::figures::{Figures, Run};
 use crate::bench::floor::Running;
 use crate::bench::load;
@@ -16,6 +16,8 @@ use crate::bench::percentiles::Percentiles;
 use crate::bench::ready::Watch;
 use crate::bench::world::{World, stop};
 
+/// Silence after which everything is written.
+const QUIET: Duration = Duration::from_secs(1);
 pub(super) const ISSUE: &str = "oauth.clientCredentials";
 
 pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usize) -> Result<Vec<Figures>> {
@@ -25,7 +27,9 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usi
     let meter = Meter::start(process.process.id())?;
     let before = Counts::read(process.admin).await?;
     let mut run = apply(&world, &meter, tokens, |_| ()).await?;
-    run.requests = Counts::read(process.admin).await?.since(&before);
+    // Events are written behind, and belong to what a token costs.
+    run.requests = until_quiet(process.admin, QUIET).await?.since(&before);
+    (run.cpu, run.peak_mib) = meter.read()?;
     stop(process).await?;
     world.end().await?;
     Ok(vec![Figures { scenario: name, tokens, floor, operator: run }])
