@@ -326,4 +326,10 @@ fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
             tracing::info!(namespace, name, source, step = ?plan.step, outcome = ?acted.outcome, "reconciled");
         }
     }
+    if matches!(acted.outcome, Outcome::LetGo) {
+        // The object is gone, and its event may be lost on its way: which tokens live on is said here, too.
+        for news in acted.news.iter().filter(|news| news.reason.is_warning()) {
+            tracing::warn!(namespace, name, source, reason = news.reason.as_str(), note = news.note, "let go");
+        }
+    }
 }

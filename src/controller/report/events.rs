@@ -1,34 +1,53 @@
 //! Events on their way: written beside the work, those of an object in their order, so that no credential waits for one.
 
 use std::{
+    fmt::Display,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, OnceLock},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use tokio::sync::{
-    mpsc::{Receiver, Sender, channel},
-    oneshot,
+use tokio::{
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        oneshot,
+    },
+    time::timeout,
 };
 
 use crate::{
     controller::{context::Context, outcome::News, recorder::Recorder},
+    core::bounded,
     metrics::Metrics,
     time::Timestamp,
+    workers::waiting,
 };
 
 /// Events that are written at a time: few, for what applications need goes first.
 const LANES: usize = 4;
-/// How many wait in each lane before those who tell of more have to wait themselves: together some megabytes.
+/// How many wait in each lane, cut as the API server wants them: together a few megabytes.
 const WAITING: usize = 512;
+/// How long one waits for a place in its lane. Whoever tells it gives its worker back meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest that the writing of one takes.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How long the operator that stops waits for what is on its way.
+const DRAIN: Duration = Duration::from_secs(5);
 
-/// Writes events. One that can't be written is logged and counted, and no more.
+/// Writes events. One that can't be written is logged and counted, and no more: credentials wait for none.
 pub(in crate::controller) struct Events {
     recorder: Recorder,
     metrics: Arc<Metrics>,
     lanes: OnceLock<Vec<Sender<Letter>>>,
+    /// One found no place in time: until one is written nobody waits for a place.
+    stuck: AtomicBool,
     hasher: RandomState,
 }
 
@@ -50,7 +69,13 @@ pub(in crate::controller) async fn publish_all(context: &Context, regarding: &Ob
 impl Events {
     /// Each event is written at once, until [`Events::in_background`] is run.
     pub(in crate::controller) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { recorder: Recorder::new(client), metrics, lanes: OnceLock::new(), hasher: RandomState::new() }
+        Self {
+            recorder: Recorder::new(client),
+            metrics,
+            lanes: OnceLock::new(),
+            stuck: AtomicBool::new(false),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Writes from now on what is told, for ever.
@@ -63,32 +88,54 @@ impl Events {
     async fn follow(&self, mut lane: Receiver<Letter>) {
         while let Some(letter) = lane.recv().await {
             match letter {
-                Letter::Event(event) => self.write(&event.0, &event.1, event.2).await,
+                Letter::Event(event) => {
+                    let (regarding, news, now) = *event;
+                    let written = timeout(LONGEST, AssertUnwindSafe(self.write(&regarding, &news, now)).catch_unwind());
+                    match written.await {
+                        Ok(Ok(())) => self.stuck.store(false, Ordering::Relaxed),
+                        Ok(Err(_panic)) => self.lose(&regarding, &news, &"the writing of it panicked"),
+                        Err(elapsed) => self.lose(&regarding, &news, &elapsed),
+                    }
+                }
                 // Whoever wanted to know may have given up.
                 Letter::Flush(done) => done.send(()).unwrap_or_default(),
             }
         }
     }
 
-    /// Returns once everything that was told before is written.
+    /// Returns once everything that was told before is written, or lost because that takes too long.
     pub(in crate::controller) async fn written(&self) {
-        for lane in self.lanes.get().into_iter().flatten() {
+        let lanes = self.lanes.get().map(Vec::as_slice).unwrap_or_default();
+        let flushed = join_all(lanes.iter().map(|lane| async {
             let (done, written) = oneshot::channel();
             if lane.send(Letter::Flush(done)).await.is_ok() {
                 // An error says that nobody writes any more.
                 written.await.unwrap_or_default();
             }
+        }));
+        if timeout(DRAIN, flushed).await.is_err() {
+            let lost = lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum::<usize>();
+            (0..lost).for_each(|_| self.metrics.event_lost());
+            tracing::warn!(lost, after = ?DRAIN, "events not written before the stop");
         }
     }
 
     async fn tell(&self, regarding: &ObjectReference, news: &News, now: Timestamp) {
         let object = self.hasher.hash_one((&regarding.namespace, &regarding.name));
         let lane = self.lanes.get().and_then(|lanes| lanes.get(usize::try_from(object).unwrap_or_default() % LANES));
-        let event = || Letter::Event(Box::new((regarding.clone(), news.clone(), now)));
-        match lane {
-            // It is closed where nobody writes any more.
-            Some(lane) if lane.send(event()).await.is_ok() => {}
-            Some(_) | None => self.write(regarding, news, now).await,
+        let Some(lane) = lane.filter(|lane| !lane.is_closed()) else { return self.write(regarding, news, now).await };
+        let news = News { note: bounded::text(&news.note, bounded::NOTE).into_owned(), ..news.clone() };
+        let patience = if self.stuck.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+        let place = match lane.try_reserve() {
+            Ok(place) => Some(place),
+            Err(_) if patience.is_zero() => None,
+            Err(_) => waiting(timeout(patience, lane.reserve())).await.ok().and_then(Result::ok),
+        };
+        if let Some(place) = place {
+            place.send(Letter::Event(Box::new((regarding.clone(), news, now))));
+        } else {
+            self.stuck.store(true, Ordering::Relaxed);
+            self.lose(regarding, &news, &"too many are on their way");
         }
     }
 
@@ -97,14 +144,21 @@ impl Events {
         let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
         // A terminating namespace takes no new events, and nothing may hang on one.
         if !is_terminating(&error) {
-            self.metrics.event_lost();
-            tracing::warn!(reason, namespace, name, %error, "event not written");
+            self.lose(regarding, news, &error);
         } else if news.reason.is_warning() {
             // What a person has to do elsewhere, now that the namespace goes, is said nowhere but here.
             tracing::warn!(reason, namespace, name, note = news.note, "the namespace ends: event not written");
         } else {
             tracing::debug!(reason, namespace, name, "the namespace ends: event not written");
         }
+    }
+
+    fn lose(&self, regarding: &ObjectReference, news: &News, why: &dyn Display) {
+        self.metrics.event_lost();
+        let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
+        // What a person has to do may be said nowhere else.
+        let note = news.reason.is_warning().then_some(&news.note);
+        tracing::warn!(reason, namespace, name, note, error = %why, "event not written");
     }
 }
 
@@ -116,13 +170,12 @@ fn is_terminating(error: &kube::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, sync::Mutex, time::Duration};
+    use std::{convert::Infallible, sync::Mutex};
 
-    use futures::FutureExt;
     use http::{Request, Response};
     use kube::client::Body;
     use serde_json::{Value, json};
-    use tokio::{task::unconstrained, time::sleep};
+    use tokio::time::sleep;
 
     use super::*;
     use crate::core::vocabulary::EventReason;
@@ -181,17 +234,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_tells_very_much_waits_and_nothing_is_lost() {
+    async fn where_events_are_not_taken_nobody_waits_long_and_the_lost_are_counted() {
+        let hangs = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+        let context = Context::of_client(Client::new(hangs, "default"));
+        let _lanes = tokio::spawn(Arc::clone(&context.events).in_background());
+        tokio::task::yield_now().await;
+        let lost = || {
+            let page = context.setup.metrics.encode().unwrap();
+            let line = page.lines().find_map(|line| line.strip_prefix("kubernetes_events_lost_total "));
+            line.and_then(|count| count.trim().parse::<usize>().ok()).unwrap()
+        };
+        let began = tokio::time::Instant::now();
+        let told = 2 * WAITING;
+        for note in 0..told {
+            tell(&context, "a", &note.to_string()).await;
+        }
+        assert!(began.elapsed() <= PATIENCE, "{:?}: only the first waits for a place", began.elapsed());
+        let on_their_way = told - lost();
+        assert!((WAITING..=WAITING + 1).contains(&on_their_way), "{on_their_way}");
+        context.events.written().await;
+        assert!(began.elapsed() <= PATIENCE + DRAIN);
+        assert!(lost() >= told - 1, "{} of {told}", lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_as_short_as_it_is_written() {
         let (context, notes) = server();
         let _lanes = tokio::spawn(Arc::clone(&context.events).in_background());
         tokio::task::yield_now().await;
-        let mut told = 0;
-        while unconstrained(tell(&context, "a", &told.to_string())).now_or_never().is_some() {
-            told += 1;
-        }
-        assert_eq!((told, notes.lock().unwrap().len()), (WAITING, 0), "what waits is bounded");
-        tell(&context, "a", "last").await;
+        tell(&context, "a", &"long ".repeat(10_000)).await;
         context.events.written().await;
-        assert_eq!(notes.lock().unwrap().len(), told + 1);
+        assert!(notes.lock().unwrap()[0].1.len() <= bounded::NOTE);
     }
 }
