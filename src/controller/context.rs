@@ -14,10 +14,10 @@ use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    events::Events,
     listed::{Listed, Neighbour},
     reads::Reads,
     rendering::Rendering,
-    report::Events,
     shared_list::SharedLists,
     watch::{
         health::{Watches, version},

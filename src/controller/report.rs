@@ -11,7 +11,7 @@ use tracing::Span;
 
 use self::status::write;
 pub(super) use self::{
-    events::{Events, publish_all},
+    events::publish_all,
     status::{StatusWrite, write_status},
 };
 use super::{
