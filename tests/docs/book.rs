@@ -54,7 +54,11 @@ fn every_page_is_in_the_book_once() {
     let listed: Vec<String> = summary.into_iter().map(|(link, _)| target("docs/SUMMARY.md", &link).0).collect();
     let mut pages = pages("docs");
     assert!(pages.remove("docs/SUMMARY.md"));
-    assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), pages, "docs/SUMMARY.md");
+    let found: BTreeSet<String> = listed.iter().cloned().collect();
+    let missing: Vec<_> = pages.difference(&found).collect();
+    assert!(missing.is_empty(), "docs/SUMMARY.md hasn't got {missing:?}");
+    let absent: Vec<_> = found.difference(&pages).collect();
+    assert!(absent.is_empty(), "docs/SUMMARY.md has what isn't there: {absent:?}");
     assert_eq!(listed.len(), pages.len(), "docs/SUMMARY.md lists a page twice");
 }
 
