@@ -1,12 +1,16 @@
-//! `docs/kubectl.md` is what the command line takes; krew's manifest is whole.
+//! `docs/kubectl.md` is what the command line takes, the guide to migrate is what it writes; krew's manifest is whole.
 //!
 //! `make docs` writes the generated part anew: `UPDATE_DOCS=1 cargo test --test docs`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 
-use std::{env, fs};
+use std::{
+    env, fs,
+    io::Write as _,
+    process::{Command as Process, Stdio},
+};
 
-use clap::{Command, CommandFactory};
+use clap::{Command, CommandFactory, Parser as _};
 use kubectl_shopify_token::cli::Cli;
 use serde_json::Value;
 
@@ -41,6 +45,66 @@ fn help(command: &mut Command) -> String {
         text.push_str(&self::help(below));
     }
     text
+}
+
+/// Every command of the plugin that a page shows, without what a shell makes of the rest of its line.
+#[test]
+fn commands_of_the_pages_are_taken() {
+    let mut seen = 0;
+    let mut open = vec![dev::repository("docs")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        for (language, code) in dev::book::code(&fs::read_to_string(&path).unwrap_or_default()) {
+            for line in code.lines() {
+                let line = line.strip_prefix("$ ").unwrap_or(line);
+                let Some(command) = line.strip_prefix("kubectl shopify-token ") else { continue };
+                let ends = |word: &&str| !matches!(*word, "#" | ">" | "|" | "||");
+                let words: Vec<&str> = command.split_whitespace().take_while(ends).collect();
+                // In a sentence a command may be named alone.
+                let is_named = language.is_none() && words.len() < 3;
+                let known = |word: &&str| Cli::command().find_subcommand(word).is_some();
+                let taken = Cli::try_parse_from(["kubectl-shopify_token"].iter().chain(&words));
+                seen += 1;
+                if let Err(refused) = taken {
+                    assert!(is_named && words.first().is_some_and(known), "{}: {line}\n{refused}", path.display());
+                }
+            }
+        }
+    }
+    assert!(seen > 30, "{seen} commands");
+}
+
+/// What stands after one mark and before another.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    text.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).unwrap_or_else(|| panic!("no {begin}")).0
+}
+
+/// The examples of the guide, in its own words: what there is, given to the command, becomes what it shows.
+#[test]
+fn the_guide_to_migrate_shows_what_is_written() {
+    let path = dev::repository("docs/guides/migrate.md");
+    let mut wanted = fs::read_to_string(&path).unwrap();
+    for (example, object) in [("cron", "secret/cron"), ("eso", "webhook/shopify")] {
+        let given = between(&wanted, &format!("<!-- from {example} -->\n```yaml\n"), "\n```\n");
+        let mut plugin = Process::new(env!("CARGO_BIN_EXE_kubectl-shopify_token"));
+        plugin.env_clear().args(["migrate", object, "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = plugin.spawn().unwrap();
+        running.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
+        let output = running.wait_with_output().unwrap();
+        assert!(output.status.success(), "{object}");
+        assert!(wanted.contains(&format!("kubectl shopify-token migrate {object} ")), "{object}");
+        let (begin, end) = (format!("<!-- to {example} -->\n"), format!("<!-- end {example} -->\n"));
+        let shown = between(&wanted, &begin, &end).to_owned();
+        let made = format!("```yaml\n{}```\n", String::from_utf8(output.stdout).unwrap());
+        wanted = wanted.replace(&format!("{begin}{shown}{end}"), &format!("{begin}{made}{end}"));
+    }
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == wanted, "docs/guides/migrate.md is out of date: run `make docs`");
 }
 
 #[test]
