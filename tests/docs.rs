@@ -23,6 +23,8 @@ use shopify_token_operator::{
     time::Timestamp,
 };
 
+#[path = "docs/book.rs"]
+mod book;
 #[path = "docs/fields.rs"]
 mod fields;
 #[path = "docs/metrics.rs"]
@@ -46,7 +48,7 @@ fn section<'a>(text: &'a str, heading: &str) -> &'a str {
 }
 
 #[test]
-fn every_source_has_a_guide() {
+fn every_source_has_a_page() {
     let text = read("docs/sources.md");
     let kinds = [
         SourceKind::ClientCredentials,
@@ -57,15 +59,17 @@ fn every_source_has_a_guide() {
         SourceKind::CustomerAccount,
     ];
     for kind in kinds {
-        // As the spec spells it.
+        // As the spec spells it, and as a file is named.
         let (first, rest) = kind.as_str().split_at(1);
         let name = format!("{}{rest}", first.to_lowercase());
-        let guide = section(&text, &format!("## {name}"));
-        assert!(guide.contains("**When it fails**") && guide.contains("**For** "), "{name}");
-        assert!(
-            text.contains(&format!("[`{name}`](#{})", name.to_lowercase())),
-            "{name} isn't among those to choose from"
-        );
+        let dashed = |c: char| if c.is_uppercase() { format!("-{}", c.to_lowercase()) } else { c.to_string() };
+        let file = format!("sources/{}.md", name.chars().map(dashed).collect::<String>());
+        assert!(text.contains(&format!("[`{name}`]({file})")), "{name} isn't among those to choose from");
+        let page = read(&format!("docs/{file}"));
+        assert!(page.starts_with(&format!("# `{name}`: ")) && page.contains("\n**For** "), "{file}");
+        for part in ["## At Shopify", "## In the cluster", "## When it fails", "## How it ends"] {
+            assert!(!section(&page, part).trim().is_empty(), "{file}: {part}");
+        }
     }
 }
 

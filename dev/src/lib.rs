@@ -7,6 +7,7 @@ mod access;
 mod apiserver;
 pub mod bench;
 mod binaries;
+pub mod book;
 mod certificates;
 mod cluster;
 mod data_dir;

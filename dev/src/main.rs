@@ -9,6 +9,7 @@ use std::process::{ExitCode, ExitStatus};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use dev::bench::{self, Floor};
+use dev::book;
 use dev::demo::{self, Demo, Screen};
 use dev::{Binaries, DIR_VARIABLE, Judges, LocalCluster, Manifests, Options};
 use rustix::process::{Pid, Signal, kill_process};
@@ -69,6 +70,18 @@ enum Subcommands {
     /// The benchmark's client that makes only the calls nobody can spare
     #[command(hide = true)]
     Floor(Floor),
+    /// Rewrite the book's links, for mdBook: it asks whether a renderer is supported, or hands over the book
+    #[command(hide = true)]
+    BookLinks {
+        #[arg(num_args = 0..=2)]
+        supports: Vec<String>,
+    },
+    /// Name the links of a built book that lead nowhere
+    #[command(hide = true)]
+    BookCheck {
+        /// Where mdBook has written it
+        directory: PathBuf,
+    },
     /// Build the control plane's binaries, or find them, and print their directory
     ControlPlane,
     /// Build the programs that judge what is deployed, helm among them, and print their directory
@@ -106,6 +119,17 @@ async fn main() -> Result<ExitCode> {
         }
         Subcommands::Floor(floor) => {
             bench::serve_floor(&floor).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::BookLinks { supports } => {
+            if supports.is_empty() {
+                print(&book::with_links(&io::read_to_string(io::stdin())?)?.to_string())?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::BookCheck { directory } => {
+            let dead = book::dead_links(&directory)?;
+            anyhow::ensure!(dead.is_empty(), "these links lead nowhere:\n{}", dead.join("\n"));
             Ok(ExitCode::SUCCESS)
         }
         Subcommands::ControlPlane => {

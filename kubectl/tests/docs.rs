@@ -1,10 +1,14 @@
-//! `docs/kubectl.md` is what the command line takes; krew's manifest is whole.
+//! `docs/kubectl.md` is what the command line takes, the guide to migrate is what it writes; krew's manifest is whole.
 //!
 //! `make docs` writes the generated part anew: `UPDATE_DOCS=1 cargo test --test docs`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is missing should be named")]
 
-use std::{env, fs};
+use std::{
+    env, fs,
+    io::Write as _,
+    process::{Command as Process, Stdio},
+};
 
 use clap::{Command, CommandFactory};
 use kubectl_shopify_token::cli::Cli;
@@ -41,6 +45,36 @@ fn help(command: &mut Command) -> String {
         text.push_str(&self::help(below));
     }
     text
+}
+
+/// What stands after one mark and before another.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    text.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).unwrap_or_else(|| panic!("no {begin}")).0
+}
+
+/// The examples of the guide, in its own words: what there is, given to the command, becomes what it shows.
+#[test]
+fn the_guide_to_migrate_shows_what_is_written() {
+    let path = dev::repository("docs/guides/migrate.md");
+    let mut wanted = fs::read_to_string(&path).unwrap();
+    for (example, object) in [("cron", "secret/cron"), ("eso", "webhook/shopify")] {
+        let given = between(&wanted, &format!("<!-- from {example} -->\n```yaml\n"), "\n```\n");
+        let mut plugin = Process::new(env!("CARGO_BIN_EXE_kubectl-shopify_token"));
+        plugin.env_clear().args(["migrate", object, "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = plugin.spawn().unwrap();
+        running.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
+        let output = running.wait_with_output().unwrap();
+        assert!(output.status.success(), "{object}");
+        assert!(wanted.contains(&format!("kubectl shopify-token migrate {object} ")), "{object}");
+        let (begin, end) = (format!("<!-- to {example} -->\n"), format!("<!-- end {example} -->\n"));
+        let shown = between(&wanted, &begin, &end).to_owned();
+        let made = format!("```yaml\n{}```\n", String::from_utf8(output.stdout).unwrap());
+        wanted = wanted.replace(&format!("{begin}{shown}{end}"), &format!("{begin}{made}{end}"));
+    }
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == wanted, "docs/guides/migrate.md is out of date: run `make docs`");
 }
 
 #[test]

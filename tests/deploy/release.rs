@@ -199,6 +199,12 @@ async fn a_release_is_installed_upgraded_uninstalled_and_installed_again() {
     let deployment = world.api::<Deployment>().get(OPERATOR).await.unwrap().spec.unwrap();
     assert_eq!(deployment.replicas, Some(2));
     assert_eq!(deployment.template.spec.unwrap().priority_class_name.as_deref(), Some("system-cluster-critical"));
+    // And back, definitions too.
+    world.helm_does(&["rollback", OPERATOR]);
+    assert!(!has_new_field().await, "definitions are rolled back with the release");
+    drop(it_works(&world).await);
+    world.helm_does(&["upgrade", OPERATOR, &chart, "--reset-then-reuse-values"]);
+    assert!(has_new_field().await);
     let running = it_works(&world).await;
 
     let app = json!({
