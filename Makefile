@@ -70,7 +70,7 @@ bench: ## Figures beside a floor, in target/bench; QUICK=1 within minutes, ONLY=
 
 .PHONY: book
 book: ## The documentation as a book: target/book/index.html
-	cargo build --locked --package dev --bin dev
+	cargo build $(CARGO_FLAGS) --bin dev
 	cargo install --quiet --locked --root $(TARGET)/tools --no-default-features --features search mdbook@0.5.4
 	MDBOOK_PREPROCESSOR__LINKS_OUT__COMMAND='$(abspath $(TARGET)/debug/dev) book-links' \
 	  $(TARGET)/tools/bin/mdbook build --dest-dir '$(abspath $(TARGET)/book)'

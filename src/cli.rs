@@ -1,6 +1,6 @@
 //! The command line: flags, their environment variables, and what is refused at start.
 
-use std::{env, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeSet, env, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use chrono::TimeDelta;
 use clap::{
@@ -182,10 +182,10 @@ pub fn crds() -> Result<String, serde_saphyr::ser::Error> {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Namespaces(pub Vec<String>);
 
-/// Blanks around a comma and commas too many do no harm, as with other operators.
+/// Blanks around a comma, commas too many and a name that comes twice do no harm, as with other operators.
 fn namespaces(text: &str) -> Result<Namespaces, String> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names.map(namespace).collect::<Result<_, _>>().map(Namespaces)
+    let names: BTreeSet<&str> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    names.into_iter().map(namespace).collect::<Result<_, _>>().map(Namespaces)
 }
 
 /// Names of objects; there may be none.
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn flags_are_as_lenient_as_those_of_other_operators() {
-        for text in ["team-a,team-b", "team-a, team-b", " team-a ,team-b,", "team-a,,team-b"] {
+        for text in ["team-a,team-b", "team-a, team-b", " team-a ,team-b,", "team-a,,team-b", "team-b,team-a,team-b"] {
             let options = run(&[&format!("--watch-namespaces={text}")]).unwrap();
             assert_eq!(options.watch_namespaces.0, ["team-a", "team-b"], "{text:?}");
         }

@@ -25,6 +25,8 @@ use shopify_token_operator::{
 
 #[path = "docs/book.rs"]
 mod book;
+#[path = "docs/commands.rs"]
+mod commands;
 #[path = "docs/fields.rs"]
 mod fields;
 #[path = "docs/metrics.rs"]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;
 
 /// What mdBook hands to a preprocessor, `[context, book]`, with the links of each chapter rewritten: the book.
@@ -51,6 +51,27 @@ pub fn links(text: &str) -> Vec<(String, Range<usize>)> {
         _ => None,
     };
     events.filter_map(link).collect()
+}
+
+/// The code of a page: of a block with its language, of a few words in a line without.
+#[must_use]
+pub fn code(text: &str) -> Vec<(Option<String>, String)> {
+    let mut found = Vec::new();
+    let mut block: Option<(String, String)> = None;
+    for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        match (event, &mut block) {
+            (Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))), _) => {
+                block = Some((language.into_string(), String::new()));
+            }
+            (Event::Text(part), Some((_, text))) => text.push_str(&part),
+            (Event::End(TagEnd::CodeBlock), block) => {
+                found.extend(block.take().map(|(language, text)| (Some(language), text)));
+            }
+            (Event::Code(words), _) => found.push((None, words.into_string())),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// What links into a page can name behind `#`: its headings, as GitHub and mdBook both spell them.
@@ -159,7 +180,7 @@ fn leads_somewhere(pages: &BTreeMap<PathBuf, String>, page: &Path, link: &str) -
 mod tests {
     use serde_json::json;
 
-    use super::{anchors, dead_links, with_links};
+    use super::{anchors, code, dead_links, with_links};
 
     #[test]
     fn links_out_of_the_documentation_lead_to_the_repository() {
@@ -190,6 +211,12 @@ mod tests {
     fn anchors_are_those_of_headings() {
         let found = anchors("# A `b_C`: d, e\n## Stop\n```sh\n# no heading\n```\n### Stop\n");
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a-b_c-d-e", "stop", "stop-1"]);
+    }
+
+    #[test]
+    fn code_is_found_in_blocks_and_lines() {
+        let found = code("a `b c`\n\n1. d\n\n   ```sh\n   e\n   f\n   ```\n");
+        assert_eq!(found, [(None, "b c".to_owned()), (Some("sh".to_owned()), "e\nf\n".to_owned())]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
     process::{Command as Process, Stdio},
 };
 
-use clap::{Command, CommandFactory};
+use clap::{Command, CommandFactory, Parser as _};
 use kubectl_shopify_token::cli::Cli;
 use serde_json::Value;
 
@@ -45,6 +45,36 @@ fn help(command: &mut Command) -> String {
         text.push_str(&self::help(below));
     }
     text
+}
+
+/// Every command of the plugin that a page shows, without what a shell makes of the rest of its line.
+#[test]
+fn commands_of_the_pages_are_taken() {
+    let mut seen = 0;
+    let mut open = vec![dev::repository("docs")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        for (language, code) in dev::book::code(&fs::read_to_string(&path).unwrap_or_default()) {
+            for line in code.lines() {
+                let line = line.strip_prefix("$ ").unwrap_or(line);
+                let Some(command) = line.strip_prefix("kubectl shopify-token ") else { continue };
+                let ends = |word: &&str| !matches!(*word, "#" | ">" | "|" | "||");
+                let words: Vec<&str> = command.split_whitespace().take_while(ends).collect();
+                // In a sentence a command may be named alone.
+                let is_named = language.is_none() && words.len() < 3;
+                let known = |word: &&str| Cli::command().find_subcommand(word).is_some();
+                let taken = Cli::try_parse_from(["kubectl-shopify_token"].iter().chain(&words));
+                seen += 1;
+                if let Err(refused) = taken {
+                    assert!(is_named && words.first().is_some_and(known), "{}: {line}\n{refused}", path.display());
+                }
+            }
+        }
+    }
+    assert!(seen > 30, "{seen} commands");
 }
 
 /// What stands after one mark and before another.

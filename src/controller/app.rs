@@ -129,7 +129,7 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     let status = project(context, app, credentials, verdict.as_ref(), (&users, &needed_by));
     let written = write_status(context, app, app.status.as_ref(), &status).await?;
     if let StatusWrite::Written { shown_by } = written {
-        context.own_versions.put(app.uid().unwrap_or_default(), shown_by);
+        context.own_versions.put(app.uid().unwrap_or_default(), (shown_by, app.metadata.generation));
     }
     if let Some(verdict) = &verdict {
         publish_all(context, &app.object_ref(&()), &news(app, verdict)).await;

@@ -14,10 +14,10 @@ use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    events::Events,
     listed::{Listed, Neighbour},
     reads::Reads,
     rendering::Rendering,
-    report::Events,
     shared_list::SharedLists,
     watch::{
         health::{Watches, version},
@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     core::{
         identity::Identity, minted::Rotation, observed::Doubt, old_secret::Judgement, pace::Pace,
-        public_url::PublicUrl, secret_rotation::Schedule, urgency::Urgency,
+        public_url::PublicUrl, secret_rotation::Schedule, source::nature, urgency::Urgency,
     },
     metrics::Metrics,
     shared::Shared,
@@ -161,8 +161,9 @@ pub struct Context {
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
-    /// Versions of apps, by UID, with the status that was written last: that the watch brings them is no news.
-    pub own_versions: Shared<String, u64>,
+    /// Of each app, by UID, the version with the status that was written last, and the generation that this was written
+    /// for: that the watch brings it is no news.
+    pub own_versions: Shared<String, (u64, Option<i64>)>,
     /// When the tokens of an app, by its namespace and name, are issued again with another client secret.
     pub schedules: Shared<String, Arc<Scheduled>>,
     /// Apps that are about to count their tokens.
@@ -281,6 +282,14 @@ impl Context {
         }
     }
 
+    /// The watch has brought a token: what was written of it needn't be kept.
+    pub(super) fn shown(&self, token: &ShopifyToken) {
+        let shown = version(token.resource_version().as_deref());
+        if token.uid().is_none_or(|uid| self.status_refused.get(&uid).is_none()) {
+            self.written.remove_if(&TokenKey::of_object(token), |written| written.shown_by <= shown);
+        }
+    }
+
     /// The same of the newest there is of an object: what the watch has shown needn't be kept. Others may look at one that
     /// is older.
     #[must_use]
@@ -308,8 +317,9 @@ impl Context {
     /// Whether an object is as its own reconcile has left it, which knows when to look again: an app that is counted at
     /// each status of its own would be counted without end while tokens are issued.
     pub(super) fn is_own_write(&self, object: &impl ResourceExt) -> bool {
-        let written = self.own_versions.get(&object.uid().unwrap_or_default());
-        written.is_some_and(|written| written == version(object.resource_version().as_deref()))
+        let brought = (version(object.resource_version().as_deref()), object.meta().generation);
+        // A status that changed nothing was answered with the version of somebody else's change.
+        self.own_versions.get(&object.uid().unwrap_or_default()).is_some_and(|own| own == brought && brought.0 > 0)
     }
 
     /// Wakes an app that has to count its tokens anew: after a moment, in which others may be issued too.
@@ -402,15 +412,17 @@ impl Context {
 
     /// A Secret of a token's, as the operator has written it last, if that is the version that the watch knows; else live.
     /// Whoever writes on top of it does so by compare-and-swap, and whoever makes one where the watch knows of none finds
-    /// out; but a deletion would leave behind what it doesn't find, and reads.
+    /// out. Who would leave something behind reads: a deletion what it doesn't find, and an issue a credential that never ends.
     ///
     /// # Errors
     /// Of Kubernetes.
     pub async fn written_secret(&self, token: &ShopifyToken) -> Result<Option<Arc<Secret>>, kube::Error> {
         let (namespace, name) = (&*token.namespace().unwrap_or_default(), token.secret_name());
         let known = self.holdings.version(namespace, name);
+        let ends = token.spec.source().is_some_and(|source| nature(source.kind()).expires);
+        let goes = token.metadata.deletion_timestamp.is_some();
         let lacks = || self.stands::<Secret>(namespace) && self.presence.lacks(namespace, name);
-        if known.is_none() && token.metadata.deletion_timestamp.is_none() && lacks() {
+        if known.is_none() && ends && !goes && lacks() {
             return Ok(None);
         }
         let secrets = Api::namespaced(self.client(), namespace);
@@ -486,5 +498,37 @@ mod tests {
         assert_eq!(fails(&context.catch_up(&at(11))), Some(1), "a write of somebody else's came in between");
         assert_eq!(fails(&context.catch_up(&at(12))), None);
         assert!(context.written.get(&key).is_none(), "nothing is kept of what is shown");
+    }
+
+    #[tokio::test]
+    async fn what_the_watch_has_brought_of_a_status_is_not_kept() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let mut token = healthy(SourceKind::Storefront, json!({})).token;
+        let (key, status) = (TokenKey::of_object(&token), token.status.clone().unwrap());
+        context.written.put(key.clone(), Written { shown_by: 12, status });
+        for (version, kept) in [("11", true), ("12", false)] {
+            token.metadata.resource_version = Some(version.to_owned());
+            context.shown(&token);
+            assert_eq!(context.written.get(&key).is_some(), kept, "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_apps_own_status_is_no_news_and_whatever_else_comes_is() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let app = |version: &str, generation: i64| -> ShopifyApp {
+            let metadata = json!({"name": "acme", "uid": "1", "resourceVersion": version, "generation": generation});
+            let spec = json!({"credentialsRef": {"name": "acme-app"}});
+            serde_json::from_value(json!({"apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp", "metadata": metadata, "spec": spec})).unwrap()
+        };
+        assert!(!context.is_own_write(&app("11", 1)));
+        context.own_versions.put("1".to_owned(), (11, Some(1)));
+        assert!(context.is_own_write(&app("11", 1)));
+        assert!(!context.is_own_write(&app("12", 1)) && !context.is_own_write(&app("10", 1)));
+        assert!(!context.is_own_write(&app("11", 2)), "the status that changed nothing came after somebody's change");
+        context.own_versions.put("1".to_owned(), (0, Some(1)));
+        assert!(!context.is_own_write(&app("no number", 1)));
     }
 }

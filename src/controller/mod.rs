@@ -5,6 +5,7 @@ pub mod app;
 pub mod consent;
 pub mod context;
 pub mod error;
+mod events;
 mod listed;
 mod observe;
 mod outcome;

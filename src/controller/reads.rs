@@ -291,7 +291,7 @@ mod tests {
     async fn where_nothing_is_nothing_is_read_unless_it_is_to_be_let_go() {
         let asked = Arc::default();
         let context = server(&asked, || ());
-        let mut token = healthy(SourceKind::Storefront, json!({})).token;
+        let mut token = healthy(SourceKind::ClientCredentials, json!({})).token;
         let reads = async |token: &ShopifyToken| {
             let before = asked.load(Ordering::SeqCst);
             context.written_secret(token).await.unwrap();
@@ -309,6 +309,7 @@ mod tests {
         assert_eq!(reads(&token).await, 1, "a create has found it");
         context.presence.note(None, &namespace, &name, true);
         assert_eq!(reads(&token).await, 0);
+        assert_eq!(reads(&healthy(SourceKind::Storefront, json!({})).token).await, 1, "one too many would never end");
         token.metadata.deletion_timestamp = Some(crate::time::to_kube(context.now()));
         assert_eq!(reads(&token).await, 1, "what isn't found isn't revoked");
     }

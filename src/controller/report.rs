@@ -11,7 +11,7 @@ use tracing::Span;
 
 use self::status::write;
 pub(super) use self::{
-    events::{Events, publish_all},
+    events::publish_all,
     status::{StatusWrite, write_status},
 };
 use super::{
@@ -324,6 +324,12 @@ fn log(observed: &Observed, plan: &Plan, acted: &Acted) {
         }
         Outcome::Kept | Outcome::Verified | Outcome::Rejected | Outcome::LetGo => {
             tracing::info!(namespace, name, source, step = ?plan.step, outcome = ?acted.outcome, "reconciled");
+        }
+    }
+    if matches!(acted.outcome, Outcome::LetGo) {
+        // The object is gone, and its event may be lost on its way: which tokens live on is said here, too.
+        for news in acted.news.iter().filter(|news| news.reason.is_warning()) {
+            tracing::warn!(namespace, name, source, reason = news.reason.as_str(), note = news.note, "let go");
         }
     }
 }

@@ -173,6 +173,34 @@ async fn a_new_object_is_seen_as_unobserved() {
     }
 }
 
+/// Every example of the pages is one that can be applied.
+#[tokio::test]
+async fn examples_of_the_pages_are_accepted() {
+    let cluster = shared_cluster().unwrap();
+    let client = cluster.client().await.unwrap();
+    let namespace = cluster.create_namespace("examples").await.unwrap();
+    let mut seen = 0;
+    for page in ["README", "docs/reference", "docs/sources/offline", "docs/guides/gitops", "docs/guides/migrate"] {
+        let text = std::fs::read_to_string(Path::new(ROOT).join(page).with_extension("md")).unwrap();
+        let yaml = dev::book::code(&text).into_iter().filter(|(language, _)| language.as_deref() == Some("yaml"));
+        for document in yaml.flat_map(|(_, text)| text.split("\n---\n").map(str::to_owned).collect::<Vec<_>>()) {
+            if !document.contains("apiVersion: tokens.shopify-operator.dev/v1alpha1") {
+                continue;
+            }
+            seen += 1;
+            let mut object: Value = serde_saphyr::from_str(&document).unwrap();
+            object["metadata"]["namespace"] = json!(namespace);
+            let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase());
+            let path = format!(
+                "/apis/tokens.shopify-operator.dev/v1alpha1/namespaces/{namespace}/{plural}?dryRun=All&fieldValidation=Strict"
+            );
+            let answer = ask(&client, Method::POST, &path, &object).await.unwrap();
+            assert!(answer.status.is_success() && answer.warnings.is_empty(), "{page}: {}\n{document}", answer.text());
+        }
+    }
+    assert!(seen >= 8, "{seen} examples");
+}
+
 /// Whether they are applied by `-k` or by `-f`, the samples are the same.
 #[test]
 fn the_kustomization_of_the_samples_has_all_of_them() {

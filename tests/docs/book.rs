@@ -11,7 +11,7 @@ use dev::book;
 use super::{read, section};
 
 /// The pages below a directory of the repository, as paths from its root.
-fn pages(directory: &str) -> BTreeSet<String> {
+pub(crate) fn pages(directory: &str) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeSet::new();
     let mut open = vec![root.join(directory)];

@@ -69,8 +69,11 @@ async fn release(context: &Context, key: &(String, String)) -> bool {
             }
         }
     };
-    if context.going.change(key.clone(), |told| std::mem::replace(told, note.clone()) != note) {
-        tell(context, &secret, &needed_by, note).await;
+    let before = context.going.change(key.clone(), |told| std::mem::replace(told, note.clone()));
+    if before != note {
+        // Of thousands that go together each one less is news of the Secret, and told of the others once.
+        let others = if before.is_empty() { &needed_by[..] } else { &[] };
+        tell(context, &secret, others, note).await;
     }
     false
 }

@@ -70,6 +70,11 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
         if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {
             context.reads.clear();
         }
+        // What was listed counts before the watch is said to stand.
+        if matches!(event, Ok(Event::InitDone)) {
+            context.presence.listed(scope.as_deref());
+            context.holdings.listed(scope.as_deref(), &std::mem::take(&mut there));
+        }
         watch.brought(&event, Instant::now());
         match event {
             Ok(Event::Apply(secret)) => {
@@ -83,8 +88,6 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
                 secret_event(&context, &secret);
             }
             Ok(Event::InitDone) => {
-                context.presence.listed(scope.as_deref());
-                context.holdings.listed(scope.as_deref(), &std::mem::take(&mut there));
                 // The first list finds everything being reconciled anyway; a later one may hide a deletion.
                 if std::mem::replace(&mut listed_before, true) {
                     wake_all(&context);
@@ -167,6 +170,9 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
             .forget(&TokenKey { namespace: namespace.clone(), name: name.clone() }, &token.uid().unwrap_or_default());
     }
     let Ok(token) = &token.0 else { return };
+    if !gone {
+        context.shown(token);
+    }
     if gone {
         context.setup.metrics.forget_storefront_tokens(&namespace, &name, &token.spec.shop);
     }

@@ -1,0 +1,267 @@
+//! Events on their way: written beside the work, those of an object in their order, so that no credential waits for one.
+
+use std::{
+    fmt::Display,
+    hash::{BuildHasher, RandomState},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{FutureExt, future::join_all};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use tokio::{
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        oneshot,
+    },
+    time::timeout,
+};
+
+use crate::{
+    controller::{outcome::News, recorder::Recorder},
+    core::bounded,
+    metrics::Metrics,
+    time::Timestamp,
+    workers::waiting,
+};
+
+/// Events that are written at a time: few, for what applications need goes first.
+const LANES: usize = 4;
+/// How many wait in each lane, cut as the API server wants them: together a few megabytes.
+const WAITING: usize = 512;
+/// How long one waits for a place in its lane. Whoever tells it gives its worker back meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest that the writing of one takes.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How long the operator that stops waits for what is on its way.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Writes events. One that can't be written is logged and counted, and no more: credentials wait for none.
+pub(super) struct Events {
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    lanes: OnceLock<Vec<Sender<Letter>>>,
+    /// One found no place in time: until one is written nobody waits for a place.
+    stuck: AtomicBool,
+    hasher: RandomState,
+}
+
+/// What comes by a lane.
+enum Letter {
+    /// Write this.
+    Event(Box<(ObjectReference, News, Timestamp)>),
+    /// Say when everything before this is written.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Events {
+    /// Each event is written at once, until [`Events::in_background`] is run.
+    pub(super) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self {
+            recorder: Recorder::new(client),
+            metrics,
+            lanes: OnceLock::new(),
+            stuck: AtomicBool::new(false),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Writes from now on what is told, for ever.
+    pub(super) async fn in_background(self: Arc<Self>) {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..LANES).map(|_| channel(WAITING)).unzip();
+        self.lanes.get_or_init(|| senders);
+        join_all(receivers.into_iter().map(|lane| self.follow(lane))).await;
+    }
+
+    async fn follow(&self, mut lane: Receiver<Letter>) {
+        while let Some(letter) = lane.recv().await {
+            match letter {
+                Letter::Event(event) => {
+                    let (regarding, news, now) = *event;
+                    let written = timeout(LONGEST, AssertUnwindSafe(self.write(&regarding, &news, now)).catch_unwind());
+                    match written.await {
+                        Ok(Ok(())) => self.stuck.store(false, Ordering::Relaxed),
+                        Ok(Err(_panic)) => self.lose(&regarding, &news, &"the writing of it panicked"),
+                        Err(elapsed) => self.lose(&regarding, &news, &elapsed),
+                    }
+                }
+                // Whoever wanted to know may have given up.
+                Letter::Flush(done) => done.send(()).unwrap_or_default(),
+            }
+        }
+    }
+
+    /// Returns once everything that was told before is written, or lost because that takes too long.
+    pub(super) async fn written(&self) {
+        let lanes = self.lanes.get().map(Vec::as_slice).unwrap_or_default();
+        let flushed = join_all(lanes.iter().map(|lane| async {
+            let (done, written) = oneshot::channel();
+            if lane.send(Letter::Flush(done)).await.is_ok() {
+                // An error says that nobody writes any more.
+                written.await.unwrap_or_default();
+            }
+        }));
+        if timeout(DRAIN, flushed).await.is_err() {
+            let lost = lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum::<usize>();
+            (0..lost).for_each(|_| self.metrics.event_lost());
+            tracing::warn!(lost, after = ?DRAIN, "events not written before the stop");
+        }
+    }
+
+    /// Tells of an object.
+    pub(super) async fn tell(&self, regarding: &ObjectReference, news: &News, now: Timestamp) {
+        let object = self.hasher.hash_one((&regarding.namespace, &regarding.name));
+        let lane = self.lanes.get().and_then(|lanes| lanes.get(usize::try_from(object).unwrap_or_default() % LANES));
+        let Some(lane) = lane.filter(|lane| !lane.is_closed()) else { return self.write(regarding, news, now).await };
+        let news = News { note: bounded::text(&news.note, bounded::NOTE).into_owned(), ..news.clone() };
+        let patience = if self.stuck.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+        let place = match lane.try_reserve() {
+            Ok(place) => Some(place),
+            Err(_) if patience.is_zero() => None,
+            Err(_) => waiting(timeout(patience, lane.reserve())).await.ok().and_then(Result::ok),
+        };
+        if let Some(place) = place {
+            place.send(Letter::Event(Box::new((regarding.clone(), news, now))));
+        } else {
+            self.stuck.store(true, Ordering::Relaxed);
+            self.lose(regarding, &news, &"too many are on their way");
+        }
+    }
+
+    async fn write(&self, regarding: &ObjectReference, news: &News, now: Timestamp) {
+        let Err(error) = self.recorder.publish(regarding, news, now).await else { return };
+        let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
+        // A terminating namespace takes no new events, and nothing may hang on one.
+        if !is_terminating(&error) {
+            self.lose(regarding, news, &error);
+        } else if news.reason.is_warning() {
+            // What a person has to do elsewhere, now that the namespace goes, is said nowhere but here.
+            tracing::warn!(reason, namespace, name, note = news.note, "the namespace ends: event not written");
+        } else {
+            tracing::debug!(reason, namespace, name, "the namespace ends: event not written");
+        }
+    }
+
+    fn lose(&self, regarding: &ObjectReference, news: &News, why: &dyn Display) {
+        self.metrics.event_lost();
+        let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
+        // What a person has to do may be said nowhere else.
+        let note = news.reason.is_warning().then_some(&news.note);
+        tracing::warn!(reason, namespace, name, note, error = %why, "event not written");
+    }
+}
+
+fn is_terminating(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 404 || causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::Mutex};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::core::vocabulary::EventReason;
+
+    /// Objects and what was told of them, in order.
+    type Notes = Arc<Mutex<Vec<(String, String)>>>;
+
+    /// An API server that takes a second for each event, and the notes that it has taken.
+    fn server() -> (Arc<Events>, Notes) {
+        let notes = Notes::default();
+        let taken = Arc::clone(&notes);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let taken = Arc::clone(&taken);
+            async move {
+                sleep(Duration::from_secs(1)).await;
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let event: Value = serde_json::from_slice(&body).unwrap();
+                let text = |at: &str| event.pointer(at).and_then(Value::as_str).unwrap().to_owned();
+                taken.lock().unwrap().push((text("/regarding/name"), text("/note")));
+                Ok::<_, Infallible>(Response::new(Body::from(body.to_vec())))
+            }
+        });
+        (events(Client::new(server, "default")), notes)
+    }
+
+    fn events(client: Client) -> Arc<Events> {
+        Arc::new(Events::new(client, Arc::new(Metrics::new())))
+    }
+
+    async fn tell(events: &Events, object: &str, note: &str) {
+        let reference: ObjectReference =
+            serde_json::from_value(json!({"namespace": "shop", "name": object, "uid": note})).unwrap();
+        events.tell(&reference, &News::of(EventReason::Issued, note), chrono::DateTime::UNIX_EPOCH).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_an_event_and_those_of_an_object_keep_their_order() {
+        let (events, notes) = server();
+        let lanes = tokio::spawn(Arc::clone(&events).in_background());
+        tokio::task::yield_now().await;
+        let notes_of = |object: &str| {
+            let notes = notes.lock().unwrap();
+            notes.iter().filter(|(name, _)| name == object).map(|(_, note)| note.clone()).collect::<Vec<_>>()
+        };
+        for note in ["1", "2", "3"] {
+            for object in ["a", "b"] {
+                tell(&events, object, note).now_or_never().expect("it is on its way");
+            }
+        }
+        assert!(notes.lock().unwrap().is_empty());
+        events.written().await;
+        assert_eq!(notes_of("a"), ["1", "2", "3"]);
+        assert_eq!(notes_of("b"), ["1", "2", "3"]);
+        // Nobody writes in the background any more: whoever tells writes.
+        lanes.abort();
+        drop(lanes.await);
+        tell(&events, "a", "4").await;
+        events.written().await;
+        assert_eq!(notes_of("a").len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_events_are_not_taken_nobody_waits_long_and_the_lost_are_counted() {
+        let hangs = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
+        let events = events(Client::new(hangs, "default"));
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background());
+        tokio::task::yield_now().await;
+        let lost = || {
+            let page = events.metrics.encode().unwrap();
+            let line = page.lines().find_map(|line| line.strip_prefix("kubernetes_events_lost_total "));
+            line.and_then(|count| count.trim().parse::<usize>().ok()).unwrap()
+        };
+        let began = tokio::time::Instant::now();
+        let told = 2 * WAITING;
+        for note in 0..told {
+            tell(&events, "a", &note.to_string()).await;
+        }
+        assert!(began.elapsed() <= PATIENCE, "{:?}: only the first waits for a place", began.elapsed());
+        let on_their_way = told - lost();
+        assert!((WAITING..=WAITING + 1).contains(&on_their_way), "{on_their_way}");
+        events.written().await;
+        assert!(began.elapsed() <= PATIENCE + DRAIN);
+        assert!(lost() >= told - 1, "{} of {told}", lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_as_short_as_it_is_written() {
+        let (events, notes) = server();
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background());
+        tokio::task::yield_now().await;
+        tell(&events, "a", &"long ".repeat(10_000)).await;
+        events.written().await;
+        assert!(notes.lock().unwrap()[0].1.len() <= bounded::NOTE);
+    }
+}
