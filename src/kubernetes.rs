@@ -1,6 +1,7 @@
 //! The client of the Kubernetes API server, every call of which is counted and bounded in time.
 
 mod config;
+mod rollout;
 mod token_file;
 
 use std::{
@@ -24,8 +25,11 @@ use tower::{
 };
 use tracing::{Instrument, Span};
 
-pub use self::config::{Choice, config};
 use self::token_file::TokenFile;
+pub use self::{
+    config::{Choice, config},
+    rollout::Rollout,
+};
 use crate::{core::vocabulary::labels::Verb, metrics::Metrics, spans};
 
 /// What calls the API server, under whatever a test puts around it.

@@ -14,7 +14,7 @@ use crate::{
         Class, Reason,
         labels::{Ended, InstallPage, Reconciled, Sent, ShopifyCall, Told, Verb},
     },
-    rbac::{GRANTS, LEASES, WATCHED},
+    rbac::{GRANTS, LEASES, ROLLOUTS, WATCHED},
 };
 
 /// How a metric is read.
@@ -193,7 +193,7 @@ const fn fails(reason: Reason) -> bool {
 
 /// Those that the operator has a right to, and paths that are no resource.
 fn resources() -> Vec<&'static str> {
-    let rules = [WATCHED, GRANTS, LEASES].into_iter().flatten();
+    let rules = [WATCHED, ROLLOUTS, GRANTS, LEASES].into_iter().flatten();
     let mut resources: Vec<_> = rules.flat_map(|rule| rule.resources).copied().chain(["none"]).collect();
     resources.sort_unstable();
     resources
