@@ -1,6 +1,7 @@
 //! The client of the Kubernetes API server, every call of which is counted and bounded in time.
 
 mod config;
+mod rollout;
 mod token_file;
 
 use std::{
@@ -24,8 +25,11 @@ use tower::{
 };
 use tracing::{Instrument, Span};
 
-pub use self::config::{Choice, config};
 use self::token_file::TokenFile;
+pub use self::{
+    config::{Choice, config},
+    rollout::Rollout,
+};
 use crate::{core::vocabulary::labels::Verb, metrics::Metrics, spans};
 
 /// What calls the API server, under whatever a test puts around it.
@@ -165,11 +169,12 @@ impl Call {
         Self { verb, resource }
     }
 
-    /// The span of a write. The lease's are the operator's pulse, and of no trace.
+    /// The span of a write. The lease's are the operator's pulse, and events are written once the reconcile they tell of is
+    /// over: neither are of a trace.
     fn span(&self) -> Span {
         let writes =
             matches!(self.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection);
-        if writes && self.resource != "leases" {
+        if writes && !matches!(&*self.resource, "leases" | "events") {
             spans::kubernetes_write(self.verb, &self.resource)
         } else {
             Span::none()

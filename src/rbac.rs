@@ -48,6 +48,14 @@ spec named is deleted.",
     },
 ];
 
+/// In the namespaces that the operator watches, where somebody asks for it: Argo Rollouts isn't everywhere.
+pub const ROLLOUTS: &[Rule] = &[Rule {
+    group: "argoproj.io",
+    resources: &["rollouts"],
+    verbs: &["get", "patch"],
+    why: "spec.rolloutRestartTargets of kind Rollout.",
+}];
+
 /// Of the cluster, where the operator watches all namespaces: grants of `ShopifyApp`s go by their labels.
 pub const GRANTS: &[Rule] = &[Rule {
     group: "",

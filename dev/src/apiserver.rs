@@ -1,6 +1,6 @@
 //! kube-apiserver: its flags, its port, waiting until it is ready.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,9 +38,10 @@ pub(crate) struct Apiserver {
 
 impl Apiserver {
     /// Starts it and writes the kubeconfigs that lead to it.
-    pub(crate) fn start(binary: PathBuf, flags: Vec<String>, cluster: &Cluster) -> Result<Self> {
-        let port = ReservedPort::new().context("no free port on 127.0.0.1")?;
-        let server = format!("https://127.0.0.1:{}", port.number);
+    pub(crate) fn start(binary: PathBuf, flags: Vec<String>, ipv6: bool, cluster: &Cluster) -> Result<Self> {
+        let host = if ipv6 { IpAddr::from(Ipv6Addr::LOCALHOST) } else { Ipv4Addr::LOCALHOST.into() };
+        let port = ReservedPort::new(host).with_context(|| format!("no free port on {host}"))?;
+        let server = format!("https://{}", port.address);
         for identity in [ADMIN, CONTROLLER_MANAGER] {
             let text = kubeconfig::with_certificate(cluster.dir(), &server, identity)?;
             fs::write(cluster.kubeconfig_of(identity), text)?;
@@ -73,18 +74,20 @@ impl Apiserver {
 }
 
 fn spawn(binary: &Path, flags: &[String], port: &ReservedPort, cluster: &Cluster) -> Result<Process> {
+    let host = port.address.ip();
     let file = |name: &str| cluster.dir().join(name).display().to_string();
     let mut command = Command::new(binary);
     command
         // Memory is there; its collector otherwise takes a good part of what a small machine can compute.
         .env("GOGC", "400")
         .arg(format!("--etcd-servers={}", etcd::url(cluster)))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-        .arg(format!("--secure-port={}", port.number))
+        .arg(format!("--bind-address={host}"))
+        .arg(format!("--advertise-address={host}"))
+        .arg(format!("--secure-port={}", port.address.port()))
         .arg("--permit-port-sharing=true")
         // The Service `kubernetes` may not point to loopback.
         .arg("--endpoint-reconciler-type=none")
-        .arg("--service-cluster-ip-range=10.0.0.0/24")
+        .arg(format!("--service-cluster-ip-range={}", if host.is_ipv6() { "fd00::/112" } else { "10.0.0.0/24" }))
         .arg(format!("--cert-dir={}", file("apiserver")))
         .arg(format!("--tls-cert-file={}", file(&APISERVER.certificate())))
         .arg(format!("--tls-private-key-file={}", file(&APISERVER.key())))
@@ -105,16 +108,17 @@ fn spawn(binary: &Path, flags: &[String], port: &ReservedPort, cluster: &Cluster
 /// and shared with kube-apiserver by `SO_REUSEPORT`.
 #[derive(Debug)]
 struct ReservedPort {
-    number: u16,
+    address: SocketAddr,
     _socket: OwnedFd,
 }
 
 impl ReservedPort {
-    fn new() -> io::Result<Self> {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    fn new(host: IpAddr) -> io::Result<Self> {
+        let family = if host.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let socket = socket(family, SocketType::STREAM, None)?;
         sockopt::set_socket_reuseport(&socket, true)?;
-        bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+        bind(&socket, &SocketAddr::new(host, 0))?;
         let address = SocketAddr::try_from(getsockname(&socket)?)?;
-        Ok(Self { number: address.port(), _socket: socket })
+        Ok(Self { address, _socket: socket })
     }
 }

@@ -71,6 +71,7 @@ fn generate(dir: &Path) -> Result<()> {
     let mut serving = APISERVER.params(ExtendedKeyUsagePurpose::ServerAuth);
     serving.subject_alt_names = CertificateParams::new([
         "127.0.0.1".to_owned(),
+        "::1".to_owned(),
         "localhost".to_owned(),
         "kubernetes".to_owned(),
         "kubernetes.default".to_owned(),

@@ -26,6 +26,8 @@ pub struct Options {
     pub crds: Vec<Manifests>,
     /// Further flags of kube-apiserver, for example `--max-requests-inflight=4000`.
     pub apiserver_flags: Vec<String>,
+    /// kube-apiserver listens at `[::1]` and nowhere else, and Services have addresses of IPv6.
+    pub ipv6: bool,
     /// Show no progress.
     pub quiet: bool,
 }
@@ -67,7 +69,7 @@ impl LocalCluster {
             controller_manager: None,
             etcd: etcd::start(&binaries.etcd, &cluster)?,
             etcd_binary: binaries.etcd,
-            apiserver: Apiserver::start(binaries.apiserver, options.apiserver_flags, &cluster)?,
+            apiserver: Apiserver::start(binaries.apiserver, options.apiserver_flags, options.ipv6, &cluster)?,
             cluster,
             dir,
         };

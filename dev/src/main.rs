@@ -238,6 +238,7 @@ fn options(arguments: ClusterArguments) -> Options {
         crds: if crds.is_dir() { vec![Manifests::Path(crds.to_owned())] } else { Vec::new() },
         apiserver_flags: arguments.apiserver_flags,
         quiet: false,
+        ..Options::default()
     }
 }
 

@@ -149,6 +149,7 @@ async fn the_api_server_can_be_restarted() {
         crds: vec![Manifests::Yaml(WIDGETS.split("---").next().unwrap().to_owned())],
         apiserver_flags: vec!["--max-requests-inflight=1000".to_owned()],
         quiet: true,
+        ..Options::default()
     })
     .await
     .unwrap();

@@ -167,14 +167,14 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutRestartTarget {
-    /// Kind of the workload, of `apps/v1`.
+    /// Kind of the workload; a Rollout is one of Argo Rollouts.
     pub kind: WorkloadKind,
     /// Its name.
     #[schemars(schema_with = "schema::object_name")]
     pub name: String,
 }
 
-/// Kind of the workload, of `apps/v1`: Deployment, StatefulSet or DaemonSet.
+/// Kind of the workload: Deployment, StatefulSet or DaemonSet of `apps/v1`, or Rollout of Argo Rollouts.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.
@@ -183,6 +183,19 @@ pub enum WorkloadKind {
     StatefulSet,
     /// `apps/v1` DaemonSet.
     DaemonSet,
+    /// `argoproj.io/v1alpha1` Rollout.
+    Rollout,
+}
+
+impl WorkloadKind {
+    /// Its group and version.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
+            Self::Rollout => "argoproj.io/v1alpha1",
+        }
+    }
 }
 
 /// YAML reads `verifyInterval: 0` as a number.

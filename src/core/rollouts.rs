@@ -5,7 +5,14 @@ use super::{
     older::Older,
     record::{Previous, Record},
 };
-use crate::{api::token::RolloutRestartTarget, time::Timestamp};
+use crate::{
+    api::token::{RolloutRestartTarget, WorkloadKind},
+    time::Timestamp,
+};
+
+/// What else a Rollout needs to be there.
+const OF_ARGO: &str = "; a Rollout needs Argo Rollouts, and a right of its own: rbac.argoRollouts of the chart, or the component \
+                       argo-rollouts";
 
 impl Observed {
     /// Whether an older credential is to be revoked: its overlap is over, and so are the rollouts that
@@ -49,10 +56,13 @@ impl Observed {
     /// What a person should know of the rollout targets: those that aren't there.
     #[must_use]
     pub fn remark(&self) -> Option<String> {
-        let names: Vec<String> = self.missing_targets().map(|t| format!("{:?} {:?}", t.kind, t.name)).collect();
+        let missing: Vec<_> = self.missing_targets().collect();
+        let names: Vec<String> = missing.iter().map(|t| format!("{:?} {:?}", t.kind, t.name)).collect();
+        let argo = missing.iter().any(|t| t.kind == WorkloadKind::Rollout);
         (!names.is_empty()).then(|| {
             let names = names.join(", ");
-            format!("spec.rolloutRestartTargets names what isn't there, or what the operator may not read: {names}")
+            let said = "spec.rolloutRestartTargets names what isn't there, or what the operator may not read";
+            format!("{said}: {names}{}", if argo { OF_ARGO } else { "" })
         })
     }
 

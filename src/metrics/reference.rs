@@ -14,7 +14,7 @@ use crate::{
         Class, Reason,
         labels::{Ended, InstallPage, Reconciled, Sent, ShopifyCall, Told, Verb},
     },
-    rbac::{GRANTS, LEASES, WATCHED},
+    rbac::{GRANTS, LEASES, ROLLOUTS, WATCHED},
 };
 
 /// How a metric is read.
@@ -193,7 +193,7 @@ const fn fails(reason: Reason) -> bool {
 
 /// Those that the operator has a right to, and paths that are no resource.
 fn resources() -> Vec<&'static str> {
-    let rules = [WATCHED, GRANTS, LEASES].into_iter().flatten();
+    let rules = [WATCHED, ROLLOUTS, GRANTS, LEASES].into_iter().flatten();
     let mut resources: Vec<_> = rules.flat_map(|rule| rule.resources).copied().chain(["none"]).collect();
     resources.sort_unstable();
     resources
@@ -270,8 +270,8 @@ metrics! {
         "Answers of the install pages, of this replica",
         "Which page may tell what stands below");
     SPANS = counter("otlp_spans", &[SENT],
-        "Spans of traces that were sent to the collector, or are lost",
-        "`failed`: look at the collector; [traces](monitoring.md#traces) have gaps, and nothing else");
+        "Spans of traces that went out to the collector; not those that the queue before it had no room for",
+        "`failed`: it didn't take them, look at it; [traces](monitoring.md#traces) have gaps, and nothing else");
     LEADER = gauge("leader", &[],
         "1 while this instance works",
         "None: alert [`ShopifyTokenOperatorWithoutLeader`](monitoring.md#shopifytokenoperatorwithoutleader)");

@@ -73,6 +73,7 @@ pub(crate) fn by_identity(objects: Vec<Value>) -> BTreeMap<String, Value> {
 pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("default", ""),
     ("namespaced", "watchNamespaces: [shop, web]\ncrds: {install: false}\nrbac: {userRoles: false}\n"),
+    ("argo-rollouts", "rbac: {argoRollouts: true}\n"),
     (
         "shards",
         "shards: [{name: a, selector: shard=a}, {name: rest, selector: shard!=a}]\ntopologySpread: [kubernetes.io/hostname]\n",

@@ -169,6 +169,24 @@ fn built(yaml: &str) -> BTreeMap<String, Value> {
 }
 
 #[test]
+fn rollouts_of_argo_are_the_component_for_them() {
+    let one = format!("watchNamespaces: [{OPERATOR}]\n");
+    for (values, base, role) in [
+        ("", "base", format!("ClusterRole - {OPERATOR}")),
+        (one.as_str(), "overlays/namespaced", format!("Role {OPERATOR} {OPERATOR}")),
+    ] {
+        let theirs = built(&format!(
+            "resources: [path/to/this/repository/deploy/{base}]\n\
+             components: [path/to/this/repository/deploy/components/argo-rollouts]\n"
+        ));
+        let ours = by_name(objects(&format!("{values}rbac: {{argoRollouts: true}}")));
+        let rules = theirs[&role]["rules"].as_array().unwrap();
+        assert_eq!(rules.last().unwrap()["apiGroups"], json!(["argoproj.io"]), "{base}");
+        assert_eq!(ours[&role]["rules"], theirs[&role]["rules"], "{base}");
+    }
+}
+
+#[test]
 fn the_documented_patches_send_traces() {
     let yaml = [&shown("install.md", "With kustomize")[..1], &shown("monitoring.md", "Traces")].concat();
     let theirs = built(&yaml.concat());

@@ -1,8 +1,18 @@
-//! A kubeconfig as kubectl reads it: a list of files, some of which aren't there, and a token in a file of its own.
+//! A kubeconfig as kubectl reads it: a list of files, some of which aren't there, a token in a file of its own or of a plugin, and
+//! an API server below a path.
 
-use std::{env, fs};
+use std::{env, fs, os::unix::fs::PermissionsExt};
 
+use axum::{
+    Router,
+    extract::Request,
+    http::{StatusCode, header::HOST},
+    response::IntoResponse,
+};
+use chrono::TimeDelta;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use shopify_token_operator::time;
 
 use crate::{
     operator::{ALONE, OPERATOR, Operator},
@@ -35,4 +45,94 @@ async fn absent_files_say_nothing_and_a_token_file_ends_in_a_newline() {
     world.token("admin", json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
     world.ready("admin").await;
     operator.stop().await;
+}
+
+/// What managed clusters' kubeconfigs have: a program that says the token, which ends soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_says_who_one_is_and_is_asked_again_before_that_ends() {
+    let world = World::new("kubeconfig-exec").await;
+    let text = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+    let version = "client.authentication.k8s.io/v1";
+    let user = &mut kubeconfig["users"][0]["user"];
+    let token = user["token"].take();
+    // Relative to the kubeconfig, as kubectl takes it.
+    let variables = json!([{"name": "ACCOUNT", "value": "shop"}]);
+    *user = json!({"exec": {
+        "apiVersion": version, "command": "./plugin", "args": ["token"], "env": variables,
+        "interactiveMode": "Never", "provideClusterInfo": true,
+    }});
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    let ends = time::print(world.clock.now() + TimeDelta::seconds(30));
+    let status = json!({"token": token, "expirationTimestamp": ends});
+    let credential = json!({"apiVersion": version, "kind": "ExecCredential", "status": status});
+    fs::write(file("credential"), credential.to_string()).unwrap();
+    let script = "#!/bin/sh\necho \"$1 $ACCOUNT $KUBERNETES_EXEC_INFO\" >>\"$0.asked\"\ncat \"${0%/*}/credential\"\n";
+    fs::write(file("plugin"), script).unwrap();
+    fs::set_permissions(file("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(file("config"), kubeconfig.to_string()).unwrap();
+
+    let to = world.sim.address().to_string();
+    let config = file("config");
+    let variables = [("KUBECONFIG", config.to_str().unwrap()), ("SHOPIFY_CONNECT_TO", &to)];
+    let namespace = format!("--watch-namespaces={}", world.namespace);
+    let operator = Operator::launch(&world, &text, &[ALONE, &namespace], &variables).await;
+    issues(&world, "admin").await;
+    let asked = fs::read_to_string(file("plugin.asked")).unwrap();
+    let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().unwrap();
+    assert!(asked.lines().count() > 1, "{asked}");
+    assert!(asked.lines().all(|line| line.starts_with("token shop ") && line.contains(server)), "{asked}");
+    assert!(!operator.log().contains(token.as_str().unwrap()));
+    operator.stop().await;
+}
+
+/// As Rancher and other gateways have it: `https://host/k8s/clusters/c-1`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_may_be_below_a_path() {
+    const BELOW: &str = "/k8s/clusters/c-1";
+    let world = World::new("kubeconfig-path").await;
+    world.make_app().await;
+    let text = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let api = kube::Client::try_from(world.operator_config().await).unwrap();
+    let gateway = async move |request: Request| {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path_and_query().unwrap().as_str().strip_prefix(BELOW).map(str::to_owned);
+        let Some(path) = path.filter(|path| !path.starts_with("//")) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        head.uri = path.parse().unwrap();
+        head.headers.remove(HOST);
+        let body = body.collect().await.unwrap().to_bytes();
+        let answer = api.send(http::Request::from_parts(head, body.to_vec().into())).await.unwrap();
+        answer.map(axum::body::Body::new).into_response()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(gateway)).await });
+
+    let to = world.sim.address().to_string();
+    let namespace = format!("--watch-namespaces={}", world.namespace);
+    for (name, end) in [("plain", ""), ("slash", "/")] {
+        let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+        kubeconfig["clusters"][0]["cluster"] = json!({"server": format!("http://{address}{BELOW}{end}")});
+        let variables = [("SHOPIFY_CONNECT_TO", to.as_str())];
+        let operator = Operator::launch(&world, &kubeconfig.to_string(), &[ALONE, &namespace], &variables).await;
+        token(&world, name).await;
+        let seen = operator.metric("kubernetes_requests_total", &["resource=\"secrets\"", "code=\"200\""]).await;
+        assert!(seen > 0.0, "calls are counted by what they are for");
+        operator.stop().await;
+    }
+    serving.abort();
+}
+
+async fn issues(world: &World, name: &str) {
+    world.make_app().await;
+    token(world, name).await;
+}
+
+async fn token(world: &World, name: &str) {
+    world.token(name, json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+    world.ready(name).await;
 }

@@ -12,6 +12,7 @@ mod collector;
 mod crash;
 mod dashboard;
 mod install;
+mod ipv6;
 mod kubeconfig;
 mod leaders;
 mod operator;
@@ -25,6 +26,7 @@ mod secret_rotation;
 mod stop;
 mod traces;
 mod tunnel;
+mod upgrade;
 #[allow(dead_code, reason = "shared with the stories")]
 #[path = "../stories/world.rs"]
 mod world;

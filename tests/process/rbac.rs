@@ -7,7 +7,7 @@ use dev::{LocalCluster, Manifests, Options};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, Secret},
-    rbac::v1::ClusterRoleBinding,
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
 use kube::{
     Api,
@@ -16,7 +16,7 @@ use kube::{
 use serde_json::{Value, json};
 use shopify_token_operator::{
     api::ShopifyApp,
-    rbac::{GRANTS, LEASES, Rule, WATCHED},
+    rbac::{GRANTS, LEASES, ROLLOUTS, Rule, WATCHED},
 };
 
 use crate::{
@@ -30,7 +30,8 @@ use crate::{
 type Right = (&'static str, String, String);
 
 /// Of whom a right is: a namespace that is watched, the cluster, the operator's own namespace.
-const PLACES: [(&str, &[Rule]); 3] = [("watched", WATCHED), ("cluster", GRANTS), ("own", LEASES)];
+const PLACES: [(&str, &[Rule]); 4] =
+    [("watched", WATCHED), ("watched", ROLLOUTS), ("cluster", GRANTS), ("own", LEASES)];
 
 /// Rights that no request shows.
 const NOT_SEEN: [(&str, &str); 1] = [
@@ -72,7 +73,7 @@ async fn the_verbs_used_are_the_verbs_granted() {
     let operator = Operator::cluster_wide(&world, &[]).await;
     world.make_app().await;
     let platform = an_app_elsewhere(&world).await;
-    a_life(&world).await;
+    a_life(&world, vec![a_rollout(&world).await]).await;
     let last = one_token(platform).await;
 
     // All the rest goes at once with its namespace.
@@ -100,7 +101,7 @@ async fn the_verbs_used_in_one_namespace_are_those_granted_there() {
     let granted = confine(&world).await;
     let operator = Operator::start(&world, &[]).await;
     world.make_app().await;
-    a_life(&world).await;
+    a_life(&world, Vec::new()).await;
 
     world.tokens().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     world
@@ -186,11 +187,24 @@ async fn one_token(platform: World) -> World {
     platform
 }
 
+/// A target of Argo Rollouts, and the right to restart it that `deploy/components/argo-rollouts` adds.
+async fn a_rollout(world: &World) -> Value {
+    let definition = dev::repository("tests/stories/argo_rollouts.crd.yaml");
+    world.cluster.apply(&Manifests::Path(definition), OPERATOR).await.unwrap();
+    let rollout =
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "web"}, "spec": {}});
+    apply_workload(world, "rollouts", &rollout).await;
+    let patch = std::fs::read_to_string(dev::repository("deploy/components/argo-rollouts/rules.yaml")).unwrap();
+    let patch = Patch::<()>::Json(serde_saphyr::from_str(&patch).unwrap());
+    let roles: Api<ClusterRole> = Api::all(world.admin.clone());
+    roles.patch(OPERATOR, &PatchParams::default(), &patch).await.unwrap();
+    json!({"kind": "Rollout", "name": "web"})
+}
+
 /// Every source; issue, rotate with rollouts, repair, fail twice in the same way, change the Secret's name, delete.
-async fn a_life(world: &World) {
+async fn a_life(world: &World, mut targets: Vec<Value>) {
     let template =
         json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}});
-    let mut targets = Vec::new();
     for (kind, plural) in [("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("DaemonSet", "daemonsets")]
     {
         let spec = json!({"selector": {"matchLabels": {"app": "web"}}, "template": template});
@@ -249,7 +263,8 @@ async fn every_other_source(world: &World) {
 }
 
 async fn apply_workload(world: &World, plural: &str, workload: &Value) {
-    let uri = format!("/apis/apps/v1/namespaces/{}/{plural}", world.namespace);
+    let version = workload["apiVersion"].as_str().unwrap();
+    let uri = format!("/apis/{version}/namespaces/{}/{plural}", world.namespace);
     let request =
         http::Request::post(uri).header("content-type", "application/json").body(serde_json::to_vec(workload).unwrap());
     world.admin.request::<Value>(request.unwrap()).await.unwrap();

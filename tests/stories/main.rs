@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a story that goes wrong should end there")]
 
+mod argo_rollouts;
 mod bad_input;
 mod bad_input_sources;
 mod bad_spec;

@@ -69,15 +69,7 @@ impl World {
         let admin = cluster.client().await.expect("a client");
         install_rbac(cluster).await;
         let namespace = cluster.create_namespace(name).await.expect("a namespace");
-        let config = shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
-            .shop(ShopConfig::new(SHOP))
-            .app(AppConfig {
-                scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
-                ..AppConfig::new(CLIENT_ID, CLIENT_SECRET)
-                    .installed(SHOP, SCOPES.iter().copied())
-                    .redirect_url(format!("{PUBLIC_URL}/oauth/callback"))
-            });
-        let sim = Arc::new(Sim::start(config).await.expect("a simulator"));
+        let sim = Arc::new(Sim::start(a_shop()).await.expect("a simulator"));
         Self {
             cluster,
             admin,
@@ -517,6 +509,18 @@ pub(crate) fn message(token: &ShopifyToken, type_: &str) -> String {
 }
 
 /// Applies namespace, `ServiceAccount` and RBAC of `deploy/base`, once a cluster; applying is idempotent.
+/// The Shopify of [`World::new`].
+pub(crate) fn a_shop() -> shopify_sim::Config {
+    shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
+        .shop(ShopConfig::new(SHOP))
+        .app(AppConfig {
+            scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
+            ..AppConfig::new(CLIENT_ID, CLIENT_SECRET)
+                .installed(SHOP, SCOPES.iter().copied())
+                .redirect_url(format!("{PUBLIC_URL}/oauth/callback"))
+        })
+}
+
 async fn install_rbac(cluster: &Cluster) {
     static DONE: tokio::sync::Mutex<Vec<PathBuf>> = tokio::sync::Mutex::const_new(Vec::new());
     let mut done = DONE.lock().await;

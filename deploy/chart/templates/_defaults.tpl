@@ -86,6 +86,7 @@
     "url": ""
   },
   "rbac": {
+    "argoRollouts": false,
     "userRoles": true
   },
   "replicas": 1,

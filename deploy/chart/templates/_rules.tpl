@@ -25,6 +25,13 @@
   verbs: [get, patch]
 {{- end }}
 
+{{- define "operator.rules.rollouts" -}}
+# spec.rolloutRestartTargets of kind Rollout.
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [get, patch]
+{{- end }}
+
 {{- define "operator.rules.grants" -}}
 # Read and watched as metadata only, which RBAC can't express.
 - apiGroups: [""]

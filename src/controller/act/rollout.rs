@@ -1,5 +1,6 @@
-//! Restarts the workloads that use the Secret, as `kubectl rollout restart` does.
+//! Restarts the workloads that use the Secret, as `kubectl rollout restart` and `kubectl argo rollouts restart` do.
 
+use chrono::TimeDelta;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     core::v1::ObjectReference,
@@ -10,7 +11,7 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::publish::publish;
 use crate::{
@@ -28,6 +29,8 @@ use crate::{
         record::Record,
         vocabulary::{EventReason, OPERATOR, Reason},
     },
+    kubernetes::Rollout,
+    time::{self, Timestamp},
 };
 
 /// Restarts every target that doesn't run with the record's revision yet, then records that: once for each revision,
@@ -40,10 +43,16 @@ pub(super) async fn restart(context: &Context, observed: &Observed) -> Result<Ac
     if let Some(revision) = observed.to_restart_for() {
         for workload in observed.to_restart() {
             let (target, token) = (&workload.target, &observed.identity);
+            let annotations = json!({"annotations": {annotation(token): revision.to_string()}});
+            let template = json!({"spec": {"template": {"metadata": annotations}}});
             let patched = match target.kind {
-                WorkloadKind::Deployment => patch::<Deployment>(context, token, target, revision).await,
-                WorkloadKind::StatefulSet => patch::<StatefulSet>(context, token, target, revision).await,
-                WorkloadKind::DaemonSet => patch::<DaemonSet>(context, token, target, revision).await,
+                WorkloadKind::Deployment => patch::<Deployment>(context, token, target, template).await,
+                WorkloadKind::StatefulSet => patch::<StatefulSet>(context, token, target, template).await,
+                WorkloadKind::DaemonSet => patch::<DaemonSet>(context, token, target, template).await,
+                WorkloadKind::Rollout => {
+                    let restart = json!({"metadata": annotations, "spec": {"restartAt": restart_at(context.now())}});
+                    patch::<Rollout>(context, token, target, restart).await
+                }
             };
             // A change freeze, say: neither the token itself nor another target is the worse for it.
             match patched.as_ref().err().and_then(|error| context.refusal(&token.uid, error)) {
@@ -74,7 +83,7 @@ fn not_restarted(token: &Identity, target: &RolloutRestartTarget, refusal: &Refu
         "the API server refuses to restart {kind:?} {name:?}: {refusal}; tried again later, and an older credential lives one overlap longer"
     );
     let about = ObjectReference {
-        api_version: Some("apps/v1".to_owned()),
+        api_version: Some(kind.api_version().to_owned()),
         kind: Some(format!("{kind:?}")),
         namespace: Some(token.namespace.clone()),
         name: Some(name.clone()),
@@ -87,14 +96,18 @@ async fn patch<K>(
     context: &Context,
     token: &Identity,
     target: &RolloutRestartTarget,
-    revision: i64,
+    body: Value,
 ) -> Result<(), kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let api: Api<K> = Api::namespaced(context.client(), &token.namespace);
-    let annotations = json!({ annotation(token): revision.to_string() });
-    let body = Patch::Merge(json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } }));
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    found(api.patch(&target.name, &parameters, &body).await).map(drop)
+    found(api.patch(&target.name, &parameters, &Patch::Merge(body)).await).map(drop)
+}
+
+/// Pods made before this are made anew. A pod's own time is the second in which it was made, so it is the next one: the Secret is
+/// older than that.
+fn restart_at(now: Timestamp) -> String {
+    time::print(time::round_down(now) + TimeDelta::seconds(1))
 }

@@ -16,13 +16,19 @@ use crate::{
         refusal::part,
     },
     core::{identity::Identity, observed::Workload, vocabulary::PREFIX},
+    kubernetes::Rollout,
 };
 
-/// Key of the pod template's annotation: one for each token, so that two tokens of a workload don't fight.
+/// Key of the annotation that tells what a workload was restarted for, of its pod template; of a Rollout its own. One for each token, so that two tokens of a workload don't fight.
 #[must_use]
 pub(in crate::controller) fn annotation(token: &Identity) -> String {
     format!("{PREFIX}token-{}", token.uid)
 }
+
+/// Where the annotations of a pod template are.
+const TEMPLATE: &str = "/spec/template/metadata/annotations";
+/// Where those of the workload itself are.
+const OWN: &str = "/metadata/annotations";
 
 /// Reads the targets that are there, and that the operator may read.
 ///
@@ -36,9 +42,11 @@ pub(super) async fn read(
     let mut all = Vec::new();
     for target in &token.spec.rollout_restart_targets {
         all.extend(match target.kind {
-            WorkloadKind::Deployment => one(context, identity, target, deployment_finished).await?,
-            WorkloadKind::StatefulSet => one(context, identity, target, stateful_set_finished).await?,
-            WorkloadKind::DaemonSet => one(context, identity, target, daemon_set_finished).await?,
+            WorkloadKind::Deployment => one(context, identity, target, TEMPLATE, deployment_finished).await?,
+            WorkloadKind::StatefulSet => one(context, identity, target, TEMPLATE, stateful_set_finished).await?,
+            WorkloadKind::DaemonSet => one(context, identity, target, TEMPLATE, daemon_set_finished).await?,
+            // Its pods are restarted as they are: another template would go through all steps of a release.
+            WorkloadKind::Rollout => one(context, identity, target, OWN, Rollout::restarted).await?,
         });
     }
     Ok(all)
@@ -48,6 +56,7 @@ async fn one<K>(
     context: &Context,
     identity: &Identity,
     target: &RolloutRestartTarget,
+    annotations: &str,
     finished: fn(&K) -> bool,
 ) -> Result<Option<Workload>, kube::Error>
 where
@@ -70,9 +79,9 @@ where
     };
     let Some(workload) = workload else { return Ok(None) };
     let key = annotation(identity).replace('~', "~0").replace('/', "~1");
-    let restarted_for = serde_json::to_value(&workload).ok().and_then(|w| {
-        w.pointer(&format!("/spec/template/metadata/annotations/{key}")).and_then(Value::as_str).map(str::to_owned)
-    });
+    let restarted_for = serde_json::to_value(&workload)
+        .ok()
+        .and_then(|w| w.pointer(&format!("{annotations}/{key}")).and_then(Value::as_str).map(str::to_owned));
     Ok(Some(Workload { target: target.clone(), restarted_for, finished: finished(&workload) }))
 }
 
