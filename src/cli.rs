@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, env, net::SocketAddr, path::PathBuf, str::FromS
 
 use chrono::TimeDelta;
 use clap::{
-    ArgAction, Args, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable,
+    ArgAction, ArgMatches, Args, Command as Definition, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::Resettable, parser::ValueSource,
 };
 
 use crate::{
@@ -120,6 +121,9 @@ pub struct RunOptions {
     /// there are none. OpenTelemetry's other variables count, too: see docs/monitoring.md.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// Whether the collector is named on the command line, so by somebody who means this operator.
+    #[arg(skip)]
+    pub otlp_by_flag: bool,
     /// How long a revocation is tried before the deleted object is let go, such as `1h` or `30m`.
     #[arg(long, env, value_name = "DURATION", default_value = "1h", value_parser = time_delta)]
     pub revocation_timeout: TimeDelta,
@@ -154,7 +158,15 @@ impl Cli {
     #[must_use]
     pub fn read() -> Self {
         let matches = without_empty_variables(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::of(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        if let (Command::Run(options), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            options.otlp_by_flag = matches.value_source("otlp_endpoint") == Some(ValueSource::CommandLine);
+        }
+        Ok(cli)
     }
 }
 
@@ -249,7 +261,8 @@ mod tests {
 
     fn run(flags: &[&str]) -> Result<RunOptions, String> {
         let line = [OPERATOR, "run"].iter().chain(flags);
-        match Cli::try_parse_from(line).map_err(|e| e.to_string())?.command {
+        let matches = Cli::command().try_get_matches_from(line).map_err(|e| e.to_string())?;
+        match Cli::of(&matches).map_err(|e| e.to_string())?.command {
             Command::Run(options) => Ok(options),
             other => panic!("{other:?}"),
         }
@@ -271,7 +284,7 @@ mod tests {
         assert_eq!(options.lease.lease_name, "shopify-token-operator");
         assert_eq!(options.admin_addr.to_string(), "[::]:8080");
         assert_eq!(options.oauth_addr.to_string(), "[::]:8081");
-        assert_eq!(options.otlp_endpoint, None);
+        assert_eq!((options.otlp_endpoint, options.otlp_by_flag), (None, false));
         assert_eq!(options.revocation_timeout, TimeDelta::hours(1));
         assert_eq!(options.shopify.shopify_connect_to, None);
         assert_eq!(options.shopify.shopify_ca_file, None);
@@ -307,6 +320,7 @@ mod tests {
         assert!(!options.lease.leader_elect);
         assert_eq!(options.revocation_timeout, TimeDelta::minutes(90));
         assert!(run(&["--leader-elect"]).unwrap().lease.leader_elect);
+        assert!(run(&["--otlp-endpoint=http://collector:4318"]).unwrap().otlp_by_flag);
     }
 
     #[test]

@@ -188,11 +188,12 @@ impl Call {
         Self { verb, resource }
     }
 
-    /// The span of a write. The lease's are the operator's pulse, and of no trace.
+    /// The span of a write. The lease's are the operator's pulse, and events are written once the reconcile they tell of is
+    /// over: neither are of a trace.
     fn span(&self) -> Span {
         let writes =
             matches!(self.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection);
-        if writes && self.resource != "leases" {
+        if writes && !matches!(&*self.resource, "leases" | "events") {
             spans::kubernetes_write(self.verb, &self.resource)
         } else {
             Span::none()

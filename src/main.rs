@@ -39,11 +39,27 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
     let spans = traces.as_ref().ok().and_then(Option::as_ref).map(Traces::tracer);
     telemetry::init(cli.log.log_format, cli.log.log_level, spans)?;
     match cli.command {
-        Command::Run(options) => operate(options, metrics, traces?).await,
+        Command::Run(options) => {
+            let traces = traces.or_else(|error| without(error, options.otlp_by_flag))?;
+            operate(options, metrics, traces).await
+        }
         Command::Crd => print(&cli::crds()?),
         Command::Uninstall(options) => print(&run::uninstall(&options).await?.to_string()),
         Command::Version => print(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n")),
     }
+}
+
+/// Platforms put a collector, and what they want of traces, into every pod: that can't keep credentials from being renewed.
+fn without(error: anyhow::Error, by_flag: bool) -> anyhow::Result<Option<Traces>> {
+    if by_flag {
+        return Err(error);
+    }
+    let error = told(&error);
+    tracing::error!(
+        error,
+        "no traces are sent, all else is done: if none are wanted, say so by OTEL_TRACES_EXPORTER=none"
+    );
+    Ok(None)
 }
 
 /// An error and what caused it. Some errors, kube's among them, tell their cause themselves.

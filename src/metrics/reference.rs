@@ -270,8 +270,8 @@ metrics! {
         "Answers of the install pages, of this replica",
         "Which page may tell what stands below");
     SPANS = counter("otlp_spans", &[SENT],
-        "Spans of traces that were sent to the collector, or are lost",
-        "`failed`: look at the collector; [traces](monitoring.md#traces) have gaps, and nothing else");
+        "Spans of traces that went out to the collector; not those that the queue before it had no room for",
+        "`failed`: it didn't take them, look at it; [traces](monitoring.md#traces) have gaps, and nothing else");
     LEADER = gauge("leader", &[],
         "1 while this instance works",
         "None: alert [`ShopifyTokenOperatorWithoutLeader`](monitoring.md#shopifytokenoperatorwithoutleader)");

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use url::Url;
 
 /// The flag, and the variable of the same meaning.
@@ -39,7 +39,9 @@ impl Settings {
     /// The name of what is wrong, and what to write instead; never the text, which may hold a password.
     pub(super) fn read(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>> {
         let said = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        if said("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
+        let exporter = said("OTEL_TRACES_EXPORTER");
+        let disabled = said("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        if disabled || exporter.as_deref() == Some("none") {
             return Ok(None);
         }
         let endpoint = match (said(TRACES_ENDPOINT), flag.map(str::trim).filter(|text| !text.is_empty())) {
@@ -47,11 +49,8 @@ impl Settings {
             (None, Some(text)) => below(address(text).context(ENDPOINT)?),
             (None, None) => return Ok(None),
         };
-        match said("OTEL_TRACES_EXPORTER").as_deref() {
-            Some("none") => return Ok(None),
-            None | Some("otlp") => {}
-            Some(_) => bail!("OTEL_TRACES_EXPORTER: traces are sent by OTLP alone: write otlp, or none"),
-        }
+        let by_otlp = exporter.is_none_or(|name| name == "otlp");
+        ensure!(by_otlp, "OTEL_TRACES_EXPORTER: traces are sent by OTLP alone: write otlp, or none");
         // As OpenTelemetry has it, what is said of traces alone goes before what is said of everything.
         let of_exporter = |what: &str| {
             let names = [format!("OTEL_EXPORTER_OTLP_TRACES_{what}"), format!("OTEL_EXPORTER_OTLP_{what}")];
@@ -122,7 +121,9 @@ mod tests {
         // Nor is anything refused then: the variables are other processes', too.
         assert_eq!(read(None, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]).unwrap(), None);
         for off in [("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "none")] {
-            assert_eq!(read(Some("http://collector:4318"), &[off]).unwrap(), None, "{off:?}");
+            for endpoint in ["http://collector:4318", "collector"] {
+                assert_eq!(read(Some(endpoint), &[off]).unwrap(), None, "{off:?}");
+            }
         }
     }
 
@@ -162,6 +163,7 @@ mod tests {
             (Some("http://user:canary@collector:4318"), ("", ""), "OTEL_EXPORTER_OTLP_HEADERS"),
             (None, (TRACES_ENDPOINT, "ftp://canary"), TRACES_ENDPOINT),
             (collector, ("OTEL_TRACES_EXPORTER", "canary"), "OTEL_TRACES_EXPORTER"),
+            (collector, ("OTEL_TRACES_EXPORTER", "otlp,console"), "write otlp, or none"),
             (collector, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), "OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf"),
             (collector, ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"), "OTEL_EXPORTER_OTLP_TIMEOUT: it is a number"),
             (collector, ("OTEL_TRACES_SAMPLER", "canary"), "OTEL_TRACES_SAMPLER: write one of"),

@@ -5,7 +5,10 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
-use shopify_token_operator::metrics::reference::{Described, METRICS};
+use shopify_token_operator::{
+    core::vocabulary::labels::Ended,
+    metrics::reference::{Described, METRICS},
+};
 
 use super::{ROOT, alerts::leads_somewhere, chart::judges, generated};
 
@@ -48,6 +51,15 @@ fn every_metric_is_on_it() {
         let shown = |query: &&str| names(query, &name) || names(query, &format!("{name}_bucket"));
         assert!(queries.iter().any(shown), "{name} isn't on the dashboard");
     }
+}
+
+#[test]
+fn a_refresh_that_is_kept_is_no_failed_issue() {
+    let dashboard: Value = serde_json::from_str(&text()).unwrap();
+    let panel = panels(&dashboard).into_iter().find(|panel| panel["title"] == "Failed issues").unwrap();
+    let query = panel["targets"][0]["expr"].as_str().unwrap();
+    let failures = format!("result!~\"{}|{}\"", Ended::Success.as_str(), Ended::Kept.as_str());
+    assert!(names(query, "shopify_token_issues_total") && query.contains(&failures), "{query}");
 }
 
 #[test]

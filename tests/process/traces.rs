@@ -66,6 +66,8 @@ async fn an_issue_is_a_trace_without_a_credential() {
     world.token("failing", json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}})).await;
     world.because("failing", "Reconciling", "BackingOff").await;
     let log = operator.log();
+    let events = operator.metric("kubernetes_requests_total", &["resource=\"events\"", "verb=\"create\""]).await;
+    assert!(events > 0.0, "none was written that could be in a trace");
     operator.stop().await;
 
     let spans = collector.spans();
@@ -100,7 +102,8 @@ async fn an_issue_is_a_trace_without_a_credential() {
     let told: BTreeSet<&str> = spans.iter().flat_map(|span| span.attributes.keys().map(String::as_str)).collect();
     assert!(told.is_subset(&ATTRIBUTES.into()), "{told:?}");
     assert!(spans.iter().all(|span| span.events == 0));
-    assert!(!spans.iter().any(|span| span.name.contains("leases")));
+    let apart = |span: &&Span| ["leases", "events"].iter().any(|resource| span.name.contains(resource));
+    assert_eq!(spans.iter().find(apart).map(|span| &span.name), None);
     for resource in collector.resources() {
         assert_eq!(resource["service.name"], OPERATOR);
         assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
@@ -161,13 +164,46 @@ async fn a_second_signal_waits_for_no_collector() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_cant_be_used_is_refused_without_quoting_it() {
+async fn what_is_asked_for_by_the_flag_and_cant_be_done_is_refused_without_quoting_it() {
     let (world, dir) = (World::new("traces-wrong").await, tempfile::tempdir().unwrap());
     let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
-    let flag = format!("--otlp-endpoint=http://user:{CANARY}@127.0.0.1:4318");
-    let ended = command(&world, &dir, &kubeconfig).args(["run", &flag]).stderr(Stdio::piped()).output().await.unwrap();
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert!(!ended.status.success());
-    assert!(told.contains("--otlp-endpoint") && told.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{told}");
-    assert!(!told.contains(CANARY), "{told}");
+    let with_password = format!("http://user:{CANARY}@127.0.0.1:4318");
+    for (address, (variable, value), named) in [
+        (&*with_password, ("OTEL_SERVICE_NAME", "shop"), ["--otlp-endpoint", "OTEL_EXPORTER_OTLP_HEADERS"]),
+        ("http://127.0.0.1:4318", ("OTEL_TRACES_SAMPLER", CANARY), ["OTEL_TRACES_SAMPLER", "always_on"]),
+    ] {
+        let mut command = command(&world, &dir, &kubeconfig);
+        command.args(["run", &format!("--otlp-endpoint={address}")]).env(variable, value);
+        let ended = command.stderr(Stdio::piped()).output().await.unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success());
+        assert!(named.iter().all(|name| told.contains(name)) && !told.contains(CANARY), "{told}");
+    }
+}
+
+/// As a platform puts them into every pod.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_that_cant_be_followed_cost_the_traces_alone() {
+    let world = World::new("traces-injected").await;
+    world.make_app().await;
+    let kubeconfig = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let to = world.sim.address().to_string();
+    let flags = [ALONE, &format!("--watch-namespaces={}", world.namespace)];
+    let with_password = format!("http://user:{CANARY}@127.0.0.1:4318");
+    for (token, (variable, value)) in [
+        ("one", ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")),
+        ("two", ("OTEL_TRACES_SAMPLER", CANARY)),
+        ("three", ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*with_password)),
+    ] {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+        let variables = [("SHOPIFY_CONNECT_TO", &*to), endpoint, (variable, value)];
+        let operator = Operator::launch(&world, &kubeconfig, &flags, &variables).await;
+        world.token(token, json!({"source": {"clientCredentials": {"appRef": {"name": "acme"}}}})).await;
+        world.ready(token).await;
+        let log = operator.log();
+        let errors: Vec<_> = log.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+        assert!(matches!(&errors[..], [error] if error.contains(variable)), "{variable}: {errors:?}");
+        assert!(!log.contains(CANARY), "{log}");
+        operator.stop().await;
+    }
 }
