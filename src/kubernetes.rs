@@ -15,7 +15,7 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Method, Request, Response, Uri, header::USER_AGENT};
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder, DynBody},
+    client::{AuthError, Body, ClientBuilder, DynBody},
 };
 use tokio::time::timeout;
 use tower::{
@@ -62,7 +62,7 @@ where
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
     let authorized = authorized(&mut config)?;
-    let builder = ClientBuilder::try_from(config).context(CANT_BUILD)?;
+    let builder = ClientBuilder::try_from(config).map_err(without_words).context(CANT_BUILD)?;
     let measured = tower::layer::layer_fn(move |inner| Measured { inner, metrics: metrics.clone() });
     Ok(builder.with_layer(layer).with_layer(&option_layer(authorized)).with_layer(&measured).build())
 }
@@ -74,8 +74,24 @@ where
 pub fn client_of_person(mut config: Config, agent: &'static str) -> anyhow::Result<Client> {
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     let authorized = authorized(&mut config)?;
-    let builder = ClientBuilder::try_from(config).context(CANT_BUILD)?;
+    let builder = ClientBuilder::try_from(config).map_err(without_words).context(CANT_BUILD)?;
     Ok(builder.with_layer(&option_layer(authorized)).build())
+}
+
+/// kube's own words quote the variables of a plugin and what it printed.
+fn without_words(error: kube::Error) -> anyhow::Error {
+    let plugin = if let kube::Error::Auth(error) = &error { of_plugin(error) } else { None };
+    plugin.map_or_else(|| error.into(), anyhow::Error::msg)
+}
+
+/// What a plugin of the kubeconfig (`exec`) has failed at, by the code it ended with and nothing else.
+fn of_plugin(error: &AuthError) -> Option<String> {
+    let failed = match error {
+        AuthError::AuthExecRun { out, .. } => out.status.to_string(),
+        AuthError::AuthExecParse(_) => "it printed no ExecCredential".to_owned(),
+        _ => return None,
+    };
+    Some(format!("the credential plugin (exec) of the kubeconfig's user failed: {failed}; run it by hand to see why"))
 }
 
 /// Puts the token of a file on each call, where the user of `config` has one.
@@ -116,7 +132,10 @@ where
         async move {
             let (code, answer) = match answer.await {
                 Ok(Ok(answer)) => (answer.status().as_str().to_owned(), Ok(answer)),
-                Ok(Err(error)) => ("error".to_owned(), Err(error)),
+                Ok(Err(error)) => {
+                    let plugin = error.downcast_ref().and_then(of_plugin);
+                    ("error".to_owned(), Err(plugin.map_or(error, BoxError::from)))
+                }
                 Err(elapsed) => ("timeout".to_owned(), Err(elapsed.into())),
             };
             metrics.kubernetes_request(call.verb, &call.resource, &code);

@@ -187,6 +187,24 @@ fn rollouts_of_argo_are_the_component_for_them() {
 }
 
 #[test]
+fn the_documented_patches_lead_through_a_proxy() {
+    let [values, patches] = <[String; 2]>::try_from(shown("install.md", "Behind a proxy")).unwrap();
+    let theirs = built(&(shown("install.md", "With kustomize").swap_remove(0) + &patches));
+    let ours = by_name(objects(&values));
+    let pod = "/spec/template/spec";
+    for (kind, part) in [
+        ("Deployment", format!("{pod}/volumes")),
+        ("Deployment", format!("{pod}/containers/0/volumeMounts")),
+        ("Deployment", format!("{pod}/containers/0/env")),
+        ("NetworkPolicy", "/spec/egress".to_owned()),
+    ] {
+        let [ours, theirs] = [&ours, &theirs].map(|it| it[&format!("{kind} {OPERATOR} {OPERATOR}")].pointer(&part));
+        assert!(ours.is_some(), "{kind} {part}");
+        assert_eq!(ours, theirs, "{kind} {part}");
+    }
+}
+
+#[test]
 fn the_documented_patches_send_traces() {
     let yaml = [&shown("install.md", "With kustomize")[..1], &shown("monitoring.md", "Traces")].concat();
     let theirs = built(&yaml.concat());

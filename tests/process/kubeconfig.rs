@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shopify_token_operator::time;
 
 use crate::{
-    operator::{ALONE, OPERATOR, Operator},
+    operator::{ALONE, OPERATOR, Operator, command},
     world::World,
 };
 
@@ -86,6 +86,49 @@ async fn a_plugin_says_who_one_is_and_is_asked_again_before_that_ends() {
     assert!(asked.lines().all(|line| line.starts_with("token shop ") && line.contains(server)), "{asked}");
     assert!(!operator.log().contains(token.as_str().unwrap()));
     operator.stop().await;
+}
+
+/// Neither its variables nor what it printed is told, at the start or later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_fails_is_told_by_its_exit_alone() {
+    const CANARY: &str = "canary-of-a-plugin";
+    let world = World::new("kubeconfig-exec-fails").await;
+    let text = world.cluster.service_account_kubeconfig(OPERATOR, OPERATOR).await.unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+    let version = "client.authentication.k8s.io/v1";
+    let user = &mut kubeconfig["users"][0]["user"];
+    let ends = time::print(world.clock.now() + TimeDelta::seconds(30));
+    let status = json!({"token": user["token"].take(), "expirationTimestamp": ends});
+    let credential = json!({"apiVersion": version, "kind": "ExecCredential", "status": status});
+    let variables = json!([{"name": "PASSWORD", "value": CANARY}]);
+    *user =
+        json!({"exec": {"apiVersion": version, "command": "./plugin", "env": variables, "interactiveMode": "Never"}});
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    fs::write(file("credential"), credential.to_string()).unwrap();
+    // Works once.
+    let script = format!(
+        "#!/bin/sh\nif [ -e \"$0.asked\" ]; then echo {CANARY}; exit 3; fi\n: >\"$0.asked\"\ncat \"${{0%/*}}/credential\"\n"
+    );
+    fs::write(file("plugin"), script).unwrap();
+    fs::set_permissions(file("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(file("config"), kubeconfig.to_string()).unwrap();
+
+    let config = file("config");
+    let variables = [("KUBECONFIG", config.to_str().unwrap())];
+    let later = Operator::begin(&world, &text, &[ALONE], &variables).await;
+    later.until("refused by its plugin", async |it| it.log().contains("exit status: 3")).await;
+    let log = later.log();
+    later.kill().await;
+    let told = tempfile::tempdir().unwrap();
+    let mut command = command(&world, &told, &kubeconfig.to_string());
+    let ended = command.arg("run").env("KUBECONFIG", &config).status().await.unwrap();
+    assert!(!ended.success());
+    let at_start = fs::read_to_string(told.path().join("stderr")).unwrap()
+        + &fs::read_to_string(told.path().join("stdout")).unwrap();
+    for log in [log, at_start] {
+        assert!(log.contains("exit status: 3") && !log.contains(CANARY) && !log.contains("99, 97, 110"), "{log}");
+    }
 }
 
 /// As Rancher and other gateways have it: `https://host/k8s/clusters/c-1`.
