@@ -4,9 +4,10 @@ use std::{
     fmt::Display,
     hash::{BuildHasher, RandomState},
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +17,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use tokio::{
     sync::{
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Permit, Receiver, Sender, channel},
         oneshot,
     },
     time::timeout,
@@ -27,15 +28,17 @@ use crate::{
     core::bounded,
     metrics::Metrics,
     time::Timestamp,
-    workers::waiting,
 };
 
 /// Events that are written at a time: few, for what applications need goes first.
 const LANES: usize = 4;
 /// How many wait in each lane, cut as the API server wants them: together a few megabytes.
 const WAITING: usize = 512;
-/// How long one waits for a place in its lane. Whoever tells it gives its worker back meanwhile.
+/// How long one waits for a place in its lane while none at all is written. Where they are only slow, whoever tells one is
+/// slowed down to it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// And how long at most.
+const SLOWEST: Duration = Duration::from_secs(20);
 /// Longest that the writing of one takes.
 const LONGEST: Duration = Duration::from_mins(1);
 /// How long the operator that stops waits for what is on its way.
@@ -46,8 +49,10 @@ pub(super) struct Events {
     recorder: Recorder,
     metrics: Arc<Metrics>,
     lanes: OnceLock<Vec<Sender<Letter>>>,
-    /// One found no place in time: until one is written nobody waits for a place.
-    stuck: AtomicBool,
+    /// How many were written.
+    written: AtomicU64,
+    /// How many were when one found no place in time: until there is another nobody waits for a place.
+    stuck_at: AtomicU64,
     hasher: RandomState,
 }
 
@@ -66,7 +71,8 @@ impl Events {
             recorder: Recorder::new(client),
             metrics,
             lanes: OnceLock::new(),
-            stuck: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            stuck_at: AtomicU64::new(u64::MAX),
             hasher: RandomState::new(),
         }
     }
@@ -85,7 +91,7 @@ impl Events {
                     let (regarding, news, now) = *event;
                     let written = timeout(LONGEST, AssertUnwindSafe(self.write(&regarding, &news, now)).catch_unwind());
                     match written.await {
-                        Ok(Ok(())) => self.stuck.store(false, Ordering::Relaxed),
+                        Ok(Ok(())) => {}
                         Ok(Err(_panic)) => self.lose(&regarding, &news, &"the writing of it panicked"),
                         Err(elapsed) => self.lose(&regarding, &news, &elapsed),
                     }
@@ -119,22 +125,39 @@ impl Events {
         let lane = self.lanes.get().and_then(|lanes| lanes.get(usize::try_from(object).unwrap_or_default() % LANES));
         let Some(lane) = lane.filter(|lane| !lane.is_closed()) else { return self.write(regarding, news, now).await };
         let news = News { note: bounded::text(&news.note, bounded::NOTE).into_owned(), ..news.clone() };
-        let patience = if self.stuck.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
         let place = match lane.try_reserve() {
             Ok(place) => Some(place),
-            Err(_) if patience.is_zero() => None,
-            Err(_) => waiting(timeout(patience, lane.reserve())).await.ok().and_then(Result::ok),
+            Err(_) => timeout(SLOWEST, self.place(lane)).await.ok().flatten(),
         };
         if let Some(place) = place {
             place.send(Letter::Event(Box::new((regarding.clone(), news, now))));
         } else {
-            self.stuck.store(true, Ordering::Relaxed);
             self.lose(regarding, &news, &"too many are on their way");
         }
     }
 
+    /// A place in a lane that is full; none where nothing goes on.
+    async fn place<'a>(&self, lane: &'a Sender<Letter>) -> Option<Permit<'a, Letter>> {
+        let mut place = pin!(lane.reserve());
+        loop {
+            let before = self.written.load(Ordering::Relaxed);
+            if self.stuck_at.load(Ordering::Relaxed) == before {
+                return None;
+            }
+            if let Ok(place) = timeout(PATIENCE, &mut place).await {
+                return place.ok();
+            }
+            if self.written.load(Ordering::Relaxed) == before {
+                self.stuck_at.store(before, Ordering::Relaxed);
+            }
+        }
+    }
+
     async fn write(&self, regarding: &ObjectReference, news: &News, now: Timestamp) {
-        let Err(error) = self.recorder.publish(regarding, news, now).await else { return };
+        let Err(error) = self.recorder.publish(regarding, news, now).await else {
+            self.written.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
         // A terminating namespace takes no new events, and nothing may hang on one.
         if !is_terminating(&error) {
@@ -253,6 +276,22 @@ mod tests {
         events.written().await;
         assert!(began.elapsed() <= PATIENCE + DRAIN);
         assert!(lost() >= told - 1, "{} of {told}", lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_events_are_slow_none_is_lost() {
+        let (events, notes) = server();
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background());
+        tokio::task::yield_now().await;
+        let told = WAITING + 50;
+        for note in 0..told {
+            tell(&events, "a", &note.to_string()).await;
+        }
+        // Ten who tell at once wait for ten seconds.
+        let more: Vec<String> = (0..10).map(|more| format!("more {more}")).collect();
+        join_all(more.iter().map(|note| tell(&events, "a", note))).await;
+        sleep(Duration::from_secs(1_000)).await;
+        assert_eq!(notes.lock().unwrap().len(), told + 10);
     }
 
     #[tokio::test(start_paused = true)]
