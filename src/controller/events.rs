@@ -200,14 +200,14 @@ mod tests {
     /// Objects and what was told of them, in order.
     type Notes = Arc<Mutex<Vec<(String, String)>>>;
 
-    /// An API server that takes a second for each event, and the notes that it has taken.
-    fn server() -> (Arc<Events>, Notes) {
+    /// An API server that takes so long for each event, and the notes that it has taken.
+    fn server(each: Duration) -> (Arc<Events>, Notes) {
         let notes = Notes::default();
         let taken = Arc::clone(&notes);
         let server = tower::service_fn(move |request: Request<Body>| {
             let taken = Arc::clone(&taken);
             async move {
-                sleep(Duration::from_secs(1)).await;
+                sleep(each).await;
                 let body = request.into_body().collect_bytes().await.unwrap();
                 let event: Value = serde_json::from_slice(&body).unwrap();
                 let text = |at: &str| event.pointer(at).and_then(Value::as_str).unwrap().to_owned();
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_an_event_and_those_of_an_object_keep_their_order() {
-        let (events, notes) = server();
+        let (events, notes) = server(Duration::from_millis(100));
         let lanes = tokio::spawn(Arc::clone(&events).in_background());
         tokio::task::yield_now().await;
         let notes_of = |object: &str| {
@@ -280,7 +280,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_events_are_slow_none_is_lost() {
-        let (events, notes) = server();
+        let (events, notes) = server(Duration::from_secs(1));
         let _lanes = tokio::spawn(Arc::clone(&events).in_background());
         tokio::task::yield_now().await;
         let told = WAITING + 50;
@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_as_short_as_it_is_written() {
-        let (events, notes) = server();
+        let (events, notes) = server(Duration::from_millis(100));
         let _lanes = tokio::spawn(Arc::clone(&events).in_background());
         tokio::task::yield_now().await;
         tell(&events, "a", &"long ".repeat(10_000)).await;
