@@ -1,7 +1,7 @@
 //! Memory that tasks share: a map, and locks by key. Never held across an await.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -55,18 +55,6 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
     /// Keeps the entries that are wanted.
     pub fn retain(&self, mut wanted: impl FnMut(&K, &V) -> bool) {
         self.lock().retain(|key, value| wanted(key, value));
-    }
-
-    /// Takes the entry out if it is one that isn't wanted any more.
-    pub fn remove_if(&self, key: &K, unwanted: impl FnOnce(&V) -> bool)
-    where
-        K: Clone,
-    {
-        if let Entry::Occupied(entry) = self.lock().entry(key.clone())
-            && unwanted(entry.get())
-        {
-            entry.remove();
-        }
     }
 
     /// Takes the entry out.

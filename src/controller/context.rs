@@ -282,14 +282,6 @@ impl Context {
         }
     }
 
-    /// The watch has brought a token: what was written of it needn't be kept.
-    pub(super) fn shown(&self, token: &ShopifyToken) {
-        let shown = version(token.resource_version().as_deref());
-        if token.uid().is_none_or(|uid| self.status_refused.get(&uid).is_none()) {
-            self.written.remove_if(&TokenKey::of_object(token), |written| written.shown_by <= shown);
-        }
-    }
-
     /// The same of the newest there is of an object: what the watch has shown needn't be kept. Others may look at one that
     /// is older.
     #[must_use]
@@ -498,20 +490,6 @@ mod tests {
         assert_eq!(fails(&context.catch_up(&at(11))), Some(1), "a write of somebody else's came in between");
         assert_eq!(fails(&context.catch_up(&at(12))), None);
         assert!(context.written.get(&key).is_none(), "nothing is kept of what is shown");
-    }
-
-    #[tokio::test]
-    async fn what_the_watch_has_brought_of_a_status_is_not_kept() {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_client(Client::try_from(nowhere).unwrap());
-        let mut token = healthy(SourceKind::Storefront, json!({})).token;
-        let (key, status) = (TokenKey::of_object(&token), token.status.clone().unwrap());
-        context.written.put(key.clone(), Written { shown_by: 12, status });
-        for (version, kept) in [("11", true), ("12", false)] {
-            token.metadata.resource_version = Some(version.to_owned());
-            context.shown(&token);
-            assert_eq!(context.written.get(&key).is_some(), kept, "{version}");
-        }
     }
 
     #[tokio::test]

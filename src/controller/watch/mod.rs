@@ -170,9 +170,6 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
             .forget(&TokenKey { namespace: namespace.clone(), name: name.clone() }, &token.uid().unwrap_or_default());
     }
     let Ok(token) = &token.0 else { return };
-    if !gone {
-        context.shown(token);
-    }
     if gone {
         context.setup.metrics.forget_storefront_tokens(&namespace, &name, &token.spec.shop);
     }
