@@ -78,12 +78,12 @@ pub(crate) fn custom(secret: &str) -> Value {
     json!({"custom": {"tokenRef": {"name": secret, "key": "token"}}})
 }
 
-pub(crate) fn delegate(admin: &str) -> Value {
+fn delegate(admin: &str) -> Value {
     json!({"delegate": {"adminTokenRef": {"name": admin}, "scopes": ["read_products"]}})
 }
 
 /// An offline token that begins with a pair of its own.
-pub(crate) async fn offline(world: &World, name: &str, shop: &str) {
+async fn offline(world: &World, name: &str, shop: &str) {
     let pair = world.sim.create_offline_pair(shop, CLIENT_ID).unwrap();
     assert!(pair.refresh_token.contains(CANARY) && pair.access_token.contains(CANARY));
     let boot = format!("{name}-boot");
@@ -93,11 +93,25 @@ pub(crate) async fn offline(world: &World, name: &str, shop: &str) {
 }
 
 /// A client of customer accounts; its id is no secret.
-pub(crate) async fn customers(world: &World, name: &str, shop: &str) {
+async fn customers(world: &World, name: &str, shop: &str) {
     let client = format!("{name}-client");
     world.secret_of(&client, &[("client_id", "shp_1"), ("client_secret", "canaryc0ffee-one")]).await;
     let source = json!({"customerAccount": {"credentialsRef": {"name": client}, "clientType": "Confidential"}});
     world.token(name, json!({"shop": shop, "source": source, "secret": {"preset": "OIDC"}})).await;
+}
+
+/// Ready tokens of the sources that read, write and keep Secrets of their own: `custom`, `delegate` (of `admin`), `offline`,
+/// `customers`.
+pub(crate) async fn every_other_source(world: &World) {
+    let value = world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
+    world.secret_of("person", &[("token", &value)]).await;
+    world.token("custom", json!({"source": custom("person")})).await;
+    world.token("delegate", json!({"source": delegate("admin")})).await;
+    offline(world, "offline", SHOP).await;
+    customers(world, "customers", SHOP).await;
+    for name in ["custom", "delegate", "offline", "customers"] {
+        world.ready(name).await;
+    }
 }
 
 /// Answers that quote what must not be quoted, and such as can't be read at all.

@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     browser::Browser,
-    canary::{custom, customers, delegate, offline},
+    canary::{custom, every_other_source},
     operator::{OPERATOR, Operator},
     prometheus::Prometheus,
-    world::{CLIENT_ID, PUBLIC_URL, SHOP, World},
+    world::{CLIENT_ID, PUBLIC_URL, World},
 };
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -124,13 +124,8 @@ async fn a_run(world: &World, operator: &Operator) {
     world.admin_token("admin").await;
     world.token("web", storefront.clone()).await;
     world.token("goes", storefront).await;
-    let value = world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
-    world.secret_of("person", &[("token", &value)]).await;
-    world.token("custom", json!({"source": custom("person")})).await;
-    world.token("delegate", json!({"source": delegate("admin")})).await;
-    offline(world, "offline", SHOP).await;
-    customers(world, "customers", SHOP).await;
-    for name in ["admin", "web", "goes", "custom", "delegate", "offline", "customers"] {
+    every_other_source(world).await;
+    for name in ["admin", "web", "goes"] {
         world.ready(name).await;
     }
 

@@ -21,9 +21,9 @@ use shopify_token_operator::{
 
 use crate::{
     audit::{self, Mark, Request},
-    canary::{custom, customers, delegate, offline},
+    canary::every_other_source,
     operator::{OPERATOR, Operator, command},
-    world::{CLIENT_ID, SHOP, World},
+    world::World,
 };
 
 /// Where, a verb, and a resource with group and subresource.
@@ -241,20 +241,12 @@ async fn a_life(world: &World, mut targets: Vec<Value>) {
     world.eventually("the old Secret is left", async || !world.exists::<Secret>("web").await).await;
     world.delete("web").await;
     world.gone("web").await;
-    every_other_source(world).await;
+    others(world).await;
 }
 
-/// What the others read, write and keep in Secrets of their own.
-async fn every_other_source(world: &World) {
-    let value = world.sim.create_admin_token(SHOP, CLIENT_ID).unwrap();
-    world.secret_of("person", &[("token", &value)]).await;
-    world.token("custom", json!({"source": custom("person")})).await;
-    world.token("delegate", json!({"source": delegate("admin")})).await;
-    offline(world, "offline", SHOP).await;
-    customers(world, "customers", SHOP).await;
-    for name in ["custom", "delegate", "offline", "customers"] {
-        world.ready(name).await;
-    }
+/// What the others read and write when they begin, and when they are rotated.
+async fn others(world: &World) {
+    every_other_source(world).await;
     for name in ["delegate", "offline"] {
         let before = world.ready(name).await.status.unwrap().revision;
         world.change(name, json!({"metadata": {"annotations": {"tokens.shopify-operator.dev/rotate-at": "1"}}})).await;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use shopify_token_operator::{kubernetes::Rollout, rbac::ROLLOUTS, time};
 
 use crate::{
+    rollout::the_old_one_lives_one_overlap_longer,
     specs::{storefront, with},
     world::{World, message},
 };
@@ -112,10 +113,5 @@ async fn a_rollout_is_restarted_once_it_is_there_and_the_old_token_lives_until_t
 async fn without_the_right_it_is_said_and_the_old_token_lives_one_overlap_longer() {
     let world = World::with_custom_admin("argo-forbidden").await;
     rotate(&world).await;
-    world.pass(TimeDelta::hours(3));
-    world.a_while().await;
-    assert_eq!(world.live().len(), 2, "nobody knows what runs with the old one");
-    world.pass(TimeDelta::hours(2));
-    world.eventually("revoked", async || world.live().len() == 1).await;
-    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+    the_old_one_lives_one_overlap_longer(&world).await;
 }

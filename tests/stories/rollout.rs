@@ -78,6 +78,16 @@ fn restarting_missing(spec: serde_json::Value) -> serde_json::Value {
     with(spec, json!({"rolloutRestartTargets": targets, "verifyInterval": "0s"}))
 }
 
+/// Nobody knows of a workload whether it runs with the old token: that lives for an overlap of two hours more, and it is told.
+pub(crate) async fn the_old_one_lives_one_overlap_longer(world: &World) {
+    world.pass(TimeDelta::hours(3));
+    world.a_while().await;
+    assert_eq!(world.live().len(), 2, "nobody knows what runs with the old one");
+    world.pass(TimeDelta::hours(2));
+    world.eventually("revoked", async || world.live().len() == 1).await;
+    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+}
+
 /// A workload, and a Ready token `web` that is being rotated with an overlap of two hours.
 async fn rotated(name: &str, spec: serde_json::Value) -> World {
     let world = World::with_custom_admin(name).await;
@@ -128,12 +138,7 @@ async fn a_target_that_is_not_there_is_said_and_keeps_the_old_token_longer() {
     let world = rotated("rollout-missing", restarting_missing(storefront())).await;
     world.until("web", "says what isn't there", |t| message(t, "Ready").contains("DaemonSet \"not-there\"")).await;
     world.play_kubelet().await;
-    world.pass(TimeDelta::hours(3));
-    world.a_while().await;
-    assert_eq!(world.live().len(), 2, "nobody knows what runs with the old one");
-    world.pass(TimeDelta::hours(2));
-    world.eventually("revoked", async || world.live().len() == 1).await;
-    world.eventually("told", async || world.events("web").await.contains(&"RolloutNotFinished".to_owned())).await;
+    the_old_one_lives_one_overlap_longer(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
