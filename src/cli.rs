@@ -19,8 +19,7 @@ use crate::{
 /// cert-manager for Shopify tokens: issues, refreshes, rotates and revokes Shopify credentials into Kubernetes Secrets.
 ///
 /// Each option can be set by the environment variable of the same name, too: `--admin-addr` by `ADMIN_ADDR`; `--otlp-endpoint`
-/// by `OTEL_EXPORTER_OTLP_ENDPOINT`. The
-/// kubeconfig is found as kubectl finds it; `HTTPS_PROXY` and `NO_PROXY` count.
+/// by `OTEL_EXPORTER_OTLP_ENDPOINT`. The kubeconfig is found as kubectl finds it; `HTTPS_PROXY` and `NO_PROXY` count.
 #[derive(Debug, Parser)]
 #[command(name = OPERATOR, version)]
 pub struct Cli {
