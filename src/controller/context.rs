@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -171,7 +171,7 @@ pub struct Context {
     /// What was last judged of each app's client secret, by the app's UID.
     pub judged: Shared<String, Judged>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
-    pub going: Shared<(String, String), String>,
+    pub going: Shared<(String, String), Going>,
     /// Something is gone that a Secret may have waited for.
     pub freed: Notify,
 }
@@ -207,6 +207,27 @@ pub struct Judged {
     pub since: Option<Timestamp>,
     /// The judgement.
     pub judgement: Judgement,
+}
+
+/// What was told of a Secret that is being deleted and waits for our finalizer.
+#[derive(Clone, Debug, Default)]
+pub struct Going {
+    /// The last note of it.
+    note: String,
+    /// The tokens that need it and were told so.
+    tokens: BTreeSet<String>,
+}
+
+impl Going {
+    /// Which of the tokens that need it are to be told `note`, as the Secret is; `None` if it isn't news. Where thousands go
+    /// together each one less is news of the Secret, and each token is told once.
+    pub(super) fn news(&mut self, note: &str, needed_by: Vec<String>) -> Option<Vec<String>> {
+        if self.note == note {
+            return None;
+        }
+        note.clone_into(&mut self.note);
+        Some(needed_by.into_iter().filter(|name| self.tokens.insert(name.clone())).collect())
+    }
 }
 
 /// A status just written.
@@ -508,5 +529,16 @@ mod tests {
         assert!(!context.is_own_write(&app("11", 2)), "the status that changed nothing came after somebody's change");
         context.own_versions.put("1".to_owned(), (0, Some(1)));
         assert!(!context.is_own_write(&app("no number", 1)));
+    }
+
+    #[test]
+    fn each_token_that_needs_a_secret_is_told_once() {
+        let mut going = Going::default();
+        let mut news = |note: &str, by: &[&str]| going.news(note, by.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(news("refused", &[]), Some(vec![]));
+        assert_eq!(news("web, app", &["web", "app"]), Some(vec!["web".to_owned(), "app".to_owned()]));
+        assert_eq!(news("web, app", &["web", "app"]), None);
+        assert_eq!(news("web", &["web"]), Some(vec![]), "the Secret has news");
+        assert_eq!(news("web, new", &["web", "new"]), Some(vec!["new".to_owned()]));
     }
 }

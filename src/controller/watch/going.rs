@@ -69,11 +69,8 @@ async fn release(context: &Context, key: &(String, String)) -> bool {
             }
         }
     };
-    let before = context.going.change(key.clone(), |told| std::mem::replace(told, note.clone()));
-    if before != note {
-        // Of thousands that go together each one less is news of the Secret, and told of the others once.
-        let others = if before.is_empty() { &needed_by[..] } else { &[] };
-        tell(context, &secret, others, note).await;
+    if let Some(untold) = context.going.change(key.clone(), |told| told.news(&note, needed_by)) {
+        tell(context, &secret, &untold, note).await;
     }
     false
 }
@@ -91,12 +88,12 @@ fn needed(name: &str, by: &[String]) -> String {
 }
 
 /// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
-async fn tell(context: &Context, secret: &PartialObjectMeta<Secret>, needed_by: &[String], note: String) {
+async fn tell(context: &Context, secret: &PartialObjectMeta<Secret>, tokens: &[String], note: String) {
     let news = [News::of(EventReason::DeletionWaits, note)];
     let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
     publish_all(context, &regarding, &news).await;
     let namespace = secret.namespace().unwrap_or_default();
-    for token in needed_by.iter().filter_map(|name| context.stores.token(&namespace, name)) {
+    for token in tokens.iter().filter_map(|name| context.stores.token(&namespace, name)) {
         publish_all(context, &token.object_ref(&()), &news).await;
     }
 }
@@ -128,6 +125,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::controller::context::Going;
 
     /// A Secret `shop/acme` that waits, and an API server that answers everything with this.
     async fn waits_after(status: StatusCode) -> bool {
@@ -138,7 +136,7 @@ mod tests {
         });
         let context = Context::of_client(Client::new(server, "default"));
         let key = ("shop".to_owned(), "acme".to_owned());
-        context.going.put(key.clone(), String::new());
+        context.going.put(key.clone(), Going::default());
         release(&context, &key).await;
         context.going.get(&key).is_some()
     }
