@@ -265,7 +265,7 @@ metrics! {
         "403: a right is missing; 404 and 409 belong to a healthy life");
     EVENTS_LOST = counter("kubernetes_events_lost", &[],
         "Events that couldn't be written",
-        "Each has a line in the log; status and Secret don't depend on them");
+        "Each has a line in the log, those that a stop cuts off one together; status and Secret don't depend on them");
     INSTALL_PAGES = counter("install_pages", &[PAGE, OUTCOME],
         "Answers of the install pages, of this replica",
         "Which page may tell what stands below");
