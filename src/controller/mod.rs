@@ -6,6 +6,7 @@ pub mod consent;
 pub mod context;
 pub mod error;
 mod events;
+pub mod kept;
 mod listed;
 mod observe;
 mod outcome;
@@ -40,19 +41,20 @@ use serde::de::DeserializeOwned;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    context::Setup,
-    uninstall::{Uninstalled, uninstall},
-    watch::Watches,
-};
 use self::{
-    context::{Context, TokenKey},
+    context::Context,
     error::Error,
+    kept::TokenKey,
     watch::{
         Queue, Stores, Wakes,
         health::reason,
         streams::{debounced, restarting},
     },
+};
+pub use self::{
+    context::Setup,
+    uninstall::{Uninstalled, uninstall},
+    watch::Watches,
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},

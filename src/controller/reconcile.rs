@@ -13,8 +13,9 @@ use tracing::{Instrument, Span};
 
 use super::{
     act::{ShopSlot, act, protect},
-    context::{Context, TokenKey},
+    context::Context,
     error::Error,
+    kept::TokenKey,
     observe::{glance, observe, secret_slot},
     outcome::{Acted, News, Outcome},
     report::{publish_all, report, unchanged},

@@ -20,8 +20,9 @@ use serde::de::DeserializeOwned;
 
 use super::{
     act::{act, protect},
-    context::{Context, Setup, TokenKey},
+    context::{Context, Setup},
     error::{Error, found},
+    kept::TokenKey,
     observe::{Observation, observe},
     outcome::Outcome,
     reconcile::{place, sourceless},

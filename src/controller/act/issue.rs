@@ -8,8 +8,9 @@ use super::{
 use crate::{
     api::SourceKind,
     controller::{
-        context::{Context, TokenKey, Unpublished},
+        context::Context,
         error::{Error, Stop},
+        kept::{TokenKey, Unpublished},
         outcome::{Acted, News, Operation, Outcome},
         report::report_not_yet_safe,
     },

@@ -13,8 +13,9 @@ mod verify;
 pub(super) use self::publish::write;
 
 use super::{
-    context::{Context, TokenKey},
+    context::Context,
     error::{Error, Stop},
+    kept::TokenKey,
     observe::Observation,
     outcome::{Acted, Operation, Outcome},
 };

@@ -4,7 +4,7 @@
 use chrono::SubsecRound;
 
 use crate::{
-    controller::context::{Context, Unpublished},
+    controller::{context::Context, kept::Unpublished},
     core::{
         credential::Credential,
         identity::Identity,

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     controller::{
-        context::{Context, TokenKey},
+        context::Context,
         error::Error,
+        kept::TokenKey,
         outcome::{Acted, News, Operation, Outcome},
     },
     core::{record::Record, vocabulary::EventReason},

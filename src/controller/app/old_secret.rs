@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use crate::{
     api::{ShopifyApp, ShopifyToken, app::AppSecret},
     controller::{
-        context::{Context, Judged},
+        context::Context,
+        kept::Judged,
         listed::Neighbour,
         observe::{abroad::neighbours, list::list, older},
         watch::api,

@@ -17,10 +17,7 @@ pub(super) use self::{
     needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
-use super::{
-    context::{Context, TokenKey},
-    error::Error,
-};
+use super::{context::Context, error::Error, kept::TokenKey};
 use crate::{
     api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
     core::{

@@ -7,7 +7,7 @@ use kube::{core::DeserializeGuard, runtime::reflector::ObjectRef};
 
 use crate::{
     api::ShopifyToken,
-    controller::context::{Context, Scheduled},
+    controller::{context::Context, kept::Scheduled},
     core::{
         minted::Rotation,
         observed::Observed,

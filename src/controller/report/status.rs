@@ -14,8 +14,9 @@ use super::events::publish_all;
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     controller::{
-        context::{Context, TokenKey, Written},
+        context::Context,
         error::{Error, found},
+        kept::{TokenKey, Written},
         outcome::Acted,
         refusal::part,
         watch::health::version,

@@ -125,7 +125,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::controller::context::Going;
+    use crate::controller::kept::Going;
 
     /// A Secret `shop/acme` that waits, and an API server that answers everything with this.
     async fn waits_after(status: StatusCode) -> bool {

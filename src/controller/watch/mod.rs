@@ -33,7 +33,8 @@ pub use self::{
     stores::Stores,
     wake::{Queue, Wakes, stream},
 };
-use super::context::{Context, TokenKey};
+use super::context::Context;
+use super::kept::TokenKey;
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
