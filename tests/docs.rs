@@ -179,6 +179,7 @@ fn every_annotation_is_named() {
             }))
             .unwrap(),
         ),
+        made_of: Some("filled=1".into()),
         previous: vec![],
         rollout: Some(2),
         restarted: Some(2),

@@ -90,7 +90,7 @@ pub struct Context {
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.
     pub holdings: Holdings,
-    /// Which Secrets there are at all.
+    /// Which Secrets there are at all, and in which version.
     pub presence: Presence,
     /// Live lists of namespaces, as far as needs are told by them.
     pub lists: SharedLists<Listed>,
@@ -112,6 +112,8 @@ pub struct Context {
     pub unpublished: Shared<String, Unpublished>,
     /// Pairs that came and couldn't be written down, by UID: written before anything else is asked.
     pub unrecorded: Shared<String, Renewed>,
+    /// Of tokens, by UID, whose records name older versions of Secrets: with which ones they were found to agree.
+    pub agreed: Shared<String, String>,
     /// The status last written for a token: the watch may lag behind it.
     pub written: Shared<TokenKey, Written>,
     /// What has to be verified soon, and why.
@@ -171,6 +173,7 @@ impl Context {
             rendering: Rendering::default(),
             unpublished: Shared::default(),
             unrecorded: Shared::default(),
+            agreed: Shared::default(),
             written: Shared::default(),
             suspects: Shared::default(),
             errors: Shared::default(),
@@ -286,6 +289,7 @@ impl Context {
         self.suspects.remove(token);
         self.unpublished.remove(&uid);
         self.unrecorded.remove(&uid);
+        self.agreed.remove(&uid);
         self.memory.forget(&uid);
         self.paces.remove(&uid);
         self.bare.remove(&uid);

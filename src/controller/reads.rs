@@ -307,7 +307,8 @@ mod tests {
         context.presence.listed(None);
         context.presence.found(&namespace, &name);
         assert_eq!(reads(&token).await, 1, "a create has found it");
-        context.presence.note(None, &namespace, &name, true);
+        let gone = json!({"metadata": {"namespace": namespace, "name": name}});
+        context.presence.note(None, &serde_json::from_value::<Secret>(gone).unwrap(), true);
         assert_eq!(reads(&token).await, 0);
         assert_eq!(reads(&healthy(SourceKind::Storefront, json!({})).token).await, 1, "one too many would never end");
         token.metadata.deletion_timestamp = Some(crate::time::to_kube(context.now()));

@@ -16,7 +16,7 @@ use super::{
     context::Context,
     error::Error,
     kept::TokenKey,
-    observe::{glance, observe, secret_slot},
+    observe::{agree, glance, observe, secret_slot},
     outcome::{Acted, News, Outcome},
     report::{publish_all, report, unchanged},
 };
@@ -254,6 +254,7 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Option<Acti
     if !acted.is_refused() {
         context.refused.remove(uid);
     }
+    agree(context, observed);
     let ended = report(context, observed, &plan, &waiting, acted).await;
     secret_slot::pass_on(context, observed, plan.step);
     ended.map(Some)

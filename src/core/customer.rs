@@ -15,7 +15,9 @@ use super::{digest::digest, identity::Identity};
 /// A client as a person has put it into a Secret.
 #[derive(Clone, Debug)]
 pub struct CustomerClient {
-    /// Its id. Not secret.
+    /// What tells it from others that were published for the same object: Shopify names no pair.
+    pub id: String,
+    /// Its client id. Not secret.
     pub client_id: String,
     /// Of a confidential client; a public one has none.
     pub client_secret: Option<SecretString>,
@@ -41,17 +43,22 @@ pub struct Discovery {
 }
 
 impl CustomerClient {
+    /// The client of an object, without its session.
+    #[must_use]
+    pub fn new(of: &Identity, client_id: String, client_secret: Option<SecretString>) -> Self {
+        let id = id_of(of, &client_id, &value(&client_id, client_secret.as_ref()));
+        Self { id, client_id, client_secret, session: None }
+    }
+
     /// What the Secret holds of it: the secret, or of a public client the id, which is all that it has.
     #[must_use]
     pub fn value(&self) -> SecretString {
-        self.client_secret.clone().unwrap_or_else(|| SecretString::from(self.client_id.as_str()))
+        value(&self.client_id, self.client_secret.as_ref())
     }
+}
 
-    /// What tells it from others that were published for the same object: Shopify names no pair.
-    #[must_use]
-    pub fn id(&self, of: &Identity) -> String {
-        id_of(of, &self.client_id, &self.value())
-    }
+fn value(client_id: &str, client_secret: Option<&SecretString>) -> SecretString {
+    client_secret.cloned().unwrap_or_else(|| SecretString::from(client_id))
 }
 
 /// The id of a client by its client id and its value. Salted by the object's name, and not by its UID: a Secret that was
@@ -107,20 +114,24 @@ mod tests {
     use super::*;
     use crate::core::scene::{discovery, identity};
 
+    fn of(me: &Identity, id: &str, secret: Option<&str>) -> CustomerClient {
+        CustomerClient::new(me, id.to_owned(), secret.map(SecretString::from))
+    }
+
     fn client(id: &str, secret: Option<&str>) -> CustomerClient {
-        CustomerClient { client_id: id.to_owned(), client_secret: secret.map(SecretString::from), session: None }
+        of(&identity(), id, secret)
     }
 
     #[test]
     fn every_change_of_a_pair_is_another_one() {
         let me = identity();
-        let one = client("shp_1", Some("a")).id(&me);
-        assert_eq!(one, client("shp_1", Some("a")).id(&Identity { uid: "another".into(), ..me.clone() }));
-        assert_ne!(one, client("shp_1", Some("a")).id(&Identity { name: "another".into(), ..me.clone() }));
+        let one = client("shp_1", Some("a")).id;
+        assert_eq!(one, of(&Identity { uid: "another".into(), ..me.clone() }, "shp_1", Some("a")).id);
+        assert_ne!(one, of(&Identity { name: "another".into(), ..me }, "shp_1", Some("a")).id);
         for other in [client("shp_1", Some("b")), client("shp_2", Some("a")), client("shp_1", None)] {
-            assert_ne!(one, other.id(&me));
+            assert_ne!(one, other.id);
         }
-        assert_ne!(client("ab", Some("c")).id(&me), client("a", Some("bc")).id(&me));
+        assert_ne!(client("ab", Some("c")).id, client("a", Some("bc")).id);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod hold;
 pub mod identity;
 pub mod keeper;
 pub mod leave;
+pub mod made_of;
 pub mod marker;
 pub mod merge_patch;
 pub mod minted;

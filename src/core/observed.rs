@@ -10,6 +10,7 @@ use super::{
     credential::Credential,
     failure::Failure,
     identity::Identity,
+    made_of::Version,
     older::Older,
     record::{Fields, Record},
     scopes,
@@ -65,6 +66,8 @@ pub struct Observed {
     pub needed_by: Vec<String>,
     /// Whether its admin token is there and is refreshed by itself, whatever its Secret holds now.
     pub admin_renews: bool,
+    /// The version of the Secret that a person has filled for it, if it is there.
+    pub filled: Option<Version>,
     /// The targets of `spec.rolloutRestartTargets` that are there, and that the operator may read.
     pub workloads: Vec<Workload>,
     /// Whether our finalizer is missing where a revocation will need it, or on the object although nobody needs it.
@@ -188,7 +191,7 @@ impl Observed {
     #[must_use]
     pub fn client_replaced(&self, record: &Record) -> bool {
         let client = self.issuer.as_ref().ok().and_then(Issuer::client);
-        client.is_some_and(|client| record.token_id != Some(client.id(&self.identity)))
+        client.is_some_and(|client| record.token_id.as_ref() != Some(&client.id))
     }
 
     /// Whether what applications hold may not be the client that the credentials Secret names: it is another one, or can't
@@ -283,6 +286,7 @@ impl Observed {
             admin: None,
             parent: None,
             discovery: None,
+            made_of: None,
             previous: Vec::new(),
             rollout: if replaces { Some(revision) } else { before.and_then(|r| r.rollout) },
             restarted: before.and_then(|r| r.restarted),

@@ -25,7 +25,7 @@ pub fn beside(o: &Observed, client: &CustomerClient, now: Timestamp) -> (Vec<Pre
         }
         (None, None) => (Vec::new(), None),
     };
-    let id = client.id(&o.identity);
+    let id = client.id.clone();
     let replaced = before.filter(|before| *before != id);
     list.extend(replaced.map(|before| Previous::of(record, &before, time::round_up(now + o.token.spec.overlap()))));
     // One that is taken up again is no older one.
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        core::scene::{client, healthy, hours, identity, minutes, now},
+        core::scene::{client, healthy, hours, minutes, now},
     };
 
     fn before() -> Observed {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_one_that_is_replaced_stays_for_an_overlap() {
-        let old = client("canary").id(&identity());
+        let old = client("canary").id;
         let (list, values) = beside(&before(), &client("new"), now());
         assert_eq!(ids(&list), [&*old]);
         assert_eq!((list[0].revoke_at, list[0].issuer.as_deref()), (now() + hours(1), Some("shp_1")));
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn one_that_is_taken_up_again_is_no_older_one() {
-        let id = |secret: &str| client(secret).id(&identity());
+        let id = |secret: &str| client(secret).id;
         let entry = |secret: &str, left| Previous {
             issuer: Some("shp_1".into()),
             ..Previous::of(None, &id(secret), now() + minutes(left))
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_lost_secret_makes_nothing_safe() {
-        let old = client("canary").id(&identity());
+        let old = client("canary").id;
         let o = before().without_secret();
         let (list, values) = beside(&o, &client("new"), now());
         assert_eq!(ids(&list), [&*old]);

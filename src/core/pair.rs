@@ -12,6 +12,8 @@ use super::{
     failure::Failure,
     identity::Identity,
     leave::Leave,
+    minted::BROUGHT,
+    record::Record,
     scopes,
     vocabulary::{MANAGED_BY, OPERATOR, PREFIX, Reason},
 };
@@ -89,6 +91,22 @@ impl fmt::Debug for Recorded {
     }
 }
 
+impl Recorded {
+    /// That of a credential with this record, which nobody has read: nothing waits in it, and it is owned as the policies
+    /// want it. To be decided upon, and never to be written.
+    #[must_use]
+    pub(super) fn unread(token: &ShopifyToken, me: &Identity, client_id: &str, record: &Record) -> Self {
+        Self {
+            live: claimed(token, me, client_id, None, true),
+            pair: Some(Pair::told(record)),
+            bootstrap: None,
+            code: None,
+            approvals: Approvals::default(),
+            customer: None,
+        }
+    }
+}
+
 impl Pair {
     /// Reads what a person has put into a bootstrap Secret.
     ///
@@ -147,6 +165,35 @@ impl Pair {
             (REFRESH_TOKEN_EXPIRES_AT, refresh.and_then(|refresh| refresh.expires_at).map(time::print)),
             (PREVIOUS_REFRESH_TOKEN, self.previous_refresh.as_ref().map(text)),
         ]
+    }
+
+    /// What the record of a credential tells of its pair, with values that say nothing. Whatever has a refresh token ends;
+    /// what a person has brought without one is said to be so.
+    #[must_use]
+    pub(super) fn told(record: &Record) -> Self {
+        let minted_by = record.client_secret.clone().filter(|by| by != BROUGHT);
+        let lone = record.expires_at.is_none() || record.client_secret.as_deref() == Some(BROUGHT);
+        let access = Access {
+            value: SecretString::default(),
+            issued_at: None,
+            expires_at: record.expires_at,
+            scopes: None,
+            minted_by,
+        };
+        let refresh = RefreshToken { value: SecretString::default(), expires_at: record.refresh_expires_at };
+        Self { access: Some(access), refresh: (!lone).then_some(refresh), previous_refresh: None }
+    }
+
+    /// Whether that is what a decision goes by, its values apart.
+    #[must_use]
+    pub(super) fn is_told(&self, record: &Record) -> bool {
+        // Both are written in whole seconds.
+        let seconds = |at: Option<Timestamp>| at.map(|at| at.timestamp());
+        let facts = |pair: &Self| {
+            let access = pair.access.as_ref().map(|access| (seconds(access.expires_at), access.minted_by.clone()));
+            (access, pair.refresh.as_ref().map(|refresh| seconds(refresh.expires_at)))
+        };
+        facts(self) == facts(&Self::told(record))
     }
 
     /// Whether its access token lives: without an end it does until it is revoked.
@@ -264,6 +311,12 @@ pub fn owned(token: &ShopifyToken, me: &Identity, client_id: &str, recorded: &Re
 pub fn is_misowned(token: &ShopifyToken, me: &Identity, recorded: &Recorded) -> bool {
     let owned = recorded.live.owner_references().iter().any(|owner| owner.uid == me.uid);
     owned != owns(token, recorded.pair.is_some())
+}
+
+/// Whether a record Secret with a pair is to go with its object.
+#[must_use]
+pub fn is_owned(token: &ShopifyToken) -> bool {
+    owns(token, true)
 }
 
 /// Whether it is to go with its object. One without a pair is worth nothing without it, whatever the policies say.

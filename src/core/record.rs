@@ -47,6 +47,8 @@ pub struct Record {
     pub parent: Option<Parent>,
     /// Where a client of customer accounts is used, as the shop said last.
     pub discovery: Option<Discovery>,
+    /// The versions of the Secrets it was made of, where this record tells what is in them ([`super::made_of`]).
+    pub made_of: Option<String>,
     /// Older credentials that still live, newest last.
     pub previous: Vec<Previous>,
     /// The revision that rollout targets are to run; `None` before the first replacement.
@@ -154,6 +156,7 @@ const ADMIN: &str = "admin-token";
 const PARENT: &str = "parent-revision";
 const PARENT_ISSUED_AT: &str = "parent-issued-at";
 const DISCOVERY: &str = "discovery";
+const MADE_OF: &str = "made-of";
 const PREVIOUS: &str = "previous";
 const ROLLOUT: &str = "rollout";
 const RESTARTED: &str = "restarted";
@@ -194,6 +197,7 @@ impl Record {
         set(PARENT, self.parent.map(|parent| parent.revision.to_string()));
         set(PARENT_ISSUED_AT, self.parent.and_then(|parent| parent.issued_at).map(time::print));
         set(DISCOVERY, self.discovery.as_ref().map(|discovery| json(&serde_json::json!(discovery))));
+        set(MADE_OF, self.made_of.clone());
         set(PREVIOUS, (!self.previous.is_empty()).then(|| json(&serde_json::json!(self.previous))));
         set(ROLLOUT, self.rollout.map(|r| r.to_string()));
         set(RESTARTED, self.restarted.map(|r| r.to_string()));
@@ -287,6 +291,7 @@ impl Record {
                 None => None,
                 Some(text) => Some(serde_json::from_str(text).ok()?),
             },
+            made_of: get(MADE_OF).map(str::to_owned),
             previous: match get(PREVIOUS) {
                 None => Vec::new(),
                 Some(list) => serde_json::from_str(list).ok()?,
@@ -404,6 +409,7 @@ mod tests {
             admin: Some("admin".into()),
             parent: Some(Parent { revision: 7, issued_at: Some(at(1_789_999_000)) }),
             discovery: Some(discovery()),
+            made_of: Some("filled=1".into()),
             previous: vec![Previous {
                 id: "gid://x/2".into(),
                 revoke_at: at(1_790_000_100),
@@ -436,6 +442,7 @@ mod tests {
             admin: None,
             parent: None,
             discovery: None,
+            made_of: None,
             previous: vec![],
             rollout: None,
             restarted: None,

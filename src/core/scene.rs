@@ -88,11 +88,11 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         revision: 3,
         issued_at,
         expires_at: expires.then(|| issued_at + hours(24)),
-        refresh_expires_at: None,
+        refresh_expires_at: (kind == SourceKind::Offline).then(|| now() + hours(89 * 24)),
         token_id: match kind {
             SourceKind::Storefront => Some(id(3)),
             SourceKind::Delegate => Some(id_of(&secret_string("canary"))),
-            SourceKind::CustomerAccount => Some(client("canary").id(&identity())),
+            SourceKind::CustomerAccount => Some(client("canary").id),
             SourceKind::ClientCredentials | SourceKind::Offline | SourceKind::Custom => None,
         },
         scopes: if of_client { Vec::new() } else { vec!["read_products".into()] },
@@ -113,6 +113,7 @@ pub(crate) fn record(kind: SourceKind) -> Record {
         admin: made.then(|| "admin".into()),
         parent: (kind == SourceKind::Delegate).then_some(of_parent()),
         discovery: of_client.then(discovery),
+        made_of: None,
         previous: Vec::new(),
         rollout: Some(3),
         restarted: Some(3),
@@ -227,7 +228,7 @@ pub(crate) fn older_with(record: &Record, left: Option<TimeDelta>) -> Older {
 
 /// A confidential client `shp_1` with this secret.
 pub(crate) fn client(secret: &str) -> CustomerClient {
-    CustomerClient { client_id: "shp_1".into(), client_secret: Some(secret_string(secret)), session: None }
+    CustomerClient::new(&identity(), "shp_1".into(), Some(secret_string(secret)))
 }
 
 /// What a shop says of its customer accounts.
@@ -277,15 +278,15 @@ fn offline(app: App) -> Offline {
     };
     let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: Some(now() + hours(89 * 24)) };
     let pair = Some(Pair { access: Some(access), refresh: Some(refresh), previous_refresh: None });
-    let recorded = Some(Box::new(Recorded {
-        live: Secret::default(),
-        pair,
-        bootstrap: None,
-        code: None,
-        approvals: Approvals::default(),
-        customer: None,
-    }));
+    let recorded = Some(Box::new(kept(pair)));
     Offline { app, recorded, bootstrap: None, migrate: false, expiring: true, in_hand: false }
+}
+
+/// A record Secret with this pair.
+pub(crate) fn kept(pair: Option<Pair>) -> Recorded {
+    let mut live = Secret::default();
+    (live.metadata.uid, live.metadata.resource_version) = (Some("4e5f".into()), Some("6".into()));
+    Recorded { live, pair, bootstrap: None, code: None, approvals: Approvals::default(), customer: None }
 }
 
 fn admin(app: App) -> AdminToken {
@@ -326,6 +327,7 @@ pub(crate) fn healthy(kind: SourceKind, fields: Value) -> Observed {
         former: BTreeMap::new(),
         settles_at: None,
         admin_renews: false,
+        filled: None,
         unprotected: false,
         install_url: Some("https://tokens.example.com/oauth/install/shop/web".into()),
         api_version: "2026-10".into(),

@@ -118,12 +118,14 @@ impl Held {
     /// what the record says, and a value that says nothing stands for it. To be decided upon, and never to be written.
     #[must_use]
     pub fn unread(record: Record) -> Self {
+        // What ends of a client is its session.
+        let session = record.discovery.as_ref().and(record.expires_at).map(|_| SecretString::default());
         Self {
             live: Secret::default(),
             record: Some(record),
             value: Some(SecretString::default()),
             previous: PreviousValues::default(),
-            session: None,
+            session,
             edited: false,
             frozen: None,
         }

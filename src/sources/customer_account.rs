@@ -254,7 +254,7 @@ fn issued(
     now: Timestamp,
 ) -> Issued {
     let Beside { session, renewed, warning } = beside;
-    let id = client.id(&observed.identity);
+    let id = client.id.clone();
     let unchanged = |whole: &Whole<'_>| {
         let held = (whole.session, whole.record.expires_at);
         let session = match (&session, held) {
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        core::scene::{client, discovery, healthy, identity, now},
+        core::scene::{client, discovery, healthy, now},
     };
 
     fn published() -> Observed {
@@ -330,7 +330,7 @@ mod tests {
         let moved = Discovery { issuer: "https://account.acme.example".parse().unwrap(), ..discovery() };
         let moved = issued(&o, &client("canary"), moved, Beside::default(), now());
         assert_eq!((moved.origin, moved.revision, moved.previous.len()), (Origin::New, 4, 0));
-        assert_eq!(moved.credential.token_id, Some(client("canary").id(&identity())));
+        assert_eq!(moved.credential.token_id, Some(client("canary").id));
     }
 
     impl Issued {

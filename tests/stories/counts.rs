@@ -11,13 +11,22 @@ const OPERATOR: &str = "system:serviceaccount:shopify-token-operator:shopify-tok
 impl World {
     /// The operator's writes in this namespace, in order, as the API server's audit log knows them.
     pub(crate) fn writes(&self) -> Vec<String> {
+        self.requested(|verb| !matches!(verb, "get" | "list" | "watch"))
+    }
+
+    /// The same of its reads of single objects.
+    pub(crate) fn reads(&self) -> Vec<String> {
+        self.requested(|verb| verb == "get")
+    }
+
+    fn requested(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let log = std::fs::read_to_string(self.cluster.audit_log_path()).unwrap();
         log.lines()
             .filter(|line| line.contains(&self.namespace))
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
             .filter(|entry| entry["objectRef"]["namespace"] == *self.namespace)
             .filter(|entry| entry["user"]["username"] == OPERATOR)
-            .filter(|entry| !matches!(entry["verb"].as_str(), Some("get" | "list" | "watch")))
+            .filter(|entry| entry["verb"].as_str().is_some_and(&wanted))
             .map(|entry| {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let object = &entry["objectRef"];

@@ -41,7 +41,7 @@ impl World {
     }
 
     /// The same, once the customer has signed in.
-    async fn with_session(name: &str) -> (Self, Pages) {
+    pub(crate) async fn with_session(name: &str) -> (Self, Pages) {
         let world = Self::without_customer(name).await;
         let pages = Pages::start(world.setup().await).await;
         let shown = Browser::new(&world).goes_through(pages.address, &world, "approve").await;

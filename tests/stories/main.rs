@@ -22,6 +22,7 @@ mod grants_end;
 mod install;
 mod install_chromium;
 mod issue;
+mod looks;
 mod namespace;
 mod odd_shopify;
 mod odd_shopify_pages;

@@ -1,5 +1,7 @@
 //! Obtains a credential and publishes it: in this order, whatever its source.
 
+use k8s_openapi::api::core::v1::Secret;
+
 use super::{
     pair,
     publish::{Written, live, publish, replaced_version},
@@ -59,10 +61,12 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         },
     };
     let me = &observed.identity;
-    if let (Some(renewed), Some(keeper)) = (&issued.renewed, observed.keeper())
-        && let Err(stop) = pair::record(context, observed, keeper, renewed).await
-    {
-        return Acted::unwritten(stop);
+    let mut recorded = None;
+    if let (Some(renewed), Some(keeper)) = (&issued.renewed, observed.keeper()) {
+        match pair::record(context, observed, keeper, renewed).await {
+            Ok(written) => recorded = Some(written),
+            Err(stop) => return Acted::unwritten(stop),
+        }
     }
     // Nothing can be created in a namespace that goes.
     let goes = observed.token.metadata.deletion_timestamp.is_some() && live(observed).is_none();
@@ -76,17 +80,24 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         context.unpublished.remove(&me.uid);
         return Ok(withdraw(context, turn, &issued, failure).await);
     }
-    put(context, observed, &issued, told(observed.kind, why, issued.origin)).await
+    put(context, observed, &issued, recorded, told(observed.kind, why, issued.origin)).await
 }
 
 /// An event of a credential that was published, without its revision.
 type Told = (EventReason, &'static str);
 
-/// Publishes a credential that is in hand, and tells of it unless it is the one that was there.
+/// Publishes a credential that is in hand, and tells of it unless it is the one that was there. `recorded` is the record
+/// Secret, if it was written for it.
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued, told: Told) -> Result<Acted, Error> {
+pub(super) async fn put(
+    context: &Context,
+    observed: &Observed,
+    issued: &Issued,
+    recorded: Option<Secret>,
+    told: Told,
+) -> Result<Acted, Error> {
     let me = &observed.identity;
     if issued.unless_written == UnlessWritten::Remember {
         // From here on the credential isn't lost if the Secret can't be written for a while.
@@ -110,10 +121,10 @@ pub(super) async fn put(context: &Context, observed: &Observed, issued: &Issued,
     if observed.record().is_some_and(|record| record.token_id != issued.credential.token_id) {
         report_not_yet_safe(context, observed).await?;
     }
-    let value = &issued.credential.value;
-    match publish(context, observed, live(observed), record, value, (&issued.previous_values, issued.session.as_ref()))
-        .await
-    {
+    let (value, session) = (&issued.credential.value, issued.session.as_ref());
+    let made_of = observed.about_to_be_made_of(&record, (value, session), recorded);
+    let record = Record { made_of, ..record };
+    match publish(context, observed, live(observed), record, value, (&issued.previous_values, session)).await {
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
             context.suspects.remove(&TokenKey::of(me));

@@ -50,7 +50,7 @@ pub(super) async fn begin(context: &Context, observed: &Observed) -> Result<Acte
     let pair = Pair { previous_refresh, ..bootstrap.pair.clone() };
     let beginning = Renewed { pair, replaces: None, begun: None, spent: None, customer: None };
     match put(context, observed, Keeper::Offline(offline), &beginning).await {
-        Ok(()) => Ok(Acted::quietly(Outcome::Unchanged)),
+        Ok(_) => Ok(Acted::quietly(Outcome::Unchanged)),
         Err(stop) => Acted::unwritten(stop),
     }
 }
@@ -60,12 +60,14 @@ async fn own(context: &Context, observed: &Observed) -> Result<(), Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let Some(keeper) = observed.keeper() else { return Ok(()) };
     match keeper.recorded().filter(|recorded| pair::is_misowned(token, me, recorded)) {
-        Some(recorded) => store(context, observed, true, &pair::owned(token, me, keeper.client_id(), recorded)).await,
+        Some(recorded) => {
+            store(context, observed, true, &pair::owned(token, me, keeper.client_id(), recorded)).await.map(drop)
+        }
         None => Ok(()),
     }
 }
 
-/// Keeps a pair that came, and writes it down.
+/// Keeps a pair that came, and writes it down: the record Secret as the API server has stored it.
 ///
 /// # Errors
 /// A failure when the API server refuses it; else of Kubernetes, a conflict among them. Then it is kept in memory, and
@@ -75,12 +77,12 @@ pub(super) async fn record(
     observed: &Observed,
     keeper: Keeper<'_>,
     renewed: &Renewed,
-) -> Result<(), Stop> {
+) -> Result<Secret, Stop> {
     let uid = &observed.identity.uid;
     context.unrecorded.put(uid.clone(), renewed.clone());
-    put(context, observed, keeper, renewed).await?;
+    let written = put(context, observed, keeper, renewed).await?;
     context.unrecorded.remove(uid);
-    Ok(())
+    Ok(written)
 }
 
 /// Writes the pair down that came before and couldn't be written. Says whether there was one.
@@ -111,10 +113,10 @@ pub(super) async fn forget(
     let (Some(recorded), Some(code)) = (keeper.recorded(), keeper.code()) else { return Ok(()) };
     let mut secret = recorded.live.clone();
     approvals::end(&mut secret, &code.state, &approvals::Outcome::Refused(refusal.message.clone()));
-    store(context, observed, true, &secret).await
+    store(context, observed, true, &secret).await.map(drop)
 }
 
-async fn put(context: &Context, observed: &Observed, keeper: Keeper<'_>, renewed: &Renewed) -> Result<(), Stop> {
+async fn put(context: &Context, observed: &Observed, keeper: Keeper<'_>, renewed: &Renewed) -> Result<Secret, Stop> {
     let (token, me) = (&observed.token, &observed.identity);
     let live = keeper.recorded().map(|recorded| &recorded.live);
     let held = Content {
@@ -127,14 +129,11 @@ async fn put(context: &Context, observed: &Observed, keeper: Keeper<'_>, renewed
     store(context, observed, live.is_some(), &secret).await
 }
 
-async fn store(context: &Context, observed: &Observed, exists: bool, secret: &Secret) -> Result<(), Stop> {
-    match write(context, exists, secret).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let what = format!("Secret {:?}", secret.name_any());
-            Err(context.unwritten(&observed.identity.uid, &what, error))
-        }
-    }
+async fn store(context: &Context, observed: &Observed, exists: bool, secret: &Secret) -> Result<Secret, Stop> {
+    write(context, exists, secret).await.map_err(|error| {
+        let what = format!("Secret {:?}", secret.name_any());
+        context.unwritten(&observed.identity.uid, &what, error)
+    })
 }
 
 /// Writes a pair in hand, which is worth as much as the one that is there, and leaves the record Secret as the policies

@@ -28,7 +28,7 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
         Ok(Seen::Moved(issued)) => {
             let told =
                 (EventReason::Rotated, "published anew, because the shop serves its customer accounts elsewhere");
-            return issue::put(context, observed, &issued, told).await;
+            return issue::put(context, observed, &issued, None, told).await;
         }
         Ok(Seen::Doubtful(doubt)) => {
             context.suspects.put(TokenKey::of(&observed.identity), doubt);

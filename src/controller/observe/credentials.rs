@@ -4,6 +4,7 @@ mod admin;
 mod app;
 mod client;
 mod offline;
+mod unread;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 pub(in crate::controller) use self::app::app_credentials;
+pub(super) use self::unread::known;
 use super::{Protected, list::list};
 use crate::{
     api::{
@@ -32,6 +34,8 @@ use crate::{
         credential,
         customer::CustomerClient,
         failure::Failure,
+        identity::Identity,
+        made_of::Version,
         observed::Former,
         render::content_hash,
         source::{AdminToken, App, Issuer, Parent, different_issuers},
@@ -51,6 +55,8 @@ pub(super) struct Found {
     pub needed: Vec<Protected>,
     /// Whether its admin token is there and is refreshed by itself.
     pub admin_renews: bool,
+    /// The version of the Secret that a person has filled for it.
+    pub filled: Option<Version>,
 }
 
 /// Reads what a token is issued with.
@@ -63,8 +69,7 @@ pub(super) async fn find(context: &Context, token: &ShopifyToken, source: Source
         Ok(issuer) => Ok(issuer),
         Err(stop) => Err(stop.failure()?),
     };
-    let Search { api_version, versions, needed, admin_renews, .. } = search;
-    Ok(Found { issuer, api_version, versions, needed, admin_renews })
+    Ok(search.found(issuer))
 }
 
 /// Looks for what created a credential that the spec's admin token can't revoke: the admin token of that name, or an
@@ -164,6 +169,7 @@ struct Search<'a> {
     /// there before.
     afresh: bool,
     admin_renews: bool,
+    filled: Option<Version>,
 }
 
 impl<'a> Search<'a> {
@@ -178,7 +184,17 @@ impl<'a> Search<'a> {
             needed: Vec::new(),
             afresh: asks(token),
             admin_renews: false,
+            filled: None,
         }
+    }
+
+    fn found(self, issuer: Result<Issuer, Failure>) -> Found {
+        let Self { api_version, versions, needed, admin_renews, filled, .. } = self;
+        Found { issuer, api_version, versions, needed, admin_renews, filled }
+    }
+
+    fn me(&self) -> Result<Identity, Error> {
+        Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))
     }
 
     async fn issuer(&mut self, source: SourceRef<'_>) -> Result<Issuer, Stop> {
@@ -206,6 +222,7 @@ impl<'a> Search<'a> {
             Failure::new(Reason::CredentialsMissing, message)
         })?;
         self.needed.push(Protected::secret(&secret));
+        self.filled = Version::of(&*secret);
         Ok(key_of(&secret, &reference.key)?)
     }
 

@@ -4,24 +4,18 @@
 //! What the watches don't show yet, a change made just now, comes as an event and brings the token back.
 
 use crate::{
-    api::{ShopifyToken, SourceKind},
+    api::ShopifyToken,
     controller::{context::Context, error::Error},
     core::{
         finalizer::{has_finalizer, needs_finalizer},
+        made_of::agreed,
         observed::Observed,
+        plan::{Step, plan},
         secret::{Held, SecretState},
     },
 };
 
 use super::{Protected, credentials, facts, named, protect, secret_slot, settles_at};
-
-/// Whether what the Secret should hold is told by its record alone, not by what a person has put elsewhere.
-const fn is_told_by_record(kind: SourceKind) -> bool {
-    match kind {
-        SourceKind::ClientCredentials | SourceKind::Storefront | SourceKind::Delegate => true,
-        SourceKind::Offline | SourceKind::Custom | SourceKind::CustomerAccount => false,
-    }
-}
 
 /// What is to be seen of a token whose Secret is as the operator wrote it, of this very spec, though nobody reads it now.
 /// `None` where that isn't known, or more would have to be read: observe it.
@@ -31,9 +25,7 @@ const fn is_told_by_record(kind: SourceKind) -> bool {
 pub(in crate::controller) async fn glance(context: &Context, token: &ShopifyToken) -> Result<Option<Observed>, Error> {
     let (source, identity) = named(token)?;
     let (kind, name) = (source.kind(), token.secret_name());
-    let Some(record) = context.holdings.untouched(&identity, name).filter(|_| is_told_by_record(kind)) else {
-        return Ok(None);
-    };
+    let Some(record) = context.holdings.untouched(&identity, name) else { return Ok(None) };
     let reported = token.status.as_ref().map(|s| (Some(s.observed_generation), s.revision));
     let in_use = needs_finalizer(token, kind);
     let needed = in_use || context.stores.needs_token(&identity.namespace, &identity.name);
@@ -44,11 +36,11 @@ pub(in crate::controller) async fn glance(context: &Context, token: &ShopifyToke
         && context.holdings.of(&identity) == [name]
         // Whether it is needed no more, a live list tells.
         && (needed || !has_finalizer(token))
-        && !record.restarts();
+        && (token.spec.rollout_restart_targets.is_empty() || !record.restarts());
     if !known {
         return Ok(None);
     }
-    let found = credentials::find(context, token, source).await?;
+    let Some(found) = credentials::known(context, token, source, (&identity, &record)).await? else { return Ok(None) };
     let asked = record.asked().to_owned();
     if found.api_version.is_some_and(|version| version != asked) {
         return Ok(None);
@@ -59,4 +51,17 @@ pub(in crate::controller) async fn glance(context: &Context, token: &ShopifyToke
     observed.settles_at = settles_at(context, &observed);
     observed.unprotected = protect(token, kind, in_use, found.needed).iter().any(Protected::unprotected);
     Ok(Some(observed))
+}
+
+/// Takes note that a record tells what is in other versions of Secrets than it names, where nothing is to be done: a person has
+/// changed a label there, say, and a look needn't read them again. A process that has just begun does, once.
+pub(in crate::controller) fn agree(context: &Context, observed: &Observed) {
+    let (Some(record), Some(versions)) = (observed.record(), observed.made_of()) else { return };
+    if record.made_of.as_ref() == Some(&versions) {
+        return;
+    }
+    let plan = plan(observed, context.now());
+    if plan.step == Step::Keep && plan.hold.is_none() {
+        context.agreed.put(observed.identity.uid.clone(), agreed(record, &versions));
+    }
 }

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) use self::{
     credentials::{app_credentials, app_of, client_of},
-    glance::glance,
+    glance::{agree, glance},
     needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
@@ -82,6 +82,7 @@ pub(super) async fn observe(context: &Context, token: &ShopifyToken) -> Result<O
         needed_by: uses.needed_by,
         older,
         admin_renews: found.admin_renews,
+        filled: found.filled,
         ..facts(context, token, (source, identity), (found.issuer, &found.versions), secret, api_version)
     };
     observed.turn = secret_slot::turn(context, &observed);
@@ -128,6 +129,7 @@ fn facts(
         former: BTreeMap::new(),
         settles_at: None,
         admin_renews: false,
+        filled: None,
         unprotected: false,
         revocation_timeout: context.setup.revocation_timeout,
         install_url: context.install_url(token),

@@ -29,6 +29,7 @@ pub(in crate::controller) async fn history(context: Arc<Context>) {
             context.written.clear();
             context.apps_seen.clear();
             context.own_versions.clear();
+            context.agreed.clear();
             context.setup.watches.start_over(Instant::now());
         }
     }

@@ -62,10 +62,7 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
     let (mut there, mut listed_before) = (HashSet::new(), false);
-    let present = |secret: &PartialObjectMeta<Secret>, gone| {
-        let (namespace, name) = holdings::key(secret);
-        context.presence.note(scope.as_deref(), &namespace, &name, gone);
-    };
+    let present = |secret: &PartialObjectMeta<Secret>, gone| context.presence.note(scope.as_deref(), secret, gone);
     while let Some(event) = events.next().await {
         // Of what went while no watch looked no event tells, neither before the list nor after it.
         if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {

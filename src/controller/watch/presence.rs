@@ -1,13 +1,19 @@
-//! Which Secrets there are, whosever they are: where none is, nothing need be read before one is made.
+//! Which Secrets there are, whosever they are, and in which version: where none is, nothing need be read before one is made,
+//! and one that is as it was needn't be read again.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The Secrets that the watches have told of. One takes eight bytes, for a cluster may have very many: of two that share
-/// them the one that stays may be forgotten with the other, and then a create finds it.
+use kube::ResourceExt;
+
+use super::holdings;
+use crate::core::made_of::Version;
+
+/// The Secrets that the watches have told of. One takes sixteen bytes, for a cluster may have very many: of two that share
+/// those of their name the one that stays may be forgotten with the other, and then a create, or a read, finds it.
 #[derive(Default)]
 pub struct Presence {
     hasher: RandomState,
@@ -17,10 +23,13 @@ pub struct Presence {
 /// What one watch has told, of a namespace or of all.
 #[derive(Default)]
 struct Watched {
-    there: HashSet<u64>,
+    there: There,
     /// What a list that isn't over has brought so far.
-    listing: Option<HashSet<u64>>,
+    listing: Option<There>,
 }
+
+/// Hashes of namespaces and names, each with the version, if that is known.
+type There = HashMap<u64, Option<Version>>;
 
 impl Presence {
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<String>, Watched>> {
@@ -30,7 +39,7 @@ impl Presence {
 
     /// A list of the Secrets of a namespace, or of all, begins.
     pub(in crate::controller) fn listing(&self, scope: Option<&str>) {
-        self.lock().entry(scope.map(str::to_owned)).or_default().listing = Some(HashSet::new());
+        self.lock().entry(scope.map(str::to_owned)).or_default().listing = Some(There::new());
     }
 
     /// It has ended: there are no others than those it has brought.
@@ -43,15 +52,16 @@ impl Presence {
     }
 
     /// The watch of a namespace, or of all, tells that a Secret is there, or gone.
-    pub(in crate::controller) fn note(&self, scope: Option<&str>, namespace: &str, name: &str, gone: bool) {
-        let secret = self.hasher.hash_one((namespace, name));
+    pub(in crate::controller) fn note(&self, scope: Option<&str>, secret: &impl ResourceExt, gone: bool) {
+        let (version, (namespace, name)) = (Version::of(secret), holdings::key(secret));
+        let secret = self.hasher.hash_one((namespace.as_str(), name.as_str()));
         let mut inner = self.lock();
         let watched = inner.entry(scope.map(str::to_owned)).or_default();
         let there = watched.listing.as_mut().unwrap_or(&mut watched.there);
         if gone {
             there.remove(&secret);
         } else {
-            there.insert(secret);
+            there.insert(secret, version);
         }
     }
 
@@ -60,7 +70,7 @@ impl Presence {
         let secret = self.hasher.hash_one((namespace, name));
         let mut inner = self.lock();
         for watched in inner.iter_mut().filter(|(scope, _)| covers(scope.as_deref(), namespace)).map(|(_, w)| w) {
-            watched.there.insert(secret);
+            watched.there.insert(secret, None);
         }
     }
 
@@ -69,7 +79,15 @@ impl Presence {
         let secret = self.hasher.hash_one((namespace, name));
         let inner = self.lock();
         let mut covering = inner.iter().filter(|(scope, _)| covers(scope.as_deref(), namespace));
-        covering.all(|(_, watched)| !watched.there.contains(&secret))
+        covering.all(|(_, watched)| !watched.there.contains_key(&secret))
+    }
+
+    /// The version that a Secret was last seen in, if a watch has told of one. It may have changed a moment ago.
+    pub(in crate::controller) fn version(&self, namespace: &str, name: &str) -> Option<Version> {
+        let secret = self.hasher.hash_one((namespace, name));
+        let inner = self.lock();
+        let mut covering = inner.iter().filter(|(scope, _)| covers(scope.as_deref(), namespace));
+        covering.find_map(|(_, watched)| watched.there.get(&secret).copied().flatten())
     }
 }
 
@@ -79,27 +97,36 @@ fn covers(scope: Option<&str>, namespace: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+    use serde_json::json;
+
     use super::*;
+
+    fn secret(namespace: &str, name: &str, version: &str) -> Secret {
+        let metadata = json!({"namespace": namespace, "name": name, "uid": name, "resourceVersion": version});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
 
     #[test]
     fn there_is_what_was_listed_or_came_and_has_not_gone() {
         for scope in [None, Some("shop")] {
             let presence = Presence::default();
             let lacks = |name: &str| presence.lacks("shop", name);
+            let note = |name: &str, gone| presence.note(scope, &secret("shop", name, "1"), gone);
             presence.listing(scope);
-            presence.note(scope, "shop", "a", false);
-            presence.note(scope, "shop", "b", false);
+            note("a", false);
+            note("b", false);
             presence.listed(scope);
             assert!(!lacks("a") && !lacks("b") && lacks("c"));
             assert!(presence.lacks("elsewhere", "a"));
-            presence.note(scope, "shop", "c", false);
-            presence.note(scope, "shop", "a", true);
+            note("c", false);
+            note("a", true);
             assert!(lacks("a") && !lacks("c"));
             presence.found("shop", "d");
             assert!(!lacks("d"));
             // Until the next list is over, the one before counts.
             presence.listing(scope);
-            presence.note(scope, "shop", "a", false);
+            note("a", false);
             assert!(lacks("a") && !lacks("b"));
             presence.listed(scope);
             assert!(!lacks("a") && lacks("b") && lacks("c"));
@@ -111,11 +138,31 @@ mod tests {
         let presence = Presence::default();
         for namespace in ["shop", "team"] {
             presence.listing(Some(namespace));
-            presence.note(Some(namespace), namespace, "a", false);
+            presence.note(Some(namespace), &secret(namespace, "a", "1"), false);
             presence.listed(Some(namespace));
         }
         presence.listing(Some("team"));
         presence.listed(Some("team"));
         assert!(!presence.lacks("shop", "a") && presence.lacks("team", "a"));
+    }
+
+    #[test]
+    fn a_version_is_the_one_last_seen() {
+        let presence = Presence::default();
+        let is = |name: &str, version: &str| {
+            presence.version("shop", name) == Version::of(&secret("shop", name, version))
+                && !presence.lacks("shop", name)
+        };
+        presence.listing(None);
+        presence.note(None, &secret("shop", "a", "1"), false);
+        assert!(presence.version("shop", "a").is_none(), "the list isn't over");
+        presence.listed(None);
+        assert!(is("a", "1") && !is("a", "2"));
+        presence.note(None, &secret("shop", "a", "2"), false);
+        assert!(is("a", "2") && !is("a", "1"));
+        presence.note(None, &secret("shop", "a", "3"), true);
+        assert!(presence.version("shop", "a").is_none() && presence.lacks("shop", "a"));
+        presence.found("shop", "a");
+        assert!(presence.version("shop", "a").is_none(), "there is one, of whatever version");
     }
 }

@@ -16,8 +16,8 @@ use crate::{
         pair,
         record::{Parent, Record},
         scene::{
-            dice, foreign, healthy, held, hours, minutes, now, older, previous, record, secret_string, snapshot,
-            status, token, workload,
+            dice, foreign, healthy, held, hours, identity, minutes, now, older, previous, record, secret_string,
+            snapshot, status, token, workload,
         },
         secret::{Held, SecretState},
         source::{Bootstrap, Issuer},
@@ -80,7 +80,7 @@ fn failing(reason: Reason) -> impl FnOnce(&mut Observed) {
 
 /// A published client, when the credentials Secret holds this one.
 fn with_client(id: &str, secret: Option<&str>) -> Observed {
-    let client = CustomerClient { client_id: id.into(), client_secret: secret.map(secret_string), session: None };
+    let client = CustomerClient::new(&identity(), id.into(), secret.map(secret_string));
     healthy(SourceKind::CustomerAccount, json!({})).with(|o| o.issuer = Ok(Issuer::CustomerAccount(client)))
 }
 

@@ -1,6 +1,13 @@
 //! Whatever chance makes of a token: anything that could be observed, and much that couldn't.
 
-use super::{super::secret_rotation::Turn, *};
+use super::{
+    super::{
+        approvals::{self, Code},
+        customer::Session,
+        secret_rotation::Turn,
+    },
+    *,
+};
 
 /// Chance, which shrinks towards the healthy token: every byte is a choice, and 0 the harmless one.
 #[derive(Debug)]
@@ -21,7 +28,7 @@ impl Dice {
     }
 
     /// A moment somewhere around now.
-    fn moment(&mut self) -> Timestamp {
+    pub(crate) fn moment(&mut self) -> Timestamp {
         let seconds = [0, 1, -1, 5, -5, 60, -60, 3600, -3600, 86_400, -86_400, 400 * 86_400, -400 * 86_400];
         now() + TimeDelta::seconds(self.of(&seconds)) + TimeDelta::milliseconds(self.of(&[0, 1, -1, 500]))
     }
@@ -121,6 +128,70 @@ impl Dice {
     pub(crate) fn hold(&mut self) -> Option<Hold> {
         let failure = self.failure();
         self.of(&[None, Some(Hold::BackingOff), Some(Hold::Suspended), Some(Hold::Blocked(failure))])
+    }
+
+    /// The same of a credential whose pair, or session, is kept in the record Secret, as that and the record may say of it.
+    pub(crate) fn with_pair(&mut self, mut o: Observed) -> Observed {
+        let moments = [now() + hours(23), now() - hours(1), now() + hours(90 * 24), self.moment()];
+        let minted = self.of(&[o.record().and_then(|r| r.client_secret.clone()), Some("another".into()), None]);
+        let lone = self.once_in(3);
+        let access = Access {
+            value: secret_string(self.of(&["canary", "canary", "canary", "another"])),
+            issued_at: self.of(&[None, Some(now() - hours(1))]),
+            expires_at: Some(self.of(&moments)).filter(|_| !self.once_in(3)),
+            scopes: self.of(&[None, Some(vec!["read_products".to_owned()])]),
+            minted_by: minted.filter(|_| !lone),
+        };
+        let refresh = RefreshToken {
+            value: secret_string("canary-r"),
+            expires_at: Some(self.of(&moments)).filter(|_| !self.once_in(3)),
+        };
+        let (ends, refresh_ends) = (access.expires_at, Some(&refresh).filter(|_| !lone).and_then(|r| r.expires_at));
+        let by = if lone { Some(minted::BROUGHT.to_owned()) } else { access.minted_by.clone() };
+        let pair = Pair { access: Some(access), refresh: (!lone).then_some(refresh), previous_refresh: None };
+        let (mut recorded, public) =
+            (kept(Some(pair)), self.of(&[Some("https://tokens.example.com".parse().unwrap()), None]));
+        if self.once_in(6) {
+            approvals::approve(
+                &mut recorded.live,
+                &Code { value: secret_string("code"), state: "s".into() },
+                now(),
+                now(),
+            );
+            recorded.code = approvals::waiting(&recorded.live);
+        }
+        if self.once_in(2) {
+            recorded.live.owner_references_mut().extend(o.token.controller_owner_ref(&()));
+        }
+        let (kind, migrate, rotated) = (o.kind, self.once_in(3), self.once_in(3));
+        let session = self.once_in(2).then(|| secret_string(self.of(&["canary", "another"])));
+        let as_told = !self.once_in(6);
+        match &mut o.issuer {
+            Ok(Issuer::Offline(offline)) => {
+                (offline.recorded, offline.migrate) = (Some(Box::new(recorded)), migrate);
+                let rotation = minted::Rotation { since: now() - hours(2), within: hours(1) };
+                offline.app.rotation = rotated.then_some(rotation);
+            }
+            Ok(Issuer::CustomerAccount(client)) if session.is_some() || !as_told => {
+                client.session = Some(Session { recorded: Some(Box::new(recorded)), in_hand: false, public });
+            }
+            Ok(_) | Err(_) => return o,
+        }
+        let SecretState::Ours(held) = &mut o.secret else { return o };
+        held.session = session;
+        if let Some(record) = held.record.as_mut().filter(|_| as_told) {
+            (record.expires_at, record.refresh_expires_at) = (ends, refresh_ends);
+            record.client_secret = by.filter(|_| kind == SourceKind::Offline);
+        }
+        let spec = &mut o.token.spec.source;
+        if let Some(source) = &mut spec.offline {
+            source.migrate = Some(migrate);
+        }
+        if let (Some(source), Ok(Issuer::CustomerAccount(client))) = (&mut spec.customer_account, &o.issuer) {
+            source.session =
+                client.session.as_ref().map(|_| serde_json::from_value(json!({"scopes": ["openid"]})).unwrap());
+        }
+        o
     }
 
     /// Anything that could be observed, and much that couldn't.

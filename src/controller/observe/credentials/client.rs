@@ -7,16 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Search, key_of};
 use crate::{
     api::source::{ClientType, CustomerAccount},
-    controller::{
-        error::{Error, Stop},
-        observe::Protected,
-    },
+    controller::{error::Stop, observe::Protected},
     core::{
         credential::mishap,
         customer::{CustomerClient, Session},
         failure::Failure,
         identity::Identity,
         keeper::follows,
+        made_of::Version,
         pair::{self, RecordState},
         vocabulary::Reason,
     },
@@ -36,7 +34,8 @@ impl Search<'_> {
             Failure::new(Reason::CredentialsMissing, message)
         })?;
         self.needed.push(Protected::secret(&secret));
-        Ok(client_of(&secret, source.client_type)?)
+        self.filled = Version::of(&*secret);
+        Ok(client_of(&self.me()?, &secret, source.client_type)?)
     }
 
     /// Reads it with the session that is to stand beside it.
@@ -51,8 +50,7 @@ impl Search<'_> {
 
     /// Reads what there is of the session that is to stand beside a client.
     async fn session(&mut self, client: &CustomerClient) -> Result<Session, Stop> {
-        let me =
-            Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
+        let me = self.me()?;
         let (namespace, name) = (self.namespace.clone(), self.token.record_secret().unwrap_or_default());
         let live = self.live_secret(&namespace, &name).await?;
         let recorded = match pair::classify(self.token, &me, &client.client_id, live) {
@@ -70,7 +68,7 @@ impl Search<'_> {
 }
 
 /// The client in a Secret. Shopify is never asked whether it takes it: what can be seen of a value is said here.
-fn client_of(secret: &Secret, client_type: ClientType) -> Result<CustomerClient, Failure> {
+fn client_of(of: &Identity, secret: &Secret, client_type: ClientType) -> Result<CustomerClient, Failure> {
     let name = secret.name_any();
     let has_secret = secret.data.as_ref().is_some_and(|data| data.contains_key(CLIENT_SECRET));
     let client_id = written(secret, CLIENT_ID)?;
@@ -97,7 +95,7 @@ fn client_of(secret: &Secret, client_type: ClientType) -> Result<CustomerClient,
         );
         return Err(Failure::new(Reason::InvalidCredential, message));
     }
-    Ok(CustomerClient { client_id, client_secret, session: None })
+    Ok(CustomerClient::new(of, client_id, client_secret))
 }
 
 const CLIENT_ID: &str = "client_id";
@@ -117,13 +115,14 @@ fn written(secret: &Secret, key: &str) -> Result<SecretString, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::scene::identity;
 
     fn read(client_type: ClientType, data: &[(&str, &str)]) -> Result<CustomerClient, Failure> {
         let mut secret = Secret::default();
         secret.metadata.name = Some("headless".into());
         let bytes = |text: &str| k8s_openapi::ByteString(text.as_bytes().to_vec());
         secret.data = Some(data.iter().map(|(key, value)| ((*key).to_owned(), bytes(value))).collect());
-        client_of(&secret, client_type)
+        client_of(&identity(), &secret, client_type)
     }
 
     #[test]

@@ -9,10 +9,11 @@ use secrecy::ExposeSecret;
 use super::{Search, app_of};
 use crate::{
     api::{ShopifyToken, SourceRef, source},
-    controller::error::{Error, Stop, found},
+    controller::error::{Stop, found},
     core::{
         failure::Failure,
         identity::Identity,
+        made_of::Version,
         pair::{self, Pair, RecordState},
         render::content_hash,
         source::{App, Bootstrap, Offline},
@@ -24,12 +25,8 @@ impl Search<'_> {
     /// Reads what an offline token is issued with. One whose pair another ShopifyToken keeps asks nothing of Shopify: either
     /// would end the other's.
     pub(super) async fn offline(&mut self, source: &source::Offline) -> Result<Offline, Stop> {
-        let (app, _) = self.app_of(self.token, &source.app_ref).await?;
-        if let Some(rival) = self.rival(&app).await? {
-            return Err(self.taken(&rival).into());
-        }
-        let me =
-            Identity::of(self.token).ok_or_else(|| Error::Invalid("it has no namespace, name or UID".to_owned()))?;
+        let app = self.app_without_rival(source).await?;
+        let me = self.me()?;
         let namespace = self.namespace.clone();
         let name = self.token.record_secret().unwrap_or_default();
         let live = self.live_secret(&namespace, &name).await?;
@@ -67,6 +64,15 @@ impl Search<'_> {
         Ok(offline)
     }
 
+    /// The app of an offline token, unless another one has the pair of that and the shop.
+    pub(super) async fn app_without_rival(&mut self, source: &source::Offline) -> Result<App, Stop> {
+        let (app, _) = self.app_of(self.token, &source.app_ref).await?;
+        match self.rival(&app).await? {
+            Some(rival) => Err(self.taken(&rival).into()),
+            None => Ok(app),
+        }
+    }
+
     async fn bootstrap(&mut self, me: &Identity, name: &str) -> Result<Result<Bootstrap, Failure>, Stop> {
         let namespace = self.namespace.clone();
         let Some(secret) = self.secret("bootstrap", &namespace, name).await? else {
@@ -75,6 +81,7 @@ impl Search<'_> {
             );
             return Ok(Err(Failure::new(Reason::CredentialsMissing, message)));
         };
+        self.filled = Version::of(&*secret);
         let pair =
             Pair::read(secret.data.as_ref().unwrap_or(&BTreeMap::new()), &format!("Secret {name:?} (bootstrapRef)"));
         Ok(pair.map(|pair| {

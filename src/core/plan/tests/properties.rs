@@ -34,7 +34,7 @@ fn after(o: &Observed, step: Step) -> Observed {
             }
             next.token = o.identity.clone();
             if let Ok(Issuer::CustomerAccount(client)) = &o.issuer {
-                next.token_id = Some(client.id(&o.identity));
+                next.token_id = Some(client.id.clone());
             }
             // No workload runs with a revision that is to come.
             o.workloads.iter_mut().for_each(|w| w.restarted_for = None);

@@ -1,0 +1,81 @@
+//! What a token is issued with, where the Secrets that hold it are of versions that its record tells all of: they aren't read.
+
+use k8s_openapi::api::core::v1::Secret;
+
+use super::{Found, Search, find};
+use crate::{
+    api::{ShopifyToken, SourceRef, source},
+    controller::{
+        context::Context,
+        error::{Error, Stop},
+    },
+    core::{
+        identity::Identity,
+        made_of::{Beside, Version, agreed, versions},
+        pair,
+        record::Record,
+        source::{App, Issuer},
+    },
+};
+
+/// What a token with this record is issued with, as far as it isn't known without reading the Secrets that a person, or the
+/// operator beside the applications' Secret, keeps it in. `None` if one of them has to be read.
+///
+/// # Errors
+/// Of Kubernetes.
+pub(in crate::controller::observe) async fn known(
+    context: &Context,
+    token: &ShopifyToken,
+    source: SourceRef<'_>,
+    (me, record): (&Identity, &Record),
+) -> Result<Option<Found>, Error> {
+    let named = match source {
+        SourceRef::ClientCredentials(_) | SourceRef::Storefront(_) | SourceRef::Delegate(_) => {
+            return find(context, token, source).await.map(Some);
+        }
+        SourceRef::Offline(source) => Some(source),
+        SourceRef::Custom(_) | SourceRef::CustomerAccount(_) => None,
+    };
+    if !there(context, token, me).is_some_and(|there| is_told(context, me, record, &there)) {
+        return Ok(None);
+    }
+    let mut search = Search::of(context, token);
+    let app = match app(&mut search, named).await {
+        Ok(app) => app,
+        // Who reads everything tells of it.
+        Err(stop) => return stop.failure().map(|_| None),
+    };
+    let (in_hand, public) = (context.unrecorded.get(&me.uid).is_some(), context.setup.public_url.clone());
+    let issuer = Issuer::unread(token, me, record, Beside { app, in_hand, public });
+    Ok(issuer.map(|issuer| search.found(Ok(issuer))))
+}
+
+async fn app(search: &mut Search<'_>, source: Option<&source::Offline>) -> Result<Option<App>, Stop> {
+    match source {
+        Some(source) => search.app_without_rival(source).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether a record tells what is in these versions: it was made of them, or was found to agree with them.
+fn is_told(context: &Context, me: &Identity, record: &Record, there: &str) -> bool {
+    let found = || context.agreed.get(&me.uid).is_some_and(|found| found == agreed(record, there));
+    record.made_of.as_deref() == Some(there) || found()
+}
+
+/// The versions of the Secrets that a token is made of, as the watch knows them; `None` if it doesn't.
+fn there(context: &Context, token: &ShopifyToken, me: &Identity) -> Option<String> {
+    let of = |name: Option<&str>| match name {
+        None => Some(None),
+        Some(name) => seen(context, &me.namespace, name),
+    };
+    let (filled, record) = (of(token.credentials_secret())?, of(token.record_secret().as_deref())?);
+    Some(versions(filled, record, pair::is_owned(token)))
+}
+
+/// The version of a Secret, or that there is none; `None` if nobody knows.
+fn seen(context: &Context, namespace: &str, name: &str) -> Option<Option<Version>> {
+    let version = context.presence.version(namespace, name);
+    let lacks = || context.stands::<Secret>(namespace) && context.presence.lacks(namespace, name);
+    (version.is_some() || lacks()).then_some(version)
+}
