@@ -170,6 +170,8 @@ struct Search<'a> {
     afresh: bool,
     admin_renews: bool,
     filled: Option<Version>,
+    /// Whether what the watch of Secrets tells of other tokens will do: nothing is decided but that nothing is to be done.
+    glances: bool,
 }
 
 impl<'a> Search<'a> {
@@ -185,6 +187,7 @@ impl<'a> Search<'a> {
             afresh: asks(token),
             admin_renews: false,
             filled: None,
+            glances: false,
         }
     }
 

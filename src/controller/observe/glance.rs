@@ -1,5 +1,5 @@
 //! A look at a token that doesn't read its Secret: enough to see that nothing is to be done, and for nothing else. What it is
-//! issued with is read as ever, which mostly costs no request.
+//! issued with is read as ever, which mostly costs no request, or is known to be what it was made of.
 //!
 //! What the watches don't show yet, a change made just now, comes as an event and brings the token back.
 

@@ -10,7 +10,7 @@ use std::{
 use kube::ResourceExt;
 
 use super::holdings;
-use crate::core::made_of::Version;
+use crate::core::{made_of::Version, pair};
 
 /// The Secrets that the watches have told of. One takes sixteen bytes, for a cluster may have very many: of two that share
 /// those of their name the one that stays may be forgotten with the other, and then a create, or a read, finds it.
@@ -28,8 +28,14 @@ struct Watched {
     listing: Option<There>,
 }
 
-/// Hashes of namespaces and names, each with the version, if that is known.
-type There = HashMap<u64, Option<Version>>;
+/// By hashes of namespaces and names.
+#[derive(Default)]
+struct There {
+    /// The version, if that is known.
+    versions: HashMap<u64, Option<Version>>,
+    /// Of record Secrets a hash of the client id whose pair they hold.
+    issuers: HashMap<u64, u64>,
+}
 
 impl Presence {
     fn lock(&self) -> MutexGuard<'_, HashMap<Option<String>, Watched>> {
@@ -39,7 +45,7 @@ impl Presence {
 
     /// A list of the Secrets of a namespace, or of all, begins.
     pub(in crate::controller) fn listing(&self, scope: Option<&str>) {
-        self.lock().entry(scope.map(str::to_owned)).or_default().listing = Some(There::new());
+        self.lock().entry(scope.map(str::to_owned)).or_default().listing = Some(There::default());
     }
 
     /// It has ended: there are no others than those it has brought.
@@ -54,15 +60,21 @@ impl Presence {
     /// The watch of a namespace, or of all, tells that a Secret is there, or gone.
     pub(in crate::controller) fn note(&self, scope: Option<&str>, secret: &impl ResourceExt, gone: bool) {
         let (version, (namespace, name)) = (Version::of(secret), holdings::key(secret));
+        let issuer = pair::holder(secret.annotations()).and(pair::issuer(secret.annotations()));
+        let issuer = issuer.map(|issuer| self.hasher.hash_one(issuer)).filter(|_| !gone);
         let secret = self.hasher.hash_one((namespace.as_str(), name.as_str()));
         let mut inner = self.lock();
         let watched = inner.entry(scope.map(str::to_owned)).or_default();
         let there = watched.listing.as_mut().unwrap_or(&mut watched.there);
         if gone {
-            there.remove(&secret);
+            there.versions.remove(&secret);
         } else {
-            there.insert(secret, version);
+            there.versions.insert(secret, version);
         }
+        match issuer {
+            Some(issuer) => there.issuers.insert(secret, issuer),
+            None => there.issuers.remove(&secret),
+        };
     }
 
     /// A create has found a Secret that no watch has told of.
@@ -70,7 +82,7 @@ impl Presence {
         let secret = self.hasher.hash_one((namespace, name));
         let mut inner = self.lock();
         for watched in inner.iter_mut().filter(|(scope, _)| covers(scope.as_deref(), namespace)).map(|(_, w)| w) {
-            watched.there.insert(secret, None);
+            watched.there.versions.insert(secret, None);
         }
     }
 
@@ -79,7 +91,7 @@ impl Presence {
         let secret = self.hasher.hash_one((namespace, name));
         let inner = self.lock();
         let mut covering = inner.iter().filter(|(scope, _)| covers(scope.as_deref(), namespace));
-        covering.all(|(_, watched)| !watched.there.contains_key(&secret))
+        covering.all(|(_, watched)| !watched.there.versions.contains_key(&secret))
     }
 
     /// The version that a Secret was last seen in, if a watch has told of one. It may have changed a moment ago.
@@ -87,7 +99,15 @@ impl Presence {
         let secret = self.hasher.hash_one((namespace, name));
         let inner = self.lock();
         let mut covering = inner.iter().filter(|(scope, _)| covers(scope.as_deref(), namespace));
-        covering.find_map(|(_, watched)| watched.there.get(&secret).copied().flatten())
+        covering.find_map(|(_, watched)| watched.there.versions.get(&secret).copied().flatten())
+    }
+
+    /// Whether a Secret is a record Secret with the pair of this client id; `None` if it is no record Secret.
+    pub(in crate::controller) fn is_of(&self, namespace: &str, name: &str, client_id: &str) -> Option<bool> {
+        let (secret, issuer) = (self.hasher.hash_one((namespace, name)), self.hasher.hash_one(client_id));
+        let inner = self.lock();
+        let mut covering = inner.iter().filter(|(scope, _)| covers(scope.as_deref(), namespace));
+        covering.find_map(|(_, watched)| watched.there.issuers.get(&secret).map(|known| *known == issuer))
     }
 }
 
@@ -101,6 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::vocabulary::PREFIX;
 
     fn secret(namespace: &str, name: &str, version: &str) -> Secret {
         let metadata = json!({"namespace": namespace, "name": name, "uid": name, "resourceVersion": version});
@@ -164,5 +185,26 @@ mod tests {
         assert!(presence.version("shop", "a").is_none() && presence.lacks("shop", "a"));
         presence.found("shop", "a");
         assert!(presence.version("shop", "a").is_none(), "there is one, of whatever version");
+    }
+
+    #[test]
+    fn whose_pair_is_in_a_record_secret_is_known() {
+        let presence = Presence::default();
+        let note = |annotations: &[(&str, &str)], gone| {
+            let mut secret = secret("shop", "web-record", "1");
+            let named = annotations.iter().map(|(name, text)| (format!("{PREFIX}{name}"), (*text).to_owned()));
+            secret.annotations_mut().extend(named);
+            presence.note(None, &secret, gone);
+        };
+        let is = || presence.is_of("shop", "web-record", "id");
+        assert_eq!(is(), None);
+        note(&[("issuer", "id")], false);
+        assert_eq!(is(), None, "the Secret of applications has that, too");
+        for (issuer, of) in [("id", true), ("another", false)] {
+            note(&[("issuer", issuer), ("record-of", "shop/web/1")], false);
+            assert_eq!(is(), Some(of));
+        }
+        note(&[("issuer", "id"), ("record-of", "shop/web/1")], true);
+        assert_eq!(is(), None, "it is gone");
     }
 }

@@ -135,6 +135,9 @@ impl Search<'_> {
     /// Whether another's record Secret is of this app; `None` where it has none.
     async fn begun(&self, other: &ShopifyToken, app: &App) -> Result<Option<bool>, Stop> {
         let (Some(namespace), Some(name)) = (other.namespace(), other.record_secret()) else { return Ok(None) };
+        if self.glances && self.context.stands::<Secret>(&namespace) {
+            return Ok(self.context.presence.is_of(&namespace, &name, &app.client_id));
+        }
         let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.context.client(), &namespace);
         let record = found(secrets.get_metadata(&name).await)?;
         let issuer = record.as_ref().and_then(|record| pair::issuer(record.annotations()));

@@ -39,7 +39,7 @@ pub(in crate::controller::observe) async fn known(
     if !there(context, token, me).is_some_and(|there| is_told(context, me, record, &there)) {
         return Ok(None);
     }
-    let mut search = Search::of(context, token);
+    let mut search = Search { glances: true, ..Search::of(context, token) };
     let app = match app(&mut search, named).await {
         Ok(app) => app,
         // Who reads everything tells of it.
@@ -78,4 +78,50 @@ fn seen(context: &Context, namespace: &str, name: &str) -> Option<Option<Version
     let version = context.presence.version(namespace, name);
     let lacks = || context.stands::<Secret>(namespace) && context.presence.lacks(namespace, name);
     (version.is_some() || lacks()).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::{Client, client::Body, runtime::watcher::Event};
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{api::SourceKind, core::scene::healthy};
+
+    #[tokio::test]
+    async fn a_version_counts_when_it_was_seen_and_an_absence_while_the_watch_stands() {
+        let server = tower::service_fn(|_: Request<Body>| {
+            std::future::pending::<Result<Response<Body>, std::convert::Infallible>>()
+        });
+        let context = Context::of_client(Client::new(server, "default"));
+        let o = healthy(SourceKind::Custom, json!({}));
+        let mut token = o.token.clone();
+        let secret: Secret = serde_json::from_value(
+            json!({"metadata": {"namespace": "shop", "name": "hand", "uid": "1", "resourceVersion": "7"}}),
+        )
+        .unwrap();
+        let there = |token: &ShopifyToken| there(&context, token, &o.identity);
+        assert_eq!(there(&token), None, "no watch tells of it");
+        let watch = context.setup.watches.begin("Secret", None, Instant::now());
+        context.presence.note(None, &secret, false);
+        let seen = Some(versions(Version::of(&secret), None, false));
+        assert_eq!(there(&token), seen);
+        let Some(source) = &mut token.spec.source.custom else { unreachable!() };
+        source.token_ref.name = "another".into();
+        assert_eq!(there(&token), None, "it may come with the rest of the list");
+        watch.brought(&Ok(Event::<Secret>::InitDone), Instant::now());
+        assert_eq!((there(&token), there(&o.token)), (Some(String::new()), seen));
+
+        let mut record = o.record().unwrap().clone();
+        let told = |record: &Record, there: &str| is_told(&context, &o.identity, record, there);
+        assert!(!told(&record, "filled=1"));
+        context.agreed.put(o.identity.uid.clone(), agreed(&record, "filled=1"));
+        assert!(told(&record, "filled=1") && !told(&record, "filled=2"));
+        record.revision += 1;
+        assert!(!told(&record, "filled=1"), "another record");
+        record.made_of = Some("filled=2".into());
+        assert!(told(&record, "filled=2") && !told(&record, "filled=1"));
+    }
 }
