@@ -1,23 +1,18 @@
-//! Builds programs from their pinned Go modules, once per version and user.
+//! Builds programs from their pinned Go modules.
 
-use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use crate::cache::{self, Cache};
 use crate::process::{self, tail};
 use crate::progress::Progress;
-
-/// Holds a build until it is complete.
-const UNFINISHED: &str = "unfinished";
 
 /// Programs of a Go module that holds versions and checksums, and at most a few files of its own.
 pub(crate) struct GoModule {
@@ -47,25 +42,9 @@ pub(crate) struct GoModule {
 
 /// The directory with the binaries, built when it isn't there yet.
 pub(crate) async fn cached(module: &GoModule, quiet: bool) -> Result<PathBuf> {
-    let cache = cache_dir(module)?;
-    fs::create_dir_all(&cache).with_context(|| format!("cannot create the directory {}", cache.display()))?;
-    let dir = cache.join(cache_key(module, &go_version(module, &cache)?));
-    if dir.is_dir() {
-        return Ok(dir);
-    }
-    let _lock = lock(module, &cache.join("lock"), quiet).await?;
-    if !dir.is_dir() {
-        build(module, &cache, &dir, quiet).await.with_context(|| format!("cannot build {}", module.what))?;
-    }
-    Ok(dir)
-}
-
-fn cache_dir(module: &GoModule) -> Result<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .with_context(|| format!("no place for the binaries of {}: set HOME or XDG_CACHE_HOME", module.what))?;
-    Ok(user.join("shopify-token-operator").join(module.cache))
+    let cache = Cache::of(module.what, module.cache)?;
+    let key = cache_key(module, &go_version(module, &cache.dir)?);
+    cache.version(&key, quiet, async |dir| build(module, dir, quiet).await).await
 }
 
 /// Go's version and target, after checking that it is new enough.
@@ -113,38 +92,12 @@ fn is_at_least(found: &str, needed: &str) -> bool {
 
 fn cache_key(module: &GoModule, go_version: &str) -> String {
     let files = module.files.iter().chain(module.sources).flat_map(|(first, second)| [*first, *second]);
-    let parts = [module.go_mod, module.go_sum, go_version, module.tags].into_iter().chain(files);
-    let digest = parts.fold(Sha256::new(), Sha256::chain_update).finalize();
-    hex::encode(&digest[..8])
+    cache::key([module.go_mod, module.go_sum, go_version, module.tags].into_iter().chain(files))
 }
 
-/// One build at a time; waits for the one under way.
-async fn lock(module: &GoModule, path: &Path, quiet: bool) -> Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut waiting = None;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                let title = || format!("Waiting for another build of {}", module.what);
-                waiting.get_or_insert_with(|| Progress::new(&title(), quiet));
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-            }
-        }
-    }
-}
-
-/// Builds beside `target` and renames, so that `target` exists only when complete.
-async fn build(of: &GoModule, cache: &Path, target: &Path, quiet: bool) -> Result<()> {
-    match fs::remove_dir_all(cache.join(UNFINISHED)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        result => result.context("cannot remove what an interrupted build left")?,
-    }
-    let dir = tempfile::Builder::new().prefix(UNFINISHED).rand_bytes(0).tempdir_in(cache)?;
-    let [module, temporary, binaries] = ["module", "tmp", "bin"].map(|name| dir.path().join(name));
+/// In `dir`, all but the binaries by the way.
+async fn build(of: &GoModule, dir: &Path, quiet: bool) -> Result<PathBuf> {
+    let [module, temporary, binaries] = ["module", "tmp", "bin"].map(|name| dir.join(name));
     for dir in [&module, &temporary, &binaries] {
         fs::create_dir(dir)?;
     }
@@ -155,7 +108,7 @@ async fn build(of: &GoModule, cache: &Path, target: &Path, quiet: bool) -> Resul
     }
 
     let mut progress = Progress::new(&format!("Downloading the Go modules of {}", of.what), quiet);
-    let list = dir.path().join("packages");
+    let list = dir.join("packages");
     let mut command = go(&module, ["list", "-mod=readonly", "-deps"]);
     command.args(of.packages).stdout(File::create(&list)?);
     run(command, |line| progress.note(line)).await?;
@@ -180,8 +133,7 @@ async fn build(of: &GoModule, cache: &Path, target: &Path, quiet: bool) -> Resul
     for (name, wanted) in of.renamed {
         fs::rename(binaries.join(name), binaries.join(wanted))?;
     }
-    fs::rename(&binaries, target)?;
-    Ok(())
+    Ok(binaries)
 }
 
 /// Copies a file of a module, whose checksum go.sum has, into a directory.

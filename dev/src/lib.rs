@@ -8,7 +8,9 @@ mod apiserver;
 pub mod bench;
 mod binaries;
 pub mod book;
+mod cache;
 mod certificates;
+mod checkov;
 mod cluster;
 mod data_dir;
 pub mod demo;
@@ -26,6 +28,7 @@ mod shared;
 mod wait;
 
 pub use binaries::{ASSETS_VARIABLE, Binaries};
+pub use checkov::Checkov;
 pub use cluster::Cluster;
 pub use gitops::{GitOps, Offer, Verdict};
 pub use judges::Judges;

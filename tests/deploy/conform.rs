@@ -102,11 +102,15 @@ fn judged(schemas: &Path, manifests: &str) -> (bool, String) {
     (output.status.success(), said)
 }
 
-/// Everything that is deployed, by where it comes from.
-fn manifests() -> Vec<(String, String)> {
+/// What kustomize makes, by where it comes from.
+pub(crate) fn kustomizations() -> Vec<(&'static str, String)> {
     let cluster = shared_cluster().unwrap();
-    let mut all: Vec<_> = OPTIONS.iter().map(|(name, values)| (format!("chart: {name}"), text(values))).collect();
-    for dir in [
+    let rendered = |dir: &'static str| {
+        let objects = cluster.kustomization(&Path::new(ROOT).join(dir)).unwrap();
+        let documents: Vec<_> = objects.iter().map(|object| serde_saphyr::to_string(object).unwrap()).collect();
+        (dir, documents.join("---\n"))
+    };
+    let dirs = [
         "deploy/base",
         "deploy/uninstall",
         "deploy/overlays/namespaced",
@@ -115,11 +119,14 @@ fn manifests() -> Vec<(String, String)> {
         "deploy/overlays/monitoring",
         "deploy/samples",
         "deploy/policies",
-    ] {
-        let objects = cluster.kustomization(&Path::new(ROOT).join(dir)).unwrap();
-        let documents: Vec<_> = objects.iter().map(|object| serde_saphyr::to_string(object).unwrap()).collect();
-        all.push((dir.to_owned(), documents.join("---\n")));
-    }
+    ];
+    dirs.map(rendered).into()
+}
+
+/// Everything that is deployed, by where it comes from.
+fn manifests() -> Vec<(String, String)> {
+    let mut all: Vec<_> = OPTIONS.iter().map(|(name, values)| (format!("chart: {name}"), text(values))).collect();
+    all.extend(kustomizations().into_iter().map(|(dir, text)| (dir.to_owned(), text)));
     let route = format!("{ROOT}/deploy/components/install-pages-gateway/http_route.yaml");
     all.push(("the component's HTTPRoute".to_owned(), fs::read_to_string(route).unwrap()));
     all

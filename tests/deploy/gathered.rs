@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use dev::shared_cluster;
+use serde_json::Value;
 
 use super::{ROOT, chart::judges};
+
+const ELSEWHERE: &str = "kubectl-shopify_token-darwin-arm64.tar.gz";
 
 /// The files of a release, by name, with their checksums.
 fn gathered(dir: &Path) -> BTreeMap<String, String> {
@@ -24,19 +27,38 @@ fn gathered(dir: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// krew's manifest offers each archive of the plugin that is there, with its checksum, and no other.
+fn assert_krew_finds(manifest: &str, all: &BTreeMap<String, String>) {
+    let manifest: Value = serde_saphyr::from_str(manifest).unwrap();
+    let offered = manifest["spec"]["platforms"].as_array().unwrap().iter().map(|platform| {
+        let of = |value: &Value| value.as_str().unwrap().to_owned();
+        (of(&platform["uri"]).rsplit_once('/').unwrap().1.to_owned(), of(&platform["sha256"]))
+    });
+    let archives = all.iter().filter(|(name, _)| name.starts_with("kubectl-shopify_token-"));
+    let archives: BTreeMap<_, _> = archives.map(|(name, sum)| (name.clone(), sum.clone())).collect();
+    assert_eq!(offered.collect::<BTreeMap<_, _>>(), archives);
+    assert_eq!(archives.len(), 2);
+}
+
 #[test]
 fn a_release_is_whole_and_the_same_each_time() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::write(one.path().join("SHA256SUMS"), "of the release before").unwrap();
+    // Made on another machine.
+    for dir in [&one, &two] {
+        fs::write(dir.path().join(ELSEWHERE), "of a Mac").unwrap();
+    }
     let (mut all, mut again) = (gathered(one.path()), gathered(two.path()));
     let platform = format!("linux-{}", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
     let chart = format!("shopify-token-operator-{}.tgz", env!("CARGO_PKG_VERSION"));
     let names = [
         "crds.yaml".to_owned(),
         "install.yaml".to_owned(),
+        ELSEWHERE.to_owned(),
         format!("kubectl-shopify_token-{platform}.tar.gz"),
         chart.clone(),
         format!("shopify-token-operator-{platform}.tar.gz"),
+        "shopify-token.yaml".to_owned(),
     ];
     assert_eq!(all.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
     // helm writes the time into its archive.
@@ -45,5 +67,6 @@ fn a_release_is_whole_and_the_same_each_time() {
     let read = |name: &str| fs::read_to_string(one.path().join(name)).unwrap();
     let installed = read("install.yaml");
     assert!(["Deployment", "ClusterRole", "CustomResourceDefinition"].iter().all(|kind| installed.contains(kind)));
+    assert_krew_finds(&read("shopify-token.yaml"), &all);
     assert_eq!(read("crds.yaml").matches("kind: CustomResourceDefinition").count(), 2);
 }

@@ -15,7 +15,7 @@ use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::ROOT;
+use super::{ROOT, skipped};
 
 /// A user that the image doesn't know.
 const SOMEBODY: &str = "4711";
@@ -90,10 +90,7 @@ impl Drop for Running {
 fn has_tools() -> bool {
     let missing = ["buildah", "bwrap"].into_iter().find(|tool| Command::new(tool).arg("--version").output().is_err());
     if let Some(tool) = missing {
-        #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: {tool} is not in PATH (apt-get install buildah bubblewrap)");
-        }
+        skipped(&format!("{tool} is not in PATH (apt-get install buildah bubblewrap)"));
     }
     missing.is_none()
 }

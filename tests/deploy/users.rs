@@ -11,7 +11,7 @@ use kube::{Api, api::PostParams};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::ROOT;
+use super::{ROOT, skipped};
 
 const OURS: &str = "tokens.shopify-operator.dev";
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -19,10 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Whether roles are aggregated and Jobs get their pods; says so where they don't.
 pub(crate) fn has_controllers(cluster: &Cluster) -> bool {
     if !cluster.has_controller_manager() {
-        #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: this cluster has no kube-controller-manager, which aggregates roles and runs Jobs");
-        }
+        skipped("this cluster has no kube-controller-manager, which aggregates roles and runs Jobs");
     }
     cluster.has_controller_manager()
 }
