@@ -229,9 +229,14 @@ mod tests {
 
         /// Where a look without reading finds nothing to do there is nothing to do, and it comes back no later.
         #[test]
-        fn what_is_not_read_hides_nothing(mut first in dice(), mut then in dice()) {
-            let o = then.with_pair(first.observed());
-            for at in [now(), then.moment()] {
+        fn what_is_not_read_hides_nothing(
+            kind in prop::sample::select(SourceKind::ALL.to_vec()),
+            plain in any::<bool>(),
+            (mut all, mut made_of) in (dice(), dice()),
+        ) {
+            let o = if plain { healthy(kind, json!({})) } else { all.observed() };
+            let o = made_of.made_of(o);
+            for at in [now(), made_of.moment()] {
                 check(&o, at)?;
             }
         }

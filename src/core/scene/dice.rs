@@ -8,6 +8,7 @@ use super::{
     },
     *,
 };
+use crate::api::source::Source;
 
 /// Chance, which shrinks towards the healthy token: every byte is a choice, and 0 the harmless one.
 #[derive(Debug)]
@@ -130,66 +131,66 @@ impl Dice {
         self.of(&[None, Some(Hold::BackingOff), Some(Hold::Suspended), Some(Hold::Blocked(failure))])
     }
 
-    /// The same of a credential whose pair, or session, is kept in the record Secret, as that and the record may say of it.
-    pub(crate) fn with_pair(&mut self, mut o: Observed) -> Observed {
-        let moments = [now() + hours(23), now() - hours(1), now() + hours(90 * 24), self.moment()];
-        let minted = self.of(&[o.record().and_then(|r| r.client_secret.clone()), Some("another".into()), None]);
+    /// A pair as the record Secret may hold it, with what the record of the credential says of it if that tells.
+    fn pair(&mut self, record: &Record) -> (Pair, Record) {
+        let ends = [now() + hours(23), now() - hours(1), now() + hours(90 * 24), self.moment()];
         let lone = self.once_in(3);
+        let minted = self.of(&[record.client_secret.clone(), Some("another".into()), None]).filter(|_| !lone);
         let access = Access {
             value: secret_string(self.of(&["canary", "canary", "canary", "another"])),
             issued_at: self.of(&[None, Some(now() - hours(1))]),
-            expires_at: Some(self.of(&moments)).filter(|_| !self.once_in(3)),
+            expires_at: Some(self.of(&ends)).filter(|_| !self.once_in(3)),
             scopes: self.of(&[None, Some(vec!["read_products".to_owned()])]),
-            minted_by: minted.filter(|_| !lone),
+            minted_by: minted.clone(),
         };
-        let refresh = RefreshToken {
-            value: secret_string("canary-r"),
-            expires_at: Some(self.of(&moments)).filter(|_| !self.once_in(3)),
+        let refresh_expires_at = Some(self.of(&ends)).filter(|_| !self.once_in(3));
+        let refresh = RefreshToken { value: secret_string("canary-r"), expires_at: refresh_expires_at };
+        let told = Record {
+            expires_at: access.expires_at,
+            refresh_expires_at: refresh_expires_at.filter(|_| !lone),
+            client_secret: if lone { Some(minted::BROUGHT.to_owned()) } else { minted },
+            ..record.clone()
         };
-        let (ends, refresh_ends) = (access.expires_at, Some(&refresh).filter(|_| !lone).and_then(|r| r.expires_at));
-        let by = if lone { Some(minted::BROUGHT.to_owned()) } else { access.minted_by.clone() };
-        let pair = Pair { access: Some(access), refresh: (!lone).then_some(refresh), previous_refresh: None };
-        let (mut recorded, public) =
-            (kept(Some(pair)), self.of(&[Some("https://tokens.example.com".parse().unwrap()), None]));
+        (Pair { access: Some(access), refresh: (!lone).then_some(refresh), previous_refresh: None }, told)
+    }
+
+    /// The same token as what its credential is made of may be by now: what a person has put somewhere, or the record Secret.
+    pub(crate) fn made_of(&mut self, mut o: Observed) -> Observed {
+        let Some(record) = o.record().cloned() else { return o };
+        let (pair, told) = self.pair(&record);
+        let mut recorded = kept(Some(pair));
         if self.once_in(6) {
-            approvals::approve(
-                &mut recorded.live,
-                &Code { value: secret_string("code"), state: "s".into() },
-                now(),
-                now(),
-            );
+            let code = Code { value: secret_string("code"), state: "s".into() };
+            approvals::approve(&mut recorded.live, &code, now(), now());
             recorded.code = approvals::waiting(&recorded.live);
         }
-        if self.once_in(2) {
-            recorded.live.owner_references_mut().extend(o.token.controller_owner_ref(&()));
-        }
-        let (kind, migrate, rotated) = (o.kind, self.once_in(3), self.once_in(3));
-        let session = self.once_in(2).then(|| secret_string(self.of(&["canary", "another"])));
-        let as_told = !self.once_in(6);
-        match &mut o.issuer {
-            Ok(Issuer::Offline(offline)) => {
-                (offline.recorded, offline.migrate) = (Some(Box::new(recorded)), migrate);
+        recorded.live.owner_references_mut().extend(o.token.controller_owner_ref(&()).filter(|_| self.once_in(2)));
+        let mut session = None;
+        match (&mut o.issuer, &mut o.token.spec.source) {
+            (Ok(Issuer::Custom(theirs)), _) => *theirs = secret_string(self.of(&["canary", "another"])),
+            (Ok(Issuer::CustomerAccount(theirs)), Source { customer_account: Some(source), .. }) => {
+                *theirs = client(self.of(&["canary", "canary", "another"]));
+                if self.once_in(2) {
+                    source.session = Some(serde_json::from_value(json!({"scopes": ["openid"]})).unwrap());
+                    let public = self.of(&[Some("https://tokens.example.com".parse().unwrap()), None]);
+                    theirs.session = Some(Session { recorded: Some(Box::new(recorded)), in_hand: false, public });
+                    session = self.of(&[Some("canary"), Some("another"), None]).map(secret_string);
+                }
+            }
+            (Ok(Issuer::Offline(offline)), Source { offline: Some(source), .. }) => {
+                (offline.migrate, offline.recorded) = (self.once_in(3), Some(Box::new(recorded)));
+                source.migrate = Some(offline.migrate);
                 let rotation = minted::Rotation { since: now() - hours(2), within: hours(1) };
-                offline.app.rotation = rotated.then_some(rotation);
+                offline.app.rotation = self.once_in(3).then_some(rotation);
             }
-            Ok(Issuer::CustomerAccount(client)) if session.is_some() || !as_told => {
-                client.session = Some(Session { recorded: Some(Box::new(recorded)), in_hand: false, public });
-            }
-            Ok(_) | Err(_) => return o,
+            (Ok(_) | Err(_), _) => return o,
         }
+        let tells = o.keeper().is_some() && !self.once_in(4);
         let SecretState::Ours(held) = &mut o.secret else { return o };
         held.session = session;
-        if let Some(record) = held.record.as_mut().filter(|_| as_told) {
-            (record.expires_at, record.refresh_expires_at) = (ends, refresh_ends);
-            record.client_secret = by.filter(|_| kind == SourceKind::Offline);
-        }
-        let spec = &mut o.token.spec.source;
-        if let Some(source) = &mut spec.offline {
-            source.migrate = Some(migrate);
-        }
-        if let (Some(source), Ok(Issuer::CustomerAccount(client))) = (&mut spec.customer_account, &o.issuer) {
-            source.session =
-                client.session.as_ref().map(|_| serde_json::from_value(json!({"scopes": ["openid"]})).unwrap());
+        if tells {
+            let client_secret = told.client_secret.clone().filter(|_| o.kind == SourceKind::Offline);
+            held.record = Some(Record { client_secret, ..told });
         }
         o
     }
