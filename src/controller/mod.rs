@@ -142,7 +142,8 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let context = Context::new(setup, stores, wakes);
 
     let mut watches = JoinSet::new();
-    watches.spawn(Arc::clone(&context.events).in_background());
+    let workers = context.workers.clone();
+    watches.spawn(Arc::clone(&context.events).in_background(move || workers.are_short()));
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::going::waiting(Arc::clone(&context)));
     watches.spawn(watch::history::history(Arc::clone(&context)));
