@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_person_says_why() {
         let metrics = Metrics::new();
-        let mut stalled = token("web", "True", "2999-01-01T00:00:00Z");
+        let mut stalled = token("web", "True", "2000-01-01T00:00:00Z");
         let conditions = &mut stalled.status.as_mut().unwrap().conditions;
         let mut condition = conditions[0].clone();
         (condition.type_, condition.reason) = ("Stalled".into(), "RefreshTokenDead".into());
@@ -401,6 +401,8 @@ mod tests {
         );
         let expires = format!("shopify_token_refresh_expiry_timestamp_seconds{{{labels}}} 1803081600");
         assert!(of("shopify_token_refresh_expiry").contains(&expires.as_str()), "{page}");
+        // Nobody can renew it: that it is due says nothing of the operator.
+        assert_eq!(of("shopify_token_overdue"), ["shopify_token_overdue 0"]);
     }
 
     #[test]

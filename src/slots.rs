@@ -118,6 +118,12 @@ impl<P: Key, K: Key, U: Ord + Clone> Slots<P, K, U> {
         self.lock().get(place).is_some_and(|line| line.woken.contains_key(who))
     }
 
+    /// Whether somebody waits for a slot in a place.
+    #[must_use]
+    pub fn is_short(&self, place: &P) -> bool {
+        self.lock().get(place).is_some_and(|line| !line.waiting.is_empty())
+    }
+
     /// `who` wants none any more.
     pub fn leave(&self, place: &P, who: &K, now: Instant) {
         if let Some(line) = self.lock().get_mut(place) {

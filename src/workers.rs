@@ -56,6 +56,12 @@ impl<K: Key> Workers<K> {
         Some(Worker { places: self.places.clone(), here: Mutex::new(Some(slot)) })
     }
 
+    /// Whether somebody waits for one.
+    #[must_use]
+    pub fn are_short(&self) -> bool {
+        self.places.is_short(&())
+    }
+
     /// Begins nothing any more; what is under way goes on.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);

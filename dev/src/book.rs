@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;
 
+use crate::repository;
+
 /// What mdBook hands to a preprocessor, `[context, book]`, with the links of each chapter rewritten: the book.
 ///
 /// # Errors
@@ -40,6 +42,30 @@ fn rewritten(page: &str, text: &str, repository: &str) -> String {
         text.replace_range(at, &written);
     }
     text
+}
+
+/// The pages of the repository below one of its directories, as paths from its root.
+///
+/// # Errors
+///
+/// If a directory can't be read.
+pub fn pages(directory: &str) -> Result<BTreeSet<String>> {
+    let root = repository("");
+    let mut found = BTreeSet::new();
+    let mut open = vec![root.join(directory)];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let others = ["target", "dist"].contains(&&*name) || name.starts_with('.');
+            if path.is_dir() && !others {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.insert(path.strip_prefix(&root)?.to_string_lossy().into_owned());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The links of a page, and where each stands.

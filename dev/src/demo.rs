@@ -35,7 +35,7 @@ const OVERLAP: Duration = Duration::from_secs(10);
 pub struct Options {
     /// The operator's binary.
     pub operator: PathBuf,
-    /// What is put where the samples say `replace-me`.
+    /// What is put where the samples' Secrets are empty.
     pub credentials: Credentials,
     /// Show no progress of the cluster's start.
     pub quiet: bool,

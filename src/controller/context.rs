@@ -29,7 +29,7 @@ use super::{
     },
 };
 use crate::{
-    api::{ShopifyApp, ShopifyToken, SourceRef},
+    api::{ShopifyApp, ShopifyToken, ShopifyTokenStatus, SourceRef},
     clock::Clock,
     core::{observed::Doubt, pace::Pace, public_url::PublicUrl, source::nature, urgency::Urgency},
     metrics::Metrics,
@@ -206,7 +206,7 @@ impl Context {
         let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
         match self.written.get(&TokenKey::of_object(token)) {
             Some(written) if refused || version(token.resource_version().as_deref()) < written.shown_by => {
-                Cow::Owned(ShopifyToken { status: Some(written.status), ..token.clone() })
+                Cow::Owned(ShopifyToken { status: Some(ShopifyTokenStatus::clone(&written.status)), ..token.clone() })
             }
             Some(_) | None => Cow::Borrowed(token),
         }
@@ -401,10 +401,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        api::{ShopifyTokenStatus, SourceKind},
-        core::scene::healthy,
-    };
+    use crate::{api::SourceKind, core::scene::healthy};
 
     #[tokio::test]
     async fn a_failure_counts_until_the_watch_shows_it_whoever_looks_meanwhile() {
@@ -418,7 +415,7 @@ mod tests {
         };
         let (key, fails) = (TokenKey::of_object(&token), |t: &ShopifyToken| t.status.as_ref()?.failed_attempts);
         let status = ShopifyTokenStatus { failed_attempts: Some(1), ..token.status.clone().unwrap() };
-        context.written.put(key.clone(), Written { shown_by: 12, status });
+        context.written.put(key.clone(), Written { shown_by: 12, status: Arc::new(status) });
         assert_eq!(fails(&context.caught_up(&at(12))), None, "as somebody else sees it who depends on it");
         assert_eq!(fails(&context.catch_up(&at(10))), Some(1), "its own reconcile lags behind");
         assert_eq!(fails(&context.catch_up(&at(11))), Some(1), "a write of somebody else's came in between");

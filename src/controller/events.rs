@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use tokio::{
     sync::mpsc::{Permit, Receiver, Sender, channel},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
@@ -28,10 +28,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// Events that are written at a time: few, for what applications need goes first.
+/// Events that are written at a time.
 const LANES: usize = 4;
 /// How many wait in each lane, cut as the API server wants them: together a few megabytes.
 const WAITING: usize = 512;
+/// How long an event makes way for work that waits.
+const BEHIND: Duration = Duration::from_secs(5);
+/// And how often it looks whether there is any.
+const A_MOMENT: Duration = Duration::from_millis(50);
 /// How long one waits for a place in its lane while the API server answers none at all. Where they are only slow, whoever
 /// tells one is slowed down to it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,6 +65,8 @@ struct Told {
     regarding: ObjectReference,
     news: News,
     now: Timestamp,
+    /// The same, as it passes.
+    since: Instant,
     /// Held as long as it is.
     _on_its_way: TaskTrackerToken,
 }
@@ -79,15 +85,19 @@ impl Events {
         }
     }
 
-    /// Writes from now on what is told, for ever.
-    pub(super) async fn in_background(self: Arc<Self>) {
+    /// Writes from now on what is told, for ever. While `busy` says that work waits, an event waits a little, too: what
+    /// applications need goes first.
+    pub(super) async fn in_background(self: Arc<Self>, busy: impl Fn() -> bool + Send + Sync) {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..LANES).map(|_| channel(WAITING)).unzip();
         self.lanes.get_or_init(|| senders);
-        join_all(receivers.into_iter().map(|lane| self.follow(lane))).await;
+        join_all(receivers.into_iter().map(|lane| self.follow(lane, &busy))).await;
     }
 
-    async fn follow(&self, mut lane: Receiver<Told>) {
-        while let Some(Told { regarding, news, now, _on_its_way }) = lane.recv().await {
+    async fn follow(&self, mut lane: Receiver<Told>, busy: &(impl Fn() -> bool + Sync)) {
+        while let Some(Told { regarding, news, now, since, _on_its_way }) = lane.recv().await {
+            while busy() && lane.len() < WAITING / 2 && since.elapsed() < BEHIND && !self.on_their_way.is_closed() {
+                sleep(A_MOMENT).await;
+            }
             let written = AssertUnwindSafe(self.write(&regarding, &news, now)).catch_unwind();
             match timeout(LONGEST, written).await {
                 Ok(Ok(())) => {}
@@ -118,7 +128,14 @@ impl Events {
             Err(_) => timeout(SLOWEST, self.place(lane)).await.ok().flatten(),
         };
         if let Some(place) = place {
-            place.send(Told { regarding: regarding.clone(), news, now, _on_its_way: self.on_their_way.token() });
+            let told = Told {
+                regarding: regarding.clone(),
+                news,
+                now,
+                since: Instant::now(),
+                _on_its_way: self.on_their_way.token(),
+            };
+            place.send(told);
         } else {
             self.lose(regarding, &news, &"too many are on their way");
         }
@@ -178,13 +195,11 @@ fn is_terminating(error: &kube::Error) -> bool {
 mod tests {
     use std::{convert::Infallible, sync::Mutex};
 
+    use super::*;
+    use crate::core::vocabulary::EventReason;
     use http::{Request, Response};
     use kube::client::Body;
     use serde_json::{Value, json};
-    use tokio::time::sleep;
-
-    use super::*;
-    use crate::core::vocabulary::EventReason;
 
     /// Objects and what was told of them, in order.
     type Notes = Arc<Mutex<Vec<(String, String)>>>;
@@ -220,7 +235,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_an_event_and_those_of_an_object_keep_their_order() {
         let (events, notes) = server(Duration::from_millis(100));
-        let lanes = tokio::spawn(Arc::clone(&events).in_background());
+        let lanes = tokio::spawn(Arc::clone(&events).in_background(|| false));
         tokio::task::yield_now().await;
         let notes_of = |object: &str| {
             let notes = notes.lock().unwrap();
@@ -247,7 +262,7 @@ mod tests {
     async fn where_events_are_not_taken_nobody_waits_long_and_the_lost_are_counted() {
         let hangs = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
         let events = events(Client::new(hangs, "default"));
-        let _lanes = tokio::spawn(Arc::clone(&events).in_background());
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background(|| false));
         tokio::task::yield_now().await;
         let lost = || {
             let page = events.metrics.encode().unwrap();
@@ -270,7 +285,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_events_are_slow_none_is_lost() {
         let (events, notes) = server(Duration::from_secs(1));
-        let _lanes = tokio::spawn(Arc::clone(&events).in_background());
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background(|| false));
         tokio::task::yield_now().await;
         let told = WAITING + 50;
         for note in 0..told {
@@ -286,10 +301,34 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_as_short_as_it_is_written() {
         let (events, notes) = server(Duration::from_millis(100));
-        let _lanes = tokio::spawn(Arc::clone(&events).in_background());
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background(|| false));
         tokio::task::yield_now().await;
         tell(&events, "a", &"long ".repeat(10_000)).await;
         events.written().await;
         assert!(notes.lock().unwrap()[0].1.len() <= bounded::NOTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_makes_way_for_work_that_waits_and_not_for_long() {
+        let (events, notes) = server(Duration::from_millis(1));
+        let _lanes = tokio::spawn(Arc::clone(&events).in_background(|| true));
+        tokio::task::yield_now().await;
+        let written = || notes.lock().unwrap().len();
+        for note in 0..10 {
+            tell(&events, "a", &note.to_string()).await;
+        }
+        sleep(BEHIND / 2).await;
+        assert_eq!(written(), 0);
+        sleep(BEHIND).await;
+        assert_eq!(written(), 10, "each waits from when it was told");
+        for note in 10..=10 + WAITING / 2 {
+            tell(&events, "a", &note.to_string()).await;
+        }
+        sleep(Duration::from_millis(100)).await;
+        assert!(written() > 10, "where very many wait the first ones go");
+        let began = Instant::now();
+        events.written().await;
+        assert_eq!(written(), 10 + WAITING / 2 + 1);
+        assert!(began.elapsed() < DRAIN, "who stops waits for no work");
     }
 }

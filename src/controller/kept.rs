@@ -1,6 +1,6 @@
 //! What is kept of tokens, apps and Secrets in memory from one reconcile to the next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
@@ -100,7 +100,7 @@ pub struct Written {
     /// The `metadata.resourceVersion` from which on the watch shows it.
     pub shown_by: u64,
     /// What was written.
-    pub status: ShopifyTokenStatus,
+    pub status: Arc<ShopifyTokenStatus>,
 }
 
 #[cfg(test)]

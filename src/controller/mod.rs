@@ -142,7 +142,8 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let context = Context::new(setup, stores, wakes);
 
     let mut watches = JoinSet::new();
-    watches.spawn(Arc::clone(&context.events).in_background());
+    let workers = context.workers.clone();
+    watches.spawn(Arc::clone(&context.events).in_background(move || workers.are_short()));
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::going::waiting(Arc::clone(&context)));
     watches.spawn(watch::history::history(Arc::clone(&context)));
@@ -153,11 +154,6 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     for (scope, tokens, apps, woken) in parts {
         watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));
         let (context, shutdown) = (&context, &shutdown);
-        let here = scope.clone();
-        let on_token = move |context: &Context, event: &Event<DeserializeGuard<ShopifyToken>>| {
-            context.stores.note(here.as_deref(), event);
-            watch::token_event(context, event);
-        };
         controllers.push(async move {
             futures::join!(
                 control(
@@ -165,7 +161,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
                     scope.clone(),
                     tokens,
                     (woken.tokens, watch::stream(woken.at_once).boxed()),
-                    on_token,
+                    watch::token_event,
                     Work { reconcile: reconcile::reconcile, under_way: UNDER_WAY, on_missing: token_missing },
                     shutdown
                 ),
@@ -211,7 +207,7 @@ async fn control<K, F>(
     scope: Option<String>,
     reflected: Reflected<K>,
     (queue, at_once): (Queue<K>, BoxStream<'static, ObjectRef<K>>),
-    on_event: impl Fn(&Context, &Event<DeserializeGuard<K>>) + Send + 'static,
+    on_event: fn(&Context, Option<&str>, &Event<DeserializeGuard<K>>),
     Work { reconcile, under_way, on_missing }: Work<K, F>,
     shutdown: &CancellationToken,
 ) where
@@ -236,7 +232,7 @@ async fn control<K, F>(
         .modify(watch::prune)
         .reflect(reflected.writer)
         .inspect_ok(move |event| {
-            on_event(&observer, event);
+            on_event(&observer, scope.as_deref(), event);
             // What changes goes the way of all that is woken. A list counts once the store has taken it over.
             let wake = |object: &DeserializeGuard<K>| drop(sender.send(reference(object)));
             match event {

@@ -388,9 +388,9 @@ mod tests {
             "spec": {"credentialsRef": {"name": "acme-app"}},
         });
         let app: DeserializeGuard<ShopifyApp> = DeserializeGuard(Ok(serde_json::from_value(app).unwrap()));
-        app_event(&context, &Event::Apply(app.clone()));
+        app_event(&context, None, &Event::Apply(app.clone()));
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
-        app_event(&context, &Event::Delete(app));
+        app_event(&context, None, &Event::Delete(app));
         assert!(context.apps_seen.keys().is_empty());
     }
 

@@ -225,7 +225,7 @@ metrics! {
         "1 while a person must do something for the token; absent else",
         "`reason` says [what](reasons.md#stalled-a-person-must-act); alert `ShopifyTokenStalled`");
     TOKENS_OVERDUE = gauge("shopify_token_overdue", &[],
-        "Credentials whose renewal is due and not done, suspended ones left out",
+        "Credentials whose renewal is due and not done, those left out that are suspended or wait for a person",
         "More than 0 for minutes: alert [`ShopifyTokensOverdue`](monitoring.md#shopifytokensoverdue)");
     ISSUES = counter("shopify_token_issues", &[SOURCE, ended(&[Ended::Success, Ended::Kept])],
         "Attempts to issue and publish a credential, those among them that found one again",

@@ -98,6 +98,11 @@ impl Sample {
             suspended: token.spec.suspend == Some(true),
         }
     }
+
+    /// Whether its renewal is late, though nobody has suspended it, and no person need do anything first.
+    fn is_overdue(&self, now: i64) -> bool {
+        !self.suspended && self.stalled.is_none() && self.renewal.is_some_and(|due| due < now)
+    }
 }
 
 impl Collector for Tokens {
@@ -133,7 +138,7 @@ impl Collector for Tokens {
         }
 
         let now = watched.clock.now().timestamp();
-        let overdue = samples.iter().filter(|s| !s.suspended && s.renewal.is_some_and(|due| due < now)).count();
+        let overdue = samples.iter().filter(|s| s.is_overdue(now)).count();
         let overdue = ConstGauge::new(i64::try_from(overdue).unwrap_or(i64::MAX));
         overdue.encode(reference::TOKENS_OVERDUE.family_of(&mut encoder)?)
     }

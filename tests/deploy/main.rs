@@ -20,6 +20,7 @@ mod gathered;
 mod health;
 mod image;
 mod kustomize;
+mod pages;
 mod policies;
 mod release;
 mod renderings;

@@ -16,7 +16,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         batch::v1::Job,
-        core::v1::{Namespace, Pod, ServiceAccount},
+        core::v1::{Namespace, Pod, PodSpec, ServiceAccount},
         rbac::v1::ClusterRole,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -38,13 +38,13 @@ use super::{
 const NAMESPACE: &str = "tokens";
 const PATIENCE: Duration = Duration::from_mins(1);
 
-struct World {
-    cluster: LocalCluster,
-    client: Client,
+pub(crate) struct World {
+    pub(crate) cluster: LocalCluster,
+    pub(crate) client: Client,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let cluster = LocalCluster::start(Options { quiet: true, ..Options::default() }).await.unwrap();
         let client = cluster.client().await.unwrap();
         let namespace = json!({"metadata": {
@@ -83,10 +83,10 @@ impl World {
     }
 
     /// A container as a process, with nothing of this one's environment but what it takes to run.
-    async fn container(&self, pod: &k8s_openapi::api::core::v1::PodSpec, dir: &Path) -> Command {
+    pub(crate) async fn container(&self, namespace: &str, pod: &PodSpec, dir: &Path) -> Command {
         let account = pod.service_account_name.as_deref().unwrap();
         let kubeconfig = dir.join("kubeconfig");
-        fs::write(&kubeconfig, self.cluster.service_account_kubeconfig(NAMESPACE, account).await.unwrap()).unwrap();
+        fs::write(&kubeconfig, self.cluster.service_account_kubeconfig(namespace, account).await.unwrap()).unwrap();
         let container = &pod.containers[0];
         let mut command = Command::new(env!("CARGO_BIN_EXE_shopify-token-operator"));
         command.env_clear().env("KUBECONFIG", kubeconfig).args(container.args.iter().flatten());
@@ -123,7 +123,7 @@ fn older_chart(dir: &Path) -> String {
     older.display().to_string()
 }
 
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -137,8 +137,12 @@ async fn it_works(world: &World) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let deployment = world.api::<Deployment>().get(OPERATOR).await.unwrap();
     let pod = deployment.spec.unwrap().template.spec.unwrap();
+    ready_at(world, world.container(NAMESPACE, &pod, dir.path()).await).await
+}
+
+/// Starts an operator, and waits until it is ready.
+pub(crate) async fn ready_at(world: &World, mut command: Command) -> Running {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = world.container(&pod, dir.path()).await;
     command.env("ADMIN_ADDR", address.to_string()).stderr(Stdio::null());
     let running = Running(command.spawn().unwrap());
     let url = format!("http://{address}/readyz");
@@ -155,7 +159,7 @@ async fn run_the_job(world: &World) {
     world.eventually("the Job has a pod", async || !pods.list(&selected).await.unwrap().items.is_empty()).await;
     let pod = pods.list(&selected).await.unwrap().items.remove(0);
     let dir = tempfile::tempdir().unwrap();
-    let mut command = world.container(pod.spec.as_ref().unwrap(), dir.path()).await;
+    let mut command = world.container(NAMESPACE, pod.spec.as_ref().unwrap(), dir.path()).await;
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("finalizers taken off 1 objects"), "{said}");

@@ -2,33 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
 };
 
-use dev::book;
+use dev::book::{self, pages};
 
 use super::{read, section};
-
-/// The pages below a directory of the repository, as paths from its root.
-pub(crate) fn pages(directory: &str) -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = BTreeSet::new();
-    let mut open = vec![root.join(directory)];
-    while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let others = ["target", "dist"].contains(&&*name) || name.starts_with('.');
-            if path.is_dir() && !others {
-                open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
-    found
-}
 
 /// Where a link of a page leads to: a path from the root of the repository, and what stands behind `#`.
 fn target(page: &str, link: &str) -> (String, Option<String>) {
@@ -52,7 +31,7 @@ fn target(page: &str, link: &str) -> (String, Option<String>) {
 fn every_page_is_in_the_book_once() {
     let summary = book::links(&read("docs/SUMMARY.md"));
     let listed: Vec<String> = summary.into_iter().map(|(link, _)| target("docs/SUMMARY.md", &link).0).collect();
-    let mut pages = pages("docs");
+    let mut pages = pages("docs").unwrap();
     assert!(pages.remove("docs/SUMMARY.md"));
     let found: BTreeSet<String> = listed.iter().cloned().collect();
     let missing: Vec<_> = pages.difference(&found).collect();
@@ -67,7 +46,7 @@ fn every_link_leads_somewhere() {
     let mut anchors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut dead = Vec::new();
     let mut seen = 0;
-    let pages = pages("");
+    let pages = pages("").unwrap();
     for page in &pages {
         for (link, at) in book::links(&read(page)) {
             if link.contains("://") {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use dev::book;
+use dev::book::{self, pages};
 
-use super::{book::pages, read};
+use super::read;
 
 /// The commands of all pages, block by block, each with its page.
 fn blocks() -> Vec<(String, String)> {
@@ -12,7 +12,7 @@ fn blocks() -> Vec<(String, String)> {
         let shell = book::code(&read(&page)).into_iter().filter(|(language, _)| language.as_deref() == Some("sh"));
         shell.map(|(_, text)| (page.clone(), text)).collect::<Vec<_>>()
     };
-    pages("").into_iter().flat_map(of).collect()
+    pages("").unwrap().into_iter().flat_map(of).collect()
 }
 
 /// Files of the repository that a block names. kubectl writes a Deployment as `deploy/NAME`, too.
@@ -54,7 +54,7 @@ fn goals_that_pages_name_are_makes() {
     let makefile = read("Makefile");
     let goals: BTreeSet<&str> = makefile.lines().filter_map(|line| line.strip_prefix(".PHONY: ")).collect();
     let mut seen = 0;
-    for page in pages("") {
+    for page in pages("").unwrap() {
         for (_, code) in book::code(&read(&page)) {
             for command in code.lines().filter_map(|line| line.strip_prefix("make ")) {
                 for goal in command.split_whitespace().take_while(|word| *word != "#" && !word.contains('=')) {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use dev::{Manifests, repository};
 use serde_json::{Value, json};
 use shopify_sim::{AppConfig, ShopConfig};
 
@@ -102,4 +103,25 @@ async fn a_delegate_has_no_more_than_its_parent() {
     let spec = json!({"source": {"delegate": {"adminTokenRef": {"name": "admin"}, "scopes": ["read_products"]}}});
     world.token("below", spec).await;
     heals(&world, "below").await;
+}
+
+/// Whoever forgets to fill one in shall not find it Ready, nor have it tried at Shopify.
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_that_nobody_has_filled_in_say_what_is_empty() {
+    let mut world = World::new("unfilled").await;
+    world.cluster.apply(&Manifests::Path(repository("deploy/samples")), &world.namespace).await.unwrap();
+    world.start().await;
+    for (name, place) in [
+        ("legacy", r#"key "token" of Secret "legacy-pasted" is empty"#),
+        ("backoffice", r#"key "client_id" of Secret "acme-app" is empty"#),
+        ("customers", r#"key "client_id" of Secret "headless-client" is empty"#),
+        ("admin", r#"key "client_id" of Secret "acme-app" is empty"#),
+        ("importer", r#"key "client_id" of Secret "acme-app" is empty"#),
+    ] {
+        refused(&world, name, "Stalled", "InvalidCredential", place).await;
+    }
+    for name in ["web", "reports"] {
+        refused(&world, name, "Reconciling", "AdminTokenNotReady", "admin").await;
+    }
+    assert_eq!(world.sim.total_calls(), 0);
 }

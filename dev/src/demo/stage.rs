@@ -79,7 +79,7 @@ impl Default for Credentials {
     }
 }
 
-/// The samples, with credentials where they say `replace-me`.
+/// The samples, with credentials where their Secrets are empty.
 pub(super) fn samples(credentials: &Credentials, refresh_token: &str) -> Result<Vec<DynamicObject>> {
     let mut objects = Manifests::Path(repository("deploy").join("samples")).objects()?;
     for object in &mut objects {

@@ -1,6 +1,6 @@
 //! Writes a status: where it differs, and not again and again where the API server refuses it.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use kube::{
     Api, Resource, ResourceExt,
@@ -59,7 +59,7 @@ pub(super) async fn write(
 }
 
 fn keep(context: &Context, token: &ShopifyToken, shown_by: u64, status: &ShopifyTokenStatus) {
-    context.written.put(TokenKey::of_object(token), Written { shown_by, status: status.clone() });
+    context.written.put(TokenKey::of_object(token), Written { shown_by, status: Arc::new(status.clone()) });
 }
 
 /// What became of a status.

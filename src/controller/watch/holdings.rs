@@ -2,8 +2,9 @@
 //! lists and reads. Each Secret that is there counts once, and what it says is read live before anything is done.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -61,9 +62,10 @@ struct Holder {
 
 #[derive(Default)]
 struct Inner {
-    holders: HashMap<SecretKey, Holder>,
-    /// The names of a token's Secrets, which are all in its namespace.
-    names: HashMap<Identity, BTreeSet<String>>,
+    hasher: RandomState,
+    holders: HashMap<Arc<SecretKey>, Box<Holder>>,
+    /// The Secrets of the tokens of a namespace and name, by the hash of those: what shares it is told apart by the holders.
+    secrets: HashMap<u64, Vec<Arc<SecretKey>>>,
     /// The namespaces whose Secrets were listed; `None` for all of them.
     listed: HashSet<Option<String>>,
 }
@@ -83,22 +85,20 @@ impl Holdings {
         let holder = record::holder(secret.annotations()).filter(here);
         let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
         // A write of our own may have been answered before its event came, and the event before it after that.
-        if let Some(Holder { token, .. }) = inner.holders.get(&key).filter(|known| version < known.version) {
-            return Noted { before: Some(token.clone()), now: Some(token.clone()), minted: false };
+        if let Some(known) = inner.holders.get(&key).filter(|known| version < known.version) {
+            return Noted { before: Some(known.token.clone()), now: Some(known.token.clone()), minted: false };
         }
         let before = inner.take(&key);
         let holder = holder.map(|token| Holder {
             token,
             mint: Mint::read(secret.annotations()),
             version,
-            untouched: untouched(secret.meta()).map(|record| text(&record)),
+            untouched: untouched(secret.meta()).and_then(|record| text(&record)),
         });
-        let says = |holder: &Holder| (holder.token.clone(), holder.mint.clone());
-        let minted = before.as_ref().map(says) != holder.as_ref().map(says);
+        let minted = before.as_deref().map(Holder::says) != holder.as_ref().map(Holder::says);
         let now = holder.as_ref().map(|holder| holder.token.clone());
         if let Some(holder) = holder {
-            inner.names.entry(holder.token.clone()).or_default().insert(key.1.clone());
-            inner.holders.insert(key, holder);
+            inner.put(key, holder);
         }
         Noted { before: before.map(|holder| holder.token), now, minted }
     }
@@ -139,16 +139,15 @@ impl Holdings {
 
     /// The same of all Secrets that hold the credential of a token of this name.
     pub(in crate::controller) fn mints_of(&self, namespace: &str, token: &str) -> Vec<Mint> {
-        let is = |holder: &&Holder| holder.token.namespace == namespace && holder.token.name == token;
-        self.lock().holders.values().filter(is).filter_map(|holder| holder.mint.clone()).collect()
+        self.lock().held_by(namespace, token).filter_map(|(_, holder)| holder.mint.clone()).collect()
     }
 
     /// The Secrets of a namespace, or of all, were listed: there are no others than these.
     pub(in crate::controller) fn listed(&self, namespace: Option<&str>, there: &HashSet<SecretKey>) {
         let mut inner = self.lock();
         let within = |key: &SecretKey| namespace.is_none_or(|namespace| key.0 == namespace);
-        let gone: Vec<SecretKey> =
-            inner.holders.keys().filter(|key| within(key) && !there.contains(*key)).cloned().collect();
+        let gone: Vec<Arc<SecretKey>> =
+            inner.holders.keys().filter(|key| within(key) && !there.contains(&***key)).cloned().collect();
         for key in gone {
             inner.take(&key);
         }
@@ -179,17 +178,42 @@ impl Holdings {
 
     /// The names of the Secrets that a token's credential is said to be in.
     pub(in crate::controller) fn of(&self, token: &Identity) -> Vec<String> {
-        self.lock().names.get(token).into_iter().flatten().cloned().collect()
+        let inner = self.lock();
+        let held = inner.held_by(&token.namespace, &token.name).filter(|(_, holder)| holder.token == *token);
+        let mut names: Vec<String> = held.map(|(key, _)| key.1.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Holder {
+    /// Whose credential it is, and which client secret minted it.
+    fn says(&self) -> (&Identity, Option<&Mint>) {
+        (&self.token, self.mint.as_ref())
     }
 }
 
 impl Inner {
-    fn take(&mut self, key: &SecretKey) -> Option<Holder> {
+    /// The Secrets that hold the credential of a token of this name.
+    fn held_by(&self, namespace: &str, token: &str) -> impl Iterator<Item = (&SecretKey, &Holder)> {
+        let keys = self.secrets.get(&self.hasher.hash_one((namespace, token))).into_iter().flatten();
+        let held = keys.filter_map(|key| Some((&**key, &**self.holders.get(key)?)));
+        held.filter(move |(_, holder)| holder.token.namespace == namespace && holder.token.name == token)
+    }
+
+    fn put(&mut self, key: SecretKey, holder: Holder) {
+        let (key, token) = (Arc::new(key), self.hasher.hash_one((&holder.token.namespace, &holder.token.name)));
+        self.secrets.entry(token).or_default().push(Arc::clone(&key));
+        self.holders.insert(key, Box::new(holder));
+    }
+
+    fn take(&mut self, key: &SecretKey) -> Option<Box<Holder>> {
         let holder = self.holders.remove(key)?;
-        if let Some(names) = self.names.get_mut(&holder.token) {
-            names.remove(&key.1);
-            if names.is_empty() {
-                self.names.remove(&holder.token);
+        let token = self.hasher.hash_one((&holder.token.namespace, &holder.token.name));
+        if let Some(secrets) = self.secrets.get_mut(&token) {
+            secrets.retain(|secret| **secret != *key);
+            if secrets.is_empty() {
+                self.secrets.remove(&token);
             }
         }
         Some(holder)
@@ -197,11 +221,12 @@ impl Inner {
 }
 
 /// A record's annotations, without what all their names begin with.
-fn text(record: &Record) -> Box<str> {
+fn text(record: &Record) -> Option<Box<str>> {
     let annotations = record.annotations();
     let short: HashMap<&str, &String> =
         annotations.iter().map(|(name, text)| (name.trim_start_matches(PREFIX), text)).collect();
-    serde_json::json!(short).to_string().into()
+    // Texts alone make JSON in any case; what isn't kept is read.
+    serde_json::to_string(&short).ok().map(Into::into)
 }
 
 /// Namespace and name of a Secret.
@@ -245,7 +270,7 @@ mod tests {
         assert!(holdings.of(&web()).is_empty());
         holdings.note(&secret("shop", "a", Some("shop/web/2")), true);
         let inner = holdings.lock();
-        assert!(inner.holders.is_empty() && inner.names.is_empty(), "nothing is kept for what is gone");
+        assert!(inner.holders.is_empty() && inner.secrets.is_empty(), "nothing is kept for what is gone");
     }
 
     #[test]

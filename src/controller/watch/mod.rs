@@ -152,7 +152,8 @@ fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
 }
 
 /// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
-pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<ShopifyToken>>) {
+pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyToken>>) {
+    let moved = context.stores.note_token(scope, event);
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
         Event::Delete(token) => (token, true),
@@ -186,30 +187,41 @@ pub(super) fn token_event(context: &Context, event: &Event<DeserializeGuard<Shop
     let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
     // The app counts its tokens, and this one may be new to it.
     let changed = token.status.as_ref().map(|s| s.observed_generation) != token.metadata.generation;
-    // It may have named another one before, unless it is new.
-    let elsewhere = token.metadata.generation != Some(1);
-    // By its own name, or by that of its admin token.
-    let below = token.admin_token().and_then(|admin| context.stores.app_above(&namespace, admin));
-    let below = below.map(|app| (app.namespace.unwrap_or_default(), app.name));
-    let above = token.app().map(|(place, name)| (place.to_owned(), name.to_owned())).or(below);
-    for app in context.stores.apps_for(&namespace) {
-        let (place, name) = (app.namespace().unwrap_or_default(), app.name_any());
-        let named = above.as_ref() == Some(&(place.clone(), name.clone()));
+    if let Some(app) = app_of(context, token) {
         let status = app.0.as_ref().ok().and_then(|app| app.status.as_ref());
         let blamed = status.and_then(|s| find(&s.conditions, conditions::STALLED)).is_some();
         let freed = free && has_finalizer(&*app);
-        let counts = named || place == namespace || elsewhere;
-        let app = ObjectRef::new(&name).within(&place);
-        if named && (blamed || rejected || freed) {
-            context.wakes.app(app);
-        } else if (gone || changed) && counts {
-            context.count_soon(app);
+        if blamed || rejected || freed {
+            context.wakes.app(reference(&app));
+        } else if gone || changed {
+            context.count_soon(reference(&app));
         }
+    }
+    // Nobody tells which app it named before.
+    if moved {
+        context.stores.apps_for(&namespace).iter().for_each(|app| context.count_soon(reference(app)));
     }
 }
 
+/// The app that a token names, or that its admin token does, if that is in its namespace or grants something.
+fn app_of(context: &Context, token: &ShopifyToken) -> Option<Arc<DeserializeGuard<ShopifyApp>>> {
+    let namespace = token.namespace().unwrap_or_default();
+    let named = token.app().map(|(place, name)| (place.to_owned(), name.to_owned()));
+    let (place, name) = named.or_else(|| {
+        let app = context.stores.app_above(&namespace, token.admin_token()?)?;
+        Some((app.namespace.unwrap_or_default(), app.name))
+    })?;
+    let may_grant = |app: &DeserializeGuard<ShopifyApp>| app.0.as_ref().is_ok_and(|app| !app.spec.grants.is_empty());
+    context.stores.app(&place, &name).filter(|app| place == namespace || may_grant(app))
+}
+
+fn reference(app: &DeserializeGuard<ShopifyApp>) -> ObjectRef<ShopifyApp> {
+    ObjectRef::new(&app.name_any()).within(&app.namespace().unwrap_or_default())
+}
+
 /// Wakes the tokens that use an app, when more of it has changed than its status.
-pub(super) fn app_event(context: &Context, event: &Event<DeserializeGuard<ShopifyApp>>) {
+pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyApp>>) {
+    context.stores.note_app(scope, event);
     let (app, gone) = match event {
         Event::Apply(app) | Event::InitApply(app) => (app, false),
         Event::Delete(app) => (app, true),
@@ -274,11 +286,12 @@ mod tests {
     };
 
     use http::{Request, Response};
-    use kube::client::Body;
+    use kube::{Config, client::Body, runtime::reflector};
     use serde_json::json;
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::{api::SourceKind, core::scene::healthy};
 
     /// A Secret `shop/acme` was written and deleted while the watch had to start over.
     #[tokio::test(start_paused = true)]
@@ -321,5 +334,36 @@ mod tests {
         over.notified().await;
         context.shared_secret("shop", "acme").await.unwrap();
         assert_eq!(reads.load(Ordering::SeqCst), 1, "nobody tells that it is gone");
+    }
+
+    #[tokio::test]
+    async fn a_new_token_counts_for_the_app_that_it_names_and_one_that_moves_for_all_it_may_have_named() {
+        let ((tokens, mut token_keeper), (apps, mut app_keeper)) = (reflector::store(), reflector::store());
+        let mut stores = Stores::default();
+        stores.add(None, tokens, apps);
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        for name in ["a", "b", "c"] {
+            let app =
+                json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"credentialsRef": {"name": "s"}}});
+            let event = Event::Apply(DeserializeGuard(Ok(serde_json::from_value(app).unwrap())));
+            app_keeper.apply_watcher_event(&event);
+            app_event(&context, None, &event);
+        }
+        let mut counts = |app: &str, generation: i64| {
+            let source = json!({"clientCredentials": {"appRef": {"name": app}}});
+            let mut token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
+            token.metadata.generation = Some(generation);
+            let event = Event::Apply(DeserializeGuard(Ok(token)));
+            token_keeper.apply_watcher_event(&event);
+            token_event(&context, None, &event);
+            let mut counting = context.counting.keys();
+            context.counting.clear();
+            counting.sort_unstable();
+            let name = |key: &String| Some(key.rsplit_once('/')?.1.split_once('.')?.0.to_owned());
+            counting.iter().filter_map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(counts("a", 2), ["a"], "however many apps there are");
+        assert_eq!(counts("b", 3), ["a", "b", "c"], "the one before, too");
     }
 }

@@ -1,55 +1,81 @@
-//! Which tokens have to do with what: what spares a walk over all of them at each event.
+//! Which tokens and apps have to do with what: what spares a walk over all of them at each event.
 
 use std::{
-    collections::{HashMap, HashSet},
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasher, RandomState},
+    marker::PhantomData,
     mem,
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use kube::{core::DeserializeGuard, runtime::watcher::Event};
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::watcher::Event};
 
-use crate::api::ShopifyToken;
+use crate::api::{ShopifyApp, ShopifyToken};
 
-/// Namespace and name of a token.
+/// Namespace and name of an object.
 pub(super) type Key = (String, String);
 
-/// What a token may have to do with. The first text is a namespace, the second a name.
+/// What an object may have to do with. Of two texts the first is a namespace, the second a name.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) enum Relation {
+pub(super) enum Relation<'a> {
     /// It is in this namespace.
-    Namespace(String),
-    /// Its credential goes into this Secret.
-    Writes(String, String),
+    Namespace(&'a str),
     /// It reads or writes this Secret by itself.
-    Secret(String, String),
-    /// It is issued with this app.
-    App(String, String),
-    /// It is made with this admin token.
-    Admin(String, String),
+    Secret(&'a str, Cow<'a, str>),
+    /// It is a token that is issued with this app.
+    App(&'a str, &'a str),
+    /// It is a token that is made with this admin token.
+    Admin(&'a str, &'a str),
     /// It is an offline token of this shop.
-    Offline(String),
+    Offline(&'a str),
+    /// It is an app that grants something.
+    Grants,
 }
 
-impl Relation {
-    fn all(token: &ShopifyToken) -> Vec<Self> {
-        let here = token.metadata.namespace.clone().unwrap_or_default();
-        let secrets = [
-            Some(token.secret_name().to_owned()),
-            token.credentials_secret().map(str::to_owned),
-            token.record_secret(),
-        ];
-        let mut all = vec![Self::Namespace(here.clone()), Self::Writes(here.clone(), token.secret_name().to_owned())];
-        all.extend(secrets.into_iter().flatten().map(|name| Self::Secret(here.clone(), name)));
-        all.extend(token.app().map(|(namespace, name)| Self::App(namespace.to_owned(), name.to_owned())));
-        all.extend(token.admin_token().map(|name| Self::Admin(here, name.to_owned())));
-        all.extend(token.spec.source.offline.as_ref().map(|_| Self::Offline(token.spec.shop.clone())));
+/// What has relations.
+pub(super) trait Related: Resource<DynamicType = ()> {
+    /// All that it has to do with.
+    fn relations(&self) -> Vec<Relation<'_>>;
+}
+
+impl Related for ShopifyToken {
+    fn relations(&self) -> Vec<Relation<'_>> {
+        let here = self.metadata.namespace.as_deref().unwrap_or_default();
+        let mut secrets = vec![Cow::Borrowed(self.secret_name())];
+        secrets.extend(self.credentials_secret().map(Cow::Borrowed));
+        secrets.extend(self.record_secret().map(Cow::Owned));
+        let mut all = vec![Relation::Namespace(here)];
+        all.extend(secrets.into_iter().map(|name| Relation::Secret(here, name)));
+        all.extend(self.app().map(|(namespace, name)| Relation::App(namespace, name)));
+        all.extend(self.admin_token().map(|name| Relation::Admin(here, name)));
+        all.extend(self.spec.source.offline.as_ref().map(|_| Relation::Offline(&self.spec.shop)));
         all
     }
 }
 
-/// The tokens of a watch by what they have to do with. It follows the same events as the store.
-#[derive(Default)]
-pub(super) struct Relations(RwLock<Inner>);
+impl Related for ShopifyApp {
+    fn relations(&self) -> Vec<Relation<'_>> {
+        let here = self.metadata.namespace.as_deref().unwrap_or_default();
+        let mut all =
+            vec![Relation::Namespace(here), Relation::Secret(here, Cow::Borrowed(&self.spec.credentials_ref.name))];
+        all.extend((!self.spec.grants.is_empty()).then_some(Relation::Grants));
+        all
+    }
+}
+
+/// What an object that may be beyond reading has to do with: then with nothing but its namespace.
+pub(super) fn of_guarded<K: Related>(object: &DeserializeGuard<K>) -> Vec<Relation<'_>> {
+    let here = object.meta().namespace.as_deref().unwrap_or_default();
+    object.0.as_ref().map_or_else(|_| vec![Relation::Namespace(here)], K::relations)
+}
+
+/// The objects of a watch by what they have to do with. It follows the same events as the store.
+pub(super) struct Relations<K> {
+    hasher: RandomState,
+    inner: RwLock<Inner>,
+    of: PhantomData<fn(K)>,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -58,73 +84,94 @@ struct Inner {
     listed: Index,
 }
 
+/// A relation takes eight bytes, for there may be very many: of what shares them, whoever asks sees the object itself.
 #[derive(Default)]
 struct Index {
-    of: HashMap<Key, Vec<Relation>>,
-    tokens: HashMap<Relation, HashSet<Key>>,
+    of: HashMap<Arc<Key>, Box<[u64]>>,
+    objects: HashMap<u64, BTreeSet<Arc<Key>>>,
 }
 
-impl Relations {
-    /// Takes note of an event, once the store has.
-    pub(super) fn note(&self, event: &Event<DeserializeGuard<ShopifyToken>>) {
+impl<K> Default for Relations<K> {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), inner: RwLock::default(), of: PhantomData }
+    }
+}
+
+impl<K: Related> Relations<K> {
+    /// Takes note of an event, once the store has. Says whether the object had to do with something else before.
+    pub(super) fn note(&self, event: &Event<DeserializeGuard<K>>) -> bool {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Apply(token) => inner.current.put(token),
-            Event::Delete(token) => inner.current.remove(&key(token)),
-            Event::Init => inner.listed = Index::default(),
-            Event::InitApply(token) => inner.listed.put(token),
-            Event::InitDone => inner.current = mem::take(&mut inner.listed),
+            Event::Apply(object) => inner.current.put(key(object), self.relations(object)),
+            Event::Delete(object) => {
+                let before = inner.current.remove(&key(object));
+                before.is_some_and(|before| before != self.relations(object))
+            }
+            Event::Init => {
+                inner.listed = Index::default();
+                false
+            }
+            Event::InitApply(object) => inner.listed.put(key(object), self.relations(object)),
+            Event::InitDone => {
+                inner.current = mem::take(&mut inner.listed);
+                false
+            }
         }
     }
 
-    /// The tokens that have to do with this.
-    pub(super) fn of(&self, relation: &Relation) -> Vec<Key> {
-        self.read().current.tokens.get(relation).into_iter().flatten().cloned().collect()
+    /// The objects that have to do with this, by namespace and name.
+    pub(super) fn of(&self, relation: &Relation<'_>) -> Vec<Arc<Key>> {
+        self.read().current.objects.get(&self.hasher.hash_one(relation)).into_iter().flatten().cloned().collect()
     }
 
     /// How many there are.
-    pub(super) fn count(&self, relation: &Relation) -> usize {
-        self.read().current.tokens.get(relation).map_or(0, HashSet::len)
+    pub(super) fn count(&self, relation: &Relation<'_>) -> usize {
+        self.read().current.objects.get(&self.hasher.hash_one(relation)).map_or(0, BTreeSet::len)
+    }
+
+    fn relations(&self, object: &DeserializeGuard<K>) -> Box<[u64]> {
+        of_guarded(object).iter().map(|relation| self.hasher.hash_one(relation)).collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Index {
-    fn put(&mut self, token: &DeserializeGuard<ShopifyToken>) {
-        let key = key(token);
-        let now = token.0.as_ref().map(Relation::all).unwrap_or_default();
-        if self.of.get(&key) == Some(&now) {
-            return;
+    /// Says whether there were other relations before.
+    fn put(&mut self, key: Key, now: Box<[u64]>) -> bool {
+        let before = self.of.get(&key);
+        if before == Some(&now) {
+            return false;
         }
+        let moved = before.is_some();
         self.remove(&key);
+        let key = Arc::new(key);
         for relation in &now {
-            self.tokens.entry(relation.clone()).or_default().insert(key.clone());
+            self.objects.entry(*relation).or_default().insert(Arc::clone(&key));
         }
         self.of.insert(key, now);
+        moved
     }
 
-    fn remove(&mut self, key: &Key) {
-        for relation in self.of.remove(key).into_iter().flatten() {
-            if let Some(tokens) = self.tokens.get_mut(&relation) {
-                tokens.remove(key);
-                if tokens.is_empty() {
-                    self.tokens.remove(&relation);
+    fn remove(&mut self, key: &Key) -> Option<Box<[u64]>> {
+        let before = self.of.remove(key)?;
+        for relation in &before {
+            if let Some(objects) = self.objects.get_mut(relation) {
+                objects.remove(key);
+                if objects.is_empty() {
+                    self.objects.remove(relation);
                 }
             }
         }
+        Some(before)
     }
 }
 
-fn key(token: &DeserializeGuard<ShopifyToken>) -> Key {
-    let metadata = match &token.0 {
-        Ok(token) => &token.metadata,
-        Err(invalid) => &invalid.metadata,
-    };
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+fn key<K: Related>(object: &DeserializeGuard<K>) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 #[cfg(test)]
@@ -146,52 +193,45 @@ mod tests {
         DeserializeGuard(Ok(serde_json::from_value(object).unwrap()))
     }
 
-    fn names(relations: &Relations, relation: &Relation) -> Vec<String> {
-        let mut names: Vec<String> = relations.of(relation).into_iter().map(|(_, name)| name).collect();
-        names.sort_unstable();
-        names
-    }
-
-    fn here(name: &str) -> (String, String) {
-        ("shop".to_owned(), name.to_owned())
+    fn names(relations: &Relations<ShopifyToken>, relation: &Relation<'_>) -> Vec<String> {
+        relations.of(relation).iter().map(|key| key.1.clone()).collect()
     }
 
     #[test]
     fn a_token_is_found_by_all_it_has_to_do_with_and_by_nothing_that_it_had() {
         let relations = Relations::default();
-        let app = |(namespace, name)| Relation::App(namespace, name);
+        let secret = |name| Relation::Secret("shop", Cow::Borrowed(name));
         let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme", "namespace": "apps"}}}});
-        relations.note(&Event::Apply(token("admin", &grant)));
-        assert_eq!(names(&relations, &app(("apps".to_owned(), "acme".to_owned()))), ["admin"]);
-        assert!(names(&relations, &app(here("acme"))).is_empty());
+        assert!(!relations.note(&Event::Apply(token("admin", &grant))), "it is new");
+        assert!(!relations.note(&Event::Apply(token("admin", &grant))), "it is as it was");
+        assert_eq!(names(&relations, &Relation::App("apps", "acme")), ["admin"]);
+        assert!(names(&relations, &Relation::App("shop", "acme")).is_empty());
         let storefront =
             json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}, "secret": {"name": "s"}});
         relations.note(&Event::Apply(token("web", &storefront)));
-        let admin = Relation::Admin("shop".to_owned(), "admin".to_owned());
-        assert_eq!(names(&relations, &admin), ["web"]);
-        assert_eq!(names(&relations, &Relation::Writes("shop".to_owned(), "s".to_owned())), ["web"]);
+        assert_eq!(names(&relations, &Relation::Admin("shop", "admin")), ["web"]);
+        assert_eq!(names(&relations, &secret("s")), ["web"]);
         let offline = json!({"source": {"offline": {"appRef": {"name": "acme"}}}});
-        relations.note(&Event::Apply(token("web", &offline)));
-        assert!(names(&relations, &admin).is_empty());
-        for relation in [
-            Relation::Offline("acme.myshopify.com".to_owned()),
-            Relation::Secret("shop".to_owned(), "web-record".to_owned()),
-            app(here("acme")),
-        ] {
+        assert!(relations.note(&Event::Apply(token("web", &offline))), "it had to do with another");
+        assert!(names(&relations, &Relation::Admin("shop", "admin")).is_empty());
+        for relation in [Relation::Offline("acme.myshopify.com"), secret("web-record"), Relation::App("shop", "acme")] {
             assert_eq!(names(&relations, &relation), ["web"], "{relation:?}");
         }
-        assert_eq!(names(&relations, &Relation::Namespace("shop".to_owned())), ["admin", "web"]);
+        assert_eq!(names(&relations, &Relation::Namespace("shop")), ["admin", "web"]);
 
-        // One that can't be read any more has to do with nothing, and a list takes the place of all before.
+        // One that can't be read any more has to do with its namespace alone, and a list takes the place of all before.
         let metadata = token("web", &offline).0.unwrap().metadata;
         let invalid = InvalidObject { error: "odd".to_owned(), metadata };
-        relations.note(&Event::Apply(DeserializeGuard(Err(invalid))));
-        assert_eq!(names(&relations, &Relation::Namespace("shop".to_owned())), ["admin"]);
+        assert!(relations.note(&Event::Apply(DeserializeGuard(Err(invalid)))));
+        assert!(names(&relations, &Relation::App("shop", "acme")).is_empty());
+        assert_eq!(names(&relations, &Relation::Namespace("shop")), ["admin", "web"]);
         relations.note(&Event::Init);
         relations.note(&Event::InitApply(token("new", &grant)));
-        assert_eq!(names(&relations, &Relation::Namespace("shop".to_owned())), ["admin"], "it isn't over yet");
+        assert_eq!(names(&relations, &Relation::Namespace("shop")), ["admin", "web"], "it isn't over yet");
         relations.note(&Event::InitDone);
-        assert_eq!(names(&relations, &Relation::Namespace("shop".to_owned())), ["new"]);
+        assert_eq!(names(&relations, &Relation::Namespace("shop")), ["new"]);
+        assert!(relations.note(&Event::Delete(token("new", &storefront))), "what it named last was never told");
+        assert!(names(&relations, &Relation::Namespace("shop")).is_empty());
     }
 
     proptest! {
@@ -208,7 +248,7 @@ mod tests {
                 relations.note(&Event::Delete(token(&format!("t-{name}"), &source)));
             }
             let inner = relations.read();
-            prop_assert!(inner.current.of.is_empty() && inner.current.tokens.is_empty());
+            prop_assert!(inner.current.of.is_empty() && inner.current.objects.is_empty());
         }
     }
 }

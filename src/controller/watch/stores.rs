@@ -1,6 +1,6 @@
 //! What the watches hold, and who depends on whom in it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::join_all};
 use k8s_openapi::api::core::v1::Namespace;
@@ -14,7 +14,7 @@ use kube::{
 };
 use tokio::time::timeout;
 
-use super::relations::{Key, Relation, Relations};
+use super::relations::{Related, Relation, Relations, of_guarded};
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
@@ -37,9 +37,37 @@ pub struct Stores {
 #[derive(Clone)]
 struct Scope {
     namespace: Option<String>,
-    tokens: Store<DeserializeGuard<ShopifyToken>>,
-    relations: Arc<Relations>,
-    apps: Store<DeserializeGuard<ShopifyApp>>,
+    tokens: Kept<ShopifyToken>,
+    apps: Kept<ShopifyApp>,
+}
+
+/// The objects of a kind, and what each has to do with.
+struct Kept<K: Related + 'static> {
+    objects: Store<DeserializeGuard<K>>,
+    relations: Arc<Relations<K>>,
+}
+
+impl<K: Related + Clone + 'static> Kept<K> {
+    fn of(objects: Store<DeserializeGuard<K>>) -> Self {
+        Self { objects, relations: Arc::default() }
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<K>>> {
+        self.objects.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// Those that have to do with this, whether they could be read or not.
+    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<DeserializeGuard<K>>> {
+        let keys = self.relations.of(relation);
+        let objects = keys.iter().filter_map(|key| self.get(&key.0, &key.1));
+        objects.filter(|object| of_guarded(object).contains(relation)).collect()
+    }
+}
+
+impl<K: Related + 'static> Clone for Kept<K> {
+    fn clone(&self) -> Self {
+        Self { objects: self.objects.clone(), relations: Arc::clone(&self.relations) }
+    }
 }
 
 impl Stores {
@@ -50,14 +78,28 @@ impl Stores {
         tokens: Store<DeserializeGuard<ShopifyToken>>,
         apps: Store<DeserializeGuard<ShopifyApp>>,
     ) {
-        self.scopes.push(Scope { namespace, tokens, relations: Arc::default(), apps });
+        self.scopes.push(Scope { namespace, tokens: Kept::of(tokens), apps: Kept::of(apps) });
     }
 
-    /// Takes note of an event of the tokens of a namespace, or of all, once their store has.
-    pub(in crate::controller) fn note(&self, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyToken>>) {
-        for one in self.scopes.iter().filter(|one| one.namespace.as_deref() == scope) {
-            one.relations.note(event);
+    /// Takes note of an event of the tokens of a namespace, or of all, once their store has. Says whether the token had to do
+    /// with something else before.
+    pub(in crate::controller) fn note_token(
+        &self,
+        scope: Option<&str>,
+        event: &Event<DeserializeGuard<ShopifyToken>>,
+    ) -> bool {
+        self.watched(scope).is_some_and(|scope| scope.tokens.relations.note(event))
+    }
+
+    /// The same of the apps.
+    pub(in crate::controller) fn note_app(&self, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyApp>>) {
+        if let Some(scope) = self.watched(scope) {
+            scope.apps.relations.note(event);
         }
+    }
+
+    fn watched(&self, scope: Option<&str>) -> Option<&Scope> {
+        self.scopes.iter().find(|one| one.namespace.as_deref() == scope)
     }
 
     /// Adds the store of namespaces, if one may grant an app to another.
@@ -73,12 +115,12 @@ impl Stores {
     /// amiss in another namespace delays nobody.
     pub async fn tokens_listed(&self, namespace: &str, patience: Duration) -> bool {
         let Some(scope) = self.scope(namespace) else { return false };
-        matches!(timeout(patience, scope.tokens.wait_until_ready()).await, Ok(Ok(())))
+        matches!(timeout(patience, scope.tokens.objects.wait_until_ready()).await, Ok(Ok(())))
     }
 
     /// Waits for the tokens of all namespaces and for their labels, `patience` at most: whom apps may be granted to.
     pub(in crate::controller) async fn neighbours_listed(&self, patience: Duration) {
-        let tokens = join_all(self.scopes.iter().map(|scope| scope.tokens.wait_until_ready()));
+        let tokens = join_all(self.scopes.iter().map(|scope| scope.tokens.objects.wait_until_ready()));
         let labels = join_all(self.namespaces.iter().map(Store::wait_until_ready));
         // What isn't listed by then counts when it is.
         drop(timeout(patience, futures::future::join(tokens, labels)).await);
@@ -87,50 +129,46 @@ impl Stores {
     /// Whether the tokens of a namespace were listed since the process began.
     #[must_use]
     pub(in crate::controller) fn sees(&self, namespace: &str) -> bool {
-        self.scope(namespace).is_some_and(|scope| scope.tokens.wait_until_ready().now_or_never().is_some())
+        self.scope(namespace).is_some_and(|scope| scope.tokens.objects.wait_until_ready().now_or_never().is_some())
     }
 
     /// Every token that could be read.
     pub fn tokens(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
-        self.scopes.iter().flat_map(|scope| scope.tokens.state()).filter(|t| t.0.is_ok())
+        self.scopes.iter().flat_map(|scope| scope.tokens.objects.state()).filter(|t| t.0.is_ok())
     }
 
     /// Every app, those that couldn't be read included.
     pub fn apps(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
-        self.scopes.iter().flat_map(|scope| scope.apps.state())
+        self.scopes.iter().flat_map(|scope| scope.apps.objects.state())
     }
 
     /// The tokens that have to do with this, those that could be read.
-    fn related(&self, relation: &Relation) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        let found = |scope: &Scope| {
-            let object = |(namespace, name): &Key| ObjectRef::new(name).within(namespace);
-            let tokens = scope.relations.of(relation);
-            tokens.iter().filter_map(|t| scope.tokens.get(&object(t))).filter(|t| t.0.is_ok()).collect::<Vec<_>>()
-        };
-        self.scopes.iter().flat_map(found).collect()
+    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+        let mut tokens: Vec<_> = self.scopes.iter().flat_map(|scope| scope.tokens.related(relation)).collect();
+        tokens.retain(|token| token.0.is_ok());
+        tokens
     }
 
     fn tokens_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        self.related(&Relation::Namespace(namespace.to_owned()))
+        self.related(&Relation::Namespace(namespace))
     }
 
     /// The tokens whose admin token this is.
     #[must_use]
     pub fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        self.related(&Relation::Admin(namespace.to_owned(), name.to_owned()))
+        self.related(&Relation::Admin(namespace, name))
     }
 
     /// The tokens that name an app, whether it is granted to them or not.
     #[must_use]
     pub fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        self.related(&Relation::App(namespace.to_owned(), app.to_owned()))
+        self.related(&Relation::App(namespace, app))
     }
 
     /// How many there are of these.
     #[must_use]
     pub(in crate::controller) fn count_of_app(&self, namespace: &str, app: &str) -> usize {
-        let relation = Relation::App(namespace.to_owned(), app.to_owned());
-        self.scopes.iter().map(|scope| scope.relations.count(&relation)).sum()
+        self.scopes.iter().map(|scope| scope.tokens.relations.count(&Relation::App(namespace, app))).sum()
     }
 
     /// These tokens, and those whose admin token one of them is.
@@ -147,11 +185,8 @@ impl Stores {
     /// Names of the apps whose credentials are in a Secret.
     #[must_use]
     pub fn apps_with_credentials(&self, namespace: &str, secret: &str) -> Vec<String> {
-        self.apps_of(namespace)
-            .iter()
-            .filter(|a| a.0.as_ref().is_ok_and(|a| a.spec.credentials_ref.name == secret))
-            .map(|a| a.name_any())
-            .collect()
+        let apps = self.apps_related(&Relation::Secret(namespace, Cow::Borrowed(secret)));
+        apps.iter().map(|app| app.name_any()).collect()
     }
 
     /// The apps and tokens that read or write a Secret, directly or through an app or admin token.
@@ -162,7 +197,7 @@ impl Stores {
         secret: &str,
     ) -> (Vec<ObjectRef<ShopifyApp>>, Vec<ObjectRef<ShopifyToken>>) {
         let apps = self.apps_with_credentials(namespace, secret);
-        let mut tokens = self.related(&Relation::Secret(namespace.to_owned(), secret.to_owned()));
+        let mut tokens = self.related(&Relation::Secret(namespace, Cow::Borrowed(secret)));
         tokens.extend(apps.iter().flat_map(|app| self.tokens_of_app(namespace, app)));
         let tokens = self.with_those_below(&tokens);
         (apps.iter().map(|a| ObjectRef::new(a).within(namespace)).collect(), tokens)
@@ -259,15 +294,13 @@ impl Stores {
         namespace: &str,
         name: &str,
     ) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
-        let object = ObjectRef::new(name).within(namespace);
-        self.scopes.iter().find_map(|scope| scope.tokens.get(&object))
+        self.scopes.iter().find_map(|scope| scope.tokens.get(namespace, name))
     }
 
     /// An app, whether it could be read or not.
     #[must_use]
     pub fn app(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyApp>>> {
-        let object = ObjectRef::new(name).within(namespace);
-        self.scopes.iter().find_map(|scope| scope.apps.get(&object))
+        self.scopes.iter().find_map(|scope| scope.apps.get(namespace, name))
     }
 
     /// Every token, for a change that may concern all.
@@ -282,32 +315,33 @@ impl Stores {
         self.apps().map(|a| ObjectRef::new(&a.name_any()).within(&a.namespace().unwrap_or_default())).collect()
     }
 
-    /// The apps of a namespace.
-    #[must_use]
-    pub fn apps_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
-        self.apps().filter(|a| a.namespace().as_deref() == Some(namespace)).collect()
+    fn apps_related(&self, relation: &Relation<'_>) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
+        self.scopes.iter().flat_map(|scope| scope.apps.related(relation)).collect()
     }
 
     /// The apps that tokens of a namespace may be issued with, or may have been: its own, and those that grant something.
-    pub fn apps_for(&self, namespace: &str) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
-        let grants = |a: &DeserializeGuard<ShopifyApp>| a.0.as_ref().is_ok_and(|a| !a.spec.grants.is_empty());
-        self.apps().filter(move |a| a.namespace().as_deref() == Some(namespace) || grants(a))
+    #[must_use]
+    pub fn apps_for(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
+        let mut apps = self.apps_related(&Relation::Grants);
+        apps.retain(|app| app.meta().namespace.as_deref() != Some(namespace));
+        apps.extend(self.apps_related(&Relation::Namespace(namespace)));
+        apps
     }
 
     /// The offline tokens of a shop.
     #[must_use]
     pub fn offline_of(&self, shop: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
-        self.related(&Relation::Offline(shop.to_owned()))
+        self.related(&Relation::Offline(shop))
     }
 
     /// An older token of this namespace that names the same Secret.
     #[must_use]
     pub fn rival(&self, token: &ShopifyToken) -> Option<String> {
         let age = |t: &ShopifyToken| (t.metadata.creation_timestamp.clone().map(|c| c.0), t.name_any());
-        let here = token.namespace().unwrap_or_default();
-        let tokens = self.related(&Relation::Writes(here, token.secret_name().to_owned()));
+        let (here, secret) = (token.namespace().unwrap_or_default(), token.secret_name());
+        let tokens = self.related(&Relation::Secret(&here, Cow::Borrowed(secret)));
         readable(&tokens)
-            .filter(|t| t.name_any() != token.name_any())
+            .filter(|t| t.secret_name() == secret && t.name_any() != token.name_any())
             .filter(|t| t.metadata.deletion_timestamp.is_none() && age(t) < age(token))
             .map(ResourceExt::name_any)
             .min()

@@ -1,0 +1,306 @@
+//! The commands of the pages are run, in the order in which a person would, on a cluster of their own with a simulated Shopify.
+//!
+//! Each block of commands is run here, or `EXPLAINED` says why it isn't. There is no kubelet: pods are said to run, and the
+//! operator is a process with the rights of its account.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write as _,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use dev::book;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+use shopify_sim::{AppConfig, Config, CustomerClientConfig, ShopConfig, Sim};
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::sleep};
+
+use super::{
+    OPERATOR, ROOT,
+    chart::judges,
+    release::{Running, World, ready_at},
+    users::has_controllers,
+};
+
+/// Blocks that aren't run: the page, how the block begins, and why.
+const EXPLAINED: &[(&str, &str, &str)] = &[
+    ("README.md", "make demo", "tests/demo.rs runs the demo, and this test is a part of the other"),
+    ("README.md", "docker build", "takes a daemon and registries; tests/deploy/image.rs builds the last stage"),
+    ("docs/install.md", "docker build", "the same as in README.md"),
+    (
+        "docs/install.md",
+        "kubectl apply --server-side -k .\nkubectl",
+        "release.rs applies the base; kustomize.rs renders",
+    ),
+    ("docs/install.md", "kubectl apply --server-side -k .", "the same command, for an upgrade"),
+    ("docs/install.md", "helm uninstall", "the hook's Job needs a kubelet, which release.rs plays"),
+    (
+        "docs/install.md",
+        "kubectl apply -k uninstall",
+        "the Job needs a kubelet, which tests/crd/uninstall_job.rs plays",
+    ),
+    ("docs/upgrade.md", "kubectl -n shopify-token-operator logs", "a log needs a kubelet; the rest is run elsewhere"),
+    ("docs/kubectl.md", "make plugin", "compiles for minutes; the check is run on another page"),
+    (
+        "docs/guides/migrate.md",
+        "kubectl shopify-token migrate webhook/shopify -n shop",
+        "kubectl/tests/plugin/setup.rs has the definitions",
+    ),
+    ("sim/README.md", "shopify-sim", "stays in the foreground; sim/tests starts it and asks what it was asked"),
+];
+
+const SHOP: &str = "acme.myshopify.com";
+const CLIENT: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
+const CUSTOMERS: &str = "shp_6b1e7a52-0c3d-4f8e-9a6b-2d5c8e1f7a90";
+const SECRET: &str = "shpss_0123456789abcdef0123456789abcdef";
+const PERMANENT: &str = "shpat_0123456789abcdef0123456789abcdef";
+
+/// What the pages' app, its predecessor in a cron job, an older app and a client of customer accounts are at Shopify.
+async fn shopify() -> Sim {
+    let mut legacy = AppConfig::new("legacy", "shpss_unused").installed(SHOP, ["read_orders"]);
+    legacy.installations[0].admin_token = Some(PERMANENT.to_owned());
+    let scopes = ["read_products", "unauthenticated_read_product_listings"];
+    let config = Config::default()
+        .shop(ShopConfig::new(SHOP).customer_client(CustomerClientConfig::confidential(CUSTOMERS, SECRET)))
+        .app(AppConfig::new(CLIENT, SECRET).installed(SHOP, scopes))
+        .app(AppConfig::new("0123456789abcdef0123456789abcdef", SECRET).installed(SHOP, scopes))
+        .app(legacy);
+    Sim::start(config).await.unwrap()
+}
+
+/// Who follows the pages: a directory with what they name of the repository, filled in, and the programs.
+struct Reader {
+    dir: TempDir,
+    /// Those that were neither run nor explained, by page.
+    open: BTreeMap<String, Vec<String>>,
+}
+
+impl Reader {
+    fn new(world: &World) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["deploy", "crds"] {
+            let copied = Command::new("cp").arg("-r").arg(Path::new(ROOT).join(part)).arg(dir.path()).status().unwrap();
+            assert!(copied.success());
+        }
+        for part in ["bin", "home/.local/bin"] {
+            fs::create_dir_all(dir.path().join(part)).unwrap();
+        }
+        let plugin = Path::new(env!("CARGO_BIN_EXE_shopify-token-operator")).with_file_name("kubectl-shopify_token");
+        assert!(plugin.exists(), "build it first: cargo build --workspace");
+        for (name, program) in
+            [("kubectl", world.cluster.kubectl()), ("helm", judges().helm.clone()), ("kubectl-shopify_token", plugin)]
+        {
+            symlink(program, dir.path().join("bin").join(name)).unwrap();
+        }
+        fs::copy(world.cluster.kubeconfig_path(), dir.path().join("kubeconfig")).unwrap();
+        for (sample, key, value) in [
+            ("app", "client_id", CLIENT),
+            ("app", "client_secret", SECRET),
+            ("custom", "token", PERMANENT),
+            ("customer_account", "client_id", CUSTOMERS),
+            ("customer_account", "client_secret", SECRET),
+        ] {
+            let file = dir.path().join(format!("deploy/samples/{sample}.yaml"));
+            let text = fs::read_to_string(&file).unwrap();
+            let filled = text.replace(&format!("{key}: \"\""), &format!("{key}: {value}"));
+            assert_ne!(text, filled, "{sample}: {key}");
+            fs::write(file, filled).unwrap();
+        }
+        let commands = |page: &String| {
+            let code = book::code(&fs::read_to_string(Path::new(ROOT).join(page)).unwrap());
+            let shell = code.into_iter().filter(|(language, _)| language.as_deref() == Some("sh"));
+            shell.map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        let mut open: BTreeMap<_, _> =
+            book::pages("").unwrap().into_iter().map(|page| (page.clone(), commands(&page))).collect();
+        open.retain(|_, blocks| !blocks.is_empty());
+        Self { dir, open }
+    }
+
+    /// Takes the page's next block that begins so.
+    fn next(&mut self, page: &str, begins: &str) -> String {
+        let blocks = self.open.get_mut(page).unwrap_or_else(|| panic!("{page} has no commands"));
+        let at = blocks.iter().position(|block| block.starts_with(begins));
+        blocks.remove(at.unwrap_or_else(|| panic!("{page} has no further block that begins with {begins}")))
+    }
+
+    /// Runs the page's next block that begins so, as it stands there.
+    async fn runs(&mut self, page: &str, begins: &str) -> String {
+        self.types(page, begins, "").await
+    }
+
+    /// The same; `typed` is what the reader types when asked.
+    async fn types(&mut self, page: &str, begins: &str, typed: &str) -> String {
+        let block = self.next(page, begins);
+        self.shell(page, &block, typed).await
+    }
+
+    /// What the pages leave to the reader.
+    async fn prepares(&self, commands: &str) -> String {
+        self.shell("prepared", commands, "").await
+    }
+
+    async fn shell(&self, page: &str, commands: &str, typed: &str) -> String {
+        let dir = self.dir.path();
+        let path = format!("{}:/usr/bin:/bin", dir.join("bin").display());
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", commands]).current_dir(dir);
+        shell.env_clear().env("PATH", path).env("HOME", dir.join("home")).env("KUBECONFIG", dir.join("kubeconfig"));
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = shell.spawn().unwrap();
+        running.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap()).await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{page}: {commands}\n{said}{told}");
+        said
+    }
+}
+
+/// Says of each pod that it runs.
+fn kubelet(client: Client) -> JoinHandle<()> {
+    let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let runs = Patch::Merge(json!({"status": {"phase": "Running", "conditions": [ready]}}));
+    tokio::spawn(async move {
+        // Until the cluster ends.
+        while let Ok(all) = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await {
+            for pod in all {
+                let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
+                // It may have been removed meanwhile.
+                drop(pods.patch_status(&pod.name_any(), &PatchParams::default(), &runs).await);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    })
+}
+
+/// The Deployment's container, which finds the simulated Shopify.
+async fn operator(world: &World, sim: &Sim, dir: &Path) -> Running {
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), OPERATOR);
+    let pod = deployments.get(OPERATOR).await.unwrap().spec.unwrap().template.spec.unwrap();
+    let ca = dir.join("shopify.pem");
+    fs::write(&ca, sim.ca_pem()).unwrap();
+    let mut command = world.container(OPERATOR, &pod, dir).await;
+    command.env("SHOPIFY_CONNECT_TO", sim.address().to_string()).env("SHOPIFY_CA_FILE", ca);
+    ready_at(world, command).await
+}
+
+async fn install(reader: &mut Reader) {
+    reader.runs("README.md", "helm install").await;
+    reader.prepares("helm uninstall shopify-token-operator -n shopify-token-operator --no-hooks").await;
+    reader.prepares("kubectl delete namespace shopify-token-operator").await;
+    reader.runs("docs/install.md", "kubectl create namespace").await;
+}
+
+async fn begin(reader: &mut Reader) {
+    reader.prepares("kubectl create namespace shop; kubectl config set-context --current --namespace shop").await;
+    for (source, token) in [
+        ("client-credentials", "admin"),
+        ("custom", "legacy"),
+        ("customer-account", "customers"),
+        ("delegate", "reports"),
+        ("storefront", "web"),
+    ] {
+        let told = reader.runs(&format!("docs/sources/{source}.md"), "kubectl -n shop apply").await;
+        assert!(told.ends_with(&format!("shopifytoken.tokens.shopify-operator.dev/{token} condition met\n")), "{told}");
+    }
+}
+
+async fn look(reader: &mut Reader) {
+    for (page, begins) in [
+        ("docs/README.md", "kubectl get stok"),
+        ("docs/reasons.md", "kubectl describe"),
+        ("docs/kubectl.md", "kubectl shopify-token rotate --all"),
+        ("docs/kubectl.md", "kubectl shopify-token completion"),
+        ("docs/upgrade.md", "kubectl get stok,sapp"),
+        ("docs/install.md", "helm upgrade"),
+        ("docs/upgrade.md", "helm upgrade"),
+        ("docs/upgrade.md", "helm rollback"),
+    ] {
+        reader.runs(page, begins).await;
+    }
+}
+
+async fn migrate(reader: &mut Reader) {
+    let page = "docs/guides/migrate.md";
+    let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+    for (example, file) in [("cron", "cron.yaml"), ("eso", "external-secrets.yaml")] {
+        let (_, given) = text.split_once(&format!("<!-- from {example} -->\n```yaml\n")).unwrap();
+        fs::write(reader.dir.path().join(file), given.split_once("```").unwrap().0).unwrap();
+    }
+    reader.prepares("kubectl apply -f cron.yaml").await;
+    reader.runs(page, "kubectl shopify-token migrate secret/cron").await;
+    // Its comment has commands to be run first.
+    reader.prepares("sed -n '/^# kubectl create/,/^#$/s/^# //p' shopify.yaml | bash -eu").await;
+    reader.runs(page, "kubectl apply -f shopify.yaml").await;
+    reader.runs(page, "kubectl shopify-token migrate webhook/shopify -f").await;
+}
+
+async fn rotate(reader: &mut Reader, sim: &Sim) {
+    let page = "docs/guides/rotate-a-client-secret.md";
+    let new = "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";
+    let at_once = r#"
+kubectl create namespace apps
+kubectl -n apps apply -f deploy/samples/app.yaml -f deploy/samples/client_credentials.yaml
+kubectl -n apps patch sapp acme --type merge -p '{"spec":{"secretRotation":{"within":"1s"}}}'
+kubectl -n apps patch stok admin --type merge -p '{"spec":{"rotation":{"overlap":"15s"}}}'
+kubectl -n apps wait --for=condition=Ready stok/admin sapp/acme"#;
+    reader.prepares(at_once).await;
+    reader.runs(page, "kubectl get sapp acme").await;
+    sim.add_secret(CLIENT, new).unwrap();
+    reader.types(page, "read -rs NEW", &format!("{new}\n")).await;
+    reader.runs(page, "kubectl wait").await;
+    reader.runs(page, "kubectl get sapp acme").await;
+
+    sim.add_customer_secret(SHOP, CUSTOMERS, new).unwrap();
+    let another = format!(
+        r#"kubectl patch stok customers --type merge -p '{{"spec":{{"rotation":{{"overlap":"1s"}}}}}}'
+kubectl patch secret headless-client --type merge -p '{{"stringData":{{"client_secret":"{new}"}}}}'"#
+    );
+    reader.prepares(&another).await;
+    reader.runs("docs/reference.md", "now=").await;
+}
+
+async fn govern(reader: &mut Reader) {
+    reader.prepares("kubectl create namespace argocd; kubectl create configmap argocd-cm -n argocd").await;
+    reader.runs("docs/guides/gitops.md", "kubectl patch configmap").await;
+    for begins in ["kubectl annotate namespace", "kubectl apply -f deploy/policies/sources.yaml"] {
+        reader.runs("docs/guides/admission-policies.md", begins).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_pages_do_what_they_are_for() {
+    let world = World::new().await;
+    if !has_controllers(&world.cluster) {
+        return;
+    }
+    let (sim, mut reader) = (shopify().await, Reader::new(&world));
+    for (page, begins, _) in EXPLAINED {
+        reader.next(page, begins);
+    }
+    let kubelet = kubelet(world.client.clone());
+    install(&mut reader).await;
+    let dir = tempfile::tempdir().unwrap();
+    let _operator = operator(&world, &sim, dir.path()).await;
+    begin(&mut reader).await;
+    look(&mut reader).await;
+    migrate(&mut reader).await;
+    rotate(&mut reader, &sim).await;
+    govern(&mut reader).await;
+    reader.runs("docs/install.md", "kubectl delete -f crds").await;
+    assert_eq!(sim.live_storefront_tokens(SHOP, CLIENT).len(), 0, "the last block is for the end");
+    kubelet.abort();
+
+    reader.open.retain(|_, blocks| !blocks.is_empty());
+    assert!(reader.open.is_empty(), "neither run nor explained in tests/deploy/pages.rs: {:#?}", reader.open);
+}
