@@ -1,8 +1,6 @@
 //! Which versions of Secrets a credential was made of. While those are there its record tells what is in them, and nobody need
 //! read them; what stands for them then, too.
 
-use std::{fmt, num::NonZeroU64};
-
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -13,33 +11,15 @@ use super::{
     customer::{CustomerClient, Session},
     digest::digest,
     identity::Identity,
+    keeper::Keeper,
     observed::Observed,
     pair::{self, RecordState, Recorded},
     public_url::PublicUrl,
     record::Record,
     source::{App, Issuer, Offline},
+    version::Version,
 };
 use crate::api::{ShopifyToken, SourceRef};
-
-/// A version of an object: hash of its UID and `resourceVersion`. What was restored has another UID, or comes back together with
-/// the record that names it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Version(NonZeroU64);
-
-impl Version {
-    /// That of an object as the API server has it.
-    #[must_use]
-    pub fn of(object: &impl ResourceExt) -> Option<Self> {
-        let hash = digest(&[&object.uid()?, &object.resource_version()?]);
-        u64::from_str_radix(hash.get(..16)?, 16).ok().and_then(NonZeroU64::new).map(Self)
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
 
 /// The Secrets that a credential is made of: that of a person, and the record Secret, each if it is there. `owned` says whether
 /// the record Secret goes with its object.
@@ -62,7 +42,7 @@ impl Observed {
     #[must_use]
     pub fn made_of(&self) -> Option<String> {
         let whole = self.whole()?;
-        let recorded = self.keeper().and_then(|keeper| keeper.recorded());
+        let recorded = self.keeper().and_then(Keeper::recorded);
         self.told(whole.record, (whole.value, whole.session), recorded)
     }
 
@@ -84,7 +64,7 @@ impl Observed {
             }
             (Some(_), None) | (None, _) => None,
         };
-        let recorded = written.as_deref().or_else(|| keeper.and_then(|keeper| keeper.recorded()));
+        let recorded = written.as_deref().or_else(|| keeper.and_then(Keeper::recorded));
         self.told(record, (value, session), recorded)
     }
 
@@ -192,12 +172,12 @@ mod tests {
         let whole = o.whole().filter(|_| !o.drifted && o.frozen().is_none())?;
         let issuer = match &o.issuer {
             Ok(Issuer::Custom(_) | Issuer::Offline(_) | Issuer::CustomerAccount(_)) => {
-                let recorded = o.keeper().and_then(|keeper| keeper.recorded());
+                let recorded = o.keeper().and_then(Keeper::recorded);
                 let version = recorded.and_then(|recorded| Version::of(&recorded.live));
                 o.made_of().filter(|made_of| *made_of == versions(o.filled, version, pair::is_owned(&o.token)))?;
                 let session = o.session().and_then(|session| session.public.clone());
                 let app = o.offline().map(|offline| offline.app.clone());
-                let in_hand = o.keeper().is_some_and(|keeper| keeper.in_hand());
+                let in_hand = o.keeper().is_some_and(Keeper::in_hand);
                 Issuer::unread(&o.token, &o.identity, whole.record, Beside { app, in_hand, public: session })?
             }
             Ok(known @ (Issuer::ClientCredentials(_) | Issuer::Storefront(_) | Issuer::Delegate(_))) => known.clone(),
@@ -242,30 +222,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_write_is_another_version() {
-        let secret = |uid: Option<&str>, version: Option<&str>| -> Secret {
-            serde_json::from_value(json!({"metadata": {"uid": uid, "resourceVersion": version}})).unwrap()
-        };
-        let of = |uid, version| Version::of(&secret(uid, version));
-        let one = of(Some("a"), Some("1")).unwrap();
-        assert_eq!(Some(one), of(Some("a"), Some("1")));
-        assert!(
-            [of(Some("a"), Some("2")), of(Some("b"), Some("1")), of(Some("a1"), Some(""))]
-                .iter()
-                .all(|other| *other != Some(one))
-        );
-        assert_eq!((of(None, Some("1")), of(Some("a"), None)), (None, None));
-        // It is written down, and compared by a later version of the operator.
-        assert_eq!(versions(Some(one), Some(one), true), format!("filled={one},record={one},owned"));
-        assert_eq!((versions(Some(one), None, true), &*one.to_string()), (format!("filled={one}"), "0e9c3156ac694b08"));
-    }
+    type Change<'a> = &'a dyn Fn(&mut Secret);
 
     #[test]
     fn versions_are_named_where_the_record_tells_what_is_in_them() {
         let o = healthy(SourceKind::Offline, json!({}));
         let pair = o.offline().unwrap().pair().unwrap().clone();
-        let written = |change: &dyn Fn(&mut Secret)| {
+        let written = |change: Change| {
             let content = Content { pair: &pair, bootstrap: None, spent: None, customer: None };
             let mut secret = pair::recorded(&o.token, &o.identity, "id", None, content);
             (secret.metadata.uid, secret.metadata.resource_version) = (Some("4e5f".into()), Some("7".into()));
@@ -277,7 +240,7 @@ mod tests {
                 secret.data.get_or_insert_default().insert(key.to_owned(), ByteString(text.as_bytes().to_vec()));
             }
         };
-        let of = |change: &dyn Fn(&mut Secret)| {
+        let of = |change: Change| {
             let record = o.record().unwrap();
             o.about_to_be_made_of(record, (o.value().unwrap(), None), Some(written(change)))
         };
@@ -285,7 +248,7 @@ mod tests {
         assert_eq!(of(&|_| ()), Some(versions(None, version, false)));
         assert!(o.made_of().is_some_and(|before| Some(before) != of(&|_| ())), "of the version before");
         let code = Code { value: secret_string("code"), state: "s".into() };
-        let told: [(&str, &dyn Fn(&mut Secret)); 7] = [
+        let told: [(&str, Change); 7] = [
             ("a webhook's access token", &put("access_token", "another")),
             ("another end", &put("expires_at", "2026-11-22T00:00:00Z")),
             ("another end of the refresh token", &put("refresh_token_expires_at", "2026-11-22T00:00:00Z")),

@@ -47,4 +47,5 @@ pub mod source;
 pub mod status;
 pub mod untouched;
 pub mod urgency;
+pub mod version;
 pub mod vocabulary;

@@ -10,13 +10,13 @@ use super::{
     credential::Credential,
     failure::Failure,
     identity::Identity,
-    made_of::Version,
     older::Older,
     record::{Fields, Record},
     scopes,
     secret::{Held, SecretState, Whole},
     secret_rotation::Turn,
     source::{AdminToken, Issuer, different_issuers},
+    version::Version,
     vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
 };
 use crate::{

@@ -117,13 +117,12 @@ pub(super) async fn put(
         ..next
     }
     .answered(&observed.api_version, issued.served.as_deref());
-    let record = observed.minted(record, issued.minted_by.clone(), issued.origin == Origin::Same, context.now());
+    let mut record = observed.minted(record, issued.minted_by.clone(), issued.origin == Origin::Same, context.now());
+    let (value, session) = (&issued.credential.value, issued.session.as_ref());
+    record.made_of = observed.about_to_be_made_of(&record, (value, session), recorded);
     if observed.record().is_some_and(|record| record.token_id != issued.credential.token_id) {
         report_not_yet_safe(context, observed).await?;
     }
-    let (value, session) = (&issued.credential.value, issued.session.as_ref());
-    let made_of = observed.about_to_be_made_of(&record, (value, session), recorded);
-    let record = Record { made_of, ..record };
     match publish(context, observed, live(observed), record, value, (&issued.previous_values, session)).await {
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);

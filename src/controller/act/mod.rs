@@ -60,7 +60,8 @@ pub(super) async fn act(
         Step::Restart => rollout::restart(context, &observation.observed).await,
         Step::Leave => leave::leave(context, &observation.observed).await,
         Step::LetGo(ending) => revoke::let_go(context, observation, ending).await,
-        Step::Call(call) => at_shopify(context, observation, call, slot).await,
+        // Most reconciles need no room for it.
+        Step::Call(call) => Box::pin(at_shopify(context, observation, call, slot)).await,
     }
 }
 

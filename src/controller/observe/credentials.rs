@@ -35,10 +35,10 @@ use crate::{
         customer::CustomerClient,
         failure::Failure,
         identity::Identity,
-        made_of::Version,
         observed::Former,
         render::content_hash,
         source::{AdminToken, App, Issuer, Parent, different_issuers},
+        version::Version,
         vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
     },
 };

@@ -10,7 +10,7 @@ use std::{
 use kube::ResourceExt;
 
 use super::holdings;
-use crate::core::{made_of::Version, pair};
+use crate::core::{pair, version::Version};
 
 /// The Secrets that the watches have told of. One takes sixteen bytes, for a cluster may have very many: of two that share
 /// those of their name the one that stays may be forgotten with the other, and then a create, or a read, finds it.

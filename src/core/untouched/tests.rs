@@ -180,7 +180,9 @@ impl Live {
                         self.values.remove(&dropped);
                     }
                 }
-                wanted.into_iter().for_each(|(field, value)| self.set((by, "Apply"), field, Some(value)));
+                for (field, value) in wanted {
+                    self.set((by, "Apply"), field, Some(value));
+                }
             }
             Edit::StringData(value) => {
                 self.values.insert(("data", STRING_DATA.1), value);
@@ -239,7 +241,7 @@ impl Live {
 
 /// Where `fieldsV1` has a field, and under which name.
 fn place((place, name): Field, uid: &Value) -> (String, String) {
-    let place: String = place.split('.').map(|step| format!("/f:{step}")).collect();
+    let place = format!("/f:{}", place.replace('.', "/f:"));
     match name {
         "" => ("/fieldsV1".to_owned(), place.trim_start_matches('/').to_owned()),
         "owner" => (format!("/fieldsV1{place}"), format!("k:{}", json!({"uid": uid}))),

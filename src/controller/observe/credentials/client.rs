@@ -14,8 +14,8 @@ use crate::{
         failure::Failure,
         identity::Identity,
         keeper::follows,
-        made_of::Version,
         pair::{self, RecordState},
+        version::Version,
         vocabulary::Reason,
     },
 };

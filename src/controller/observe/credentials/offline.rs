@@ -13,10 +13,10 @@ use crate::{
     core::{
         failure::Failure,
         identity::Identity,
-        made_of::Version,
         pair::{self, Pair, RecordState},
         render::content_hash,
         source::{App, Bootstrap, Offline},
+        version::Version,
         vocabulary::Reason,
     },
 };

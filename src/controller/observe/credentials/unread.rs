@@ -11,10 +11,11 @@ use crate::{
     },
     core::{
         identity::Identity,
-        made_of::{Beside, Version, agreed, versions},
+        made_of::{Beside, agreed, versions},
         pair,
         record::Record,
         source::{App, Issuer},
+        version::Version,
     },
 };
 
@@ -36,7 +37,7 @@ pub(in crate::controller::observe) async fn known(
         SourceRef::Offline(source) => Some(source),
         SourceRef::Custom(_) | SourceRef::CustomerAccount(_) => None,
     };
-    if !there(context, token, me).is_some_and(|there| is_told(context, me, record, &there)) {
+    if !there(context, token, me).is_ok_and(|there| is_told(context, me, record, &there)) {
         return Ok(None);
     }
     let mut search = Search { glances: true, ..Search::of(context, token) };
@@ -63,21 +64,23 @@ fn is_told(context: &Context, me: &Identity, record: &Record, there: &str) -> bo
     record.made_of.as_deref() == Some(there) || found()
 }
 
-/// The versions of the Secrets that a token is made of, as the watch knows them; `None` if it doesn't.
-fn there(context: &Context, token: &ShopifyToken, me: &Identity) -> Option<String> {
-    let of = |name: Option<&str>| match name {
-        None => Some(None),
-        Some(name) => seen(context, &me.namespace, name),
-    };
-    let (filled, record) = (of(token.credentials_secret())?, of(token.record_secret().as_deref())?);
-    Some(versions(filled, record, pair::is_owned(token)))
+/// Nobody knows which version of a Secret is there, or whether there is one.
+#[derive(Debug, Eq, PartialEq)]
+struct Unseen;
+
+/// The versions of the Secrets that a token is made of, as the watch knows them.
+fn there(context: &Context, token: &ShopifyToken, me: &Identity) -> Result<String, Unseen> {
+    let seen = |name: &str| seen(context, &me.namespace, name);
+    let filled = token.credentials_secret().map_or(Ok(None), seen)?;
+    let record = token.record_secret().as_deref().map_or(Ok(None), seen)?;
+    Ok(versions(filled, record, pair::is_owned(token)))
 }
 
-/// The version of a Secret, or that there is none; `None` if nobody knows.
-fn seen(context: &Context, namespace: &str, name: &str) -> Option<Option<Version>> {
+/// The version of a Secret; `None` if there is none.
+fn seen(context: &Context, namespace: &str, name: &str) -> Result<Option<Version>, Unseen> {
     let version = context.presence.version(namespace, name);
     let lacks = || context.stands::<Secret>(namespace) && context.presence.lacks(namespace, name);
-    (version.is_some() || lacks()).then_some(version)
+    if version.is_some() || lacks() { Ok(version) } else { Err(Unseen) }
 }
 
 #[cfg(test)]
@@ -103,16 +106,16 @@ mod tests {
         )
         .unwrap();
         let there = |token: &ShopifyToken| there(&context, token, &o.identity);
-        assert_eq!(there(&token), None, "no watch tells of it");
+        assert_eq!(there(&token), Err(Unseen), "no watch tells of it");
         let watch = context.setup.watches.begin("Secret", None, Instant::now());
         context.presence.note(None, &secret, false);
-        let seen = Some(versions(Version::of(&secret), None, false));
+        let seen = Ok(versions(Version::of(&secret), None, false));
         assert_eq!(there(&token), seen);
         let Some(source) = &mut token.spec.source.custom else { unreachable!() };
         source.token_ref.name = "another".into();
-        assert_eq!(there(&token), None, "it may come with the rest of the list");
+        assert_eq!(there(&token), Err(Unseen), "it may come with the rest of the list");
         watch.brought(&Ok(Event::<Secret>::InitDone), Instant::now());
-        assert_eq!((there(&token), there(&o.token)), (Some(String::new()), seen));
+        assert_eq!((there(&token), there(&o.token)), (Ok(String::new()), seen));
 
         let mut record = o.record().unwrap().clone();
         let told = |record: &Record, there: &str| is_told(&context, &o.identity, record, there);
