@@ -128,8 +128,14 @@ impl Events {
             Err(_) => timeout(SLOWEST, self.place(lane)).await.ok().flatten(),
         };
         if let Some(place) = place {
-            let (since, _on_its_way) = (Instant::now(), self.on_their_way.token());
-            place.send(Told { regarding: regarding.clone(), news, now, since, _on_its_way });
+            let told = Told {
+                regarding: regarding.clone(),
+                news,
+                now,
+                since: Instant::now(),
+                _on_its_way: self.on_their_way.token(),
+            };
+            place.send(told);
         } else {
             self.lose(regarding, &news, &"too many are on their way");
         }
@@ -311,9 +317,9 @@ mod tests {
         for note in 0..10 {
             tell(&events, "a", &note.to_string()).await;
         }
-        sleep(BEHIND - A_MOMENT).await;
+        sleep(BEHIND / 2).await;
         assert_eq!(written(), 0);
-        sleep(Duration::from_secs(1)).await;
+        sleep(BEHIND).await;
         assert_eq!(written(), 10, "each waits from when it was told");
         for note in 10..=10 + WAITING / 2 {
             tell(&events, "a", &note.to_string()).await;

@@ -18,7 +18,7 @@ pub(super) struct Figures {
 }
 
 /// What one of the two did.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Run {
     /// From the beginning until everything is done, in seconds.
     pub(super) wall: f64,

@@ -5,6 +5,7 @@ mod deletion;
 mod failover;
 mod fairness;
 mod idle;
+mod shards;
 mod steady;
 
 use std::path::Path;
@@ -22,6 +23,8 @@ const WITHIN: Duration = Duration::from_mins(15);
 pub(super) enum Scenario {
     /// So many tokens are applied at once, over so many shops.
     Burst { tokens: usize, shops: usize },
+    /// So many are applied at once, to one instance and to two that share them.
+    Shards { tokens: usize },
     /// With so many Ready tokens: nothing for a while, new ones one at a time, a restart.
     Idle { tokens: usize, seconds: u64, added: usize },
     /// So many tokens of short lives, for so long.
@@ -42,6 +45,7 @@ impl Scenario {
                 Self::Burst { tokens: 100, shops: 100 },
                 Self::Burst { tokens: 1_000, shops: 100 },
                 Self::Burst { tokens: 200, shops: 1 },
+                Self::Shards { tokens: 200 },
                 Self::Idle { tokens: 500, seconds: 5, added: 10 },
                 Self::Steady { tokens: 100, seconds: 20 },
                 Self::Deletion { tokens: 100 },
@@ -54,6 +58,7 @@ impl Scenario {
             Self::Burst { tokens: 1_000, shops: 100 },
             Self::Burst { tokens: 1_000, shops: 1 },
             Self::Burst { tokens: 10_000, shops: 100 },
+            Self::Shards { tokens: 1_000 },
             Self::Idle { tokens: 10_000, seconds: 60, added: 100 },
             Self::Steady { tokens: 1_000, seconds: 120 },
             Self::Deletion { tokens: 1_500 },
@@ -66,6 +71,7 @@ impl Scenario {
         match self {
             Self::Burst { tokens, shops: 1 } => format!("burst {tokens}, one shop"),
             Self::Burst { tokens, shops } => format!("burst {tokens}, {shops} shops"),
+            Self::Shards { tokens } => format!("shards {tokens}"),
             Self::Idle { tokens, .. } => format!("idle {tokens}"),
             Self::Steady { tokens, .. } => format!("steady {tokens}"),
             Self::Deletion { tokens } => format!("deletion {tokens}"),
@@ -78,6 +84,7 @@ impl Scenario {
         let name = self.name();
         match self {
             Self::Burst { tokens, shops } => burst::run(name, operator, tokens, shops).await,
+            Self::Shards { tokens } => shards::run(operator, tokens).await,
             Self::Idle { tokens, seconds, added } => idle::run(operator, tokens, seconds, added).await,
             Self::Steady { tokens, seconds } => steady::run(name, operator, tokens, seconds).await,
             Self::Deletion { tokens } => deletion::run(name, operator, tokens).await,

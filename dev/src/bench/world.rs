@@ -53,20 +53,23 @@ impl World {
         let config = names.iter().fold(Config::default(), |config, shop| config.shop(ShopConfig::new(shop))).app(app);
         let sim = Sim::start(config).await.context("the simulated Shopify can't start")?;
         let cluster = operator::cluster(NAMESPACE, true).await?;
-        let objects = [
-            json!({
-                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "acme-app"},
-                "stringData": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
-            }),
-            json!({
-                "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "ShopifyApp", "metadata": {"name": "acme"},
-                "spec": {"credentialsRef": {"name": "acme-app"}},
-            }),
-        ];
-        let objects: Result<Vec<DynamicObject>, _> = objects.into_iter().map(serde_json::from_value).collect();
-        cluster.apply(&Manifests::Objects(objects?), NAMESPACE).await?;
-        let client = cluster.client().await?;
-        Ok(Self { sim, client, cluster, shops })
+        let credentials = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "acme-app"},
+            "stringData": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
+        });
+        cluster.apply(&Manifests::Objects(vec![serde_json::from_value(credentials)?]), NAMESPACE).await?;
+        let world = Self { sim, client: cluster.client().await?, cluster, shops };
+        world.app("acme", &json!({})).await?;
+        Ok(world)
+    }
+
+    /// One more ShopifyApp of these credentials.
+    pub(super) async fn app(&self, name: &str, labels: &Value) -> Result<()> {
+        let app = json!({
+            "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "ShopifyApp", "metadata": {"name": name, "labels": labels},
+            "spec": {"credentialsRef": {"name": "acme-app"}},
+        });
+        self.cluster.apply(&Manifests::Objects(vec![serde_json::from_value(app)?]), NAMESPACE).await.map(drop)
     }
 
     /// The operator, as a process under its own rights.

@@ -35,7 +35,8 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usi
     Ok(vec![Figures { scenario: name, tokens, floor, operator: run }])
 }
 
-async fn floor(tokens: usize, shops: usize) -> Result<Run> {
+/// What the floor does of the same.
+pub(super) async fn floor(tokens: usize, shops: usize) -> Result<Run> {
     let world = World::start(shops).await?;
     let floor = Running::start(&world)?;
     let meter = Meter::start(floor.pid)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::burst::{ISSUE, apply};
-use crate::bench::count::Counts;
+use crate::bench::count::{Counts, until_quiet};
 use crate::bench::figures::{Figures, Run};
 use crate::bench::meter::Meter;
 use crate::bench::percentiles::Percentiles;
@@ -22,7 +22,8 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize, seconds: u
     let process = world.operator("operator", operator, &[]).await?;
     apply(&world, &Meter::start(process.process.id())?, tokens, |_| ()).await?;
     let (watch, meter) = (Watch::start(&world), Meter::start(process.process.id())?);
-    let before = Counts::read(process.admin).await?;
+    // What is written behind belongs to the first issue.
+    let before = until_quiet(process.admin, Duration::from_secs(1)).await?;
     let (issues, calls) = (world.sim.calls(ISSUE), world.sim.total_calls());
     let began = Instant::now();
     // The first are due after two thirds of the life.
