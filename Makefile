@@ -3,6 +3,8 @@
 
 SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Tools that are compiled once, beside the control plane and the judges.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/shopify-token-operator/tools
 # Everywhere the same selection of packages, hence of features: nothing is compiled twice.
 CARGO_FLAGS := --workspace --locked
 # Most tests wait most of the time: three at once for each processor.
@@ -12,6 +14,14 @@ export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN)))
 define phase
 	@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) \
 	  && printf -- '-- %s: %d s\n' '$(1)' $$((SECONDS - start)) | tee -a $(TARGET)/phases
+endef
+
+# mdBook, unoptimized, for that is compiled in half the time; then the book, whose links must lead somewhere. Takes dev.
+define book
+cargo install --quiet --locked --debug --root $(TOOLS) --no-default-features --features search mdbook@0.5.4 \
+  && MDBOOK_PREPROCESSOR__LINKS_OUT__COMMAND='$(abspath $(TARGET)/debug/dev) book-links' \
+    $(TOOLS)/bin/mdbook build --dest-dir '$(abspath $(TARGET)/book)' \
+  && $(TARGET)/debug/dev book-check $(TARGET)/book
 endef
 
 .DEFAULT_GOAL := help
@@ -37,10 +47,10 @@ image: ## The image as an OCI archive in target/image: no daemon, no registry (n
 .PHONY: release
 release: image plugin ## All that a release consists of, with checksums, in dist
 	cargo build --locked --package dev --bin dev
-	cargo install --quiet --locked --root $(TARGET)/tools cargo-cyclonedx@0.5.9
+	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@0.5.9
 	rm -rf dist && mkdir dist
 	cp $(TARGET)/image/*.oci.tar dist/
-	PATH="$(abspath $(TARGET)/tools/bin):$$PATH" cargo cyclonedx --quiet --format json --no-build-deps --override-filename sbom
+	PATH="$(TOOLS)/bin:$$PATH" cargo cyclonedx --quiet --format json --no-build-deps --override-filename sbom
 	@# Where it was built is nobody's affair.
 	sed 's|$(CURDIR)||g' sbom.json > dist/shopify-token-operator.cdx.json
 	sed 's|$(CURDIR)||g' kubectl/sbom.json > dist/kubectl-shopify_token.cdx.json
@@ -73,10 +83,7 @@ bench: ## Figures beside a floor, in target/bench; QUICK=1 within minutes, ONLY=
 .PHONY: book
 book: ## The documentation as a book: target/book/index.html
 	cargo build $(CARGO_FLAGS) --bin dev
-	cargo install --quiet --locked --root $(TARGET)/tools --no-default-features --features search mdbook@0.5.4
-	MDBOOK_PREPROCESSOR__LINKS_OUT__COMMAND='$(abspath $(TARGET)/debug/dev) book-links' \
-	  $(TARGET)/tools/bin/mdbook build --dest-dir '$(abspath $(TARGET)/book)'
-	$(TARGET)/debug/dev book-check $(TARGET)/book
+	$(book)
 
 ##@ Before a commit
 
@@ -87,7 +94,9 @@ test: ## Everything that must pass
 	$(call phase,clippy,cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings)
 	$(call phase,documentation,RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps)
 	$(call phase,build of the tests,cargo test $(CARGO_FLAGS) --no-run)
-	@# One cluster for all of them. dev is there already: its tests run it.
+	@# dev is there already: its tests run it.
+	$(call phase,book,$(book))
+	@# One cluster for all of them.
 	$(call phase,tests,$(TARGET)/debug/dev with-cluster -- cargo test $(CARGO_FLAGS))
 	@printf '\nAll passed.\n'; cat $(TARGET)/phases
 
@@ -157,12 +166,12 @@ gitops: ## Records every phase of every source anew, and writes what is made of 
 
 .PHONY: docs
 docs: ## Writes the generated parts of docs/
-	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs -- what_the_command_line_takes fields_are_what those_that_are_registered shows_what_is_written
+	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs -- what_the_command_line_takes what_the_command_line_prints fields_are_what those_that_are_registered shows_what_is_written
 	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy defaults_and_their_table
 
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
-	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes fields_are_what those_that_are_registered \
+	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes what_the_command_line_prints fields_are_what those_that_are_registered \
 	  shows_what_is_written \
 	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm kustomize_has_what_the_chart_has \
 	  health::tests_of_argo health::argo_cds_config_map_is_made

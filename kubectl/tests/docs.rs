@@ -1,4 +1,4 @@
-//! `docs/kubectl.md` is what the command line takes, the guide to migrate is what it writes; krew's manifest is whole.
+//! `docs/kubectl.md` is what the command line takes and prints, the guide to migrate is what it writes; krew's manifest is whole.
 //!
 //! `make docs` writes the generated part anew: `UPDATE_DOCS=1 cargo test --test docs`.
 
@@ -8,14 +8,19 @@ use std::{
     env, fs,
     io::Write as _,
     process::{Command as Process, Stdio},
+    sync::Mutex,
 };
 
 use clap::{Command, CommandFactory, Parser as _};
 use kubectl_shopify_token::cli::Cli;
 use serde_json::Value;
 
+/// Two tests write parts of one page.
+static WRITES: Mutex<()> = Mutex::new(());
+
 #[test]
 fn help_is_what_the_command_line_takes() {
+    let _alone = WRITES.lock();
     let path = dev::repository("docs/kubectl.md");
     let text = fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once("<!-- help -->\n").unwrap();
@@ -105,6 +110,33 @@ fn the_guide_to_migrate_shows_what_is_written() {
         fs::write(&path, &wanted).unwrap();
     }
     assert!(fs::read_to_string(&path).unwrap() == wanted, "docs/guides/migrate.md is out of date: run `make docs`");
+}
+
+/// What the page shows of them is what a test has them print.
+#[test]
+fn sessions_are_what_the_command_line_prints() {
+    let _alone = WRITES.lock();
+    let path = dev::repository("docs/kubectl.md");
+    let mut wanted = fs::read_to_string(&path).unwrap();
+    let view = "view/snapshots/kubectl_shopify_token__view__tests";
+    let secret = "command/migrate/snapshots/kubectl_shopify_token__command__migrate__secret__tests";
+    for (command, snapshot) in [
+        ("status", format!("{view}__all_as_a_table.snap")),
+        ("status web", format!("{view}__storefront.snap")),
+        ("inspect secret web", format!("{view}__a_secret_without_its_values.snap")),
+        ("migrate secret/cron", format!("{secret}__a_cron_job_with_an_app.snap")),
+    ] {
+        let begin = format!("```text\n$ kubectl shopify-token {command}\n");
+        let shown = between(&wanted, &begin, "```\n").to_owned();
+        let snapshot = fs::read_to_string(dev::repository("kubectl/src").join(snapshot)).unwrap();
+        // What stands above it says where it is from.
+        let (_, printed) = snapshot.strip_prefix("---\n").unwrap().split_once("---\n").unwrap();
+        wanted = wanted.replace(&format!("{begin}{shown}```\n"), &format!("{begin}{printed}```\n"));
+    }
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == wanted, "docs/kubectl.md is out of date: run `make docs`");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How often steps that succeed may follow one another: whoever undoes them again and again is outwaited.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use chrono::TimeDelta;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
@@ -79,7 +81,7 @@ impl Paced {
 pub struct Pace {
     basis: [u8; 32],
     /// Hash of the record that was written last.
-    wrote: Option<[u8; 32]>,
+    wrote: Option<u64>,
     rows: [Row; Paced::COUNT],
 }
 
@@ -171,8 +173,10 @@ pub fn plan_slowed(o: &Observed, waiting: &[Call], pace: &Pace, now: Timestamp) 
     Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
 }
 
-fn hash(record: &Record) -> [u8; 32] {
-    Sha256::digest(serde_json::json!(record.annotations()).to_string()).into()
+fn hash(record: &Record) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    record.annotations().hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -137,35 +137,42 @@ pub struct Fields {
     pub annotations: Vec<String>,
 }
 
-const TOKEN: &str = "token";
-const REVISION: &str = "revision";
-const ISSUED_AT: &str = "issued-at";
-const EXPIRES_AT: &str = "expires-at";
-const REFRESH_EXPIRES_AT: &str = "refresh-token-expires-at";
-const TOKEN_ID: &str = "token-id";
-const SCOPES: &str = "scopes";
-const INPUTS: &str = "inputs";
-const CONTENT: &str = "content";
-const API_VERSION: &str = "api-version";
-const ASKED_VERSION: &str = "asked-api-version";
-const ISSUER: &str = "issuer";
-const CLIENT_SECRET: &str = "client-secret";
-const CLIENT_SECRET_SINCE: &str = "client-secret-since";
-const OLD_SECRET_UNTIL: &str = "old-secret-until";
-const ADMIN: &str = "admin-token";
-const PARENT: &str = "parent-revision";
-const PARENT_ISSUED_AT: &str = "parent-issued-at";
-const DISCOVERY: &str = "discovery";
-const MADE_OF: &str = "made-of";
-const PREVIOUS: &str = "previous";
-const ROLLOUT: &str = "rollout";
-const RESTARTED: &str = "restarted";
-const HANDLED_TRIGGER: &str = "handled-trigger";
-const HANDLED_ROTATE_AT: &str = "handled-rotate-at";
-const FIELDS: &str = "fields";
-const PLACE: &str = "secret";
-const LEAVE: &str = "leave";
-const LEAVE_AT: &str = "leave-at";
+/// An annotation of the record, with the prefix that all of ours have.
+macro_rules! ours {
+    ($name:literal) => {
+        concat!("tokens.shopify-operator.dev/", $name)
+    };
+}
+
+const TOKEN: &str = ours!("token");
+const REVISION: &str = ours!("revision");
+const ISSUED_AT: &str = ours!("issued-at");
+const EXPIRES_AT: &str = ours!("expires-at");
+const REFRESH_EXPIRES_AT: &str = ours!("refresh-token-expires-at");
+const TOKEN_ID: &str = ours!("token-id");
+const SCOPES: &str = ours!("scopes");
+const INPUTS: &str = ours!("inputs");
+const CONTENT: &str = ours!("content");
+const API_VERSION: &str = ours!("api-version");
+const ASKED_VERSION: &str = ours!("asked-api-version");
+const ISSUER: &str = ours!("issuer");
+const CLIENT_SECRET: &str = ours!("client-secret");
+const CLIENT_SECRET_SINCE: &str = ours!("client-secret-since");
+const OLD_SECRET_UNTIL: &str = ours!("old-secret-until");
+const ADMIN: &str = ours!("admin-token");
+const PARENT: &str = ours!("parent-revision");
+const PARENT_ISSUED_AT: &str = ours!("parent-issued-at");
+const DISCOVERY: &str = ours!("discovery");
+const MADE_OF: &str = ours!("made-of");
+const PREVIOUS: &str = ours!("previous");
+const ROLLOUT: &str = ours!("rollout");
+const RESTARTED: &str = ours!("restarted");
+const HANDLED_TRIGGER: &str = ours!("handled-trigger");
+const HANDLED_ROTATE_AT: &str = ours!("handled-rotate-at");
+const FIELDS: &str = ours!("fields");
+const PLACE: &str = ours!("secret");
+const LEAVE: &str = ours!("leave");
+const LEAVE_AT: &str = ours!("leave-at");
 
 impl Record {
     /// The record as annotations, prefix included.
@@ -175,7 +182,7 @@ impl Record {
         let mut all = BTreeMap::new();
         let mut set = |name: &str, value: Option<String>| {
             if let Some(value) = value {
-                all.insert(format!("{PREFIX}{name}"), value);
+                all.insert(name.to_owned(), value);
             }
         };
         set(TOKEN, Some(self.token.to_string()));
@@ -337,11 +344,11 @@ pub fn leave_at(annotations: &BTreeMap<String, String>) -> Option<Timestamp> {
 /// The mark as an annotation. It is no part of the record: whoever writes that anew takes the mark off.
 #[must_use]
 pub fn mark(leave_at: Timestamp) -> (String, String) {
-    (format!("{PREFIX}{LEAVE_AT}"), time::print(leave_at))
+    (LEAVE_AT.to_owned(), time::print(leave_at))
 }
 
 fn get<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
-    annotations.get(&format!("{PREFIX}{name}")).map(String::as_str)
+    annotations.get(name).map(String::as_str)
 }
 
 impl Fields {
@@ -457,14 +464,15 @@ mod tests {
     #[test]
     fn an_edited_record_is_no_record() {
         let whole = record().annotations();
+        assert!(whole.keys().all(|name| is_ours(name)));
         for name in [REVISION, ISSUED_AT, EXPIRES_AT, OLD_SECRET_UNTIL, DISCOVERY, PREVIOUS, FIELDS, TOKEN, LEAVE] {
             let mut edited = whole.clone();
-            edited.insert(format!("{PREFIX}{name}"), "?".into());
+            edited.insert(name.into(), "?".into());
             assert_eq!(Record::parse(&edited), None, "{name}");
         }
         for name in [REVISION, ISSUED_AT, INPUTS, CONTENT, API_VERSION, SCOPES, FIELDS, TOKEN] {
             let mut edited = whole.clone();
-            edited.remove(&format!("{PREFIX}{name}"));
+            edited.remove(name);
             assert_eq!(Record::parse(&edited), None, "{name}");
         }
     }

@@ -3,17 +3,8 @@
 //! Each block of commands is run here, or `EXPLAINED` says why it isn't. There is no kubelet: pods are said to run, and the
 //! operator is a process with the rights of its account.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
-use dev::book;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt,
@@ -21,15 +12,16 @@ use kube::{
 };
 use serde_json::json;
 use shopify_sim::{AppConfig, Config, CustomerClientConfig, ShopConfig, Sim};
-use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::sleep};
 
+use self::reader::Reader;
 use super::{
     OPERATOR, ROOT,
-    chart::judges,
     release::{Running, World, ready_at},
     users::has_controllers,
 };
+
+mod reader;
 
 /// Blocks that aren't run: the page, how the block begins, and why.
 const EXPLAINED: &[(&str, &str, &str)] = &[
@@ -55,6 +47,14 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
         "kubectl shopify-token migrate webhook/shopify -n shop",
         "kubectl/tests/plugin/setup.rs has the definitions",
     ),
+    (
+        "docs/kubectl.md",
+        "$ kubectl shopify-token status\n",
+        "of a snapshot, which kubectl/tests/docs.rs compares it with",
+    ),
+    ("docs/kubectl.md", "$ kubectl shopify-token status web", "the same"),
+    ("docs/kubectl.md", "$ kubectl shopify-token inspect", "the same"),
+    ("docs/kubectl.md", "$ kubectl shopify-token migrate", "the same"),
     ("sim/README.md", "shopify-sim", "stays in the foreground; sim/tests starts it and asks what it was asked"),
 ];
 
@@ -75,95 +75,6 @@ async fn shopify() -> Sim {
         .app(AppConfig::new("0123456789abcdef0123456789abcdef", SECRET).installed(SHOP, scopes))
         .app(legacy);
     Sim::start(config).await.unwrap()
-}
-
-/// Who follows the pages: a directory with what they name of the repository, filled in, and the programs.
-struct Reader {
-    dir: TempDir,
-    /// Those that were neither run nor explained, by page.
-    open: BTreeMap<String, Vec<String>>,
-}
-
-impl Reader {
-    fn new(world: &World) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        for part in ["deploy", "crds"] {
-            let copied = Command::new("cp").arg("-r").arg(Path::new(ROOT).join(part)).arg(dir.path()).status().unwrap();
-            assert!(copied.success());
-        }
-        for part in ["bin", "home/.local/bin"] {
-            fs::create_dir_all(dir.path().join(part)).unwrap();
-        }
-        let plugin = Path::new(env!("CARGO_BIN_EXE_shopify-token-operator")).with_file_name("kubectl-shopify_token");
-        assert!(plugin.exists(), "build it first: cargo build --workspace");
-        for (name, program) in
-            [("kubectl", world.cluster.kubectl()), ("helm", judges().helm.clone()), ("kubectl-shopify_token", plugin)]
-        {
-            symlink(program, dir.path().join("bin").join(name)).unwrap();
-        }
-        fs::copy(world.cluster.kubeconfig_path(), dir.path().join("kubeconfig")).unwrap();
-        for (sample, key, value) in [
-            ("app", "client_id", CLIENT),
-            ("app", "client_secret", SECRET),
-            ("custom", "token", PERMANENT),
-            ("customer_account", "client_id", CUSTOMERS),
-            ("customer_account", "client_secret", SECRET),
-        ] {
-            let file = dir.path().join(format!("deploy/samples/{sample}.yaml"));
-            let text = fs::read_to_string(&file).unwrap();
-            let filled = text.replace(&format!("{key}: \"\""), &format!("{key}: {value}"));
-            assert_ne!(text, filled, "{sample}: {key}");
-            fs::write(file, filled).unwrap();
-        }
-        let commands = |page: &String| {
-            let code = book::code(&fs::read_to_string(Path::new(ROOT).join(page)).unwrap());
-            let shell = code.into_iter().filter(|(language, _)| language.as_deref() == Some("sh"));
-            shell.map(|(_, text)| text).collect::<Vec<_>>()
-        };
-        let mut open: BTreeMap<_, _> =
-            book::pages("").unwrap().into_iter().map(|page| (page.clone(), commands(&page))).collect();
-        open.retain(|_, blocks| !blocks.is_empty());
-        Self { dir, open }
-    }
-
-    /// Takes the page's next block that begins so.
-    fn next(&mut self, page: &str, begins: &str) -> String {
-        let blocks = self.open.get_mut(page).unwrap_or_else(|| panic!("{page} has no commands"));
-        let at = blocks.iter().position(|block| block.starts_with(begins));
-        blocks.remove(at.unwrap_or_else(|| panic!("{page} has no further block that begins with {begins}")))
-    }
-
-    /// Runs the page's next block that begins so, as it stands there.
-    async fn runs(&mut self, page: &str, begins: &str) -> String {
-        self.types(page, begins, "").await
-    }
-
-    /// The same; `typed` is what the reader types when asked.
-    async fn types(&mut self, page: &str, begins: &str, typed: &str) -> String {
-        let block = self.next(page, begins);
-        self.shell(page, &block, typed).await
-    }
-
-    /// What the pages leave to the reader.
-    async fn prepares(&self, commands: &str) -> String {
-        self.shell("prepared", commands, "").await
-    }
-
-    async fn shell(&self, page: &str, commands: &str, typed: &str) -> String {
-        let dir = self.dir.path();
-        let path = format!("{}:/usr/bin:/bin", dir.join("bin").display());
-        let mut shell = Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c", commands]).current_dir(dir);
-        shell.env_clear().env("PATH", path).env("HOME", dir.join("home")).env("KUBECONFIG", dir.join("kubeconfig"));
-        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = shell.spawn().unwrap();
-        running.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-        let output = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap()).await.unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{page}: {commands}\n{said}{told}");
-        said
-    }
 }
 
 /// Says of each pod that it runs.
@@ -227,6 +138,12 @@ async fn look(reader: &mut Reader) {
         ("docs/upgrade.md", "helm rollback"),
     ] {
         reader.runs(page, begins).await;
+    }
+    // One that waits for a person: nobody has filled it in.
+    reader.prepares("kubectl apply -f deploy/samples/offline.yaml").await;
+    reader.prepares("kubectl wait --for=condition=Stalled stok/backoffice").await;
+    for begins in ["$ kubectl shopify-token rotate web --wait", "$ kubectl shopify-token check"] {
+        reader.sees("docs/kubectl.md", begins).await;
     }
 }
 

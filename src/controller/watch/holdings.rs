@@ -84,8 +84,12 @@ impl Holdings {
         let here = |holder: &Identity| !gone && original && holder.namespace == key.0;
         let holder = record::holder(secret.annotations()).filter(here);
         let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
-        // A write of our own may have been answered before its event came, and the event before it after that.
-        if let Some(known) = inner.holders.get(&key).filter(|known| version < known.version) {
+        // A write of our own may have been answered before its event came, and the event before it after that. What is known
+        // already isn't taken apart again.
+        let known = inner.holders.get(&key);
+        if let Some(known) =
+            known.filter(|known| version < known.version || (!gone && 0 < version && version == known.version))
+        {
             return Noted { before: Some(known.token.clone()), now: Some(known.token.clone()), minted: false };
         }
         let before = inner.take(&key);
@@ -288,6 +292,9 @@ mod tests {
         assert_eq!((holdings.of(&other), holdings.version("shop", "a")), (vec!["a".to_owned()], Some(10)));
         holdings.note(&of("9", "shop/web/1"), true);
         assert_eq!(holdings.of(&other), ["a"], "another has taken the place of the one that went");
+        // What an own write was answered with is known when its event comes; that it went counts, of whatever version.
+        assert!(!holdings.note(&of("10", "shop/web/1"), false).minted);
+        assert_eq!(holdings.of(&other), ["a"]);
         // The API server was restored: its list counts, whatever its numbers.
         holdings.listing(None);
         holdings.note(&of("9", "shop/web/1"), false);
