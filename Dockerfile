@@ -13,7 +13,7 @@ FROM scratch AS rootfs
 COPY --from=build /rootfs /
 
 FROM scratch
-ARG VERSION
+ARG VERSION=0.1.0
 ARG REVISION
 LABEL org.opencontainers.image.title="shopify-token-operator" \
       org.opencontainers.image.description="Kubernetes operator for the life of Shopify credentials" \

@@ -58,7 +58,7 @@ async fn install(work: &Path, quiet: bool) -> Result<PathBuf> {
     // Checksums for each, and nothing that would have to be built.
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"];
     install.args(pip).args(["--only-binary", ":all:", "--requirement"]).arg(&requirements);
-    run(install).await?;
+    run(install).await.context("cannot get the packages of dev/checkov/requirements.txt: is their registry there?")?;
     Ok(venv)
 }
 

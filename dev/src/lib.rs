@@ -35,4 +35,4 @@ pub use judges::Judges;
 pub use local_cluster::{LocalCluster, Options};
 pub use manifests::Manifests;
 pub use operator::repository;
-pub use shared::{DIR_VARIABLE, shared_cluster};
+pub use shared::{DIR_VARIABLE, shared_cluster, skipped};

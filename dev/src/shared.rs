@@ -1,6 +1,7 @@
-//! One cluster for all tests of a run.
+//! What tests have in common: one cluster for all of a run, and how one says that it is skipped.
 
 use std::env;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
@@ -23,6 +24,16 @@ pub fn shared_cluster() -> Result<&'static Cluster> {
         .get_or_init(|| open_or_start().map_err(|error| format!("{error:#}")))
         .as_ref()
         .map_err(|message| anyhow!("{message}"))
+}
+
+/// Says that a test is skipped, and why: where it is seen, though the test passes.
+///
+/// # Panics
+///
+/// Where nothing can be said.
+pub fn skipped(why: &str) {
+    let line = format!("skipped: {why}\n");
+    io::stderr().write_all(line.as_bytes()).expect("standard error is open");
 }
 
 fn open_or_start() -> Result<Cluster> {

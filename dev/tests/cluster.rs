@@ -1,5 +1,5 @@
 //! What a cluster does for its clients.
-#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::fs;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn eventually<T>(mut check: impl AsyncFnMut() -> Option<T>) -> T {
 fn lacks_controller_manager(cluster: &Cluster) -> bool {
     let lacks = !cluster.has_controller_manager();
     if lacks {
-        eprintln!("skipped: there is no kube-controller-manager");
+        dev::skipped("there is no kube-controller-manager");
     }
     lacks
 }

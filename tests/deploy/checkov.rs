@@ -7,11 +7,11 @@ use std::{
     process::Output,
 };
 
-use dev::Checkov;
+use dev::{Checkov, skipped};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ROOT, chart, conform::kustomizations, skipped};
+use super::{ROOT, chart, conform::kustomizations};
 
 /// All that can be mended by who deploys is, by values of the chart.
 const STRICT: &str = "\

@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use dev::shared_cluster;
+use dev::{shared_cluster, skipped};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{ROOT, skipped};
+use super::ROOT;
 
 /// A user that the image doesn't know.
 const SOMEBODY: &str = "4711";

@@ -4,11 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that goes wrong should end there")]
 
-use std::{
-    env, fs,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{env, fs, path::Path};
 
 mod admission;
 mod alerts;
@@ -39,9 +35,4 @@ fn generated(variable: &str, command: &str, file: &str, wanted: &str) {
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == wanted, "{file} is out of date: run `{command}`");
-}
-
-/// Says that a test is skipped, where it is seen of one that passes too.
-fn skipped(why: &str) {
-    io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
 }

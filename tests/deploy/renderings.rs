@@ -200,6 +200,9 @@ fn versions_are_those_of_the_operator() {
     };
     let (chart, version) = (read("deploy/chart/Chart.yaml"), env!("CARGO_PKG_VERSION"));
     assert_eq!([&chart["version"], &chart["appVersion"]], [version; 2]);
+    // Where nobody says another one: `docker build .`
+    let dockerfile = fs::read_to_string(format!("{ROOT}/Dockerfile")).unwrap();
+    assert!(dockerfile.contains(&format!("\nARG VERSION={version}\n")), "Dockerfile: ARG VERSION");
     for kustomization in ["deploy/base", "deploy/uninstall"] {
         assert_eq!(read(&format!("{kustomization}/kustomization.yaml"))["images"][0]["newTag"], version);
     }

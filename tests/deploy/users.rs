@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dev::{Cluster, Manifests, shared_cluster};
+use dev::{Cluster, Manifests, shared_cluster, skipped};
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
     rbac::v1::RoleBinding,
@@ -11,7 +11,7 @@ use kube::{Api, api::PostParams};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{ROOT, skipped};
+use super::ROOT;
 
 const OURS: &str = "tokens.shopify-operator.dev";
 const PATIENCE: Duration = Duration::from_mins(1);

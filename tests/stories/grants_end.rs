@@ -122,10 +122,7 @@ async fn an_app_outside_the_selector_is_held_and_freed_by_the_instance_of_the_to
 /// Deletes the world's namespace; `false`, said so, where nobody deletes what is in it.
 async fn deleted(world: &World) -> bool {
     if !world.cluster.has_controller_manager() {
-        #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: this cluster has no kube-controller-manager, which empties namespaces");
-        }
+        dev::skipped("this cluster has no kube-controller-manager, which empties namespaces");
         return false;
     }
     let namespaces: Api<Namespace> = Api::all(world.admin.clone());

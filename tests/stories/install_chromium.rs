@@ -76,7 +76,6 @@ async fn port(mut lines: Lines<BufReader<ChildStdout>>) -> Option<u16> {
 
 impl Chromium {
     /// `None` where there is no chromedriver.
-    #[allow(clippy::print_stdout, reason = "who reads of a pass should know that it was none")]
     async fn start(world: &World, pages: SocketAddr, javascript: bool) -> Option<Self> {
         let mut started = None;
         // The port that it takes over IPv4 may be somebody else's over IPv6: then it ends.
@@ -90,7 +89,7 @@ impl Chromium {
             {
                 Ok(driver) => driver,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    println!("skipped: there is no chromedriver here (Debian: apt-get install chromium-driver)");
+                    dev::skipped("there is no chromedriver here (Debian: apt-get install chromium-driver)");
                     return None;
                 }
                 Err(error) => panic!("chromedriver: {error}"),

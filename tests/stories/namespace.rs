@@ -14,10 +14,7 @@ use crate::world::{CLIENT_ID, SHOP, World};
 async fn full(name: &str) -> Option<World> {
     let world = World::with_storefront(name, json!({})).await;
     if !world.cluster.has_controller_manager() {
-        #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: this cluster has no kube-controller-manager, which empties namespaces");
-        }
+        dev::skipped("this cluster has no kube-controller-manager, which empties namespaces");
         return None;
     }
     world.storefront("other", json!({})).await;
