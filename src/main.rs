@@ -2,8 +2,10 @@
 
 use std::{
     io::{self, Write},
+    num::NonZero,
     process::ExitCode,
     sync::Arc,
+    thread::available_parallelism,
 };
 
 use anyhow::bail;
@@ -14,19 +16,26 @@ use shopify_token_operator::{
     run, telemetry,
     traces::Traces,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Threads at most. What waits for networks needs few, and each takes memory: on a node of 64 processors as on one of four.
+const THREADS: usize = 4;
+
+fn main() -> io::Result<ExitCode> {
     let cli = Cli::read();
-    match execute(cli).await {
+    let threads = available_parallelism().map_or(1, NonZero::get).min(THREADS);
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    Ok(match runtime.block_on(execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = told(&error), "failed");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 async fn execute(cli: Cli) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ pub mod error;
 mod events;
 pub mod kept;
 mod listed;
+mod memory;
 mod observe;
 mod outcome;
 pub mod reads;

@@ -61,6 +61,7 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
     };
     let reconcile = Box::pin(async {
         let ended = match &token.0 {
+            _ if context.is_let_go(&*token) => Some(Action::await_change()),
             Ok(token) => match sourceless(token) {
                 None => once(&context, token).await?,
                 Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
@@ -94,6 +95,9 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
                 look for its UID in the titles of the shop's storefront tokens";
     let ended = released(context, regarding, invalid, let_go).await?;
     if ended == Released::Now {
+        let (namespace, name) = place(invalid);
+        let uid = invalid.metadata.uid.as_deref().unwrap_or_default();
+        context.was_let_go(&TokenKey { namespace, name }, uid);
         let news = News::of(EventReason::RevocationFailed, note.to_owned());
         publish_all(context, regarding, &[news]).await;
     }

@@ -1,0 +1,187 @@
+//! What is remembered of a token or an app from one reconcile to the next, and until when.
+
+use std::borrow::Cow;
+
+use kube::{Resource, ResourceExt};
+
+use super::{context::Context, kept::TokenKey, watch::health::version};
+use crate::{
+    api::{ShopifyToken, ShopifyTokenStatus},
+    core::finalizer::has_finalizer,
+};
+
+impl Context {
+    /// The object with the status that was written last, where the watch hasn't shown it yet, or never will because the
+    /// API server refuses it: a failure that was recorded a moment ago must not be tried again at once.
+    #[must_use]
+    pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
+        let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
+        match self.written.get(&TokenKey::of_object(token)) {
+            Some(written) if refused || version(token.resource_version().as_deref()) < written.shown_by => {
+                Cow::Owned(ShopifyToken { status: Some(ShopifyTokenStatus::clone(&written.status)), ..token.clone() })
+            }
+            Some(_) | None => Cow::Borrowed(token),
+        }
+    }
+
+    /// The same of the newest there is of an object: what the watch has shown needn't be kept. Others may look at one that
+    /// is older.
+    #[must_use]
+    pub fn catch_up<'a>(&self, newest: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
+        let caught_up = self.caught_up(newest);
+        if matches!(caught_up, Cow::Borrowed(_)) {
+            self.written.remove(&TokenKey::of_object(newest));
+        }
+        caught_up
+    }
+
+    /// Whether an object is as its own reconcile has left it, which knows when to look again: an app that is counted at
+    /// each status of its own would be counted without end while tokens are issued.
+    pub(super) fn is_own_write(&self, object: &impl ResourceExt) -> bool {
+        let brought = (version(object.resource_version().as_deref()), object.meta().generation);
+        // A status that changed nothing was answered with the version of somebody else's change.
+        self.own_versions.get(&object.uid().unwrap_or_default()).is_some_and(|own| own == brought && brought.0 > 0)
+    }
+
+    /// Forgets the tokens that were looked at and aren't there any more: nobody tells of what goes while no watch looks.
+    pub fn forget_missing(&self) {
+        for token in self.known.keys() {
+            if self.stores.token(&token.namespace, &token.name).is_none()
+                && let Some(uid) = self.known.get(&token)
+            {
+                self.forget(&token, &uid);
+            }
+        }
+    }
+
+    /// Takes note of a token that is looked at. Nobody may have told that another one of this name is gone.
+    pub fn know(&self, token: &TokenKey, uid: &str) {
+        if let Some(before) = self.known.get(token).filter(|before| before != uid) {
+            self.forget(token, &before);
+        }
+        self.known.put(token.clone(), uid.to_owned());
+    }
+
+    /// A token is gone: nothing is kept for it.
+    pub fn forget(&self, token: &TokenKey, uid: &str) {
+        let uid = uid.to_owned();
+        self.forget_waiting(token);
+        self.pass_on(&self.outages.forget(token, self.now()));
+        self.known.remove(token);
+        self.written.remove(token);
+        self.suspects.remove(token);
+        self.unpublished.remove(&uid);
+        self.unrecorded.remove(&uid);
+        self.agreed.remove(&uid);
+        self.memory.forget(&uid);
+        self.paces.remove(&uid);
+        self.bare.remove(&uid);
+        self.let_go.remove(&uid);
+        self.rendering.forget(&uid);
+        self.forget_refusals(&uid);
+        self.freed.notify_one();
+    }
+
+    /// Our finalizer was taken off a token. The watch may show it with that for a moment longer.
+    pub(super) fn was_let_go(&self, token: &TokenKey, uid: &str) {
+        self.let_go.put(uid.to_owned(), ());
+        // It may have told already that the token is gone.
+        let there = self.stores.newest(&token.namespace, &token.name);
+        if there.is_none_or(|there| there.meta().uid.as_deref() != Some(uid)) {
+            self.let_go.remove(&uid.to_owned());
+        }
+    }
+
+    /// Whether what is done for a token when it goes was done, though it is shown as before: it must not be told twice.
+    #[must_use]
+    pub(super) fn is_let_go(&self, token: &impl ResourceExt) -> bool {
+        has_finalizer(token) && self.let_go.get(&token.uid().unwrap_or_default()).is_some()
+    }
+
+    /// A token is gone, if there was one: it waits for nothing.
+    pub fn forget_waiting(&self, token: &TokenKey) {
+        self.slots.forget(token, std::time::Instant::now());
+        self.workers.forget(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::{
+        Client, Config,
+        core::DeserializeGuard,
+        runtime::{reflector, watcher::Event},
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::{ShopifyApp, SourceKind},
+        controller::{kept::Written, watch::Stores},
+        core::{scene::healthy, vocabulary::FINALIZER},
+    };
+
+    #[tokio::test]
+    async fn a_failure_counts_until_the_watch_shows_it_whoever_looks_meanwhile() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let token = healthy(SourceKind::Storefront, json!({})).token;
+        let at = |version: u64| {
+            let mut token = token.clone();
+            token.metadata.resource_version = Some(version.to_string());
+            token
+        };
+        let (key, fails) = (TokenKey::of_object(&token), |t: &ShopifyToken| t.status.as_ref()?.failed_attempts);
+        let status = ShopifyTokenStatus { failed_attempts: Some(1), ..token.status.clone().unwrap() };
+        context.written.put(key.clone(), Written { shown_by: 12, status: Arc::new(status) });
+        assert_eq!(fails(&context.caught_up(&at(12))), None, "as somebody else sees it who depends on it");
+        assert_eq!(fails(&context.catch_up(&at(10))), Some(1), "its own reconcile lags behind");
+        assert_eq!(fails(&context.catch_up(&at(11))), Some(1), "a write of somebody else's came in between");
+        assert_eq!(fails(&context.catch_up(&at(12))), None);
+        assert!(context.written.get(&key).is_none(), "nothing is kept of what is shown");
+    }
+
+    #[tokio::test]
+    async fn an_apps_own_status_is_no_news_and_whatever_else_comes_is() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let app = |version: &str, generation: i64| -> ShopifyApp {
+            let metadata = json!({"name": "acme", "uid": "1", "resourceVersion": version, "generation": generation});
+            let spec = json!({"credentialsRef": {"name": "acme-app"}});
+            serde_json::from_value(json!({"apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp", "metadata": metadata, "spec": spec})).unwrap()
+        };
+        assert!(!context.is_own_write(&app("11", 1)));
+        context.own_versions.put("1".to_owned(), (11, Some(1)));
+        assert!(context.is_own_write(&app("11", 1)));
+        assert!(!context.is_own_write(&app("12", 1)) && !context.is_own_write(&app("10", 1)));
+        assert!(!context.is_own_write(&app("11", 2)), "the status that changed nothing came after somebody's change");
+        context.own_versions.put("1".to_owned(), (0, Some(1)));
+        assert!(!context.is_own_write(&app("no number", 1)));
+    }
+
+    #[tokio::test]
+    async fn what_was_let_go_is_known_until_the_watch_shows_that() {
+        let ((tokens, mut watch), (apps, _)) = (reflector::store(), reflector::store());
+        let mut stores = Stores::default();
+        stores.add(None, tokens, apps);
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let mut token = healthy(SourceKind::Storefront, json!({})).token;
+        token.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        let (key, uid) = (TokenKey::of_object(&token), token.uid().unwrap());
+        watch.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(token.clone()))));
+        assert!(!context.is_let_go(&token));
+        context.was_let_go(&key, &uid);
+        assert!(context.is_let_go(&token));
+        let mut without = token.clone();
+        without.metadata.finalizers = None;
+        assert!(!context.is_let_go(&without), "others keep it: it is looked at as ever");
+        watch.apply_watcher_event(&Event::Delete(DeserializeGuard(Ok(token.clone()))));
+        context.forget(&key, &uid);
+        assert!(!context.is_let_go(&token));
+        context.was_let_go(&key, &uid);
+        assert!(context.let_go.keys().is_empty(), "the watch was faster than the answer");
+    }
+}
