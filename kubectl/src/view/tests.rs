@@ -144,7 +144,7 @@ fn all_as_a_table() {
 #[test]
 fn examples_are_documented_as_they_are() {
     let documented = include_str!("../../../docs/kubectl.md");
-    let all = [failing(), dead(), deleting(), unseen(), suspended(), storefront()];
+    let all = [failing(), dead(), deleting(), unreadable(), unseen(), suspended(), storefront()];
     let table = table::tokens(&all, Columns::default(), true, now());
     for shown in [table, detail::token(&storefront(), now())] {
         let shown = anstream::adapter::strip_str(&shown).to_string();
