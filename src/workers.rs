@@ -56,10 +56,10 @@ impl<K: Key> Workers<K> {
         Some(Worker { places: self.places.clone(), here: Mutex::new(Some(slot)) })
     }
 
-    /// Whether somebody waits for one.
+    /// Whether somebody waits for one that there will be.
     #[must_use]
     pub fn are_short(&self) -> bool {
-        self.places.is_short(&())
+        !self.closed.load(Ordering::Acquire) && self.places.is_short(&())
     }
 
     /// Begins nothing any more; what is under way goes on.

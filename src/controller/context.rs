@@ -142,8 +142,8 @@ pub struct Context {
     pub judged: Shared<String, Judged>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
     pub going: Shared<(String, String), Going>,
-    /// Tokens, by UID, that our finalizer was taken off: they are gone, or others keep them.
-    pub(super) let_go: Shared<String, ()>,
+    /// Tokens that are being deleted, by UID, and when our finalizer was taken off them.
+    pub(super) let_go: Shared<String, Instant>,
     /// Something is gone that a Secret may have waited for.
     pub freed: Notify,
 }

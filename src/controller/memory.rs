@@ -1,14 +1,18 @@
 //! What is remembered of a token or an app from one reconcile to the next, and until when.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::{context::Context, kept::TokenKey, watch::health::version};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::finalizer::has_finalizer,
 };
+
+/// How long what was let go may be shown as it was. Who is shown it for longer is looked at again.
+pub(super) const LAG: Duration = Duration::from_secs(10);
 
 impl Context {
     /// The object with the status that was written last, where the watch hasn't shown it yet, or never will because the
@@ -82,20 +86,19 @@ impl Context {
         self.freed.notify_one();
     }
 
-    /// Our finalizer was taken off a token. The watch may show it with that for a moment longer.
-    pub(super) fn was_let_go(&self, token: &TokenKey, uid: &str) {
-        self.let_go.put(uid.to_owned(), ());
-        // It may have told already that the token is gone.
-        let there = self.stores.newest(&token.namespace, &token.name);
-        if there.is_none_or(|there| there.meta().uid.as_deref() != Some(uid)) {
-            self.let_go.remove(&uid.to_owned());
-        }
+    /// Our finalizer was taken off a token that is being deleted. The watch may show it with that for a moment longer.
+    pub(super) fn was_let_go(&self, uid: &str) {
+        // The watch may have been faster: then nobody takes it out.
+        self.let_go.retain(|_, since| since.elapsed() < LAG);
+        self.let_go.put(uid.to_owned(), Instant::now());
     }
 
-    /// Whether what is done for a token when it goes was done, though it is shown as before: it must not be told twice.
+    /// Whether all that is done for a token that goes was done a moment ago, and it is still shown as before: it must not be
+    /// done, told and counted again.
     #[must_use]
     pub(super) fn is_let_go(&self, token: &impl ResourceExt) -> bool {
-        has_finalizer(token) && self.let_go.get(&token.uid().unwrap_or_default()).is_some()
+        let goes = token.meta().deletion_timestamp.is_some() && has_finalizer(token);
+        goes && self.let_go.get(&token.uid().unwrap_or_default()).is_some_and(|since| since.elapsed() < LAG)
     }
 
     /// A token is gone, if there was one: it waits for nothing.
@@ -109,18 +112,16 @@ impl Context {
 mod tests {
     use std::sync::Arc;
 
-    use kube::{
-        Client, Config,
-        core::DeserializeGuard,
-        runtime::{reflector, watcher::Event},
-    };
+    use chrono::DateTime;
+    use kube::{Client, Config, api::ObjectMeta};
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::{kept::Written, watch::Stores},
+        controller::kept::Written,
         core::{scene::healthy, vocabulary::FINALIZER},
+        time,
     };
 
     #[tokio::test]
@@ -161,27 +162,30 @@ mod tests {
         assert!(!context.is_own_write(&app("no number", 1)));
     }
 
-    #[tokio::test]
-    async fn what_was_let_go_is_known_until_the_watch_shows_that() {
-        let ((tokens, mut watch), (apps, _)) = (reflector::store(), reflector::store());
-        let mut stores = Stores::default();
-        stores.add(None, tokens, apps);
+    #[tokio::test(start_paused = true)]
+    async fn what_was_let_go_is_known_until_the_watch_shows_that_and_not_for_long() {
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
-        let mut token = healthy(SourceKind::Storefront, json!({})).token;
-        token.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
-        let (key, uid) = (TokenKey::of_object(&token), token.uid().unwrap());
-        watch.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(token.clone()))));
-        assert!(!context.is_let_go(&token));
-        context.was_let_go(&key, &uid);
-        assert!(context.is_let_go(&token));
-        let mut without = token.clone();
-        without.metadata.finalizers = None;
-        assert!(!context.is_let_go(&without), "others keep it: it is looked at as ever");
-        watch.apply_watcher_event(&Event::Delete(DeserializeGuard(Ok(token.clone()))));
-        context.forget(&key, &uid);
-        assert!(!context.is_let_go(&token));
-        context.was_let_go(&key, &uid);
-        assert!(context.let_go.keys().is_empty(), "the watch was faster than the answer");
+        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let lives = healthy(SourceKind::Storefront, json!({})).token;
+        let uid = lives.uid().unwrap();
+        let mut goes = lives.clone();
+        goes.metadata.deletion_timestamp = Some(time::to_kube(DateTime::UNIX_EPOCH));
+        goes.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        assert!(!context.is_let_go(&goes));
+        context.was_let_go(&uid);
+        assert!(context.is_let_go(&goes));
+        let kept = ShopifyToken { metadata: ObjectMeta { finalizers: None, ..goes.metadata.clone() }, ..goes.clone() };
+        assert!(!context.is_let_go(&kept), "others keep it");
+        let back = ShopifyToken {
+            metadata: ObjectMeta { finalizers: goes.metadata.finalizers.clone(), ..lives.metadata.clone() },
+            ..lives
+        };
+        assert!(!context.is_let_go(&back), "one that isn't deleted is protected again");
+        tokio::time::advance(LAG).await;
+        assert!(!context.is_let_go(&goes), "the API server has it as it was");
+        context.was_let_go("other");
+        assert_eq!(context.let_go.keys(), ["other"]);
+        context.forget(&TokenKey::of_object(&goes), "other");
+        assert!(context.let_go.keys().is_empty());
     }
 }

@@ -16,6 +16,7 @@ use super::{
     context::Context,
     error::Error,
     kept::TokenKey,
+    memory::LAG,
     observe::{agree, glance, observe, secret_slot},
     outcome::{Acted, News, Outcome},
     report::{publish_all, report, unchanged},
@@ -61,7 +62,7 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
     };
     let reconcile = Box::pin(async {
         let ended = match &token.0 {
-            _ if context.is_let_go(&*token) => Some(Action::await_change()),
+            _ if context.is_let_go(&*token) => Some(Action::requeue(LAG)),
             Ok(token) => match sourceless(token) {
                 None => once(&context, token).await?,
                 Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
@@ -95,9 +96,7 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
                 look for its UID in the titles of the shop's storefront tokens";
     let ended = released(context, regarding, invalid, let_go).await?;
     if ended == Released::Now {
-        let (namespace, name) = place(invalid);
-        let uid = invalid.metadata.uid.as_deref().unwrap_or_default();
-        context.was_let_go(&TokenKey { namespace, name }, uid);
+        context.was_let_go(invalid.metadata.uid.as_deref().unwrap_or_default());
         let news = News::of(EventReason::RevocationFailed, note.to_owned());
         publish_all(context, regarding, &[news]).await;
     }

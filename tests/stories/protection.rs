@@ -98,6 +98,21 @@ async fn it_is_taken_off_when_nobody_needs_it_any_more() {
     world.change("web", json!({"spec": {"deletionPolicy": "Retain"}})).await;
     // Its own is there to tell what stays when it goes.
     world.eventually("Retain needs nothing", async || protected(&world).await == [true, false, false, false]).await;
+
+    // What was free and was protected again is kept alive as ever, and goes as ever.
+    world.storefront("other", json!({})).await;
+    world.ready("other").await;
+    world.eventually("the admin token is protected", async || world.is_protected::<ShopifyToken>("admin").await).await;
+    let revision = |token: &ShopifyToken| token.status.as_ref().unwrap().revision;
+    let before = revision(&world.ready("admin").await);
+    world.change("admin", json!({"spec": {"rotation": {"trigger": "again"}}})).await;
+    world
+        .eventually("it is issued again", async || revision(&world.tokens().get("admin").await.unwrap()) > before)
+        .await;
+    world.delete("other").await;
+    world.gone("other").await;
+    world.delete("admin").await;
+    world.gone("admin").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

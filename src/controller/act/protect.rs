@@ -19,7 +19,6 @@ use crate::{
     controller::{
         context::Context,
         error::{Stop, found},
-        kept::TokenKey,
         observe::{Needs, Observation, Protected, ProtectedKind},
     },
     core::{
@@ -78,9 +77,7 @@ pub(super) async fn let_go(context: &Context, observation: &Observation) -> Resu
         if let Some(record) = token.record_secret().filter(|_| nature(observation.observed.kind).is_admin) {
             take_off::<Secret>(context, &me.namespace, &record).await?;
         }
-        set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await?;
-        context.was_let_go(&TokenKey::of(me), &me.uid);
-        Ok(())
+        set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
     };
     own.await.map_err(|error| context.unwritten(&me.uid, "to take our finalizer off", error))
 }

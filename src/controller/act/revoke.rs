@@ -206,6 +206,7 @@ async fn finish(context: &Context, observation: &Observation, mut acted: Acted) 
             ended => ended?,
         }
         protect::let_go(context, observation).await?;
+        context.was_let_go(&observation.observed.identity.uid);
         Ok(left)
     };
     match ended.await {

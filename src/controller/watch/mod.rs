@@ -157,7 +157,13 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
         Event::Delete(token) => (token, true),
-        Event::InitDone => return context.forget_missing(),
+        Event::InitDone => {
+            context.forget_missing();
+            if moved {
+                context.stores.apps().for_each(|app| context.count_soon(reference(&app)));
+            }
+            return;
+        }
         Event::Init | Event::InitApply(_) => return,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
@@ -167,6 +173,10 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     if gone {
         context
             .forget(&TokenKey { namespace: namespace.clone(), name: name.clone() }, &token.uid().unwrap_or_default());
+    }
+    // Nobody tells which app it named before.
+    if moved {
+        context.stores.apps_for(&namespace).iter().for_each(|app| context.count_soon(reference(app)));
     }
     let Ok(token) = &token.0 else { return };
     if gone {
@@ -196,10 +206,6 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         } else if gone || changed {
             context.count_soon(reference(&app));
         }
-    }
-    // Nobody tells which app it named before.
-    if moved {
-        context.stores.apps_for(&namespace).iter().for_each(|app| context.count_soon(reference(app)));
     }
 }
 
@@ -365,5 +371,10 @@ mod tests {
         };
         assert_eq!(counts("a", 2), ["a"], "however many apps there are");
         assert_eq!(counts("b", 3), ["a", "b", "c"], "the one before, too");
+        assert_eq!(counts("b", 4), ["b"]);
+        for event in [Event::Init, Event::InitDone] {
+            token_event(&context, None, &event);
+        }
+        assert_eq!(context.counting.keys().len(), 3, "which ones those named that went meanwhile no event tells");
     }
 }

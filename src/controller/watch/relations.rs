@@ -98,7 +98,8 @@ impl<K> Default for Relations<K> {
 }
 
 impl<K: Related> Relations<K> {
-    /// Takes note of an event, once the store has. Says whether the object had to do with something else before.
+    /// Takes note of an event, once the store has. Says whether the object had to do with something else before, or, at the
+    /// end of a list, any object.
     pub(super) fn note(&self, event: &Event<DeserializeGuard<K>>) -> bool {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -114,8 +115,9 @@ impl<K: Related> Relations<K> {
             }
             Event::InitApply(object) => inner.listed.put(key(object), self.relations(object)),
             Event::InitDone => {
-                inner.current = mem::take(&mut inner.listed);
-                false
+                let listed = mem::take(&mut inner.listed);
+                let before = mem::replace(&mut inner.current, listed);
+                !before.of.is_empty() && before.of != inner.current.of
             }
         }
     }
@@ -228,8 +230,11 @@ mod tests {
         relations.note(&Event::Init);
         relations.note(&Event::InitApply(token("new", &grant)));
         assert_eq!(names(&relations, &Relation::Namespace("shop")), ["admin", "web"], "it isn't over yet");
-        relations.note(&Event::InitDone);
+        assert!(relations.note(&Event::InitDone), "others are gone");
         assert_eq!(names(&relations, &Relation::Namespace("shop")), ["new"]);
+        relations.note(&Event::Init);
+        relations.note(&Event::InitApply(token("new", &grant)));
+        assert!(!relations.note(&Event::InitDone), "all is as it was");
         assert!(relations.note(&Event::Delete(token("new", &storefront))), "what it named last was never told");
         assert!(names(&relations, &Relation::Namespace("shop")).is_empty());
     }

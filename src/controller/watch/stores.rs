@@ -82,7 +82,7 @@ impl Stores {
     }
 
     /// Takes note of an event of the tokens of a namespace, or of all, once their store has. Says whether the token had to do
-    /// with something else before.
+    /// with something else before, or, at the end of a list, any of them.
     pub(in crate::controller) fn note_token(
         &self,
         scope: Option<&str>,

@@ -15,6 +15,9 @@ use tempfile::TempDir;
 use super::{CLIENT, CUSTOMERS, PERMANENT, SECRET};
 use crate::{ROOT, chart::judges, release::World};
 
+/// Languages of blocks that hold no commands.
+const NO_COMMANDS: [&str; 3] = ["promql", "rust", "yaml"];
+
 /// What stands before a command whose answer is shown.
 const PROMPT: &str = "$ ";
 
@@ -62,7 +65,14 @@ impl Reader {
                 Some("sh") => true,
                 // What the tour shows is compared with the demo, all of it: tests/demo.rs.
                 Some("text") => text.starts_with(PROMPT) && page != "docs/tour.md",
-                _ => false,
+                Some(language) => {
+                    assert!(
+                        NO_COMMANDS.contains(&language),
+                        "{page}: commands are in blocks of `sh`, not of {language:?}"
+                    );
+                    false
+                }
+                None => false,
             });
             shell.map(|(_, text)| text).collect::<Vec<_>>()
         };

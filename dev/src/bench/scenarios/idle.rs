@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use kube::api::DeleteParams;
 
 use super::WITHIN;
 use super::burst::{ISSUE, apply};
@@ -17,6 +18,8 @@ use crate::bench::ready::Watch;
 use crate::bench::world::{World, shop, stop, token};
 
 const SHOPS: usize = 100;
+/// What the names of the floor's tokens begin with.
+const FLOOR: &str = "floor";
 /// Without a reconcile for this long all is done.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -30,6 +33,11 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
     let nothing = idle(&world, process.process.id(), process.admin, seconds).await?;
     let one_by_one = one_by_one(&world, &process, added).await?;
     let by_floor = one_by_one_by_floor(&world, added).await?;
+    // What the operator would see at its start isn't of its own making.
+    for n in 0..added {
+        world.tokens().delete(&format!("{FLOOR}-{n}"), &DeleteParams::default()).await?;
+    }
+    until_quiet(process.admin, QUIET).await?;
 
     stop(process).await?;
     let calls = (world.sim.calls(ISSUE), world.sim.total_calls());
@@ -85,7 +93,7 @@ async fn one_by_one(world: &World, process: &crate::operator::Operator, added: u
 async fn one_by_one_by_floor(world: &World, added: usize) -> Result<Run> {
     let floor = Running::start(world)?;
     let meter = Meter::start(floor.pid)?;
-    each_alone(world, &meter, "floor", added, |name, shop| floor.there_is(name, shop)).await
+    each_alone(world, &meter, FLOOR, added, |name, shop| floor.there_is(name, shop)).await
 }
 
 async fn each_alone(
@@ -101,7 +109,7 @@ async fn each_alone(
     for n in 0..added {
         let (name, shop) = (format!("{prefix}-{n}"), shop(n % SHOPS));
         let mut object = token(&name, &shop, &serde_json::json!({"clientCredentials": {"appRef": {"name": "acme"}}}))?;
-        if prefix == "floor" {
+        if prefix == FLOOR {
             object.data["spec"]["suspend"] = serde_json::json!(true);
         }
         let created = load::create(&world.tokens(), &[object], |_| each(&name, &shop)).await?;
