@@ -16,7 +16,7 @@ use super::{CLIENT, CUSTOMERS, PERMANENT, SECRET};
 use crate::{ROOT, chart::judges, release::World};
 
 /// Languages of blocks that hold no commands.
-const NO_COMMANDS: [&str; 4] = ["go", "promql", "rust", "yaml"];
+const NO_COMMANDS: [&str; 4] = ["go", "promql", "rust,no_run", "yaml"];
 
 /// What stands before a command whose answer is shown.
 const PROMPT: &str = "$ ";
