@@ -38,8 +38,19 @@ struct Memory {
     old: HashMap<SecretKey, Kept>,
     /// Bytes of the young ones.
     bytes: usize,
-    /// What is being read now, and the version that an event told of meanwhile.
-    reading: HashMap<SecretKey, Option<u64>>,
+    /// What the API server is asked about now: a Secret, or, without a name, all of a namespace.
+    asked: HashMap<SecretKey, Asked>,
+}
+
+/// Reads or writes under way.
+#[derive(Default)]
+struct Asked {
+    /// How many there are.
+    by: usize,
+    /// The versions that events told of meanwhile, by name.
+    told: HashMap<String, u64>,
+    /// Whether a watch had to list meanwhile: what it has found is newer.
+    listed: bool,
 }
 
 #[derive(Clone)]
@@ -47,6 +58,12 @@ struct Kept {
     secret: Arc<Secret>,
     version: u64,
     at: Instant,
+}
+
+impl Kept {
+    fn of(secret: Arc<Secret>) -> Self {
+        Self { version: version(secret.resource_version().as_deref()), secret, at: Instant::now() }
+    }
 }
 
 impl Reads {
@@ -82,18 +99,21 @@ impl Reads {
         if let Some(secret) = self.lock().fresh(&key) {
             return Ok(Some(secret));
         }
-        let _reading = Reading::begin(self, &key);
+        let asking = self.ask(&key.0, &key.1);
         let read = live(secrets, &key.1).await?;
-        let mut memory = self.lock();
-        let told = memory.reading.get(&key).copied().flatten();
         if let Some(secret) = &read {
-            let version = version(secret.resource_version().as_deref());
-            // An event that came before the answer may be of a later version.
-            if told.is_none_or(|told| told <= version) {
-                memory.keep(key.clone(), Kept { secret: Arc::clone(secret), version, at: Instant::now() });
-            }
+            let keep = |memory: &mut Memory| memory.keep(key, Kept::of(Arc::clone(secret)));
+            asking.unless_told(&**secret, keep);
         }
         Ok(read)
+    }
+
+    /// Something is about to be asked about a Secret, or, without a name, about all of a namespace: what events tell of it from
+    /// now on counts against the answer.
+    pub fn ask(&self, namespace: &str, name: &str) -> Asking<'_> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.lock().asked.entry(key.clone()).or_default().by += 1;
+        Asking { reads: self, key }
     }
 
     /// A Secret as the API server has answered its last write, if it is of the version that is known; else live.
@@ -115,19 +135,15 @@ impl Reads {
         live(secrets, name).await
     }
 
-    /// Keeps a Secret as the API server has answered a write of it.
-    pub fn wrote(&self, secret: &Secret) {
-        let key = (secret.namespace().unwrap_or_default(), secret.name_any());
-        let version = version(secret.resource_version().as_deref());
-        self.lock().keep(key, Kept { secret: Arc::new(pruned(secret.clone())), version, at: Instant::now() });
-    }
-
     /// A watch tells of a Secret, or that it is gone.
     pub fn told(&self, namespace: &str, name: &str, resource_version: Option<&str>) {
         let (key, version) = ((namespace.to_owned(), name.to_owned()), version(resource_version));
         let mut memory = self.lock();
-        if let Some(told) = memory.reading.get_mut(&key) {
-            *told = (*told).max(Some(version));
+        for asked in [key.clone(), (key.0.clone(), String::new())] {
+            if let Some(asked) = memory.asked.get_mut(&asked) {
+                let told = asked.told.entry(key.1.clone()).or_default();
+                *told = version.max(*told);
+            }
         }
         if memory.get(&key).is_some_and(|kept| kept.version < version) {
             memory.forget(&key);
@@ -137,27 +153,66 @@ impl Reads {
     /// Nothing is known any more of what stands.
     pub fn clear(&self) {
         let mut memory = self.lock();
-        let reading = memory.reading.keys().cloned().map(|key| (key, Some(u64::MAX))).collect();
-        *memory = Memory { reading, ..Memory::default() };
+        memory.asked.values_mut().for_each(|asked| asked.listed = true);
+        *memory = Memory { asked: std::mem::take(&mut memory.asked), ..Memory::default() };
     }
 }
 
-/// A read under way. One that is given up leaves nothing.
-struct Reading<'a> {
+/// A read or write of a Secret under way. One that is given up leaves nothing.
+pub struct Asking<'a> {
     reads: &'a Reads,
-    key: &'a SecretKey,
+    key: SecretKey,
 }
 
-impl<'a> Reading<'a> {
-    fn begin(reads: &'a Reads, key: &'a SecretKey) -> Self {
-        reads.lock().reading.insert(key.clone(), None);
-        Self { reads, key }
+impl Asking<'_> {
+    /// A write was answered: the Secret is kept, and noted, unless an event has told of a later state meanwhile, which may be
+    /// that it is gone.
+    pub fn wrote(&self, secret: &Secret, note: impl FnOnce()) {
+        self.unless_told(secret, |memory| {
+            memory.keep(self.key.clone(), Kept::of(Arc::new(pruned(secret.clone()))));
+            note();
+        });
+    }
+
+    /// A read or list was answered that isn't kept: it is noted on the same terms.
+    pub fn read(&self, secret: &impl ResourceExt, note: impl FnOnce()) {
+        self.unless_told(secret, |_| note());
+    }
+
+    /// A read was answered that nothing is there: that is noted unless an event has told of something meanwhile.
+    pub fn missed(&self, note: impl FnOnce()) {
+        self.unless_later(&self.key.1, 0, |_| note());
+    }
+
+    /// Whether a watch had to list meanwhile, so that nothing of the answer was noted.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.reads.lock().asked.get(&self.key).is_some_and(|asked| asked.listed)
+    }
+
+    fn unless_told(&self, secret: &impl ResourceExt, what: impl FnOnce(&mut Memory)) {
+        self.unless_later(&secret.name_any(), version(secret.resource_version().as_deref()), what);
+    }
+
+    /// Does `what`, before any other event is heeded, unless one that came before the answer is of a later version.
+    fn unless_later(&self, name: &str, version: u64, what: impl FnOnce(&mut Memory)) {
+        let mut memory = self.reads.lock();
+        let later = |asked: &Asked| asked.listed || asked.told.get(name).is_some_and(|told| version < *told);
+        if !memory.asked.get(&self.key).is_some_and(later) {
+            what(&mut memory);
+        }
     }
 }
 
-impl Drop for Reading<'_> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.reads.lock().reading.remove(self.key);
+        let mut memory = self.reads.lock();
+        if let Some(asked) = memory.asked.get_mut(&self.key) {
+            asked.by -= 1;
+            if asked.by == 0 {
+                memory.asked.remove(&self.key);
+            }
+        }
     }
 }
 
@@ -341,7 +396,7 @@ mod tests {
         let context = Context::of_client(Client::new(server, "default"));
         watched(&context);
         assert!(timeout(Duration::from_secs(1), context.shared_secret("shop", "acme")).await.is_err());
-        assert!(context.reads.lock().reading.is_empty());
+        assert!(context.reads.lock().asked.is_empty());
     }
 
     #[tokio::test]
@@ -362,10 +417,40 @@ mod tests {
     }
 
     #[test]
+    fn what_an_event_told_counts_against_every_answer_that_was_asked_for_before_it() {
+        let reads = Reads::default();
+        let noted = |asking: &Asking<'_>, name: &str, version: u64| {
+            let mut noted = false;
+            asking.read(&secret(name, version), || noted = true);
+            noted
+        };
+        let missed = |asking: &Asking<'_>| {
+            let mut noted = false;
+            asking.missed(|| noted = true);
+            noted
+        };
+        let (one, all, elsewhere) = (reads.ask("shop", "acme"), reads.ask("shop", ""), reads.ask("team", ""));
+        drop(reads.ask("shop", "acme"));
+        assert!(noted(&one, "acme", 10) && missed(&one));
+        reads.told("shop", "acme", Some("11"));
+        for asking in [&one, &all] {
+            assert!(!noted(asking, "acme", 10) && noted(asking, "acme", 11) && noted(asking, "acme", 12));
+        }
+        assert!(!missed(&one) && noted(&all, "other", 10) && noted(&elsewhere, "acme", 10));
+        assert!(noted(&reads.ask("shop", "other"), "other", 10));
+        assert!(!one.is_superseded());
+        reads.clear();
+        assert!([&one, &all, &elsewhere].iter().all(|asking| asking.is_superseded() && !noted(asking, "acme", 12)));
+        drop((one, all, elsewhere));
+        assert!(noted(&reads.ask("shop", "acme"), "acme", 1) && reads.lock().asked.is_empty());
+    }
+
+    #[test]
     fn what_is_kept_is_bounded_and_the_newest_stays() {
         let reads = Reads::default();
         for n in 0..10_000_u64 {
-            reads.wrote(&secret(&format!("s-{n}"), n));
+            let name = format!("s-{n}");
+            reads.ask("shop", &name).wrote(&secret(&name, n), || ());
         }
         let memory = reads.lock();
         assert!((memory.young.len() + memory.old.len()) * OVERHEAD <= KEPT);

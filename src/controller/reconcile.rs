@@ -60,6 +60,7 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
         context.errors.remove(&errors);
         return Ok(Action::await_change());
     };
+    let uid = token.uid().unwrap_or_default();
     let reconcile = Box::pin(async {
         let ended = match &token.0 {
             _ if context.is_let_go(&*token) => Some(Action::requeue(LAG)),
@@ -76,7 +77,12 @@ pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<
         Ok(ended.unwrap_or_else(in_line))
     });
     let span = spans::reconcile("ShopifyToken", &key.namespace, &key.name);
-    worker.work(guarded(&context, "ShopifyToken", span, reconcile)).await
+    let ended = worker.work(guarded(&context, "ShopifyToken", span, reconcile)).await;
+    // It may have gone before the answer to the last write came: nobody tells that again.
+    if context.stores.newest(&key.namespace, &key.name).is_none() {
+        context.forget(&key, &uid);
+    }
+    ended
 }
 
 /// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.

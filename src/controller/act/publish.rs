@@ -50,10 +50,10 @@ pub(super) async fn publish(
     // The template was checked with placeholders; a real value can still break it.
     let data = context.rendering.render(token, observed.kind, &values).await?;
     let desired = secret::desired(token, live, record, data);
+    let asking = context.reads.ask(&observed.identity.namespace, token.secret_name());
     match write(context, live.is_some(), &desired).await {
         Ok(secret) => {
-            context.note(&secret, false);
-            context.reads.wrote(&secret);
+            asking.wrote(&secret, || drop(context.note(&secret, false)));
             let altered = secret::altered(&desired, &secret);
             if !altered.is_empty() {
                 return Err(rewritten(token, &altered).into());
@@ -178,4 +178,53 @@ fn rewritten(token: &ShopifyToken, altered: &[String]) -> Failure {
 pub(super) fn overdue(context: &Context, observed: &Observed) -> bool {
     let deleted_at = observed.token.metadata.deletion_timestamp.as_ref().map(time::from_kube);
     deleted_at.is_some_and(|at| at + observed.revocation_timeout <= context.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{Arc, OnceLock},
+    };
+
+    use http::{Request, Response};
+    use kube::{Client, client::Body};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::SourceKind,
+        controller::watch,
+        core::scene::{healthy, record, secret_string},
+    };
+
+    /// Somebody deletes the Secret at once, and the watch tells that before the write is answered.
+    #[tokio::test]
+    async fn what_went_before_the_answer_to_its_write_is_not_known() {
+        for meanwhile in [None, Some("9"), Some("11")] {
+            let context = Arc::new(OnceLock::<Arc<Context>>::new());
+            let told = Arc::clone(&context);
+            let server = tower::service_fn(move |request: Request<Body>| {
+                let told = Arc::clone(&told);
+                async move {
+                    let body = request.into_body().collect_bytes().await.unwrap();
+                    let mut secret: Secret = serde_json::from_slice(&body).unwrap();
+                    secret.metadata.resource_version = Some("10".to_owned());
+                    let answer = serde_json::to_vec(&secret).unwrap();
+                    secret.metadata.resource_version = meanwhile.map(str::to_owned);
+                    if meanwhile.is_some() {
+                        watch::held(told.get().unwrap(), &secret, true);
+                    }
+                    Ok::<_, Infallible>(Response::new(Body::from(answer)))
+                }
+            });
+            let context = context.get_or_init(|| Context::of_client(Client::new(server, "default")));
+            let kind = SourceKind::ClientCredentials;
+            let (observed, value) = (healthy(kind, json!({})).without_secret(), secret_string("shpat_1"));
+            let beside = (&PreviousValues::default(), None);
+            drop(publish(context, &observed, None, record(kind), &value, beside).await.unwrap());
+            let known = context.holdings.version("shop", observed.token.secret_name());
+            assert_eq!(known, (meanwhile != Some("11")).then_some(10), "{meanwhile:?}");
+        }
+    }
 }

@@ -3,8 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, core::DeserializeGuard};
+use kube::{ResourceExt, core::DeserializeGuard};
 use secrecy::SecretString;
 
 use crate::{
@@ -158,8 +157,7 @@ async fn live(
         if users.is_empty() && (place != namespace || unreadable.is_empty()) {
             continue;
         }
-        let secrets: Api<Secret> = Api::namespaced(context.client(), &place);
-        older::list(context, &secrets).await?;
+        older::list(context, &place).await?;
         let below = Delegates::among(tokens.iter());
         standings.extend(users.iter().flat_map(|user| family(context, app, user, &below, secret)));
     }

@@ -26,34 +26,41 @@ pub(super) async fn older(
 ) -> Result<Vec<Older>, kube::Error> {
     let secrets: Api<Secret> = Api::namespaced(context.client(), &me.namespace);
     if for_good && !context.holdings.knows(&me.namespace) {
-        list(context, &secrets).await?;
+        list(context, &me.namespace).await?;
     }
     let most = if for_good { usize::MAX } else { MOST };
     let names = context.holdings.of(me).into_iter().filter(|name| name != token.secret_name());
     let mut older = Vec::new();
     for name in names.take(most) {
-        match found(secrets.get(&name).await)? {
-            Some(live) => {
-                context.note(&live, false);
-                older.extend(Older::read(token, me, live));
-            }
-            None => context.holdings.gone(&me.namespace, &name),
+        let asking = context.reads.ask(&me.namespace, &name);
+        let read = found(secrets.get(&name).await)?;
+        match &read {
+            Some(live) => asking.read(live, || drop(context.note(live, false))),
+            None => asking.missed(|| context.holdings.gone(&me.namespace, &name)),
         }
+        older.extend(read.and_then(|live| Older::read(token, me, live)));
     }
     Ok(older)
 }
 
-/// Lists Secrets, and takes note of whose they are.
-pub(in crate::controller) async fn list(context: &Context, secrets: &Api<Secret>) -> Result<(), kube::Error> {
-    let mut page = ListParams::default().limit(PAGE);
+/// Lists the Secrets of a namespace, and takes note of whose they are; again, if a watch had to list meanwhile.
+pub(in crate::controller) async fn list(context: &Context, namespace: &str) -> Result<(), kube::Error> {
+    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
     loop {
-        let list = secrets.list_metadata(&page).await?;
-        for secret in &list.items {
-            context.note(secret, false);
+        let asking = context.reads.ask(namespace, "");
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = secrets.list_metadata(&page).await?;
+            for secret in &list.items {
+                asking.read(secret, || drop(context.note(secret, false)));
+            }
+            match list.metadata.continue_.filter(|c| !c.is_empty()) {
+                Some(next) => page.continue_token = Some(next),
+                None => break,
+            }
         }
-        match list.metadata.continue_.filter(|c| !c.is_empty()) {
-            Some(next) => page.continue_token = Some(next),
-            None => return Ok(()),
+        if !asking.is_superseded() {
+            return Ok(());
         }
     }
 }

@@ -125,10 +125,11 @@ where
 }
 
 /// Notes whose credential a Secret holds, and wakes the token if its spec names another one. Says whether it holds any.
-fn held(context: &Context, secret: &PartialObjectMeta<Secret>, gone: bool) -> bool {
-    let Noted { before, now, .. } = context.note(secret, gone);
+pub(super) fn held(context: &Context, secret: &impl ResourceExt, gone: bool) -> bool {
     let (namespace, name) = holdings::key(secret);
+    // First: an answer from before it that comes now must not be noted after it.
     context.reads.told(&namespace, &name, secret.resource_version().as_deref());
+    let Noted { before, now, .. } = context.note(secret, gone);
     for holder in before.iter().chain(&now) {
         let token = context.stores.token(&holder.namespace, &holder.name);
         let leaves = |token: &ShopifyToken| token.secret_name() != secret.name_any();
@@ -322,7 +323,8 @@ mod tests {
                 first.then_some(too_old)
             } else {
                 if let (1, Some(context)) = (lists.fetch_add(1, Ordering::SeqCst), told.get()) {
-                    context.reads.wrote(&serde_json::from_value(secret.clone()).unwrap());
+                    let secret = serde_json::from_value(secret.clone()).unwrap();
+                    context.reads.ask("shop", "acme").wrote(&secret, || ());
                 }
                 Some(
                     json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "20"}, "items": []}),
