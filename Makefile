@@ -36,12 +36,12 @@ help: ## This list
 	@printf '\nA part of the tests: T=words, as in `make stories T=rotat`.\n'
 
 .PHONY: build
-build: ## The operator, release build: target/release/shopify-token-operator
-	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
+build: ## The operator as it is shipped, small (profile dist): target/dist/shopify-token-operator
+	cargo build --profile dist --locked --package shopify-token-operator --bin shopify-token-operator
+	deploy/weigh $(TARGET)/dist/shopify-token-operator
 
 .PHONY: image
-image: ## The image as an OCI archive in target/image: no daemon, no registry (needs buildah)
-	cargo build --profile dist --locked --package shopify-token-operator --bin shopify-token-operator
+image: build ## The image as an OCI archive in target/image: no daemon, no registry (needs buildah)
 	deploy/image/build $(TARGET)/dist/shopify-token-operator $(TARGET)/image
 
 .PHONY: release

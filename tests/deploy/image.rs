@@ -107,6 +107,10 @@ async fn it_holds_no_more_than_it_needs_and_runs_as_anybody() {
     let Value::Object(labels) = &image.config["Labels"] else { panic!("{}", image.config) };
     let label = |name: &str| labels[&format!("org.opencontainers.image.{name}")].as_str().unwrap();
     assert_eq!((label("title"), label("version")), ("shopify-token-operator", env!("CARGO_PKG_VERSION")));
+    // None where there is no repository.
+    let revision = Command::new("git").args(["-C", ROOT, "rev-parse", "HEAD"]).output().unwrap().stdout;
+    let revision = str::from_utf8(&revision).unwrap().trim();
+    assert_eq!((label("licenses"), label("revision")), (env!("CARGO_PKG_LICENSE"), revision));
     assert_eq!((&image.config["User"], &image.config["Cmd"]), (&json!("65532:65532"), &json!(["run"])));
     let mut all = Vec::new();
     files(&image.root, &image.root, &mut all);
