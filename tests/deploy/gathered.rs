@@ -15,19 +15,22 @@ use super::{ROOT, chart::judges};
 const ELSEWHERE: &str = "kubectl-shopify_token-darwin-arm64.tar.gz";
 
 const SBOMS: [&str; 2] = ["kubectl-shopify_token.cdx.json", "shopify-token-operator.cdx.json"];
+const REPOSITORY: &str = "acme/tokens";
 /// In place of both binaries, for what is gathered asks nothing of what they do: those of the tests are too large.
 const BINARY: &str = "/bin/bash";
 
-/// Gathers a release in a directory.
-fn release(operator: &Path, dir: &Path) -> Output {
+/// Gathers a release in a directory, which is published there.
+fn release(operator: &Path, dir: &Path, repository: &str) -> Output {
     let mut release = Command::new(format!("{ROOT}/deploy/release"));
     release.env("HELM", &judges().helm).env("KUBECTL", shared_cluster().unwrap().kubectl());
+    // Whatever remote this checkout has.
+    release.env("REPOSITORY", repository).env("GIT_DIR", dir).env("SOURCE_DATE_EPOCH", "1790000000");
     release.arg(operator).arg(BINARY).arg(dir).output().unwrap()
 }
 
 /// The files of a release, by name, with their checksums.
 fn gathered(dir: &Path) -> BTreeMap<String, String> {
-    let output = release(BINARY.as_ref(), dir);
+    let output = release(BINARY.as_ref(), dir, REPOSITORY);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let checked =
         Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(dir).output().unwrap();
@@ -85,23 +88,42 @@ fn a_release_is_whole_and_the_same_each_time() {
     assert!(["Deployment", "ClusterRole", "CustomResourceDefinition"].iter().all(|kind| installed.contains(kind)));
     assert_krew_finds(&read("shopify-token.yaml"), &all);
     assert_eq!(read("crds.yaml").matches("kind: CustomResourceDefinition").count(), 2);
+
+    let packed = Command::new("tar").arg("-xzOf").arg(one.path().join(&chart)).output().unwrap().stdout;
+    let packed = String::from_utf8(packed).unwrap();
+    for (text, link) in [
+        (&packed, "home: https://github.com/acme/tokens\n"),
+        (&packed, "runbook_url: https://github.com/acme/tokens/blob/main/docs/monitoring.md#shopifytokenexpiring\n"),
+        (&read("shopify-token.yaml"), "uri: https://github.com/acme/tokens/releases/download/v"),
+    ] {
+        assert!(text.contains(link), "{link}");
+    }
+    for text in [packed, installed, read("shopify-token.yaml"), read("crds.yaml")] {
+        assert!(!text.contains("OWNER"), "{text}");
+    }
 }
 
 /// What can't be shipped isn't gathered: nothing is there then.
 #[test]
-fn a_release_that_is_too_large_or_not_whole_is_refused() {
+fn a_release_of_nobody_too_large_or_not_whole_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let large = dir.path().join("operator");
-    let refused = |operator: &Path, says: &str| {
-        let output = release(operator, dir.path());
+    let refused = |operator: &Path, repository: &str, says: &str| {
+        let output = release(operator, dir.path(), repository);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && told.contains(says), "{says:?} isn't said: {told}");
         assert!(!dir.path().join("SHA256SUMS").exists());
     };
-    refused(BINARY.as_ref(), "shopify-token-operator.cdx.json is missing: `make release` writes both SBOMs");
+    refused(BINARY.as_ref(), "", "What is published says where it comes from: say REPOSITORY=owner/name");
+    refused(BINARY.as_ref(), "OWNER/tokens", "OWNER/tokens is no repository at GitHub");
+    refused(
+        BINARY.as_ref(),
+        REPOSITORY,
+        "shopify-token-operator.cdx.json is missing: `make release` writes both SBOMs",
+    );
     for name in SBOMS {
         fs::write(dir.path().join(name), name).unwrap();
     }
     File::create(&large).unwrap().set_len(15 * 1024 * 1024 + 1).unwrap();
-    refused(&large, "operator has 15728641 bytes, and what is shipped has 15728640 at most (15 MiB)");
+    refused(&large, REPOSITORY, "operator has 15728641 bytes, and what is shipped has 15728640 at most (15 MiB)");
 }
