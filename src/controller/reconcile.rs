@@ -405,10 +405,16 @@ mod tests {
 
     /// An API server without any object that takes every write, and what was written.
     fn server() -> (Client, Arc<Mutex<Vec<String>>>) {
+        server_while(|| ())
+    }
+
+    /// The same; `meanwhile` happens before a write is answered.
+    fn server_while(meanwhile: impl Fn() + Send + Sync + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let meanwhile = Arc::new(meanwhile);
         let written = Arc::<Mutex<Vec<String>>>::default();
         let told = Arc::clone(&written);
         let service = tower::service_fn(move |request: Request<Body>| {
-            let told = Arc::clone(&told);
+            let (told, meanwhile) = (Arc::clone(&told), Arc::clone(&meanwhile));
             async move {
                 let (reads, body) = (request.method() == Method::GET, request.into_body());
                 let body = String::from_utf8(body.collect_bytes().await.unwrap().to_vec()).unwrap();
@@ -416,6 +422,7 @@ mod tests {
                 let (code, answer) = if reads { (404, nothing.to_string()) } else { (200, "{}".to_owned()) };
                 if !reads {
                     told.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+                    meanwhile();
                 }
                 Ok::<_, Infallible>(Response::builder().status(code).body(Body::from(answer.into_bytes())).unwrap())
             }
@@ -437,6 +444,29 @@ mod tests {
         reconcile(Arc::new(DeserializeGuard(Ok(queued))), Arc::clone(&context)).await.unwrap();
         let written = written.lock().unwrap_or_else(PoisonError::into_inner).concat();
         assert!(written.contains("spec.suspend is true"), "{written}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_token_that_goes_before_the_answer_to_its_last_write() {
+        let mut token = healthy(SourceKind::Storefront, json!({})).token;
+        token.spec.suspend = Some(true);
+        let ((tokens, watch), (apps, _)) = (reflector::store(), reflector::store());
+        let watch = Arc::new(Mutex::new(watch));
+        let tell = |watch: &Mutex<reflector::store::Writer<_>>, event| {
+            watch.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(&event);
+        };
+        let object = || DeserializeGuard(Ok(token.clone()));
+        tell(&watch, Event::Apply(object()));
+        let (gone, told) = (Event::Delete(object()), Arc::clone(&watch));
+        let (client, written) = server_while(move || tell(&told, gone.clone()));
+        let mut stores = Stores::default();
+        stores.add(None, tokens, apps);
+        let context = Context::of_stores(client, stores);
+        context.holdings.listed(None, &std::collections::HashSet::new());
+        reconcile(Arc::new(object()), Arc::clone(&context)).await.unwrap();
+        assert!(!written.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
+        let key = TokenKey::of_object(&token);
+        assert!(context.written.get(&key).is_none() && context.known.get(&key).is_none());
     }
 
     #[tokio::test]

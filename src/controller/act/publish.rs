@@ -10,6 +10,7 @@ use crate::{
         context::Context,
         error::{Error, Stop, found},
         outcome::{Acted, News, Outcome},
+        reads::pruned,
     },
     core::{
         failure::Failure,
@@ -121,13 +122,13 @@ pub(in crate::controller) async fn write(
     let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
     let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
     if exists {
-        return secrets.replace(&desired.name_any(), &parameters, desired).await;
+        return secrets.replace(&desired.name_any(), &parameters, desired).await.map(pruned);
     }
     let created = secrets.create(&parameters, desired).await;
     if matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
         context.presence.found(&namespace, &desired.name_any());
     }
-    created
+    created.map(pruned)
 }
 
 /// Leaves the Secret behind as the policies want it when its object goes. Says so if it couldn't.
