@@ -16,13 +16,16 @@ use super::{
     shared_list::SharedLists,
     watch::{health::version, holdings::SecretKey},
 };
+use crate::kubernetes::Lean;
 
 /// How long a read is shared at most, should the watch fall silent.
 const SHARED: Duration = Duration::from_secs(30);
 /// Most bytes that are kept, roughly; half of them are the newest.
-const KEPT: usize = 4 * 1024 * 1024;
+const KEPT: usize = 6 * 1024 * 1024;
 /// What keeping a Secret takes besides its texts, roughly.
-const OVERHEAD: usize = 2048;
+const OVERHEAD: usize = 4096;
+/// The same of one that is kept as JSON.
+const PLACE: usize = 256;
 
 /// Secrets as they were read or written last. Has no `Debug`: it keeps credentials.
 #[derive(Default)]
@@ -55,14 +58,42 @@ struct Asked {
 
 #[derive(Clone)]
 struct Kept {
-    secret: Arc<Secret>,
+    content: Content,
     version: u64,
     at: Instant,
 }
 
+#[derive(Clone)]
+enum Content {
+    /// Of many who read it.
+    Shared(Arc<Secret>),
+    /// As JSON, for the next who writes: a third of what it takes otherwise.
+    Text(Arc<[u8]>),
+}
+
 impl Kept {
-    fn of(secret: Arc<Secret>) -> Self {
-        Self { version: version(secret.resource_version().as_deref()), secret, at: Instant::now() }
+    fn of(secret: &impl ResourceExt, content: Content) -> Self {
+        Self { version: version(secret.resource_version().as_deref()), content, at: Instant::now() }
+    }
+}
+
+impl Content {
+    /// The Secret. What can't be read, which isn't to be, is asked for anew.
+    fn secret(&self) -> Option<Arc<Secret>> {
+        match self {
+            Self::Shared(secret) => Some(Arc::clone(secret)),
+            Self::Text(text) => serde_json::from_slice(text).ok().map(Arc::new),
+        }
+    }
+
+    fn size(&self) -> usize {
+        let secret = match self {
+            Self::Shared(secret) => secret,
+            Self::Text(text) => return PLACE + text.len(),
+        };
+        let data: usize = secret.data.iter().flatten().map(|(key, value)| key.len() + value.0.len()).sum();
+        let texts: usize = secret.metadata.annotations.iter().flatten().map(|(key, text)| key.len() + text.len()).sum();
+        OVERHEAD + data + texts
     }
 }
 
@@ -78,7 +109,7 @@ impl Reads {
     /// Of Kubernetes.
     pub async fn shared(
         &self,
-        secrets: &Api<Secret>,
+        secrets: &Api<Lean<Secret>>,
         stands: bool,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
@@ -95,14 +126,14 @@ impl Reads {
     }
 
     /// Reads a Secret and keeps it, unless another one has meanwhile.
-    async fn read(&self, secrets: &Api<Secret>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
+    async fn read(&self, secrets: &Api<Lean<Secret>>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
         if let Some(secret) = self.lock().fresh(&key) {
             return Ok(Some(secret));
         }
         let asking = self.ask(&key.0, &key.1);
         let read = live(secrets, &key.1).await?;
         if let Some(secret) = &read {
-            let keep = |memory: &mut Memory| memory.keep(key, Kept::of(Arc::clone(secret)));
+            let keep = |memory: &mut Memory| memory.keep(key, Kept::of(&**secret, Content::Shared(Arc::clone(secret))));
             asking.unless_told(&**secret, keep);
         }
         Ok(read)
@@ -122,15 +153,16 @@ impl Reads {
     /// Of Kubernetes.
     pub async fn written(
         &self,
-        secrets: &Api<Secret>,
+        secrets: &Api<Lean<Secret>>,
         known: Option<u64>,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
         if let Some(known) = known
             && let Some(kept) = self.lock().get(&(namespace.to_owned(), name.to_owned()))
             && kept.version == known
+            && let Some(secret) = kept.content.secret()
         {
-            return Ok(Some(kept.secret));
+            return Ok(Some(secret));
         }
         live(secrets, name).await
     }
@@ -168,8 +200,12 @@ impl Asking<'_> {
     /// A write was answered: the Secret is kept, and noted, unless an event has told of a later state meanwhile, which may be
     /// that it is gone.
     pub fn wrote(&self, secret: &Secret, note: impl FnOnce()) {
+        let text = serde_json::to_vec(secret);
         self.unless_told(secret, |memory| {
-            memory.keep(self.key.clone(), Kept::of(Arc::new(pruned(secret.clone()))));
+            match text {
+                Ok(text) => memory.keep(self.key.clone(), Kept::of(secret, Content::Text(text.into()))),
+                Err(_no_json) => memory.forget(&self.key),
+            }
             note();
         });
     }
@@ -222,19 +258,19 @@ impl Memory {
     }
 
     fn fresh(&self, key: &SecretKey) -> Option<Arc<Secret>> {
-        self.get(key).filter(|kept| kept.at.elapsed() < SHARED).map(|kept| kept.secret)
+        self.get(key).filter(|kept| kept.at.elapsed() < SHARED)?.content.secret()
     }
 
     fn forget(&mut self, key: &SecretKey) {
         if let Some(kept) = self.young.remove(key) {
-            self.bytes -= size(&kept.secret);
+            self.bytes -= kept.content.size();
         }
         self.old.remove(key);
     }
 
     fn keep(&mut self, key: SecretKey, kept: Kept) {
         self.forget(&key);
-        self.bytes += size(&kept.secret);
+        self.bytes += kept.content.size();
         self.young.insert(key, kept);
         if self.bytes > KEPT / 2 {
             self.old = std::mem::take(&mut self.young);
@@ -243,20 +279,8 @@ impl Memory {
     }
 }
 
-async fn live(secrets: &Api<Secret>, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
-    Ok(found(secrets.get(name).await)?.map(|secret| Arc::new(pruned(secret))))
-}
-
-/// Nobody reads who has set what of a whole Secret, and a write without it changes nothing of it.
-fn pruned(mut secret: Secret) -> Secret {
-    secret.metadata.managed_fields = None;
-    secret
-}
-
-fn size(secret: &Secret) -> usize {
-    let data: usize = secret.data.iter().flatten().map(|(key, value)| key.len() + value.0.len()).sum();
-    let texts: usize = secret.metadata.annotations.iter().flatten().map(|(key, text)| key.len() + text.len()).sum();
-    OVERHEAD + data + texts
+async fn live(secrets: &Api<Lean<Secret>>, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+    Ok(found(secrets.get(name).await)?.map(|Lean(secret)| Arc::new(secret)))
 }
 
 #[cfg(test)]
@@ -448,13 +472,14 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_the_newest_stays() {
         let reads = Reads::default();
-        for n in 0..10_000_u64 {
+        for n in 0..30_000_u64 {
             let name = format!("s-{n}");
             reads.ask("shop", &name).wrote(&secret(&name, n), || ());
         }
         let memory = reads.lock();
-        assert!((memory.young.len() + memory.old.len()) * OVERHEAD <= KEPT);
-        assert!(memory.get(&("shop".into(), "s-9999".into())).is_some());
+        assert!((memory.young.len() + memory.old.len()) * PLACE <= KEPT);
+        let newest = memory.get(&("shop".into(), "s-29999".into())).unwrap();
+        assert_eq!(*newest.content.secret().unwrap(), secret("s-29999", 29999));
         assert!(memory.get(&("shop".into(), "s-0".into())).is_none());
     }
 }

@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use serde_json::Value;
+use regex::Regex;
+use serde_json::{Map, Value};
 
-use super::{ROOT, chart::judges};
+use super::{
+    ROOT,
+    chart::{OPTIONS, judges, objects},
+    kustomize::kustomization,
+};
 
 fn read(path: &str) -> String {
     fs::read_to_string(format!("{ROOT}/{path}")).unwrap()
@@ -58,4 +63,41 @@ fn every_alert_is_tried_both_ways_and_documented() {
         let runbook = rule["annotations"]["runbook_url"].as_str().unwrap();
         assert!(leads_somewhere(runbook), "{runbook} leads nowhere");
     }
+}
+
+/// The label `job` of what a `ServiceMonitor` among these objects has scraped, as prometheus-operator makes it: what `jobLabel`
+/// names on the Service, or the Service's name.
+fn job(objects: &[Value]) -> String {
+    let of_kind = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+    let monitor = of_kind("ServiceMonitor").next().expect("a ServiceMonitor");
+    let port = &monitor["spec"]["endpoints"][0]["port"];
+    let none = Map::new();
+    let labels = |value: &Value| value.as_object().unwrap_or(&none).clone();
+    let wanted = labels(&monitor["spec"]["selector"]["matchLabels"]);
+    let service = of_kind("Service").find(|service| {
+        let has = labels(&service["metadata"]["labels"]);
+        wanted.iter().all(|(name, value)| has.get(name) == Some(value)) && service["spec"]["ports"][0]["name"] == *port
+    });
+    let service = &service.expect("a Service that it selects")["metadata"];
+    let label = monitor["spec"]["jobLabel"].as_str().and_then(|label| service["labels"][label].as_str());
+    label.or(service["name"].as_str()).unwrap().to_owned()
+}
+
+#[test]
+fn whatever_the_release_is_called_its_leader_is_found() {
+    let rules = read("deploy/chart/monitoring/rules.yaml");
+    let wanted = Regex::new(r#"job=~"([^"]+)""#).unwrap();
+    let wanted: Vec<_> =
+        wanted.captures_iter(&rules).map(|it| Regex::new(&format!("^(?:{})$", &it[1])).unwrap()).collect();
+    assert!(!wanted.is_empty());
+    let fits = |named: &str, objects: &[Value]| {
+        let job = job(objects);
+        assert!(wanted.iter().all(|wanted| wanted.is_match(&job)), "{named}: no rule fits the job {job}");
+    };
+    for (name, values) in OPTIONS.iter().chain(&[("another-name", "nameOverride: tokens\n")]) {
+        let scraped =
+            if values.contains("serviceMonitor") { "" } else { "monitoring: {serviceMonitor: {enabled: true}}\n" };
+        fits(name, &objects(&format!("{values}{scraped}")));
+    }
+    fits("kustomize", &kustomization("deploy/overlays/monitoring"));
 }

@@ -15,7 +15,8 @@ use super::{
     chart::{by_identity, objects},
 };
 
-fn kustomization(dir: &str) -> Vec<Value> {
+/// What kustomize makes of a directory of the repository.
+pub(crate) fn kustomization(dir: &str) -> Vec<Value> {
     shared_cluster().unwrap().kustomization(&Path::new(ROOT).join(dir)).unwrap()
 }
 

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
         reflector::ObjectRef,
@@ -42,6 +42,7 @@ use crate::{
         finalizer::{has_finalizer, keeps_issuer},
         vocabulary::{Reason, conditions},
     },
+    kubernetes::{Lenient, Metadata},
 };
 
 /// How far the time of day may run away from the monotonic clock before everything is looked at again.
@@ -58,11 +59,11 @@ pub(in crate::controller) fn prune<K: Resource>(object: &mut K) {
 /// Watches the metadata of Secrets, without keeping any, and wakes whoever reads or writes them.
 pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     let watch = context.setup.watches.begin("Secret", scope.clone(), Instant::now());
-    let api: Api<PartialObjectMeta<Secret>> = api(context.client(), scope.as_deref());
+    let api: Api<Metadata<Secret>> = api(context.client(), scope.as_deref());
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
     let (mut there, mut listed_before) = (HashSet::new(), false);
-    let present = |secret: &PartialObjectMeta<Secret>, gone| context.presence.note(scope.as_deref(), secret, gone);
+    let present = |secret: &Metadata<Secret>, gone| context.presence.note(scope.as_deref(), secret, gone);
     while let Some(event) = events.next().await {
         // Of what went while no watch looked no event tells, neither before the list nor after it.
         if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {
@@ -140,7 +141,7 @@ pub(super) fn held(context: &Context, secret: &impl ResourceExt, gone: bool) -> 
     now.is_some()
 }
 
-fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
+fn secret_event(context: &Context, secret: &Metadata<Secret>) {
     let (apps, tokens) =
         context.stores.dependents_of_secret(&secret.namespace().unwrap_or_default(), &secret.name_any());
     for app in apps {
@@ -153,7 +154,7 @@ fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
 }
 
 /// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
-pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyToken>>) {
+pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<Lenient<ShopifyToken>>) {
     let moved = context.stores.note_token(scope, event);
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
@@ -211,23 +212,23 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
 }
 
 /// The app that a token names, or that its admin token does, if that is in its namespace or grants something.
-fn app_of(context: &Context, token: &ShopifyToken) -> Option<Arc<DeserializeGuard<ShopifyApp>>> {
+fn app_of(context: &Context, token: &ShopifyToken) -> Option<Arc<Lenient<ShopifyApp>>> {
     let namespace = token.namespace().unwrap_or_default();
     let named = token.app().map(|(place, name)| (place.to_owned(), name.to_owned()));
     let (place, name) = named.or_else(|| {
         let app = context.stores.app_above(&namespace, token.admin_token()?)?;
         Some((app.namespace.unwrap_or_default(), app.name))
     })?;
-    let may_grant = |app: &DeserializeGuard<ShopifyApp>| app.0.as_ref().is_ok_and(|app| !app.spec.grants.is_empty());
+    let may_grant = |app: &Lenient<ShopifyApp>| app.0.as_ref().is_ok_and(|app| !app.spec.grants.is_empty());
     context.stores.app(&place, &name).filter(|app| place == namespace || may_grant(app))
 }
 
-fn reference(app: &DeserializeGuard<ShopifyApp>) -> ObjectRef<ShopifyApp> {
+fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
     ObjectRef::new(&app.name_any()).within(&app.namespace().unwrap_or_default())
 }
 
 /// Wakes the tokens that use an app, when more of it has changed than its status.
-pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyApp>>) {
+pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<Lenient<ShopifyApp>>) {
     context.stores.note_app(scope, event);
     let (app, gone) = match event {
         Event::Apply(app) | Event::InitApply(app) => (app, false),
@@ -354,7 +355,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             let app =
                 json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"credentialsRef": {"name": "s"}}});
-            let event = Event::Apply(DeserializeGuard(Ok(serde_json::from_value(app).unwrap())));
+            let event = Event::Apply(Lenient(Ok(serde_json::from_value(app).unwrap())));
             app_keeper.apply_watcher_event(&event);
             app_event(&context, None, &event);
         }
@@ -362,7 +363,7 @@ mod tests {
             let source = json!({"clientCredentials": {"appRef": {"name": app}}});
             let mut token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
             token.metadata.generation = Some(generation);
-            let event = Event::Apply(DeserializeGuard(Ok(token)));
+            let event = Event::Apply(Lenient(Ok(token)));
             token_keeper.apply_watcher_event(&event);
             token_event(&context, None, &event);
             let mut counting = context.counting.keys();
