@@ -78,7 +78,7 @@ pub(super) async fn let_go(context: &Context, observation: &Observation) -> Resu
         if let Some(record) = token.record_secret().filter(|_| nature(observation.observed.kind).is_admin) {
             take_off::<Secret>(context, &me.namespace, &record).await?;
         }
-        set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
+        set_observed::<ShopifyToken>(context, &Protected::token(token), false).await.map(drop)
     };
     own.await.map_err(|error| context.unwritten(&me.uid, "to take our finalizer off", error))
 }

@@ -38,7 +38,7 @@ use super::kept::TokenKey;
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
-        condition::{find, obstacle},
+        condition::{find, is_rejected, obstacle},
         finalizer::{has_finalizer, keeps_issuer},
         vocabulary::{Reason, conditions},
     },
@@ -161,6 +161,8 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         Event::Delete(token) => (token, true),
         Event::InitDone => {
             context.forget_missing();
+            // All are looked at, and what was seen before the list isn't what they have seen.
+            context.admins_seen.clear();
             if moved {
                 context.stores.apps().for_each(|app| context.count_soon(reference(&app)));
             }
@@ -169,12 +171,16 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         Event::Init | Event::InitApply(_) => return,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
-    for dependent in context.stores.dependents_of_token(&namespace, &name) {
-        context.wakes.token(dependent);
+    let key = TokenKey { namespace: namespace.clone(), name: name.clone() };
+    let dependents = context.stores.dependents_of_token(&namespace, &name);
+    if dependents.is_empty() {
+        context.admins_seen.remove(&key);
+    } else if context.admins_seen.put(key.clone(), depended_on(token)) != Some(depended_on(token)) || gone {
+        dependents.into_iter().for_each(|dependent| context.wakes.token(dependent));
     }
     if gone {
-        context
-            .forget(&TokenKey { namespace: namespace.clone(), name: name.clone() }, &token.uid().unwrap_or_default());
+        context.admins_seen.remove(&key);
+        context.forget(&key, &token.uid().unwrap_or_default());
     }
     // Nobody tells which app it named before.
     if moved {
@@ -209,6 +215,18 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
             context.count_soon(reference(&app));
         }
     }
+}
+
+/// What of an admin token those depend on that name it, beside its Secret: that its own deletion waits for one less is told in its
+/// status each time, and is none of their business.
+fn depended_on(admin: &Lenient<ShopifyToken>) -> String {
+    let (meta, status) = (admin.meta(), admin.0.as_ref().ok().and_then(|admin| admin.status.as_ref()));
+    let (revision, rejected) = (status.map(|status| status.revision), status.is_some_and(is_rejected));
+    let readable = admin.0.is_ok();
+    format!(
+        "{:?} {:?} {:?} {:?} {revision:?} {rejected} {readable}",
+        meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp
+    )
 }
 
 /// The app that a token names, or that its admin token does, if that is in its namespace or grants something.
@@ -379,5 +397,57 @@ mod tests {
             token_event(&context, None, &event);
         }
         assert_eq!(context.counting.keys().len(), 3, "which ones those named that went meanwhile no event tells");
+    }
+
+    #[tokio::test]
+    async fn what_of_an_admin_token_concerns_others_wakes_them_and_nothing_else_does() {
+        let ((tokens, mut keeper), (apps, _)) = (reflector::store(), reflector::store());
+        let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
+        stores.add(None, tokens, apps);
+        let mut woken = wakes.route(None).tokens.receiver;
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
+        let mut tell = |event: Event<Lenient<ShopifyToken>>| {
+            keeper.apply_watcher_event(&event);
+            token_event(&context, None, &event);
+            let mut names = Vec::new();
+            while let Ok(token) = woken.try_recv() {
+                names.push(token.name);
+            }
+            names
+        };
+        let apply = |token: &ShopifyToken| Event::Apply(Lenient(Ok(token.clone())));
+        let below = healthy(SourceKind::Storefront, json!({})).token;
+        let mut admin = healthy(SourceKind::ClientCredentials, json!({})).token;
+        admin.metadata.name = Some("admin".into());
+        tell(apply(&below));
+        assert_eq!(tell(apply(&admin)), ["web"]);
+        let status = |admin: &mut ShopifyToken, change: fn(&mut crate::api::ShopifyTokenStatus)| {
+            change(admin.status.as_mut().unwrap());
+        };
+        status(&mut admin, |status| status.failed_attempts = Some(1));
+        assert!(tell(apply(&admin)).is_empty(), "its own affair");
+        status(&mut admin, |status| status.revision = status.revision.map(|revision| revision + 1));
+        assert_eq!(tell(apply(&admin)), ["web"]);
+        status(&mut admin, |status| {
+            for condition in status.conditions.iter_mut().filter(|c| c.type_ == conditions::TOKEN_VALID) {
+                condition.status = "False".to_owned();
+            }
+        });
+        assert_eq!(tell(apply(&admin)), ["web"], "Shopify refuses it");
+        admin.metadata.generation = Some(2);
+        assert_eq!(tell(apply(&admin)), ["web"]);
+        assert!(tell(apply(&admin)).is_empty());
+        for event in [
+            Event::Init,
+            Event::InitApply(Lenient(Ok(below.clone()))),
+            Event::InitApply(Lenient(Ok(admin.clone()))),
+            Event::InitDone,
+        ] {
+            tell(event);
+        }
+        assert_eq!(tell(apply(&admin)), ["web"], "what it was between is not known");
+        assert_eq!(tell(Event::Delete(Lenient(Ok(admin.clone())))), ["web"]);
+        assert!(context.admins_seen.keys().is_empty());
     }
 }
