@@ -35,4 +35,4 @@ pub use judges::Judges;
 pub use local_cluster::{LocalCluster, Options};
 pub use manifests::Manifests;
 pub use operator::repository;
-pub use shared::{DIR_VARIABLE, shared_cluster, skipped};
+pub use shared::{DIR_VARIABLE, NO_SKIPS_VARIABLE, shared_cluster, skipped, skips};

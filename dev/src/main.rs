@@ -228,7 +228,11 @@ async fn with_cluster(stop: &mut Stop, arguments: ClusterArguments, command: &[S
             },
         }
     };
+    let skips = dev::skips(&cluster)?;
     cluster.stop()?;
+    if !skips.is_empty() {
+        print(&skips)?;
+    }
     Ok(exit_code(status))
 }
 

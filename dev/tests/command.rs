@@ -15,7 +15,12 @@ use tempfile::TempDir;
 /// A `dev` that keeps its clusters in `temp`.
 fn dev(temp: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dev"));
-    command.args(arguments).env("TMPDIR", temp.path()).env_remove("DEV_CLUSTER_DIR").current_dir(temp.path());
+    command
+        .args(arguments)
+        .env("TMPDIR", temp.path())
+        .env_remove("DEV_CLUSTER_DIR")
+        .env_remove("NO_SKIPS")
+        .current_dir(temp.path());
     command
 }
 
@@ -72,6 +77,28 @@ fn a_command_gets_a_cluster_and_its_exit_code_is_handed_on() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "ok");
     assert_eq!(processes(&temp), [""; 0]);
     assert_eq!(directories(&temp), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+#[ignore = "the next one runs it"]
+fn one_that_is_skipped() {
+    dev::skipped("there is no judge here");
+}
+
+#[test]
+fn what_was_skipped_is_told_at_the_end_and_fails_where_nothing_may_be() {
+    let temp = tempfile::tempdir().unwrap();
+    let test = format!("'{}' --ignored --exact one_that_is_skipped", std::env::current_exe().unwrap().display());
+    let output = with_cluster(&temp, &format!("{test} && {test}"));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}");
+    let end = "Skipped, at least in part (NO_SKIPS=1 makes it fail):\n  2 times: there is no judge here\n";
+    assert!(told.ends_with(end), "{told}");
+
+    let output = with_cluster(&temp, &format!("NO_SKIPS=1 {test}"));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(101), "{told}");
+    assert!(told.contains("NO_SKIPS is set, and this would be skipped: there is no judge here"), "{told}");
 }
 
 #[test]
