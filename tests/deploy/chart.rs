@@ -88,7 +88,7 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ),
     (
         "install-pages-gateway",
-        "installPages:\n  publicURL: https://tokens.example.com\n  gateway: {enabled: true, parentRefs: [{name: public, namespace: gateway}]}\n",
+        "installPages:\n  publicURL: https://tokens.example.com\n  gateway: {enabled: true, annotations: {example.com/owner: platform}, parentRefs: [{name: public, namespace: gateway}]}\n",
     ),
     ("install-pages-alone", "installPages: {publicURL: 'https://tokens.example.com:8443'}\n"),
     (
@@ -100,7 +100,7 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("proxy-with-a-password", "proxy: {secretName: proxy, port: 3129}\n"),
     (
         "monitoring",
-        "monitoring:\n  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}\n  prometheusRule: {enabled: true, labels: {release: prometheus}}\n  dashboard: {enabled: true, annotations: {grafana_folder: Shopify}}\n",
+        "monitoring:\n  docs: https://docs.example.com/shopify-tokens/*.html\n  serviceMonitor: {enabled: true, labels: {release: prometheus}, interval: 1m}\n  prometheusRule: {enabled: true, labels: {release: prometheus}}\n  dashboard: {enabled: true, label: dashboards, labelValue: yes-please, annotations: {grafana_folder: Shopify}}\n",
     ),
     ("traces", "traces: {endpoint: 'http://otel-collector.observability:4318'}\n"),
     ("no-network-policy", "networkPolicy: {enabled: false}\n"),
@@ -117,13 +117,14 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
         "image",
         "image: {repository: registry.example.com/shopify-token-operator, digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', pullPolicy: Always}\nimagePullSecrets: [{name: registry}]\n",
     ),
+    ("tag-and-name", "nameOverride: tokens\nimage: {tag: 0.1.0-rc.1}\n"),
     (
         "labels-and-names",
         "fullnameOverride: tokens\nextraLabels: {team: platform}\npodAnnotations: {prometheus.io/scrape: 'false'}\nserviceAccount: {annotations: {example.com/owner: platform}}\n",
     ),
     (
         "flags",
-        "concurrency: 64\nrevocationTimeout: 30m\nlog: {level: debug, format: text}\nenv: [{name: TOKIO_WORKER_THREADS, value: '4'}]\n",
+        "concurrency: 64\nrevocationTimeout: 30m\nuninstall: {timeout: 10m}\nlog: {level: debug, format: text}\nenv: [{name: TOKIO_WORKER_THREADS, value: '4'}]\n",
     ),
     ("no-definitions", "crds: {install: false}\n"),
     ("no-uninstall", "uninstall: {enabled: false}\n"),

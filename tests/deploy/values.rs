@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::{ROOT, generated};
+use super::{ROOT, chart::OPTIONS, generated};
 
 /// As far as it is read here.
 #[derive(Deserialize)]
@@ -141,4 +141,28 @@ fn every_value_is_described_and_no_other_is_taken() {
         }
     }
     check("", &schema());
+}
+
+/// What a value does is seen in a rendering.
+#[test]
+fn every_value_is_another_one_in_some_option() {
+    fn leaves(schema: &Schema, above: &str, into: &mut Vec<(String, Value)>) {
+        for (name, value) in &schema.properties {
+            let path = format!("{above}/{name}");
+            match &value.default {
+                Some(default) => into.push((path, default.clone())),
+                None => leaves(value, &path, into),
+            }
+        }
+    }
+    let set = OPTIONS.iter().map(|(_, values)| values).filter(|values| !values.is_empty());
+    let options: Vec<Value> = set.map(|values| serde_saphyr::from_str(values).unwrap()).collect();
+    let mut values = Vec::new();
+    leaves(&schema(), "", &mut values);
+    let is_shown = |path: &str, default: &Value| {
+        options.iter().any(|option| option.pointer(path).is_some_and(|value| value != default))
+    };
+    let unseen: Vec<_> =
+        values.iter().filter(|(path, default)| !is_shown(path, default)).map(|(path, _)| path).collect();
+    assert!(unseen.is_empty(), "no option of tests/deploy/chart.rs sets {unseen:?}");
 }
