@@ -56,13 +56,8 @@ fn help(command: &mut Command) -> String {
 #[test]
 fn commands_of_the_pages_are_taken() {
     let mut seen = 0;
-    let mut open = vec![dev::repository("docs")];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-            continue;
-        }
-        for (language, code) in dev::book::code(&fs::read_to_string(&path).unwrap_or_default()) {
+    for page in dev::book::pages("").unwrap() {
+        for (language, code) in dev::book::code(&fs::read_to_string(dev::repository(&page)).unwrap()) {
             for line in code.lines() {
                 let line = line.strip_prefix("$ ").unwrap_or(line);
                 let Some(command) = line.strip_prefix("kubectl shopify-token ") else { continue };
@@ -74,7 +69,7 @@ fn commands_of_the_pages_are_taken() {
                 let taken = Cli::try_parse_from(["kubectl-shopify_token"].iter().chain(&words));
                 seen += 1;
                 if let Err(refused) = taken {
-                    assert!(is_named && words.first().is_some_and(known), "{}: {line}\n{refused}", path.display());
+                    assert!(is_named && words.first().is_some_and(known), "{page}: {line}\n{refused}");
                 }
             }
         }

@@ -153,7 +153,7 @@ fn install_pages_are_the_overlay_for_them() {
 }
 
 /// What a section of a page shows as YAML, block for block.
-fn shown(page: &str, heading: &str) -> Vec<String> {
+pub(crate) fn shown(page: &str, heading: &str) -> Vec<String> {
     let page = std::fs::read_to_string(format!("{ROOT}/docs/{page}")).unwrap();
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split_once("\n## ").map_or(section, |(section, _)| section);

@@ -1,6 +1,6 @@
 //! The commands of the pages are run, in the order in which a person would, on a cluster of their own with a simulated Shopify.
 //!
-//! Each block of commands is run here, or `EXPLAINED` says why it isn't. There is no kubelet: pods are said to run, and the
+//! Each block of commands is run here, and each command of kubectl and helm in a sentence, or `EXPLAINED` and `NAMED` say why it isn't. There is no kubelet: pods are said to run, and the
 //! operator is a process with the rights of its account.
 
 use std::{fs, path::Path, time::Duration};
@@ -17,6 +17,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use self::reader::Reader;
 use super::{
     OPERATOR, ROOT,
+    kustomize::shown,
     release::{Running, World, ready_at},
     users::has_controllers,
 };
@@ -28,19 +29,12 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ("README.md", "make demo", "tests/demo.rs runs the demo, and this test is a part of the other"),
     ("README.md", "docker build", "takes a daemon and registries; tests/deploy/image.rs builds the last stage"),
     ("docs/install.md", "docker build", "the same as in README.md"),
-    (
-        "docs/install.md",
-        "kubectl apply --server-side -k .\nkubectl",
-        "release.rs applies the base; kustomize.rs renders",
-    ),
-    ("docs/install.md", "kubectl apply --server-side -k .", "the same command, for an upgrade"),
     ("docs/install.md", "helm uninstall", "the hook's Job needs a kubelet, which release.rs plays"),
     (
         "docs/install.md",
         "kubectl apply -k uninstall",
         "the Job needs a kubelet, which tests/crd/uninstall_job.rs plays",
     ),
-    ("docs/upgrade.md", "kubectl -n shopify-token-operator logs", "a log needs a kubelet; the rest is run elsewhere"),
     ("docs/kubectl.md", "make plugin", "compiles for minutes; the check is run on another page"),
     (
         "docs/guides/migrate.md",
@@ -56,6 +50,22 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ("docs/kubectl.md", "$ kubectl shopify-token inspect", "the same"),
     ("docs/kubectl.md", "$ kubectl shopify-token migrate", "the same"),
     ("sim/README.md", "shopify-sim", "stays in the foreground; sim/tests starts it and asks what it was asked"),
+];
+
+/// Commands in sentences that aren't run, in the same way.
+const NAMED: &[(&str, &str, &str)] = &[
+    ("README.md", "kubectl -n shopify-token-operator logs", "a log needs a kubelet"),
+    ("docs/install.md", "kubectl -n shopify-token-operator logs", "the same"),
+    ("docs/upgrade.md", "kubectl -n shopify-token-operator logs", "the same"),
+    ("docs/install.md", "helm template --no-hooks", "an option of a command that is the reader's"),
+    ("docs/install.md", "helm uninstall --timeout", "the same"),
+    (
+        "docs/reference.md",
+        "kubectl argo rollouts restart",
+        "a plugin of Argo Rollouts, with which something is compared",
+    ),
+    ("docs/tour.md", "kubectl get stok --watch", "doesn't end"),
+    ("docs/upgrade.md", "kubectl apply --server-side -k .", "the one of docs/install.md, which is run"),
 ];
 
 const SHOP: &str = "acme.myshopify.com";
@@ -105,15 +115,35 @@ async fn operator(world: &World, sim: &Sim, dir: &Path) -> Running {
     ready_at(world, command).await
 }
 
-async fn install(reader: &mut Reader) {
-    reader.runs("README.md", "helm install").await;
+/// By kustomize, from there to Helm, and away again.
+async fn kustomize(reader: &mut Reader) {
+    let page = "docs/install.md";
+    let kustomization = shown("install.md", "With kustomize").swap_remove(0).replace("path/to/this/repository/", "");
+    fs::write(reader.dir.path().join("kustomization.yaml"), kustomization).unwrap();
+    reader.runs(page, "kubectl apply --server-side -k .\nkubectl").await;
+    reader.runs(page, "kubectl apply --server-side -k .").await;
+    reader.does(page, "kubectl -n shopify-token-operator delete deployment", &[]).await;
+    let release = "shopify-token-operator deploy/chart --namespace shopify-token-operator";
+    reader.does(page, "helm install … --take-ownership", &[("…", release)]).await;
+    reader.does(page, "helm show values", &[]).await;
+    away(reader).await;
+}
+
+async fn away(reader: &Reader) {
     reader.prepares("helm uninstall shopify-token-operator -n shopify-token-operator --no-hooks").await;
     reader.prepares("kubectl delete namespace shopify-token-operator").await;
+}
+
+async fn install(reader: &mut Reader) {
+    reader.runs("README.md", "helm install").await;
+    away(reader).await;
     reader.runs("docs/install.md", "kubectl create namespace").await;
 }
 
 async fn begin(reader: &mut Reader) {
-    reader.prepares("kubectl create namespace shop; kubectl config set-context --current --namespace shop").await;
+    reader.does("README.md", "kubectl create namespace shop", &[]).await;
+    reader.prepares("kubectl config set-context --current --namespace shop").await;
+    reader.does("README.md", "kubectl -n shop apply", &[]).await;
     for (source, token) in [
         ("client-credentials", "admin"),
         ("custom", "legacy"),
@@ -124,6 +154,8 @@ async fn begin(reader: &mut Reader) {
         let told = reader.runs(&format!("docs/sources/{source}.md"), "kubectl -n shop apply").await;
         assert!(told.ends_with(&format!("shopifytoken.tokens.shopify-operator.dev/{token} condition met\n")), "{told}");
     }
+    reader.does("README.md", "kubectl -n shop wait", &[]).await;
+    reader.does("README.md", "kubectl -n shop describe", &[]).await;
 }
 
 async fn look(reader: &mut Reader) {
@@ -139,12 +171,50 @@ async fn look(reader: &mut Reader) {
     ] {
         reader.runs(page, begins).await;
     }
+    // Its first line shows a log, which needs a kubelet.
+    reader.runs_rest("docs/upgrade.md", "kubectl -n shopify-token-operator logs").await;
     // One that waits for a person: nobody has filled it in.
     reader.prepares("kubectl apply -f deploy/samples/offline.yaml").await;
     reader.prepares("kubectl wait --for=condition=Stalled stok/backoffice").await;
-    for begins in ["$ kubectl shopify-token rotate web --wait", "$ kubectl shopify-token check"] {
-        reader.sees("docs/kubectl.md", begins).await;
+    for (begins, code) in [("$ kubectl shopify-token rotate web --wait", 0), ("$ kubectl shopify-token check", 4)] {
+        reader.sees("docs/kubectl.md", begins, code).await;
     }
+}
+
+/// What sentences say.
+async fn heed(reader: &mut Reader) {
+    for (page, begins, filled) in [
+        ("docs/guides/rotate-a-client-secret.md", "kubectl describe stok", &[][..]),
+        ("docs/guides/rotate-a-client-secret.md", "kubectl get stok -A", &[]),
+        ("docs/monitoring.md", "kubectl -n NAMESPACE describe stok NAME", &[("NAMESPACE", "shop"), ("NAME", "admin")]),
+        ("docs/monitoring.md", "kubectl get stok -A", &[]),
+        ("docs/monitoring.md", "kubectl -n shopify-token-operator get pods,lease", &[]),
+        ("docs/reasons.md", "kubectl describe secret", &[]),
+        ("docs/reasons.md", "kubectl describe stok <admin token>", &[("<admin token>", "admin")]),
+        ("docs/reasons.md", "kubectl get namespace <the token's>", &[("<the token's>", "shop")]),
+        ("docs/reasons.md", "kubectl events", &[]),
+        ("docs/reasons.md", "kubectl get secret <name>", &[("<name>", "admin")]),
+        ("docs/reference.md", "kubectl explain", &[]),
+        ("docs/security.md", "kubectl get stok -A -o wide", &[]),
+        ("docs/sources.md", "kubectl get sapp", &[]),
+        ("docs/sources/offline.md", "kubectl get stok backoffice", &[]),
+        ("docs/sources/storefront.md", "kubectl describe stok admin", &[]),
+        ("docs/upgrade.md", "kubectl apply --server-side -k crds", &[]),
+        ("docs/upgrade.md", "kubectl get stok,sapp", &[]),
+        ("docs/upgrade.md", "kubectl -n shopify-token-operator get lease", &[]),
+    ] {
+        reader.does(page, begins, filled).await;
+    }
+    let kept = fs::read_to_string(reader.dir.path().join("before-rollback.yaml")).unwrap();
+    assert!(["kind: ShopifyToken\n", "kind: ShopifyApp\n"].iter().all(|kind| kept.contains(kind)), "{kept}");
+
+    reader.does("docs/security.md", "kubectl patch stok/web", &[]).await;
+    let done = "kubectl wait --for=jsonpath='{.status.lastHandledTrigger}'=leaked-2026-11-29 stok/web --timeout=1m";
+    reader.prepares(done).await;
+
+    reader.prepares("kubectl create namespace scratch; kubectl config set-context --current --namespace scratch").await;
+    reader.does("docs/sources.md", "kubectl create secret generic acme-app", &[("…", "x")]).await;
+    reader.prepares("kubectl config set-context --current --namespace shop").await;
 }
 
 async fn migrate(reader: &mut Reader) {
@@ -155,11 +225,16 @@ async fn migrate(reader: &mut Reader) {
         fs::write(reader.dir.path().join(file), given.split_once("```").unwrap().0).unwrap();
     }
     reader.prepares("kubectl apply -f cron.yaml").await;
+    reader.does(page, "kubectl get secret cron", &[]).await;
     reader.runs(page, "kubectl shopify-token migrate secret/cron").await;
     // Its comment has commands to be run first.
     reader.prepares("sed -n '/^# kubectl create/,/^#$/s/^# //p' shopify.yaml | bash -eu").await;
     reader.runs(page, "kubectl apply -f shopify.yaml").await;
     reader.runs(page, "kubectl shopify-token migrate webhook/shopify -f").await;
+    reader.prepares("kubectl -n shop create cronjob token --image=token --schedule='0 0 * * *'").await;
+    reader.does(page, "kubectl -n shop patch cronjob NAME", &[("NAME", "token")]).await;
+    let suspended = reader.prepares("kubectl -n shop get cronjob token -o jsonpath='{.spec.suspend}'").await;
+    assert_eq!(suspended, "true");
 }
 
 async fn rotate(reader: &mut Reader, sim: &Sim) {
@@ -205,12 +280,17 @@ async fn commands_of_the_pages_do_what_they_are_for() {
     for (page, begins, _) in EXPLAINED {
         reader.next(page, begins);
     }
+    for (page, begins, _) in NAMED {
+        reader.next_said(page, begins);
+    }
     let kubelet = kubelet(world.client.clone());
+    kustomize(&mut reader).await;
     install(&mut reader).await;
     let dir = tempfile::tempdir().unwrap();
     let _operator = operator(&world, &sim, dir.path()).await;
     begin(&mut reader).await;
     look(&mut reader).await;
+    heed(&mut reader).await;
     migrate(&mut reader).await;
     rotate(&mut reader, &sim).await;
     govern(&mut reader).await;
@@ -220,4 +300,6 @@ async fn commands_of_the_pages_do_what_they_are_for() {
 
     reader.open.retain(|_, blocks| !blocks.is_empty());
     assert!(reader.open.is_empty(), "neither run nor explained in tests/deploy/pages.rs: {:#?}", reader.open);
+    reader.said.retain(|_, commands| !commands.is_empty());
+    assert!(reader.said.is_empty(), "neither run nor named in tests/deploy/pages.rs: {:#?}", reader.said);
 }

@@ -1,4 +1,4 @@
-//! Who follows the pages: does what their commands say, and what they leave to the reader.
+//! Who follows the pages: does what their commands say, in blocks and in sentences, and what they leave to the reader.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     io::Write as _,
     os::unix::fs::symlink,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use dev::book;
@@ -26,6 +26,28 @@ pub(super) struct Reader {
     pub(super) dir: TempDir,
     /// Those that were neither run nor explained, by page.
     pub(super) open: BTreeMap<String, Vec<String>>,
+    /// The same of commands in sentences.
+    pub(super) said: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Whether words in a sentence are a command of kubectl or helm. Fewer than three name one; of the plugin's all are tried by its
+/// own tests (kubectl/tests/docs.rs), and goals of make in tests/docs/commands.rs.
+fn is_command(words: &str) -> bool {
+    let program = words.split(' ').next().unwrap_or_default();
+    ["kubectl", "helm"].contains(&program)
+        && words.split_whitespace().count() > 2
+        && !words.starts_with("kubectl shopify-token ")
+}
+
+/// Commands in the sentences of a page. What has changed is no page to follow.
+fn said(page: &str) -> BTreeSet<String> {
+    let code = if page == "CHANGELOG.md" { Vec::new() } else { book::code(&read(page)) };
+    let words = code.into_iter().filter(|(language, _)| language.is_none()).map(|(_, words)| words);
+    words.filter(|words| is_command(words)).collect()
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(page)).unwrap()
 }
 
 impl Reader {
@@ -60,7 +82,7 @@ impl Reader {
             fs::write(file, filled).unwrap();
         }
         let commands = |page: &String| {
-            let code = book::code(&fs::read_to_string(Path::new(ROOT).join(page)).unwrap());
+            let code = book::code(&read(page));
             let shell = code.into_iter().filter(|(language, text)| match language.as_deref() {
                 Some("sh") => true,
                 // What the tour shows is compared with the demo, all of it: tests/demo.rs.
@@ -79,7 +101,8 @@ impl Reader {
         let mut open: BTreeMap<_, _> =
             book::pages("").unwrap().into_iter().map(|page| (page.clone(), commands(&page))).collect();
         open.retain(|_, blocks| !blocks.is_empty());
-        Self { dir, open }
+        let said = book::pages("").unwrap().into_iter().map(|page| (page.clone(), said(&page))).collect();
+        Self { dir, open, said }
     }
 
     /// Takes the page's next block that begins so.
@@ -87,6 +110,22 @@ impl Reader {
         let blocks = self.open.get_mut(page).unwrap_or_else(|| panic!("{page} has no commands"));
         let at = blocks.iter().position(|block| block.starts_with(begins));
         blocks.remove(at.unwrap_or_else(|| panic!("{page} has no further block that begins with {begins}")))
+    }
+
+    /// Takes the command in a sentence of the page that begins so.
+    pub(super) fn next_said(&mut self, page: &str, begins: &str) -> String {
+        let said = self.said.get_mut(page).unwrap_or_else(|| panic!("there is no {page}"));
+        let found = said.iter().find(|command| command.starts_with(begins)).cloned();
+        let found = found.unwrap_or_else(|| panic!("{page} doesn't say {begins}, or it was taken: {said:?}"));
+        said.remove(&found);
+        found
+    }
+
+    /// Runs the command in a sentence of the page that begins so, with what a person puts in.
+    pub(super) async fn does(&mut self, page: &str, begins: &str, filled: &[(&str, &str)]) -> String {
+        let command = self.next_said(page, begins);
+        let command = filled.iter().fold(command, |command, (gap, value)| command.replace(gap, value));
+        self.shell(page, &command, "").await
     }
 
     /// Runs the page's next block that begins so, as it stands there.
@@ -100,16 +139,25 @@ impl Reader {
         self.shell(page, &block, typed).await
     }
 
+    /// The same without its first line.
+    pub(super) async fn runs_rest(&mut self, page: &str, begins: &str) -> String {
+        let block = self.next(page, begins);
+        let (_, rest) = block.split_once('\n').unwrap();
+        self.shell(page, rest, "").await
+    }
+
     /// What the pages leave to the reader.
     pub(super) async fn prepares(&self, commands: &str) -> String {
         self.shell("prepared", commands, "").await
     }
 
-    /// Types what the page's next block has after a prompt, whatever comes of it: all lines that it shows are printed.
-    pub(super) async fn sees(&mut self, page: &str, begins: &str) {
+    /// Types what the page's next block has after a prompt, which ends with this code: all lines that it shows are printed.
+    pub(super) async fn sees(&mut self, page: &str, begins: &str, code: i32) {
         let block = self.next(page, begins);
         let (command, shown) = block.strip_prefix(PROMPT).unwrap().split_once('\n').unwrap();
-        let told = self.shell(page, &format!("{command} 2>&1 || true"), "").await;
+        let output = self.typed(&format!("{command} 2>&1"), "").await;
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{page}: {command}:\n{told}");
         let printed: BTreeSet<String> = told.lines().map(lasting).collect();
         for line in shown.lines() {
             assert!(printed.contains(&lasting(line)), "{page}: {command} doesn't print {line:?}:\n{told}");
@@ -117,6 +165,14 @@ impl Reader {
     }
 
     async fn shell(&self, page: &str, commands: &str, typed: &str) -> String {
+        let output = self.typed(commands, typed).await;
+        let said = String::from_utf8(output.stdout).unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{page}: {commands}\n{said}{told}");
+        said
+    }
+
+    async fn typed(&self, commands: &str, typed: &str) -> Output {
         let dir = self.dir.path();
         let path = format!("{}:/usr/bin:/bin", dir.join("bin").display());
         let mut shell = Command::new("bash");
@@ -125,11 +181,7 @@ impl Reader {
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = shell.spawn().unwrap();
         running.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-        let output = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap()).await.unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{page}: {commands}\n{said}{told}");
-        said
+        tokio::task::spawn_blocking(move || running.wait_with_output().unwrap()).await.unwrap()
     }
 }
 
