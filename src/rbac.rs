@@ -27,12 +27,6 @@ pub const WATCHED: &[Rule] = &[
     },
     Rule { group: OURS, resources: &["shopifyapps/status", "shopifytokens/status"], verbs: &["patch"], why: "" },
     Rule {
-        group: OURS,
-        resources: &["shopifytokens/finalizers"],
-        verbs: &["update"],
-        why: "Owner references that block the owner's deletion, where the API server asks for the right to set them.",
-    },
-    Rule {
         group: "",
         resources: &["secrets"],
         verbs: &["get", "list", "watch", "create", "update", "patch", "delete"],

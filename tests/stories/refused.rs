@@ -174,7 +174,7 @@ async fn a_status_that_is_refused_is_told_once_and_holds_no_back_off_up() {
 /// An operator that may do what it needs, but write the status of a ShopifyToken.
 async fn without_the_status(world: &World) -> Setup {
     let rules = json!([
-        {"apiGroups": [OURS], "resources": ["shopifyapps", "shopifytokens", "shopifytokens/finalizers", "shopifyapps/status"], "verbs": ["*"]},
+        {"apiGroups": [OURS], "resources": ["shopifyapps", "shopifytokens", "shopifyapps/status"], "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["*"]},
     ]);
