@@ -1,6 +1,6 @@
 //! The alerts: each is tried by promtool, documented, and leads to what it says of itself.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -35,15 +35,30 @@ pub(crate) fn leads_somewhere(link: &str) -> bool {
     heading.is_none_or(|heading| headings.any(|anchor| anchor == heading))
 }
 
+/// Runs promtool in a directory; it has to be content.
+fn promtool(arguments: &[&str], dir: &Path) {
+    let output = Command::new(&judges().promtool).args(arguments).current_dir(dir).output().unwrap();
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{told}");
+}
+
 #[test]
 fn promtool_sees_each_alert_fire_and_not_fire() {
-    let tests = format!("{ROOT}/tests/deploy/alerts.yaml");
-    let rules = format!("{ROOT}/deploy/chart/monitoring/rules.yaml");
-    for arguments in [["check", "rules", "--lint=all", &rules], ["test", "rules", "--diff", &tests]] {
-        let output = Command::new(&judges().promtool).args(arguments).output().unwrap();
-        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}{told}");
-    }
+    promtool(&["check", "rules", "--lint=all", "deploy/chart/monitoring/rules.yaml"], Path::new(ROOT));
+    promtool(&["test", "rules", "--diff", "tests/deploy/alerts.yaml"], Path::new(ROOT));
+}
+
+/// Of a release with shards: its rules know their leases.
+#[test]
+fn promtool_sees_a_shard_without_a_leader() {
+    let (_, shards) = OPTIONS.iter().find(|(name, _)| *name == "shards").unwrap();
+    let objects = objects(&format!("{shards}monitoring: {{prometheusRule: {{enabled: true}}}}\n"));
+    let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("rules.yaml"), rule["spec"].to_string()).unwrap();
+    fs::write(dir.path().join("tests.yaml"), read("tests/deploy/leaders.yaml")).unwrap();
+    promtool(&["check", "rules", "--lint=all", "rules.yaml"], dir.path());
+    promtool(&["test", "rules", "--diff", "tests.yaml"], dir.path());
 }
 
 #[test]
