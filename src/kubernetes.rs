@@ -1,6 +1,7 @@
 //! The client of the Kubernetes API server, every call of which is counted and bounded in time.
 
 mod config;
+mod lean;
 mod rollout;
 mod token_file;
 
@@ -28,6 +29,7 @@ use tracing::{Instrument, Span};
 use self::token_file::TokenFile;
 pub use self::{
     config::{Choice, config},
+    lean::{Lean, Lenient, Metadata},
     rollout::Rollout,
 };
 use crate::{core::vocabulary::labels::Verb, metrics::Metrics, spans};

@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 use kube::{
     Resource, ResourceExt,
-    core::{DeserializeGuard, error_boundary::InvalidObject},
+    core::error_boundary::InvalidObject,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 
@@ -40,6 +40,7 @@ use crate::{
         old_secret::Judgement,
         vocabulary::{Class, EventReason, Reason, conditions},
     },
+    kubernetes::Lenient,
     spans, time,
 };
 
@@ -59,7 +60,7 @@ const SHORT: usize = 8;
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn reconcile(app: Arc<DeserializeGuard<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(app: Arc<Lenient<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
     let reconcile = async {
         // Its status counts them.
         if !context.stores.tokens_listed(&app.namespace().unwrap_or_default(), PATIENCE).await {
@@ -222,7 +223,7 @@ fn project(
     app: &ShopifyApp,
     credentials: Option<Result<(String, SecretString), Failure>>,
     verdict: Option<&Verdict>,
-    (users, needed_by): (&[Arc<DeserializeGuard<ShopifyToken>>], &[String]),
+    (users, needed_by): (&[Arc<Lenient<ShopifyToken>>], &[String]),
 ) -> ShopifyAppStatus {
     let before = app.status.clone().unwrap_or_default();
     let now = time::to_kube(context.now());

@@ -4,10 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, ResourceExt,
-    core::{DeserializeGuard, SelectorExt},
-};
+use kube::{Api, ResourceExt, core::SelectorExt};
 use secrecy::SecretString;
 
 use super::{
@@ -28,6 +25,7 @@ use crate::{
         source::App,
         vocabulary::Reason,
     },
+    kubernetes::Lenient,
     selector,
     shopify::Shop,
 };
@@ -156,8 +154,8 @@ impl Consent {
         if !namespaces.is_empty() && !namespaces.iter().any(|watched| watched == namespace) {
             return Ok(None);
         }
-        let tokens: Api<DeserializeGuard<ShopifyToken>> = Api::namespaced(self.0.client(), namespace);
-        let Some(DeserializeGuard(Ok(token))) = found(tokens.get(name).await)? else { return Ok(None) };
+        let tokens: Api<Lenient<ShopifyToken>> = Api::namespaced(self.0.client(), namespace);
+        let Some(Lenient(Ok(token))) = found(tokens.get(name).await)? else { return Ok(None) };
         let selected = selector
             .as_deref()
             .is_none_or(|text| selector::parse(text).is_ok_and(|selector| selector.matches(token.labels())));

@@ -131,6 +131,8 @@ pub struct Context {
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
+    /// The same of each admin token that others name.
+    pub admins_seen: Shared<TokenKey, String>,
     /// Of each app, by UID, the version with the status that was written last, and the generation that this was written
     /// for: that the watch brings it is no news.
     pub own_versions: Shared<String, (u64, Option<i64>)>,
@@ -184,6 +186,7 @@ impl Context {
             known: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
+            admins_seen: Shared::default(),
             own_versions: Shared::default(),
             schedules: Shared::default(),
             counting: Arc::default(),
@@ -305,6 +308,11 @@ impl Context {
 
     /// The same with what watches have brought.
     pub(super) fn of_stores(client: Client, stores: Stores) -> Arc<Self> {
+        Self::of_parts(client, stores, Wakes::default())
+    }
+
+    /// The same with those who are woken.
+    pub(super) fn of_parts(client: Client, stores: Stores, wakes: Wakes) -> Arc<Self> {
         let setup = Setup {
             client,
             shopify: Arc::new(shopify::Client::new(shopify::Options::default(), Arc::default()).unwrap()),
@@ -317,6 +325,6 @@ impl Context {
             revocation_timeout: TimeDelta::hours(1),
             public_url: None,
         };
-        Self::new(setup, stores, Wakes::default())
+        Self::new(setup, stores, wakes)
     }
 }

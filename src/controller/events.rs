@@ -25,6 +25,7 @@ use crate::{
     controller::{outcome::News, recorder::Recorder},
     core::bounded,
     metrics::Metrics,
+    shared::Shared,
     time::Timestamp,
 };
 
@@ -43,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SLOWEST: Duration = Duration::from_secs(20);
 /// Longest that the writing of one takes.
 const LONGEST: Duration = Duration::from_mins(1);
+/// How long nothing is written into a namespace that was found to end: what goes with it may be very much.
+const ENDS: Duration = Duration::from_secs(10);
 /// How long the operator that stops waits for what is on its way.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,8 @@ pub(super) struct Events {
     answered: AtomicU64,
     /// How many it had when one found no place in time: until there is another nobody waits for a place.
     stuck_at: AtomicU64,
+    /// The namespaces that were found to end, and when.
+    ending: Shared<String, Instant>,
     hasher: RandomState,
 }
 
@@ -81,6 +86,7 @@ impl Events {
             on_their_way: TaskTracker::new(),
             answered: AtomicU64::new(0),
             stuck_at: AtomicU64::new(u64::MAX),
+            ending: Shared::default(),
             hasher: RandomState::new(),
         }
     }
@@ -159,21 +165,22 @@ impl Events {
     }
 
     async fn write(&self, regarding: &ObjectReference, news: &News, now: Timestamp) {
+        let namespace = regarding.namespace.clone().unwrap_or_default();
+        if self.ending.get(&namespace).is_some_and(|since| since.elapsed() < ENDS) {
+            return unwritten(regarding, news);
+        }
         let published = self.recorder.publish(regarding, news, now).await;
         if matches!(published, Ok(()) | Err(kube::Error::Api(_))) {
             self.answered.fetch_add(1, Ordering::Relaxed);
         }
         let Err(error) = published else { return };
-        let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
         // A terminating namespace takes no new events, and nothing may hang on one.
         if !is_terminating(&error) {
-            self.lose(regarding, news, &error);
-        } else if news.reason.is_warning() {
-            // What a person has to do elsewhere, now that the namespace goes, is said nowhere but here.
-            tracing::warn!(reason, namespace, name, note = news.note, "the namespace ends: event not written");
-        } else {
-            tracing::debug!(reason, namespace, name, "the namespace ends: event not written");
+            return self.lose(regarding, news, &error);
         }
+        self.ending.retain(|_, since| since.elapsed() < ENDS);
+        self.ending.put(namespace, Instant::now());
+        unwritten(regarding, news);
     }
 
     fn lose(&self, regarding: &ObjectReference, news: &News, why: &dyn Display) {
@@ -182,6 +189,17 @@ impl Events {
         // What a person has to do may be said nowhere else.
         let note = news.reason.is_warning().then_some(&news.note);
         tracing::warn!(reason, namespace, name, note, error = %why, "event not written");
+    }
+}
+
+/// The namespace ends.
+fn unwritten(regarding: &ObjectReference, news: &News) {
+    let (reason, namespace, name) = (news.reason.as_str(), &regarding.namespace, &regarding.name);
+    if news.reason.is_warning() {
+        // What a person has to do elsewhere, now that the namespace goes, is said nowhere but here.
+        tracing::warn!(reason, namespace, name, note = news.note, "the namespace ends: event not written");
+    } else {
+        tracing::debug!(reason, namespace, name, "the namespace ends: event not written");
     }
 }
 
@@ -330,5 +348,37 @@ mod tests {
         events.written().await;
         assert_eq!(written(), 10 + WAITING / 2 + 1);
         assert!(began.elapsed() < DRAIN, "who stops waits for no work");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_ends_is_asked_once_in_a_while() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&asked);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let ends = request.uri().path().contains("/ends/");
+            taken.lock().unwrap().push(ends);
+            let body = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403, "reason": "Forbidden", "message": "",
+                "details": {"causes": [{"reason": "NamespaceTerminating"}]},
+            });
+            async move {
+                let answer = if ends { Response::builder().status(403) } else { Response::builder().status(200) };
+                let body = if ends { body } else { json!({"metadata": {}, "eventTime": null}) };
+                Ok::<_, Infallible>(answer.body(Body::from(body.to_string().into_bytes())).unwrap())
+            }
+        });
+        let events = events(Client::new(server, "default"));
+        let tell = async |namespace: &str, note: &str| {
+            let reference = json!({"namespace": namespace, "name": "web", "uid": note});
+            let reference: ObjectReference = serde_json::from_value(reference).unwrap();
+            events.tell(&reference, &News::of(EventReason::Issued, note), chrono::DateTime::UNIX_EPOCH).await;
+            asked.lock().unwrap().drain(..).collect::<Vec<_>>()
+        };
+        assert_eq!(tell("ends", "1").await, [true]);
+        assert!(tell("ends", "2").await.is_empty());
+        assert_eq!(tell("stays", "3").await, [false]);
+        tokio::time::advance(ENDS).await;
+        assert_eq!(tell("ends", "4").await, [true], "another one may have its name");
+        assert!(!events.metrics.encode().unwrap().contains("events_lost_total 1"));
     }
 }

@@ -30,7 +30,7 @@ use futures::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    core::{DeserializeGuard, DynamicObject, NamespaceResourceScope},
+    core::{DynamicObject, NamespaceResourceScope},
     runtime::{
         Controller, WatchStreamExt,
         controller::{self, Action},
@@ -60,6 +60,7 @@ pub use self::{
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::renewal,
+    kubernetes::Lenient,
 };
 
 /// Secret and status events of one write arrive apart: one look is enough for both.
@@ -78,8 +79,8 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// The store and writer of a kind, for one namespace or all.
 struct Reflected<K: Resource<DynamicType = ()> + Clone + 'static> {
     kind: &'static str,
-    reader: Store<DeserializeGuard<K>>,
-    writer: reflector::store::Writer<DeserializeGuard<K>>,
+    reader: Store<Lenient<K>>,
+    writer: reflector::store::Writer<Lenient<K>>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Reflected<K> {
@@ -91,7 +92,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Reflected<K> {
 
 /// What is done for the objects of a kind.
 struct Work<K, F> {
-    reconcile: fn(Arc<DeserializeGuard<K>>, Arc<Context>) -> F,
+    reconcile: fn(Arc<Lenient<K>>, Arc<Context>) -> F,
     /// How many at a time, in one namespace or in all.
     under_way: u16,
     /// Called for one that was to be reconciled, and isn't there.
@@ -208,7 +209,7 @@ async fn control<K, F>(
     scope: Option<String>,
     reflected: Reflected<K>,
     (queue, at_once): (Queue<K>, BoxStream<'static, ObjectRef<K>>),
-    on_event: fn(&Context, Option<&str>, &Event<DeserializeGuard<K>>),
+    on_event: fn(&Context, Option<&str>, &Event<Lenient<K>>),
     Work { reconcile, under_way, on_missing }: Work<K, F>,
     shutdown: &CancellationToken,
 ) where
@@ -224,7 +225,7 @@ async fn control<K, F>(
     let config = controller::Config::default().concurrency(under_way);
     let (observer, watches) = (Arc::clone(context), &context.setup.watches);
     let health = watches.begin(reflected.kind, scope.clone(), Instant::now());
-    let api: Api<DeserializeGuard<K>> = watch::api(context.client(), scope.as_deref());
+    let api: Api<Lenient<K>> = watch::api(context.client(), scope.as_deref());
     let selected = watch_config(context.setup.selector.as_deref());
     let make = move || watcher(api.clone(), selected.clone()).default_backoff().boxed();
     let (Queue { sender, receiver }, store) = (queue, reflected.reader.clone());
@@ -235,7 +236,7 @@ async fn control<K, F>(
         .inspect_ok(move |event| {
             on_event(&observer, scope.as_deref(), event);
             // What changes goes the way of all that is woken. A list counts once the store has taken it over.
-            let wake = |object: &DeserializeGuard<K>| drop(sender.send(reference(object)));
+            let wake = |object: &Lenient<K>| drop(sender.send(reference(object)));
             match event {
                 Event::Apply(object) if observer.is_own_write(object) => {}
                 Event::Apply(object) => wake(object),
@@ -286,20 +287,16 @@ fn watch_config(selector: Option<&str>) -> watcher::Config {
     }
 }
 
-fn reference<K: Resource<DynamicType = ()>>(object: &DeserializeGuard<K>) -> ObjectRef<K> {
+fn reference<K: Resource<DynamicType = ()>>(object: &Lenient<K>) -> ObjectRef<K> {
     ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
 }
 
-fn guarded<K: Resource<DynamicType = ()>>(object: ObjectRef<K>) -> ObjectRef<DeserializeGuard<K>> {
+fn guarded<K: Resource<DynamicType = ()>>(object: ObjectRef<K>) -> ObjectRef<Lenient<K>> {
     ObjectRef::new(&object.name).within(&object.namespace.unwrap_or_default())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature kube asks for")]
-fn retry<K: Resource<DynamicType = ()>>(
-    object: Arc<DeserializeGuard<K>>,
-    error: &Error,
-    context: Arc<Context>,
-) -> Action {
+fn retry<K: Resource<DynamicType = ()>>(object: Arc<Lenient<K>>, error: &Error, context: Arc<Context>) -> Action {
     let uid = object.uid().unwrap_or_default();
     let count = context.errors.change(ObjectRef::from_obj(&*object).to_string(), |count| {
         *count = count.saturating_add(1);
@@ -308,7 +305,7 @@ fn retry<K: Resource<DynamicType = ()>>(
     error.retry_after(count, renewal::share(&uid)).map_or_else(Action::await_change, Action::requeue)
 }
 
-type Reconciled<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), controller::Error<Error, watcher::Error>>;
+type Reconciled<K> = Result<(ObjectRef<Lenient<K>>, Action), controller::Error<Error, watcher::Error>>;
 
 fn log<K: Resource<DynamicType = ()>>(result: Reconciled<K>) {
     match result {

@@ -16,6 +16,7 @@ use super::{
     shared_list::SharedLists,
     watch::{health::version, holdings::SecretKey},
 };
+use crate::kubernetes::Lean;
 
 /// How long a read is shared at most, should the watch fall silent.
 const SHARED: Duration = Duration::from_secs(30);
@@ -108,7 +109,7 @@ impl Reads {
     /// Of Kubernetes.
     pub async fn shared(
         &self,
-        secrets: &Api<Secret>,
+        secrets: &Api<Lean<Secret>>,
         stands: bool,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
@@ -125,7 +126,7 @@ impl Reads {
     }
 
     /// Reads a Secret and keeps it, unless another one has meanwhile.
-    async fn read(&self, secrets: &Api<Secret>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
+    async fn read(&self, secrets: &Api<Lean<Secret>>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
         if let Some(secret) = self.lock().fresh(&key) {
             return Ok(Some(secret));
         }
@@ -152,7 +153,7 @@ impl Reads {
     /// Of Kubernetes.
     pub async fn written(
         &self,
-        secrets: &Api<Secret>,
+        secrets: &Api<Lean<Secret>>,
         known: Option<u64>,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
@@ -278,14 +279,8 @@ impl Memory {
     }
 }
 
-async fn live(secrets: &Api<Secret>, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
-    Ok(found(secrets.get(name).await)?.map(|secret| Arc::new(pruned(secret))))
-}
-
-/// Nobody reads who has set what of a whole Secret, and a write without it changes nothing of it.
-pub(super) fn pruned(mut secret: Secret) -> Secret {
-    secret.metadata.managed_fields = None;
-    secret
+async fn live(secrets: &Api<Lean<Secret>>, name: &str) -> Result<Option<Arc<Secret>>, kube::Error> {
+    Ok(found(secrets.get(name).await)?.map(|Lean(secret)| Arc::new(secret)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource, ResourceExt,
-    core::{DeserializeGuard, error_boundary::InvalidObject},
+    core::error_boundary::InvalidObject,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use tracing::{Instrument, Span};
@@ -30,6 +30,7 @@ use crate::{
         urgency::{Urgency, expects_call},
         vocabulary::{EventReason, FINALIZER, Reason, labels::Reconciled},
     },
+    kubernetes::Lenient,
     shopify::Shop,
     spans,
 };
@@ -47,7 +48,7 @@ const REFUSED: Duration = Duration::from_mins(5);
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn reconcile(token: Arc<DeserializeGuard<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
     let key = TokenKey { namespace: token.namespace().unwrap_or_default(), name: token.name_any() };
     // What the Secrets' metadata tells needn't be read.
     context.holdings.first_list(&key.namespace).await;
@@ -396,7 +397,7 @@ mod tests {
             "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "generation": 1},
             "spec": {"credentialsRef": {"name": "acme-app"}},
         });
-        let app: DeserializeGuard<ShopifyApp> = DeserializeGuard(Ok(serde_json::from_value(app).unwrap()));
+        let app: Lenient<ShopifyApp> = Lenient(Ok(serde_json::from_value(app).unwrap()));
         app_event(&context, None, &Event::Apply(app.clone()));
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
         app_event(&context, None, &Event::Delete(app));
@@ -419,7 +420,8 @@ mod tests {
                 let (reads, body) = (request.method() == Method::GET, request.into_body());
                 let body = String::from_utf8(body.collect_bytes().await.unwrap().to_vec()).unwrap();
                 let nothing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound"});
-                let (code, answer) = if reads { (404, nothing.to_string()) } else { (200, "{}".to_owned()) };
+                let (code, answer) =
+                    if reads { (404, nothing.to_string()) } else { (200, json!({"metadata": {}}).to_string()) };
                 if !reads {
                     told.lock().unwrap_or_else(PoisonError::into_inner).push(body);
                     meanwhile();
@@ -436,12 +438,12 @@ mod tests {
         let mut newest = queued.clone();
         newest.spec.suspend = Some(true);
         let ((tokens, mut watch), (apps, _)) = (reflector::store(), reflector::store());
-        watch.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(newest))));
+        watch.apply_watcher_event(&Event::Apply(Lenient(Ok(newest))));
         let ((client, written), mut stores) = (server(), Stores::default());
         stores.add(None, tokens, apps);
         let context = Context::of_stores(client, stores);
         context.holdings.listed(None, &std::collections::HashSet::new());
-        reconcile(Arc::new(DeserializeGuard(Ok(queued))), Arc::clone(&context)).await.unwrap();
+        reconcile(Arc::new(Lenient(Ok(queued))), Arc::clone(&context)).await.unwrap();
         let written = written.lock().unwrap_or_else(PoisonError::into_inner).concat();
         assert!(written.contains("spec.suspend is true"), "{written}");
     }
@@ -455,7 +457,7 @@ mod tests {
         let tell = |watch: &Mutex<reflector::store::Writer<_>>, event| {
             watch.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(&event);
         };
-        let object = || DeserializeGuard(Ok(token.clone()));
+        let object = || Lenient(Ok(token.clone()));
         tell(&watch, Event::Apply(object()));
         let (gone, told) = (Event::Delete(object()), Arc::clone(&watch));
         let (client, written) = server_while(move || tell(&told, gone.clone()));
@@ -476,7 +478,7 @@ mod tests {
         let failed = ObjectRef::from_obj(&token).to_string();
         context.errors.put(failed.clone(), 3);
         let busy = context.workers.begin(&TokenKey { namespace: "shop".into(), name: "other".into() }, false);
-        let ended = reconcile(Arc::new(DeserializeGuard(Ok(token))), Arc::clone(&context)).await;
+        let ended = reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await;
         assert_eq!(ended.unwrap(), in_line());
         assert_eq!(context.errors.get(&failed), Some(3));
         assert!(!context.setup.metrics.encode().unwrap().contains("controller_reconciles_total{kind=\"ShopifyToken\""));

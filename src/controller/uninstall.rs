@@ -11,11 +11,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::ListParams,
-    core::{DeserializeGuard, NamespaceResourceScope},
-};
+use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -36,6 +32,7 @@ use crate::{
         plan::{Call, Step, plan},
         vocabulary::{EventReason, FINALIZER},
     },
+    kubernetes::Lenient,
     time::{self, Timestamp},
 };
 
@@ -288,7 +285,7 @@ where
 /// All tokens, and those of them that can't be read and have our finalizer.
 async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<TokenKey>), kube::Error> {
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
-    for api in apis::<DeserializeGuard<ShopifyToken>>(context) {
+    for api in apis::<Lenient<ShopifyToken>>(context) {
         let list = found(api.list(&ListParams::default()).await)?;
         for token in list.into_iter().flat_map(|list| list.items) {
             let invalid = match token.0 {

@@ -1,13 +1,15 @@
-//! The floor: for each token one POST to Shopify, one Secret, one patch of the status, and nothing else.
+//! The floor: for each token one POST to Shopify, one Secret, one patch of the status, and nothing else; for each that goes one
+//! POST and one patch that takes its finalizer off.
 //!
 //! It is a process of its own, as the operator is, and is told by its standard input what there is to do.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
@@ -16,13 +18,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::world::{CLIENT_ID, CLIENT_SECRET, NAMESPACE, World, now, tokens};
 
 /// Tokens at a time: the fastest of those that were tried.
 const CONCURRENCY: usize = 64;
+const API_VERSION: &str = "2026-10";
 
 /// What the floor's process is started with.
 #[derive(Args, Clone, Debug)]
@@ -70,6 +73,11 @@ impl Running {
         // Should it have ended, nothing becomes Ready, which is noticed.
         self.names.send(format!("{name} {shop}\n")).unwrap_or_default();
     }
+
+    /// This token goes, and with it the storefront token of this id; with "" nothing of Shopify's.
+    pub(super) fn goes(&self, name: &str, shop: &str, id: &str) {
+        self.names.send(format!("{name} {shop} {id}\n")).unwrap_or_default();
+    }
 }
 
 async fn tell(mut input: ChildStdin, mut told: mpsc::UnboundedReceiver<String>) {
@@ -91,7 +99,10 @@ pub async fn serve(options: &Floor) -> Result<()> {
         all.spawn(async move {
             let _permit = permit;
             let (name, shop) = line.split_once(' ').context("a name and a shop")?;
-            client.issue(name, shop).await
+            match shop.split_once(' ') {
+                None => client.issue(name, shop).await,
+                Some((shop, id)) => client.revoke(name, shop, id).await,
+            }
         });
         while let Some(done) = all.try_join_next() {
             done??;
@@ -107,6 +118,8 @@ struct Client {
     http: reqwest::Client,
     secrets: Api<Secret>,
     tokens: Api<DynamicObject>,
+    /// What each shop's storefront tokens are deleted with.
+    access: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
 }
 
 impl Client {
@@ -118,13 +131,45 @@ impl Client {
             http: http(options.shopify, &options.ca)?,
             secrets: Api::namespaced(client.clone(), NAMESPACE),
             tokens: Api::namespaced_with(client, NAMESPACE, &tokens()),
+            access: Mutex::default(),
         })
     }
 
-    async fn issue(&self, name: &str, shop: &str) -> Result<()> {
+    async fn grant(&self, shop: &str) -> Result<Value> {
         let form = [("grant_type", "client_credentials"), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
         let url = format!("https://{shop}/admin/oauth/access_token");
-        let grant: Value = self.http.post(url).form(&form).send().await?.error_for_status()?.json().await?;
+        Ok(self.http.post(url).form(&form).send().await?.error_for_status()?.json().await?)
+    }
+
+    async fn revoke(&self, name: &str, shop: &str, id: &str) -> Result<()> {
+        if !id.is_empty() {
+            self.delete(shop, id).await?;
+        }
+        let bare = json!({"metadata": {"finalizers": null}});
+        self.tokens.patch_metadata(name, &PatchParams::default(), &Patch::Merge(bare)).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, shop: &str, id: &str) -> Result<()> {
+        let access = Arc::clone(self.access.lock().await.entry(shop.to_owned()).or_default());
+        let granted = async || {
+            let grant = self.grant(shop).await?;
+            Ok::<_, anyhow::Error>(grant["access_token"].as_str().context("an access token")?.to_owned())
+        };
+        let access = access.get_or_try_init(granted).await?;
+        let mutation = "mutation ($input: StorefrontAccessTokenDeleteInput!) { storefrontAccessTokenDelete(input: $input) \
+            { deletedStorefrontAccessTokenId userErrors { field message } } }";
+        let call = json!({"query": mutation, "variables": {"input": {"id": id}}});
+        let post = self.http.post(format!("https://{shop}/admin/api/{API_VERSION}/graphql.json"));
+        let answer = post.header("X-Shopify-Access-Token", access).json(&call).send().await?.error_for_status()?;
+        let answer: Value = answer.json().await?;
+        let deleted = answer.pointer("/data/storefrontAccessTokenDelete/deletedStorefrontAccessTokenId");
+        ensure!(deleted.is_some_and(Value::is_string), "the simulated Shopify doesn't delete {id}: {answer}");
+        Ok(())
+    }
+
+    async fn issue(&self, name: &str, shop: &str) -> Result<()> {
+        let grant = self.grant(shop).await?;
         let secret: Secret = serde_json::from_value(json!({
             "metadata": {"name": name},
             "stringData": {"access_token": grant["access_token"], "shop_domain": shop, "scopes": grant["scope"]},

@@ -1,6 +1,6 @@
 //! Sees when tokens become Ready and when they are renewed, by a watch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ struct State {
     ready: usize,
     /// How long after its renewal time each renewal was seen.
     late: Vec<Duration>,
+    /// Those that are being deleted, each once.
+    going: HashSet<String>,
 }
 
 /// A watch of all tokens of the namespace; ends when dropped.
@@ -65,6 +67,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn start(world: &World) -> Self {
+        Self::telling(world, |_| ())
+    }
+
+    /// The same; `goes` hears of each token that is being deleted.
+    pub(super) fn telling(world: &World, goes: impl Fn(&str) + Send + 'static) -> Self {
         let api: Api<Token> = Api::namespaced_with(world.client.clone(), NAMESPACE, &tokens());
         let (state, changed) = (Arc::new(Mutex::new(State::default())), Arc::new(Notify::new()));
         let (seen, notify) = (Arc::clone(&state), Arc::clone(&changed));
@@ -75,6 +82,9 @@ impl Watch {
                 match event {
                     Ok(watcher::Event::Apply(token) | watcher::Event::InitApply(token)) => {
                         lock(&seen).note(&token);
+                        if token.metadata.deletion_timestamp.is_some() && lock(&seen).going.insert(token.name_any()) {
+                            goes(&token.name_any());
+                        }
                         notify.notify_waiters();
                     }
                     Ok(watcher::Event::Delete(token)) => {

@@ -151,7 +151,12 @@ fn targets(all: &[Figures]) -> Vec<Target> {
                 target("lateness p99, s", operator.each.p99, Bound::Below(1.0));
                 target("Kubernetes requests a renewal", count_of(operator.all_requests()) / n, Bound::Below(3.0));
             }
-            name if name.starts_with("deletion") => target("peak MiB", operator.peak_mib, Bound::Below(100.0)),
+            name if name.starts_with("deletion") => {
+                if let Some(floor) = floor {
+                    target("time, of the floor's", operator.wall / floor.wall, Bound::Below(2.0));
+                }
+                target("peak MiB", operator.peak_mib, Bound::Below(100.0));
+            }
             name if name.starts_with("fairness") => target("a new token, p99 s", operator.each.p99, Bound::Below(1.0)),
             _ => {}
         }

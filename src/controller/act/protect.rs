@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -27,6 +27,7 @@ use crate::{
         source::nature,
         vocabulary::{FINALIZER, OPERATOR},
     },
+    kubernetes::Metadata,
 };
 
 /// Puts the finalizer on. Says whether it is on: not if the object goes, or another one has its name.
@@ -77,7 +78,7 @@ pub(super) async fn let_go(context: &Context, observation: &Observation) -> Resu
         if let Some(record) = token.record_secret().filter(|_| nature(observation.observed.kind).is_admin) {
             take_off::<Secret>(context, &me.namespace, &record).await?;
         }
-        set::<ShopifyToken>(context, &me.namespace, &me.name, Some(&me.uid), false).await.map(drop)
+        set_observed::<ShopifyToken>(context, &Protected::token(token), false).await.map(drop)
     };
     own.await.map_err(|error| context.unwritten(&me.uid, "to take our finalizer off", error))
 }
@@ -139,7 +140,7 @@ where
 {
     let Protected { namespace, name, uid, version: (version, finalizers), has, .. } = object;
     if version.is_some() && uid.is_some() && *has != on {
-        let metadata: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), namespace);
+        let metadata: Api<Metadata<K>> = Api::namespaced(context.client(), namespace);
         match patch(&metadata, name, version.as_deref(), finalizers.clone(), on).await {
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             patched => return Ok(found(patched)?.is_some() || !on),
@@ -149,12 +150,12 @@ where
 }
 
 async fn patch<K>(
-    metadata: &Api<PartialObjectMeta<K>>,
+    metadata: &Api<Metadata<K>>,
     name: &str,
     version: Option<&str>,
     mut finalizers: Vec<String>,
     on: bool,
-) -> Result<PartialObjectMeta<K>, kube::Error>
+) -> Result<Metadata<K>, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -179,7 +180,7 @@ async fn set<K>(
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let metadata: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), namespace);
+    let metadata: Api<Metadata<K>> = Api::namespaced(context.client(), namespace);
     let Some(object) = found(metadata.get(name).await)? else { return Ok(!on) };
     if uid.is_some() && object.metadata.uid.as_deref() != uid {
         return Ok(!on);

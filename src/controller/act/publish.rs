@@ -10,7 +10,6 @@ use crate::{
         context::Context,
         error::{Error, Stop, found},
         outcome::{Acted, News, Outcome},
-        reads::pruned,
     },
     core::{
         failure::Failure,
@@ -22,6 +21,7 @@ use crate::{
         secret::{self, SecretState},
         vocabulary::{EventReason, OPERATOR, Reason},
     },
+    kubernetes::Lean,
     time,
 };
 
@@ -119,16 +119,17 @@ pub(in crate::controller) async fn write(
     desired: &Secret,
 ) -> Result<Secret, kube::Error> {
     let namespace = desired.namespace().unwrap_or_default();
-    let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
+    let secrets: Api<Lean<Secret>> = Api::namespaced(context.client(), &namespace);
     let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+    let desired = Lean(desired.clone());
     if exists {
-        return secrets.replace(&desired.name_any(), &parameters, desired).await.map(pruned);
+        return secrets.replace(&desired.name_any(), &parameters, &desired).await.map(|Lean(secret)| secret);
     }
-    let created = secrets.create(&parameters, desired).await;
+    let created = secrets.create(&parameters, &desired).await;
     if matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
         context.presence.found(&namespace, &desired.name_any());
     }
-    created.map(pruned)
+    created.map(|Lean(secret)| secret)
 }
 
 /// Leaves the Secret behind as the policies want it when its object goes. Says so if it couldn't.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
-use kube::{ResourceExt, core::DeserializeGuard};
+use kube::ResourceExt;
 use secrecy::SecretString;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         old_secret::{self, Judgement, Standing},
         vocabulary::{Reason, conditions},
     },
+    kubernetes::Lenient,
     time,
 };
 
@@ -47,7 +48,7 @@ pub(super) struct Verdict {
 pub(super) async fn judge(
     context: &Context,
     app: &ShopifyApp,
-    users: &[Arc<DeserializeGuard<ShopifyToken>>],
+    users: &[Arc<Lenient<ShopifyToken>>],
     (client_id, secret): (&str, &SecretString),
 ) -> Result<Option<Verdict>, kube::Error> {
     let (namespace, uid, now) = (app.namespace().unwrap_or_default(), app.uid().unwrap_or_default(), context.now());
@@ -108,7 +109,7 @@ fn is_said(app: &ShopifyApp, hash: &str) -> bool {
 fn watched(
     context: &Context,
     app: &ShopifyApp,
-    users: &[Arc<DeserializeGuard<ShopifyToken>>],
+    users: &[Arc<Lenient<ShopifyToken>>],
     secret: &SecretString,
 ) -> Vec<Standing> {
     let users: Vec<&ShopifyToken> = users.iter().filter_map(|user| user.0.as_ref().ok()).collect();

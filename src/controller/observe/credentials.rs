@@ -9,10 +9,7 @@ mod unread;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope},
-};
+use kube::{Api, Resource, ResourceExt, core::NamespaceResourceScope};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +38,7 @@ use crate::{
         version::Version,
         vocabulary::{REQUESTED_AT, ROTATE_AT, Reason},
     },
+    kubernetes::Lenient,
 };
 
 /// What was found under the references of a token.
@@ -239,11 +237,11 @@ impl<'a> Search<'a> {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let objects: Api<DeserializeGuard<K>> = Api::namespaced(self.context.client(), namespace);
+        let objects: Api<Lenient<K>> = Api::namespaced(self.context.client(), namespace);
         match found(objects.get(name).await)? {
             None => Ok(None),
-            Some(DeserializeGuard(Ok(object))) => Ok(Some(object)),
-            Some(DeserializeGuard(Err(invalid))) => {
+            Some(Lenient(Ok(object))) => Ok(Some(object)),
+            Some(Lenient(Err(invalid))) => {
                 let message = format!(
                     "{} {name:?} doesn't fit its type ({}); apply it anew, or install the operator's version that wrote it",
                     K::kind(&()),
@@ -331,10 +329,10 @@ mod tests {
         });
         let ((apps, mut app_keeper), (tokens, mut token_keeper)) = (reflector::store(), reflector::store());
         let app = json!({"metadata": {"name": "acme", "namespace": "shop"}, "spec": {"credentialsRef": {"name": "acme-app"}}});
-        app_keeper.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(serde_json::from_value(app).unwrap()))));
+        app_keeper.apply_watcher_event(&Event::Apply(Lenient(Ok(serde_json::from_value(app).unwrap()))));
         let mut admin = token(SourceKind::ClientCredentials, &json!({}));
         admin.metadata.name = Some("admin".into());
-        token_keeper.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(admin))));
+        token_keeper.apply_watcher_event(&Event::Apply(Lenient(Ok(admin))));
         let mut stores = Stores::default();
         stores.add(None, tokens, apps);
         let context = Context::of_stores(Client::new(server, "default"), stores);

@@ -1,13 +1,10 @@
 //! Live lists of a kind, page by page.
 
-use kube::{
-    Api, Resource,
-    api::ListParams,
-    core::{DeserializeGuard, NamespaceResourceScope},
-};
+use kube::{Api, Resource, api::ListParams, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 
 use crate::controller::watch::prune;
+use crate::kubernetes::Lenient;
 
 const PAGE: u32 = 500;
 
@@ -15,7 +12,7 @@ const PAGE: u32 = 500;
 ///
 /// # Errors
 /// Of Kubernetes.
-pub(in crate::controller) async fn list<K>(api: &Api<DeserializeGuard<K>>) -> Result<(Vec<K>, Vec<String>), kube::Error>
+pub(in crate::controller) async fn list<K>(api: &Api<Lenient<K>>) -> Result<(Vec<K>, Vec<String>), kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -27,7 +24,7 @@ where
 /// # Errors
 /// Of Kubernetes.
 pub(in crate::controller) async fn list_pruned<K>(
-    api: &Api<DeserializeGuard<K>>,
+    api: &Api<Lenient<K>>,
     pruned: impl Fn(&mut K),
 ) -> Result<(Vec<K>, Vec<String>), kube::Error>
 where

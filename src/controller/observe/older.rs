@@ -7,6 +7,7 @@ use crate::{
     api::ShopifyToken,
     controller::{context::Context, error::found},
     core::{identity::Identity, older::Older},
+    kubernetes::Metadata,
 };
 
 /// Most Secrets that a reconcile looks at: the others have their turn when these are left.
@@ -45,12 +46,12 @@ pub(super) async fn older(
 
 /// Lists the Secrets of a namespace, and takes note of whose they are; again, if a watch had to list meanwhile.
 pub(in crate::controller) async fn list(context: &Context, namespace: &str) -> Result<(), kube::Error> {
-    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
+    let secrets: Api<Metadata<Secret>> = Api::namespaced(context.client(), namespace);
     loop {
         let asking = context.reads.ask(namespace, "");
         let mut page = ListParams::default().limit(PAGE);
         loop {
-            let list = secrets.list_metadata(&page).await?;
+            let list = secrets.list(&page).await?;
             for secret in &list.items {
                 asking.read(secret, || drop(context.note(secret, false)));
             }

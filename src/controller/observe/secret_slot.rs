@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use kube::{core::DeserializeGuard, runtime::reflector::ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 
 use crate::{
     api::ShopifyToken,
@@ -15,6 +15,7 @@ use crate::{
         secret_rotation::{Member, Schedule, Turn},
         source::{App, Issuer},
     },
+    kubernetes::Lenient,
     time::Timestamp,
 };
 
@@ -50,7 +51,7 @@ fn scheduled(context: &Context, app: &App, rotation: &Rotation, now: Timestamp) 
 
 fn members(context: &Context, app: &App, rotation: &Rotation) -> Vec<Member> {
     let (namespace, name) = app.key.split_once('/').unwrap_or_default();
-    let member = |token: Arc<DeserializeGuard<ShopifyToken>>| {
+    let member = |token: Arc<Lenient<ShopifyToken>>| {
         let token = token.0.as_ref().ok()?;
         let (place, its) = (token.metadata.namespace.as_deref()?, token.metadata.name.as_deref()?);
         let mint = context.holdings.mint(place, token.secret_name(), its);

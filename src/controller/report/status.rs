@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -27,6 +27,7 @@ use crate::{
         renewal,
         vocabulary::OPERATOR,
     },
+    kubernetes::Metadata,
     time::Timestamp,
 };
 
@@ -142,7 +143,7 @@ where
     S: Serialize,
 {
     // Of the answer nothing but its version matters.
-    let api: Api<PartialObjectMeta<K>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
+    let api: Api<Metadata<K>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
     let Some(changed) = difference(&json!(before), &json!(status)) else {
         return Ok(Some(version(object.resource_version().as_deref())));
     };

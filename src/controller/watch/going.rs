@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Resource, ResourceExt, core::PartialObjectMeta};
+use kube::{Api, Resource, ResourceExt};
 
 use crate::{
     controller::{
@@ -14,6 +14,7 @@ use crate::{
         report::publish_all,
     },
     core::{finalizer::has_finalizer, pair, vocabulary::EventReason},
+    kubernetes::Metadata,
     time,
 };
 
@@ -27,7 +28,7 @@ const TOGETHER: Duration = Duration::from_secs(1);
 const RECORD_STAYS: Duration = Duration::from_secs(10);
 
 /// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
-pub(super) fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
+pub(super) fn going(context: &Context, secret: &Metadata<Secret>) {
     let key = (secret.namespace().unwrap_or_default(), secret.name_any());
     if secret.metadata.deletion_timestamp.is_none() || !has_finalizer(secret) {
         context.going.remove(&key);
@@ -40,8 +41,8 @@ pub(super) fn going(context: &Context, secret: &PartialObjectMeta<Secret>) {
 /// Lets a Secret go, if nobody needs it. Says whether to look again in a moment.
 async fn release(context: &Context, key: &(String, String)) -> bool {
     let (namespace, name) = key;
-    let secrets: Api<Secret> = Api::namespaced(context.client(), namespace);
-    let secret = match found(secrets.get_metadata(name).await) {
+    let secrets: Api<Metadata<Secret>> = Api::namespaced(context.client(), namespace);
+    let secret = match found(secrets.get(name).await) {
         // Gone, perhaps with its namespace: nothing waits any more.
         Ok(None) => {
             context.going.remove(key);
@@ -88,7 +89,7 @@ fn needed(name: &str, by: &[String]) -> String {
 }
 
 /// Tells whoever looks at a Secret that a person has deleted, or at a token that needs it, why it is still there.
-async fn tell(context: &Context, secret: &PartialObjectMeta<Secret>, tokens: &[String], note: String) {
+async fn tell(context: &Context, secret: &Metadata<Secret>, tokens: &[String], note: String) {
     let news = [News::of(EventReason::DeletionWaits, note)];
     let regarding = Secret { metadata: secret.metadata.clone(), ..Secret::default() }.object_ref(&());
     publish_all(context, &regarding, &news).await;

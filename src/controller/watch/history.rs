@@ -28,6 +28,7 @@ pub(in crate::controller) async fn history(context: Arc<Context>) {
             tracing::warn!("the API server's history went back (was etcd restored?): every watch starts over");
             context.written.clear();
             context.apps_seen.clear();
+            context.admins_seen.clear();
             context.own_versions.clear();
             context.agreed.clear();
             context.setup.watches.start_over(Instant::now());

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
         reflector::ObjectRef,
@@ -38,10 +38,11 @@ use super::kept::TokenKey;
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
-        condition::{find, obstacle},
+        condition::{find, is_rejected, obstacle},
         finalizer::{has_finalizer, keeps_issuer},
         vocabulary::{Reason, conditions},
     },
+    kubernetes::{Lenient, Metadata},
 };
 
 /// How far the time of day may run away from the monotonic clock before everything is looked at again.
@@ -58,11 +59,11 @@ pub(in crate::controller) fn prune<K: Resource>(object: &mut K) {
 /// Watches the metadata of Secrets, without keeping any, and wakes whoever reads or writes them.
 pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     let watch = context.setup.watches.begin("Secret", scope.clone(), Instant::now());
-    let api: Api<PartialObjectMeta<Secret>> = api(context.client(), scope.as_deref());
+    let api: Api<Metadata<Secret>> = api(context.client(), scope.as_deref());
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
     let (mut there, mut listed_before) = (HashSet::new(), false);
-    let present = |secret: &PartialObjectMeta<Secret>, gone| context.presence.note(scope.as_deref(), secret, gone);
+    let present = |secret: &Metadata<Secret>, gone| context.presence.note(scope.as_deref(), secret, gone);
     while let Some(event) = events.next().await {
         // Of what went while no watch looked no event tells, neither before the list nor after it.
         if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {
@@ -140,7 +141,7 @@ pub(super) fn held(context: &Context, secret: &impl ResourceExt, gone: bool) -> 
     now.is_some()
 }
 
-fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
+fn secret_event(context: &Context, secret: &Metadata<Secret>) {
     let (apps, tokens) =
         context.stores.dependents_of_secret(&secret.namespace().unwrap_or_default(), &secret.name_any());
     for app in apps {
@@ -153,13 +154,15 @@ fn secret_event(context: &Context, secret: &PartialObjectMeta<Secret>) {
 }
 
 /// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
-pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyToken>>) {
+pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<Lenient<ShopifyToken>>) {
     let moved = context.stores.note_token(scope, event);
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
         Event::Delete(token) => (token, true),
         Event::InitDone => {
             context.forget_missing();
+            // All are looked at, and what was seen before the list isn't what they have seen.
+            context.admins_seen.clear();
             if moved {
                 context.stores.apps().for_each(|app| context.count_soon(reference(&app)));
             }
@@ -168,12 +171,16 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         Event::Init | Event::InitApply(_) => return,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
-    for dependent in context.stores.dependents_of_token(&namespace, &name) {
-        context.wakes.token(dependent);
+    let key = TokenKey { namespace: namespace.clone(), name: name.clone() };
+    let dependents = context.stores.dependents_of_token(&namespace, &name);
+    if dependents.is_empty() {
+        context.admins_seen.remove(&key);
+    } else if context.admins_seen.put(key.clone(), depended_on(token)) != Some(depended_on(token)) || gone {
+        dependents.into_iter().for_each(|dependent| context.wakes.token(dependent));
     }
     if gone {
-        context
-            .forget(&TokenKey { namespace: namespace.clone(), name: name.clone() }, &token.uid().unwrap_or_default());
+        context.admins_seen.remove(&key);
+        context.forget(&key, &token.uid().unwrap_or_default());
     }
     // Nobody tells which app it named before.
     if moved {
@@ -210,24 +217,36 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     }
 }
 
+/// What of an admin token those depend on that name it, beside its Secret: that its own deletion waits for one less is told in its
+/// status each time, and is none of their business.
+fn depended_on(admin: &Lenient<ShopifyToken>) -> String {
+    let (meta, status) = (admin.meta(), admin.0.as_ref().ok().and_then(|admin| admin.status.as_ref()));
+    let (revision, rejected) = (status.map(|status| status.revision), status.is_some_and(is_rejected));
+    let readable = admin.0.is_ok();
+    format!(
+        "{:?} {:?} {:?} {:?} {revision:?} {rejected} {readable}",
+        meta.uid, meta.generation, meta.finalizers, meta.deletion_timestamp
+    )
+}
+
 /// The app that a token names, or that its admin token does, if that is in its namespace or grants something.
-fn app_of(context: &Context, token: &ShopifyToken) -> Option<Arc<DeserializeGuard<ShopifyApp>>> {
+fn app_of(context: &Context, token: &ShopifyToken) -> Option<Arc<Lenient<ShopifyApp>>> {
     let namespace = token.namespace().unwrap_or_default();
     let named = token.app().map(|(place, name)| (place.to_owned(), name.to_owned()));
     let (place, name) = named.or_else(|| {
         let app = context.stores.app_above(&namespace, token.admin_token()?)?;
         Some((app.namespace.unwrap_or_default(), app.name))
     })?;
-    let may_grant = |app: &DeserializeGuard<ShopifyApp>| app.0.as_ref().is_ok_and(|app| !app.spec.grants.is_empty());
+    let may_grant = |app: &Lenient<ShopifyApp>| app.0.as_ref().is_ok_and(|app| !app.spec.grants.is_empty());
     context.stores.app(&place, &name).filter(|app| place == namespace || may_grant(app))
 }
 
-fn reference(app: &DeserializeGuard<ShopifyApp>) -> ObjectRef<ShopifyApp> {
+fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
     ObjectRef::new(&app.name_any()).within(&app.namespace().unwrap_or_default())
 }
 
 /// Wakes the tokens that use an app, when more of it has changed than its status.
-pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyApp>>) {
+pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<Lenient<ShopifyApp>>) {
     context.stores.note_app(scope, event);
     let (app, gone) = match event {
         Event::Apply(app) | Event::InitApply(app) => (app, false),
@@ -354,7 +373,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             let app =
                 json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"credentialsRef": {"name": "s"}}});
-            let event = Event::Apply(DeserializeGuard(Ok(serde_json::from_value(app).unwrap())));
+            let event = Event::Apply(Lenient(Ok(serde_json::from_value(app).unwrap())));
             app_keeper.apply_watcher_event(&event);
             app_event(&context, None, &event);
         }
@@ -362,7 +381,7 @@ mod tests {
             let source = json!({"clientCredentials": {"appRef": {"name": app}}});
             let mut token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
             token.metadata.generation = Some(generation);
-            let event = Event::Apply(DeserializeGuard(Ok(token)));
+            let event = Event::Apply(Lenient(Ok(token)));
             token_keeper.apply_watcher_event(&event);
             token_event(&context, None, &event);
             let mut counting = context.counting.keys();
@@ -378,5 +397,57 @@ mod tests {
             token_event(&context, None, &event);
         }
         assert_eq!(context.counting.keys().len(), 3, "which ones those named that went meanwhile no event tells");
+    }
+
+    #[tokio::test]
+    async fn what_of_an_admin_token_concerns_others_wakes_them_and_nothing_else_does() {
+        let ((tokens, mut keeper), (apps, _)) = (reflector::store(), reflector::store());
+        let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
+        stores.add(None, tokens, apps);
+        let mut woken = wakes.route(None).tokens.receiver;
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
+        let mut tell = |event: Event<Lenient<ShopifyToken>>| {
+            keeper.apply_watcher_event(&event);
+            token_event(&context, None, &event);
+            let mut names = Vec::new();
+            while let Ok(token) = woken.try_recv() {
+                names.push(token.name);
+            }
+            names
+        };
+        let apply = |token: &ShopifyToken| Event::Apply(Lenient(Ok(token.clone())));
+        let below = healthy(SourceKind::Storefront, json!({})).token;
+        let mut admin = healthy(SourceKind::ClientCredentials, json!({})).token;
+        admin.metadata.name = Some("admin".into());
+        tell(apply(&below));
+        assert_eq!(tell(apply(&admin)), ["web"]);
+        let status = |admin: &mut ShopifyToken, change: fn(&mut crate::api::ShopifyTokenStatus)| {
+            change(admin.status.as_mut().unwrap());
+        };
+        status(&mut admin, |status| status.failed_attempts = Some(1));
+        assert!(tell(apply(&admin)).is_empty(), "its own affair");
+        status(&mut admin, |status| status.revision = status.revision.map(|revision| revision + 1));
+        assert_eq!(tell(apply(&admin)), ["web"]);
+        status(&mut admin, |status| {
+            for condition in status.conditions.iter_mut().filter(|c| c.type_ == conditions::TOKEN_VALID) {
+                condition.status = "False".to_owned();
+            }
+        });
+        assert_eq!(tell(apply(&admin)), ["web"], "Shopify refuses it");
+        admin.metadata.generation = Some(2);
+        assert_eq!(tell(apply(&admin)), ["web"]);
+        assert!(tell(apply(&admin)).is_empty());
+        for event in [
+            Event::Init,
+            Event::InitApply(Lenient(Ok(below.clone()))),
+            Event::InitApply(Lenient(Ok(admin.clone()))),
+            Event::InitDone,
+        ] {
+            tell(event);
+        }
+        assert_eq!(tell(apply(&admin)), ["web"], "what it was between is not known");
+        assert_eq!(tell(Event::Delete(Lenient(Ok(admin.clone())))), ["web"]);
+        assert!(context.admins_seen.keys().is_empty());
     }
 }

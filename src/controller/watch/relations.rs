@@ -9,9 +9,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::watcher::Event};
+use kube::{Resource, ResourceExt, runtime::watcher::Event};
 
 use crate::api::{ShopifyApp, ShopifyToken};
+use crate::kubernetes::Lenient;
 
 /// Namespace and name of an object.
 pub(super) type Key = (String, String);
@@ -65,7 +66,7 @@ impl Related for ShopifyApp {
 }
 
 /// What an object that may be beyond reading has to do with: then with nothing but its namespace.
-pub(super) fn of_guarded<K: Related>(object: &DeserializeGuard<K>) -> Vec<Relation<'_>> {
+pub(super) fn of_guarded<K: Related>(object: &Lenient<K>) -> Vec<Relation<'_>> {
     let here = object.meta().namespace.as_deref().unwrap_or_default();
     object.0.as_ref().map_or_else(|_| vec![Relation::Namespace(here)], K::relations)
 }
@@ -100,7 +101,7 @@ impl<K> Default for Relations<K> {
 impl<K: Related> Relations<K> {
     /// Takes note of an event, once the store has. Says whether the object had to do with something else before, or, at the
     /// end of a list, any object.
-    pub(super) fn note(&self, event: &Event<DeserializeGuard<K>>) -> bool {
+    pub(super) fn note(&self, event: &Event<Lenient<K>>) -> bool {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -132,7 +133,7 @@ impl<K: Related> Relations<K> {
         self.read().current.objects.get(&self.hasher.hash_one(relation)).map_or(0, BTreeSet::len)
     }
 
-    fn relations(&self, object: &DeserializeGuard<K>) -> Box<[u64]> {
+    fn relations(&self, object: &Lenient<K>) -> Box<[u64]> {
         of_guarded(object).iter().map(|relation| self.hasher.hash_one(relation)).collect()
     }
 
@@ -172,7 +173,7 @@ impl Index {
     }
 }
 
-fn key<K: Related>(object: &DeserializeGuard<K>) -> Key {
+fn key<K: Related>(object: &Lenient<K>) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
@@ -184,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    fn token(name: &str, spec: &Value) -> DeserializeGuard<ShopifyToken> {
+    fn token(name: &str, spec: &Value) -> Lenient<ShopifyToken> {
         let mut object = json!({
             "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken",
             "metadata": {"name": name, "namespace": "shop"}, "spec": {"shop": "acme.myshopify.com"},
@@ -192,7 +193,7 @@ mod tests {
         for (key, value) in spec.as_object().unwrap() {
             object["spec"][key] = value.clone();
         }
-        DeserializeGuard(Ok(serde_json::from_value(object).unwrap()))
+        Lenient(Ok(serde_json::from_value(object).unwrap()))
     }
 
     fn names(relations: &Relations<ShopifyToken>, relation: &Relation<'_>) -> Vec<String> {
@@ -224,7 +225,7 @@ mod tests {
         // One that can't be read any more has to do with its namespace alone, and a list takes the place of all before.
         let metadata = token("web", &offline).0.unwrap().metadata;
         let invalid = InvalidObject { error: "odd".to_owned(), metadata };
-        assert!(relations.note(&Event::Apply(DeserializeGuard(Err(invalid)))));
+        assert!(relations.note(&Event::Apply(Lenient(Err(invalid)))));
         assert!(names(&relations, &Relation::App("shop", "acme")).is_empty());
         assert_eq!(names(&relations, &Relation::Namespace("shop")), ["admin", "web"]);
         relations.note(&Event::Init);

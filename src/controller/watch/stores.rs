@@ -6,7 +6,6 @@ use futures::{FutureExt, future::join_all};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         reflector::{ObjectRef, Store},
         watcher::Event,
@@ -21,10 +20,11 @@ use crate::{
         finalizer::keeps_issuer,
         grant::{Labels, is_granted},
     },
+    kubernetes::{Lenient, Metadata},
 };
 
 /// What is kept of a namespace: its name and labels.
-pub(in crate::controller) type Labelled = PartialObjectMeta<Namespace>;
+pub(in crate::controller) type Labelled = Metadata<Namespace>;
 
 /// What the watches hold: one scope a namespace, or one for all.
 #[derive(Clone, Default)]
@@ -43,21 +43,21 @@ struct Scope {
 
 /// The objects of a kind, and what each has to do with.
 struct Kept<K: Related + 'static> {
-    objects: Store<DeserializeGuard<K>>,
+    objects: Store<Lenient<K>>,
     relations: Arc<Relations<K>>,
 }
 
 impl<K: Related + Clone + 'static> Kept<K> {
-    fn of(objects: Store<DeserializeGuard<K>>) -> Self {
+    fn of(objects: Store<Lenient<K>>) -> Self {
         Self { objects, relations: Arc::default() }
     }
 
-    fn get(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<K>>> {
+    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<K>>> {
         self.objects.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// Those that have to do with this, whether they could be read or not.
-    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<DeserializeGuard<K>>> {
+    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<Lenient<K>>> {
         let keys = self.relations.of(relation);
         let objects = keys.iter().filter_map(|key| self.get(&key.0, &key.1));
         objects.filter(|object| of_guarded(object).contains(relation)).collect()
@@ -75,24 +75,20 @@ impl Stores {
     pub fn add(
         &mut self,
         namespace: Option<String>,
-        tokens: Store<DeserializeGuard<ShopifyToken>>,
-        apps: Store<DeserializeGuard<ShopifyApp>>,
+        tokens: Store<Lenient<ShopifyToken>>,
+        apps: Store<Lenient<ShopifyApp>>,
     ) {
         self.scopes.push(Scope { namespace, tokens: Kept::of(tokens), apps: Kept::of(apps) });
     }
 
     /// Takes note of an event of the tokens of a namespace, or of all, once their store has. Says whether the token had to do
     /// with something else before, or, at the end of a list, any of them.
-    pub(in crate::controller) fn note_token(
-        &self,
-        scope: Option<&str>,
-        event: &Event<DeserializeGuard<ShopifyToken>>,
-    ) -> bool {
+    pub(in crate::controller) fn note_token(&self, scope: Option<&str>, event: &Event<Lenient<ShopifyToken>>) -> bool {
         self.watched(scope).is_some_and(|scope| scope.tokens.relations.note(event))
     }
 
     /// The same of the apps.
-    pub(in crate::controller) fn note_app(&self, scope: Option<&str>, event: &Event<DeserializeGuard<ShopifyApp>>) {
+    pub(in crate::controller) fn note_app(&self, scope: Option<&str>, event: &Event<Lenient<ShopifyApp>>) {
         if let Some(scope) = self.watched(scope) {
             scope.apps.relations.note(event);
         }
@@ -133,35 +129,35 @@ impl Stores {
     }
 
     /// Every token that could be read.
-    pub fn tokens(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyToken>>> {
+    pub fn tokens(&self) -> impl Iterator<Item = Arc<Lenient<ShopifyToken>>> {
         self.scopes.iter().flat_map(|scope| scope.tokens.objects.state()).filter(|t| t.0.is_ok())
     }
 
     /// Every app, those that couldn't be read included.
-    pub fn apps(&self) -> impl Iterator<Item = Arc<DeserializeGuard<ShopifyApp>>> {
+    pub fn apps(&self) -> impl Iterator<Item = Arc<Lenient<ShopifyApp>>> {
         self.scopes.iter().flat_map(|scope| scope.apps.objects.state())
     }
 
     /// The tokens that have to do with this, those that could be read.
-    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<Lenient<ShopifyToken>>> {
         let mut tokens: Vec<_> = self.scopes.iter().flat_map(|scope| scope.tokens.related(relation)).collect();
         tokens.retain(|token| token.0.is_ok());
         tokens
     }
 
-    fn tokens_of(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    fn tokens_of(&self, namespace: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
         self.related(&Relation::Namespace(namespace))
     }
 
     /// The tokens whose admin token this is.
     #[must_use]
-    pub fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    pub fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
         self.related(&Relation::Admin(namespace, name))
     }
 
     /// The tokens that name an app, whether it is granted to them or not.
     #[must_use]
-    pub fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    pub fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
         self.related(&Relation::App(namespace, app))
     }
 
@@ -172,7 +168,7 @@ impl Stores {
     }
 
     /// These tokens, and those whose admin token one of them is.
-    fn with_those_below(&self, tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> Vec<ObjectRef<ShopifyToken>> {
+    fn with_those_below(&self, tokens: &[Arc<Lenient<ShopifyToken>>]) -> Vec<ObjectRef<ShopifyToken>> {
         let mut all: HashSet<ObjectRef<ShopifyToken>> = HashSet::new();
         for token in readable(tokens) {
             let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
@@ -227,7 +223,7 @@ impl Stores {
 
     /// The tokens that name an app and may be issued with it, those of its own namespace first.
     #[must_use]
-    pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Arc<Lenient<ShopifyToken>>> {
         let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
         // There may be thousands, and the labels of their own namespace decide nothing.
         let labels = |t: &ShopifyToken| match t.metadata.namespace.as_deref() {
@@ -236,7 +232,7 @@ impl Stores {
         };
         let mut users = self.tokens_of_app(&namespace, &name);
         users.retain(|t| t.0.as_ref().is_ok_and(|t| is_granted(app, t, &labels(t))));
-        let place = |t: &DeserializeGuard<ShopifyToken>| {
+        let place = |t: &Lenient<ShopifyToken>| {
             let metadata = t.meta();
             (metadata.namespace.as_ref() != Some(&namespace), metadata.namespace.clone(), metadata.name.clone())
         };
@@ -247,7 +243,7 @@ impl Stores {
     /// The app that a token is issued with, by its own name or by that of its admin token.
     #[must_use]
     pub fn app_above(&self, namespace: &str, token: &str) -> Option<ObjectRef<ShopifyApp>> {
-        let named = |token: &DeserializeGuard<ShopifyToken>| token.0.as_ref().ok()?.app().map(app_ref);
+        let named = |token: &Lenient<ShopifyToken>| token.0.as_ref().ok()?.app().map(app_ref);
         let token = self.token(namespace, token)?;
         named(&token).or_else(|| named(&*self.token(namespace, token.0.as_ref().ok()?.admin_token()?)?))
     }
@@ -283,23 +279,19 @@ impl Stores {
 
     /// A token that could be read.
     #[must_use]
-    pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
+    pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<ShopifyToken>>> {
         self.newest(namespace, name).filter(|t| t.0.is_ok())
     }
 
     /// A token as the watch knows it now, whether it could be read or not.
     #[must_use]
-    pub(in crate::controller) fn newest(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Arc<DeserializeGuard<ShopifyToken>>> {
+    pub(in crate::controller) fn newest(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<ShopifyToken>>> {
         self.scopes.iter().find_map(|scope| scope.tokens.get(namespace, name))
     }
 
     /// An app, whether it could be read or not.
     #[must_use]
-    pub fn app(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<ShopifyApp>>> {
+    pub fn app(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<ShopifyApp>>> {
         self.scopes.iter().find_map(|scope| scope.apps.get(namespace, name))
     }
 
@@ -315,13 +307,13 @@ impl Stores {
         self.apps().map(|a| ObjectRef::new(&a.name_any()).within(&a.namespace().unwrap_or_default())).collect()
     }
 
-    fn apps_related(&self, relation: &Relation<'_>) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
+    fn apps_related(&self, relation: &Relation<'_>) -> Vec<Arc<Lenient<ShopifyApp>>> {
         self.scopes.iter().flat_map(|scope| scope.apps.related(relation)).collect()
     }
 
     /// The apps that tokens of a namespace may be issued with, or may have been: its own, and those that grant something.
     #[must_use]
-    pub fn apps_for(&self, namespace: &str) -> Vec<Arc<DeserializeGuard<ShopifyApp>>> {
+    pub fn apps_for(&self, namespace: &str) -> Vec<Arc<Lenient<ShopifyApp>>> {
         let mut apps = self.apps_related(&Relation::Grants);
         apps.retain(|app| app.meta().namespace.as_deref() != Some(namespace));
         apps.extend(self.apps_related(&Relation::Namespace(namespace)));
@@ -330,7 +322,7 @@ impl Stores {
 
     /// The offline tokens of a shop.
     #[must_use]
-    pub fn offline_of(&self, shop: &str) -> Vec<Arc<DeserializeGuard<ShopifyToken>>> {
+    pub fn offline_of(&self, shop: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
         self.related(&Relation::Offline(shop))
     }
 
@@ -348,7 +340,7 @@ impl Stores {
     }
 }
 
-fn readable(tokens: &[Arc<DeserializeGuard<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
+fn readable(tokens: &[Arc<Lenient<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
     tokens.iter().filter_map(|t| t.0.as_ref().ok())
 }
 

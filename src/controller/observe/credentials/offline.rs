@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, core::PartialObjectMeta};
+use kube::{Api, ResourceExt};
 use secrecy::ExposeSecret;
 
 use super::{Search, app_of};
@@ -19,6 +19,7 @@ use crate::{
         version::Version,
         vocabulary::Reason,
     },
+    kubernetes::Metadata,
 };
 
 impl Search<'_> {
@@ -138,7 +139,7 @@ impl Search<'_> {
         if self.glances && self.context.stands::<Secret>(&namespace) {
             return Ok(self.context.presence.is_of(&namespace, &name, &app.client_id));
         }
-        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.context.client(), &namespace);
+        let secrets: Api<Metadata<Secret>> = Api::namespaced(self.context.client(), &namespace);
         let record = found(secrets.get_metadata(&name).await)?;
         let issuer = record.as_ref().and_then(|record| pair::issuer(record.annotations()));
         Ok(issuer.map(|issuer| issuer == app.client_id))
