@@ -7,6 +7,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --profile dist --locked --package shopify-token-operator --bin shopify-token-operator \
+    && deploy/weigh target/dist/shopify-token-operator \
     && deploy/image/rootfs target/dist/shopify-token-operator /rootfs
 
 FROM scratch AS rootfs

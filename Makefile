@@ -19,7 +19,9 @@ endef
 # mdBook, unoptimized, for that is compiled in half the time; then the book, whose links must lead somewhere. Takes dev.
 define book
 cargo install --quiet --locked --debug --root $(TOOLS) --no-default-features --features search mdbook@0.5.4 \
-  && MDBOOK_PREPROCESSOR__LINKS_OUT__COMMAND='$(abspath $(TARGET)/debug/dev) book-links' \
+  && home=https://github.com/$$(deploy/repository 2>/dev/null || echo OWNER/shopify-token-operator) \
+  && MDBOOK_OUTPUT__HTML__GIT_REPOSITORY_URL="$$home" MDBOOK_OUTPUT__HTML__EDIT_URL_TEMPLATE="$$home/edit/main/{path}" \
+    MDBOOK_PREPROCESSOR__LINKS_OUT__COMMAND='$(abspath $(TARGET)/debug/dev) book-links' \
     $(TOOLS)/bin/mdbook build --dest-dir '$(abspath $(TARGET)/book)' \
   && $(TARGET)/debug/dev book-check $(TARGET)/book
 endef
@@ -36,16 +38,16 @@ help: ## This list
 	@printf '\nA part of the tests: T=words, as in `make stories T=rotat`.\n'
 
 .PHONY: build
-build: ## The operator, release build: target/release/shopify-token-operator
-	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator
+build: ## The operator as it is shipped, small (profile dist): target/dist/shopify-token-operator
+	cargo build --profile dist --locked --package shopify-token-operator --bin shopify-token-operator
+	deploy/weigh $(TARGET)/dist/shopify-token-operator
 
 .PHONY: image
-image: ## The image as an OCI archive in target/image: no daemon, no registry (needs buildah)
-	cargo build --profile dist --locked --package shopify-token-operator --bin shopify-token-operator
+image: build ## The image as an OCI archive in target/image: no daemon, no registry (needs buildah)
 	deploy/image/build $(TARGET)/dist/shopify-token-operator $(TARGET)/image
 
 .PHONY: release
-release: image plugin ## All that a release consists of, with checksums, in dist
+release: published image plugin ## All that a release consists of, with checksums, in dist; REPOSITORY=owner/name at GitHub
 	cargo build --locked --package dev --bin dev
 	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@0.5.9
 	rm -rf dist && mkdir dist
@@ -57,6 +59,10 @@ release: image plugin ## All that a release consists of, with checksums, in dist
 	rm -f sbom.json dev/sbom.json kubectl/sbom.json sim/sbom.json
 	HELM=$$($(TARGET)/debug/dev judges)/helm KUBECTL=$$($(TARGET)/debug/dev control-plane)/kubectl \
 	  deploy/release $(TARGET)/dist/shopify-token-operator $(TARGET)/plugin/kubectl-shopify_token dist
+
+.PHONY: published
+published:
+	@deploy/repository >/dev/null
 
 .PHONY: plugin
 plugin: ## The kubectl plugin and its completion: put target/plugin into PATH

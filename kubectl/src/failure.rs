@@ -36,8 +36,8 @@ pub struct Failure {
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// How the CustomResourceDefinitions get into a cluster.
-pub const INSTALL: &str =
-    "install the operator: helm install, or kubectl apply --server-side -k deploy/base (docs/install.md)";
+pub const INSTALL: &str = "install the operator: its chart by helm install, or install.yaml of a release by kubectl apply --server-side -f \
+                           install.yaml (in its repository: -k deploy/base)";
 
 impl Failure {
     /// A failure about which nothing more is known.

@@ -36,6 +36,7 @@ fn runs(command: &mut Command) -> String {
 
 fn image(dir: &Path) -> Image {
     let mut build = Command::new(format!("{ROOT}/deploy/image/build"));
+    build.env("REPOSITORY", "acme/tokens");
     let archive = runs(build.arg(env!("CARGO_BIN_EXE_shopify-token-operator")).arg(dir));
     runs(Command::new("tar").arg("-xf").arg(archive.trim()).arg("-C").arg(dir));
     let json = |file: PathBuf| -> Value { serde_json::from_slice(&fs::read(file).unwrap()).unwrap() };
@@ -107,6 +108,11 @@ async fn it_holds_no_more_than_it_needs_and_runs_as_anybody() {
     let Value::Object(labels) = &image.config["Labels"] else { panic!("{}", image.config) };
     let label = |name: &str| labels[&format!("org.opencontainers.image.{name}")].as_str().unwrap();
     assert_eq!((label("title"), label("version")), ("shopify-token-operator", env!("CARGO_PKG_VERSION")));
+    // None where there is no repository.
+    let revision = Command::new("git").args(["-C", ROOT, "rev-parse", "HEAD"]).output().unwrap().stdout;
+    let revision = str::from_utf8(&revision).unwrap().trim();
+    assert_eq!((label("licenses"), label("revision")), (env!("CARGO_PKG_LICENSE"), revision));
+    assert_eq!([label("source"), label("url")], ["https://github.com/acme/tokens"; 2]);
     assert_eq!((&image.config["User"], &image.config["Cmd"]), (&json!("65532:65532"), &json!(["run"])));
     let mut all = Vec::new();
     files(&image.root, &image.root, &mut all);

@@ -117,6 +117,26 @@ fn the_definitions_are_those_of_the_repository_and_are_kept() {
     assert_eq!(found, 2);
 }
 
+/// Who mirrors the documentation is led there, by every link.
+#[test]
+fn links_lead_to_the_documentation_that_is_named() {
+    let on = "serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true}";
+    let (own, mirrored) = (text(&format!("monitoring: {{{on}}}")), {
+        text(&format!("monitoring: {{docs: 'https://docs.example.com/tokens/*.html', {on}}}"))
+    });
+    let chart: Value =
+        serde_saphyr::from_str(&fs::read_to_string(format!("{}/Chart.yaml", chart::directory())).unwrap()).unwrap();
+    let project = format!("{}/blob/main/docs/", chart["home"].as_str().unwrap());
+    let pages = |text: &str, before: &str, after: &str| -> Vec<String> {
+        let links = text.split(before).skip(1);
+        links.map(|rest| rest.split_once(after).unwrap().0.to_owned()).collect()
+    };
+    let led = pages(&mirrored, "https://docs.example.com/tokens/", ".html");
+    assert_eq!(led, pages(&own, &project, ".md"));
+    assert!(led.contains(&"guides/rotate-a-client-secret".to_owned()), "{led:?}");
+    assert!(!mirrored.contains(&project), "a link leads to the project's own");
+}
+
 /// What is wrong is refused before anything is sent, by name and with what is allowed.
 #[test]
 fn wrong_values_are_refused() {
@@ -164,6 +184,7 @@ fn wrong_values_are_refused() {
             "shards: [{name: a, selector: x}]\ninstallPages: {publicURL: 'https://a.example'}",
             "installPages and shards are both set",
         ),
+        ("monitoring: {docs: 'https://docs.example.com/tokens'}", "at '/monitoring/docs'"),
         ("networkPolicy: {apiServerPorts: [0]}", "at '/networkPolicy/apiServerPorts/0': minimum: got 0, want 1"),
     ] {
         let output = rendered(values);

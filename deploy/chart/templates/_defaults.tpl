@@ -41,6 +41,7 @@
       "label": "grafana_dashboard",
       "labelValue": "1"
     },
+    "docs": "",
     "prometheusRule": {
       "enabled": false
     },

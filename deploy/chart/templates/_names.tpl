@@ -104,6 +104,15 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 {{- end -}}
 {{- end }}
 
+{{/* A text whose links to the documentation lead to the mirror of it, if there is one: `root`, and `text`. */}}
+{{- define "operator.linked" -}}
+{{- with .root.Values.monitoring.docs -}}
+{{ regexReplaceAll (printf "%s/blob/main/docs/([a-z/-]+)[.]md" (regexQuoteMeta $.root.Chart.Home)) $.text (replace "*" "${1}" .) }}
+{{- else -}}
+{{ .text }}
+{{- end -}}
+{{- end }}
+
 {{/* Defaults of values that aren't there: `helm upgrade --reuse-values` brings those of an older chart alone. */}}
 {{- define "operator.values" -}}
 {{- include "operator.fill" (dict "values" .Values "defaults" (include "operator.defaults" . | fromJson)) -}}

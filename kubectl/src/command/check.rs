@@ -34,11 +34,12 @@ pub(super) async fn run(cluster: &Cluster, options: &CheckOptions) -> Result<()>
     for finding in rights::all(cluster).await? {
         report.add(&finding)?;
     }
-    for finding in operator::all(cluster, options).await {
-        report.add(&finding)?;
+    let operators = operator::all(cluster, options).await;
+    for finding in &operators.findings {
+        report.add(finding)?;
     }
     if is_served {
-        for finding in tokens::all(cluster, options.all_namespaces).await {
+        for finding in tokens::all(cluster, options.all_namespaces, operators.may_work).await {
             report.add(&finding)?;
         }
     }
@@ -67,16 +68,13 @@ impl Report {
 async fn api_server(cluster: &Cluster) -> Finding {
     const SUBJECT: &str = "API server";
     match cluster.client.apiserver_version().await {
-        Ok(version) => Finding::new(Grade::Fine, SUBJECT, format!("{} at {}", version.git_version, cluster.server)),
+        Ok(version) => Finding::fine(SUBJECT, format!("{} at {}", version.git_version, cluster.server)),
         Err(error) => of(SUBJECT, &Failure::of(&error, &Call::of("get", "version", None, None))),
     }
 }
 
 /// What couldn't be asked at all.
 fn of(subject: &'static str, failure: &Failure) -> Finding {
-    let finding = Finding::new(Grade::Wrong, subject, failure.message.clone());
-    match &failure.remedy {
-        Some(remedy) => finding.remedy(remedy.clone()),
-        None => finding,
-    }
+    let remedy = failure.remedy.as_deref().unwrap_or("try again; if it stays, the API server's log says why");
+    Finding::wrong(subject, failure.message.clone(), remedy)
 }

@@ -52,7 +52,7 @@ fn address(object: &Object) -> Result<Url> {
             format!("{place} waits for an approval, and the operator serves no install pages"),
         )
         .remedy(
-            "run it with --public-url (deploy/components/install-pages), or bring a refresh token by bootstrapRef",
+            "run it with --public-url (installPages.publicURL of the chart), or bring a refresh token by bootstrapRef",
         ));
     }
     let who = match approves {

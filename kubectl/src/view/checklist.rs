@@ -1,4 +1,4 @@
-//! What `check` has found, a line each.
+//! What `check` has found, a line each: as it should be, or with what to do.
 
 use crate::{
     screen::{Tone, bold},
@@ -27,21 +27,33 @@ pub struct Finding {
     pub subject: &'static str,
     /// What is so.
     pub found: String,
-    /// What to do, where there is something.
-    pub remedy: Option<String>,
+    /// What to do, unless it is as it should be.
+    remedy: Option<String>,
 }
 
 impl Finding {
-    /// Something that was found.
+    /// Something that is as it should be.
     #[must_use]
-    pub fn new(grade: Grade, subject: &'static str, found: impl Into<String>) -> Self {
-        Self { grade, subject, found: found.into(), remedy: None }
+    pub fn fine(subject: &'static str, found: impl Into<String>) -> Self {
+        Self { grade: Grade::Fine, subject, found: found.into(), remedy: None }
     }
 
-    /// The same with what to do.
+    /// Something that works and should be looked at, and how.
     #[must_use]
-    pub fn remedy(self, remedy: impl Into<String>) -> Self {
-        Self { remedy: Some(remedy.into()), ..self }
+    pub fn doubtful(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Doubtful, subject, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// Something that doesn't work, and what to do.
+    #[must_use]
+    pub fn wrong(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Wrong, subject, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// Something that can't be told, and how to find out.
+    #[must_use]
+    pub fn unknown(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Unknown, subject, found: found.into(), remedy: Some(remedy.into()) }
     }
 
     /// As a line, and what to do below it.

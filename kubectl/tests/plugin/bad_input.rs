@@ -102,7 +102,13 @@ async fn a_cluster_without_the_crds_says_how_to_install_them() {
         &["revoke", "web", "-y"],
     ] {
         let run = run(of(&kubeconfig, line)).await;
-        run.failed(1, &["this cluster serves no ShopifyTokens", "kubectl apply --server-side -k deploy/base"]);
+        run.failed(
+            1,
+            &[
+                "this cluster serves no ShopifyTokens",
+                "helm install, or install.yaml of a release by kubectl apply --server-side -f install.yaml",
+            ],
+        );
     }
     let checked = run(of(&kubeconfig, &["check"])).await.failed(4, &["2 things are wrong"]);
     assert!(

@@ -6,6 +6,7 @@ use dev::Manifests;
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use shopify_sim::{Fault, FaultKind, StatusFault};
 use shopify_token_operator::{clock::Clock, lease::Candidate};
 
 use crate::{
@@ -25,11 +26,24 @@ async fn deployment(world: &World, image: &str) {
     world.api::<Deployment>().patch("operator", &PatchParams::apply("person").force(), &patch).await.unwrap();
 }
 
+/// What `check` prints: each line is `ok`, or followed by what to do.
+fn checked(told: &str) -> &str {
+    let lines: Vec<_> = told.lines().collect();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| !line.starts_with([' ', 'o'])) {
+        let below: Vec<_> = lines[at + 1..].iter().take_while(|line| line.starts_with(' ')).collect();
+        assert!(below.iter().any(|line| line.trim_start().starts_with("do: ")), "{line}\nsays nothing to do:\n{told}");
+    }
+    told
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_needed_is_looked_at() {
     let world = World::with_storefront("check", json!({})).await;
     let flags = ["check", "--operator-namespace", &world.namespace, "--lease-name", "operator"];
-    plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
+    let told = plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
+    assert!(
+        checked(&told.out).contains("?      Shopify       no operator works, so nobody asks it; it confirmed a token")
+    );
 
     let mut operator = Candidate::new(world.admin.clone(), &world.namespace, "operator", Clock::system());
     operator.acquire().await;
@@ -40,15 +54,18 @@ async fn all_that_is_needed_is_looked_at() {
         ("ok", "shopifytokens.tokens.shopify-operator.dev is that of this release"),
         ("ok", "every command may be used in namespace check-"),
         ("ok", "works: it holds lease check-"),
-        ("ok", "waits for an answer"),
+        ("ok", "has confirmed 2 of 2 tokens in namespace check-"),
     ] {
-        let line = told.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{said:?} isn't in\n{told}"));
+        let line = checked(&told)
+            .lines()
+            .find(|line| line.contains(said))
+            .unwrap_or_else(|| panic!("{said:?} isn't in\n{told}"));
         assert!(line.starts_with(grade), "{line}");
     }
 
     deployment(&world, "registry.example.com/shopify-token-operator:9.9.9").await;
     let told = plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
-    assert!(told.out.contains("wrong  operator      0 of 2 replicas of Deployment"), "{told:#?}");
+    assert!(checked(&told.out).contains("wrong  operator      0 of 2 replicas of Deployment"), "{told:#?}");
     assert!(told.out.contains("and operator 9.9.9 differ by more than a patch"), "{told:#?}");
 
     // Who holds it has gone without letting go of it.
@@ -56,7 +73,27 @@ async fn all_that_is_needed_is_looked_at() {
     world.api::<Lease>().patch("operator", &PatchParams::default(), &Patch::Merge(stale)).await.unwrap();
     let told = plugin(&world, &flags).await;
     assert_eq!(told.code, 4, "{told:#?}");
-    assert!(told.out.contains("and hasn't renewed it for"), "{told:#?}");
+    assert!(checked(&told.out).contains("and hasn't renewed it for"), "{told:#?}");
+    assert!(told.out.contains("no operator works, so nobody asks it"), "{told:#?}");
+
+    deployment(&world, "registry.example.com/shopify-token-operator:latest").await;
+    let told = plugin(&world, &flags).await;
+    let runs = format!("do: kubectl exec -n {} deployment/operator --", world.namespace);
+    assert!(checked(&told.out).contains(&runs), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_ok_of_which_nothing_is_known() {
+    let world = World::new("check-new").await;
+    let flags = ["check", "--operator-namespace", &world.namespace, "--lease-name", "operator"];
+    let mut operator = Candidate::new(world.admin.clone(), &world.namespace, "operator", Clock::system());
+    operator.acquire().await;
+    for said in ["there is no token in namespace check-new-", "has confirmed no token of 1 in namespace check-new-"] {
+        let told = plugin(&world, &flags).await.done();
+        assert!(checked(&told).contains(&format!("?      Shopify       {said}")), "{told}");
+        // Nobody looks at it.
+        world.admin_token("admin").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,32 +110,23 @@ async fn rights_that_are_missing_are_named_with_their_role() {
         "?      CRDs          you may not get customresourcedefinitions",
         "?      operator      you may not get leases in namespace shopify-token-operator",
         "?      releases      you may not list deployments",
-        "no token of 1 in namespace check-rights-",
+        "has confirmed 1 of 1 tokens in namespace check-rights-",
     ] {
-        assert!(told.contains(said), "{said:?} isn't in\n{told}");
+        assert!(checked(&told).contains(said), "{said:?} isn't in\n{told}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shopify_that_is_silent_is_told() {
-    let world = World::with_admin("check-shopify").await;
-    let status = json!({"conditions": [{
-        "type": "Reconciling", "status": "True", "reason": "BackingOff", "message": "no answer", "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }]});
-    // As the operator writes it; nobody writes it back, for no operator sees this namespace.
-    let other = world.beside("check-silent", json!({})).await;
-    other.admin_token("admin").await;
-    other
-        .tokens()
-        .patch_status("admin", &PatchParams::default(), &Patch::Merge(json!({"status": status})))
-        .await
-        .unwrap();
-    let told = plugin(&other, &["check"]).await;
+    let world = World::with_app("check-shopify").await;
+    world.sim.inject(Fault::new("*", FaultKind::Status(StatusFault::new(503))));
+    world.admin_token("admin").await;
+    world.because("admin", "Reconciling", "BackingOff").await;
+    let told = plugin(&world, &["check"]).await;
     assert_eq!(told.code, 4, "{told:#?}");
-    let line =
-        told.out.lines().position(|line| line.contains("gave the operator no answer for")).expect("a line of Shopify");
-    let rest: Vec<_> = told.out.lines().skip(line).take(4).collect();
-    assert!(rest.concat().contains(&other.namespace), "{rest:?}");
+    let line = checked(&told.out).lines().find(|line| line.contains("gave the operator no answer for"));
+    let line = line.unwrap_or_else(|| panic!("no line of Shopify: {told:#?}"));
+    assert!(line.starts_with("wrong  Shopify") && line.contains("1 of 1 tokens in namespace check-shopify-"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,10 +9,16 @@ use crate::{
     call::Call,
     cluster::Cluster,
     failure::{Failure, INSTALL},
-    view::checklist::{Finding, Grade},
+    view::checklist::Finding,
 };
 
 const SUBJECT: &str = "CRDs";
+/// Where a person may not read the definitions.
+const ASK: &str = "ask who installed the operator, or for the right to get customresourcedefinitions in the cluster; `kubectl explain \
+                   stok.spec` shows the fields that are served";
+/// How older definitions become those of a release.
+const UPGRADE: &str = "upgrade the operator, its CRDs first: where they are of a Helm release, helm upgrade does both; else kubectl apply \
+                       --server-side -f crds.yaml of the release (in its repository: -k crds)";
 
 /// Whether both kinds are served in the version that this release speaks.
 pub(super) async fn served(cluster: &Cluster) -> Finding {
@@ -25,10 +31,10 @@ pub(super) async fn served(cluster: &Cluster) -> Finding {
     let missing: Vec<_> =
         ["ShopifyApp", "ShopifyToken"].into_iter().filter(|kind| !found.iter().any(|k| k == kind)).collect();
     if missing.is_empty() {
-        Finding::new(Grade::Fine, SUBJECT, format!("ShopifyApp and ShopifyToken are served as {version}"))
+        Finding::fine(SUBJECT, format!("ShopifyApp and ShopifyToken are served as {version}"))
     } else {
         let found = format!("{} of {version} isn't served", missing.join(" and "));
-        Finding::new(Grade::Wrong, SUBJECT, found).remedy(INSTALL)
+        Finding::wrong(SUBJECT, found, INSTALL)
     }
 }
 
@@ -43,7 +49,7 @@ pub(super) async fn current(cluster: &Cluster) -> Vec<Finding> {
             Err(kube::Error::Api(status)) if status.code == 403 => {
                 let found =
                     format!("you may not get customresourcedefinitions, so whether {name} is current can't be told");
-                return vec![Finding::new(Grade::Unknown, SUBJECT, found)];
+                return vec![Finding::unknown(SUBJECT, found, ASK)];
             }
             Err(error) => super::of(
                 SUBJECT,
@@ -61,22 +67,20 @@ fn compared(ours: &CustomResourceDefinition, theirs: &CustomResourceDefinition) 
     let Difference { lacks, adds, differs } = difference;
     let of_release = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     match (lacks.first(), adds.first(), differs.first()) {
-        (None, None, None) => Finding::new(Grade::Fine, SUBJECT, format!("{name} is that of this release")),
+        (None, None, None) => Finding::fine(SUBJECT, format!("{name} is that of this release")),
         (Some(path), None, _) => {
-            Finding::new(Grade::Wrong, SUBJECT, format!("{name} is older than {of_release}: it lacks {path}")).remedy(
-                "apply the CRDs of the operator's release, then upgrade that: kubectl apply --server-side -k crds",
-            )
+            Finding::wrong(SUBJECT, format!("{name} is older than {of_release}: it lacks {path}"), UPGRADE)
         }
-        (None, Some(path), _) => {
-            Finding::new(Grade::Doubtful, SUBJECT, format!("{name} is newer than {of_release}: it has {path}"))
-                .remedy("take the plugin of that release")
-        }
-        (.., Some(path)) | (Some(path), Some(_), _) => Finding::new(
-            Grade::Doubtful,
+        (None, Some(path), _) => Finding::doubtful(
+            SUBJECT,
+            format!("{name} is newer than {of_release}: it has {path}"),
+            "take the plugin of that release",
+        ),
+        (.., Some(path)) | (Some(path), Some(_), _) => Finding::doubtful(
             SUBJECT,
             format!("{name} is of another release than {of_release}: {path} differs"),
-        )
-        .remedy("take CRDs, operator and plugin of one release"),
+            "take CRDs, operator and plugin of one release",
+        ),
     }
 }
 
@@ -128,6 +132,7 @@ impl Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::checklist::Grade;
 
     #[test]
     fn a_definition_is_compared_by_its_fields() {

@@ -30,19 +30,28 @@ const FRESH: TimeDelta = TimeDelta::seconds(20);
 /// Within this time a holder that lives has written its lease again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// What is there of the operator.
+pub(super) struct Operators {
+    /// Lease, Deployment and release.
+    pub(super) findings: Vec<Finding>,
+    /// Whether one works, or that couldn't be seen.
+    pub(super) may_work: bool,
+}
+
 /// Lease, Deployment and release.
-pub(super) async fn all(cluster: &Cluster, options: &CheckOptions) -> Vec<Finding> {
+pub(super) async fn all(cluster: &Cluster, options: &CheckOptions) -> Operators {
     let deployments = deployments(cluster, options).await;
     let runs = matches!(&deployments, Ok(all) if all.iter().any(|deployment| available(deployment) > 0));
     let mut findings = Vec::new();
     for name in leases(options.lease_name.as_deref(), deployments.as_deref().unwrap_or_default()) {
         findings.push(lease(cluster, &options.operator_namespace, &name, runs).await);
     }
+    let may_work = findings.iter().any(|lease| lease.grade != Grade::Wrong);
     match deployments {
         Ok(all) => findings.extend(all.iter().flat_map(|deployment| [pods(deployment), release(deployment)])),
         Err(finding) => findings.push(finding),
     }
-    findings
+    Operators { findings, may_work }
 }
 
 async fn deployments(cluster: &Cluster, options: &CheckOptions) -> Result<Vec<Deployment>, Finding> {
@@ -55,7 +64,7 @@ async fn deployments(cluster: &Cluster, options: &CheckOptions) -> Result<Vec<De
             let found = format!(
                 "you may not list deployments in namespace {namespace}, so the operator's release can't be told"
             );
-            Err(Finding::new(Grade::Unknown, RELEASE, found))
+            Err(Finding::unknown(RELEASE, found, "ask who runs the operator of which release it is, or for that right"))
         }
         Err(error) => {
             let call = Call::of("list", "deployments", Some(namespace), None);
@@ -88,73 +97,97 @@ async fn lease(cluster: &Cluster, namespace: &str, name: &str, runs: bool) -> Fi
     let api = cluster.api::<Lease>(namespace);
     let place = format!("{namespace}/{name}");
     let now = || Clock::system().now();
+    let unread =
+        |error| super::of(SUBJECT, &Failure::of(error, &Call::of("get", "leases", Some(namespace), Some(name))));
     let read = async || api.get_opt(name).await.map(|lease| lease.and_then(|lease| lease.spec));
     let first = match read().await {
         Ok(Some(spec)) if spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty()) => spec,
         Ok(_) if runs => {
-            return Finding::new(Grade::Doubtful, SUBJECT, format!("its pods are there, and none holds lease {place}"))
-                .remedy("right if it runs with --leader-elect=false; else look at its log");
+            let found = format!("its pods are there, and none holds lease {place}");
+            return Finding::doubtful(
+                SUBJECT,
+                found,
+                "right if it runs with --leader-elect=false; else look at its log",
+            );
         }
         Ok(_) => {
-            return Finding::new(Grade::Wrong, SUBJECT, format!("nobody holds lease {place}: no operator works there"))
-                .remedy("install it, or say where it runs: --operator-namespace, --lease-name");
+            let found = format!("nobody holds lease {place}: no operator works there");
+            return Finding::wrong(
+                SUBJECT,
+                found,
+                "install it, or say where it runs: --operator-namespace, --lease-name",
+            );
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
             let found =
                 format!("you may not get leases in namespace {namespace}, so whether the operator works can't be told");
-            return Finding::new(Grade::Unknown, SUBJECT, found);
+            return Finding::unknown(SUBJECT, found, "ask who runs it to run this check, or for that right");
         }
-        Err(error) => {
-            return super::of(SUBJECT, &Failure::of(&error, &Call::of("get", "leases", Some(namespace), Some(name))));
-        }
+        Err(error) => return unread(&error),
     };
-    if let Some(finding) = holder(&first, None, &place, now()) {
-        return finding;
+    if is_fresh(&first, now()) {
+        return works(&first, &place);
     }
     sleep(LOOK_AGAIN).await;
-    let second = read().await.ok().flatten().unwrap_or_else(|| first.clone());
-    holder(&second, Some(&first), &place, now())
-        .unwrap_or_else(|| Finding::new(Grade::Unknown, SUBJECT, format!("lease {place} can't be read")))
+    match read().await {
+        Ok(second) => later(&first, &second.unwrap_or_default(), &place, now()),
+        Err(error) => unread(&error),
+    }
 }
 
-/// What the lease says of its holder. `None` if it has to be read again: it may be old, or a clock wrong.
-fn holder(lease: &LeaseSpec, before: Option<&LeaseSpec>, place: &str, now: Timestamp) -> Option<Finding> {
-    let holder = lease.holder_identity.as_deref().unwrap_or_default();
+fn age(lease: &LeaseSpec, now: Timestamp) -> Option<TimeDelta> {
     let renewed = lease.renew_time.as_ref().and_then(|at| Timestamp::from_timestamp(at.0.as_second(), 0));
-    let age = renewed.map(|at| now - at);
-    let fresh = age.is_some_and(|age| age < FRESH && age > -FRESH);
-    match before {
-        _ if fresh => Some(Finding::new(Grade::Fine, SUBJECT, format!("{holder} works: it holds lease {place}"))),
-        None => None,
-        Some(before) if before.renew_time != lease.renew_time => Some(
-            Finding::new(Grade::Doubtful, SUBJECT, format!("{holder} works, and its clock differs from this one's"))
-                .remedy("look at the clocks of both machines: a wrong one renews tokens at the wrong time"),
-        ),
-        Some(_) => {
-            let since = age.map_or_else(|| "ever".to_owned(), length);
-            let found = format!("{holder} held lease {place}, and hasn't renewed it for {since}: no operator works");
-            Some(Finding::new(Grade::Wrong, SUBJECT, found).remedy("look at the operator's pods and their log"))
-        }
+    renewed.map(|at| now - at)
+}
+
+/// Whether the holder lives. If not, the lease has to be read again: it may be old, or a clock wrong.
+fn is_fresh(lease: &LeaseSpec, now: Timestamp) -> bool {
+    age(lease, now).is_some_and(|age| age < FRESH && age > -FRESH)
+}
+
+fn works(lease: &LeaseSpec, place: &str) -> Finding {
+    let holder = lease.holder_identity.as_deref().unwrap_or_default();
+    Finding::fine(SUBJECT, format!("{holder} works: it holds lease {place}"))
+}
+
+/// What the lease says that was read again.
+fn later(first: &LeaseSpec, second: &LeaseSpec, place: &str, now: Timestamp) -> Finding {
+    let holder = first.holder_identity.as_deref().unwrap_or_default();
+    if is_fresh(second, now) {
+        return works(second, place);
     }
+    if second.renew_time.is_some() && second.renew_time != first.renew_time {
+        let found = format!("{holder} works, and its clock differs from this one's");
+        let remedy = "look at the clocks of both machines: a wrong one renews tokens at the wrong time";
+        return Finding::doubtful(SUBJECT, found, remedy);
+    }
+    let since = age(first, now).map_or_else(|| "ever".to_owned(), length);
+    let found = format!("{holder} held lease {place}, and hasn't renewed it for {since}: no operator works");
+    Finding::wrong(SUBJECT, found, "look at the operator's pods and their log")
 }
 
 fn available(deployment: &Deployment) -> i32 {
     deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default()
 }
 
+/// As kubectl takes it.
+fn place(deployment: &Deployment) -> String {
+    format!("-n {} deployment/{}", deployment.namespace().unwrap_or_default(), deployment.name_any())
+}
+
 fn pods(deployment: &Deployment) -> Finding {
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let (place, available) =
-        (format!("{}/{}", deployment.namespace().unwrap_or_default(), deployment.name_any()), available(deployment));
-    let found = format!("{available} of {wanted} replicas of Deployment {place} are available");
+    let available = available(deployment);
+    let found = format!(
+        "{available} of {wanted} replicas of Deployment {}/{} are available",
+        deployment.namespace().unwrap_or_default(),
+        deployment.name_any()
+    );
+    let remedy = format!("kubectl describe {}", place(deployment));
     match available {
-        0 => Finding::new(Grade::Wrong, SUBJECT, found).remedy(format!(
-            "kubectl describe deployment {} -n {}",
-            deployment.name_any(),
-            deployment.namespace().unwrap_or_default()
-        )),
-        _ if available < wanted => Finding::new(Grade::Doubtful, SUBJECT, found),
-        _ => Finding::new(Grade::Fine, SUBJECT, found),
+        0 => Finding::wrong(SUBJECT, found, remedy),
+        _ if available < wanted => Finding::doubtful(SUBJECT, found, remedy),
+        _ => Finding::fine(SUBJECT, found),
     }
 }
 
@@ -163,31 +196,28 @@ fn release(deployment: &Deployment) -> Finding {
     let mut containers =
         deployment.spec.iter().filter_map(|spec| spec.template.spec.as_ref()).flat_map(|spec| &spec.containers);
     let image = containers.find_map(|container| container.image.as_deref()).unwrap_or_default();
-    skew(env!("CARGO_PKG_VERSION"), image)
+    skew(env!("CARGO_PKG_VERSION"), image, &place(deployment))
 }
 
 /// Releases of one minor version (before 1.0: of one `0.x`) go together.
-fn skew(plugin: &str, image: &str) -> Finding {
+fn skew(plugin: &str, image: &str, place: &str) -> Finding {
     let name = image.split('@').next().unwrap_or_default();
     let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag.trim_start_matches('v'));
     let (Ok(plugin), Some(Ok(operator))) = (Version::parse(plugin), tag.map(Version::parse)) else {
-        return Finding::new(
-            Grade::Unknown,
+        return Finding::unknown(
             RELEASE,
             format!("the tag of image {image} is no version, so it can't be compared with plugin {plugin}"),
+            format!("kubectl exec {place} -- /usr/local/bin/{OPERATOR} --version"),
         );
     };
     if (plugin.major, plugin.minor) == (operator.major, operator.minor) {
-        return Finding::new(Grade::Fine, RELEASE, format!("plugin {plugin}, operator {operator}"));
+        return Finding::fine(RELEASE, format!("plugin {plugin}, operator {operator}"));
     }
-    Finding::new(
-        Grade::Doubtful,
+    Finding::doubtful(
         RELEASE,
         format!("plugin {plugin} and operator {operator} differ by more than a patch"),
+        format!("take plugin {operator}: an older one doesn't know newer fields, a newer one shows what isn't there"),
     )
-    .remedy(format!(
-        "take plugin {operator}: an older one doesn't know newer fields, a newer one shows what isn't there"
-    ))
 }
 
 #[cfg(test)]
@@ -206,14 +236,14 @@ mod tests {
     fn a_holder_lives_if_it_renews_whatever_the_clocks_say() {
         let now = Timestamp::from_timestamp(1_790_000_000, 0).unwrap();
         let ago = |seconds| held(now - TimeDelta::seconds(seconds));
-        let grade = |lease: &LeaseSpec, before: Option<&LeaseSpec>| {
-            holder(lease, before, "p", now).map(|finding| finding.grade)
-        };
-        assert_eq!(grade(&ago(3), None), Some(Grade::Fine));
-        assert_eq!(grade(&ago(3600), None), None, "read it again");
-        assert_eq!(grade(&ago(-3600), None), None, "a clock is wrong");
-        assert_eq!(grade(&ago(3600), Some(&ago(3602))), Some(Grade::Doubtful));
-        assert_eq!(grade(&ago(3600), Some(&ago(3600))), Some(Grade::Wrong));
+        assert!(is_fresh(&ago(3), now));
+        assert!(!is_fresh(&ago(3600), now), "read it again");
+        assert!(!is_fresh(&ago(-3600), now), "a clock is wrong");
+        let grade = |first: &LeaseSpec, second: &LeaseSpec| later(first, second, "p", now).grade;
+        assert_eq!(grade(&ago(3602), &ago(3600)), Grade::Doubtful);
+        assert_eq!(grade(&ago(3600), &ago(3600)), Grade::Wrong);
+        assert_eq!(grade(&ago(3600), &ago(2)), Grade::Fine, "another one has taken over");
+        assert_eq!(grade(&ago(3600), &LeaseSpec::default()), Grade::Wrong, "it is gone");
     }
 
     #[test]
@@ -249,7 +279,7 @@ mod tests {
             ("registry:5000/shopify-token-operator", Grade::Unknown),
             ("shopify-token-operator@sha256:00", Grade::Unknown),
         ] {
-            assert_eq!(skew("0.1.3", image).grade, grade, "{image}");
+            assert_eq!(skew("0.1.3", image, "-n o deployment/o").grade, grade, "{image}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     call::Call,
     cluster::Cluster,
     failure::{Failure, Result},
-    view::checklist::{Finding, Grade},
+    view::checklist::Finding,
 };
 
 const SUBJECT: &str = "your rights";
@@ -36,22 +36,18 @@ pub(super) async fn all(cluster: &Cluster) -> Result<Vec<Finding>> {
     let denied: Vec<&Right> =
         RIGHTS.iter().zip(allowed).filter(|(_, allowed)| !allowed).map(|(right, _)| right).collect();
     if denied.is_empty() {
-        return Ok(vec![Finding::new(
-            Grade::Fine,
-            SUBJECT,
-            format!("every command may be used in namespace {namespace}"),
-        )]);
+        return Ok(vec![Finding::fine(SUBJECT, format!("every command may be used in namespace {namespace}"))]);
     }
     Ok(denied
         .into_iter()
         .map(|(_, resource, verb, command)| {
             let call = Call::of(verb, resource, Some(namespace), None);
-            let grade = if matches!(*verb, "get" | "list") && *resource == "shopifytokens" {
-                Grade::Wrong
+            let found = format!("you may not {call}, which {command} takes");
+            if matches!(*verb, "get" | "list") && *resource == "shopifytokens" {
+                Finding::wrong(SUBJECT, found, call.role())
             } else {
-                Grade::Doubtful
-            };
-            Finding::new(grade, SUBJECT, format!("you may not {call}, which {command} takes")).remedy(call.role())
+                Finding::doubtful(SUBJECT, found, call.role())
+            }
         })
         .collect())
 }

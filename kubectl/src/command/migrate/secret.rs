@@ -76,7 +76,7 @@ pub(super) fn draft(secret: &Secret, options: &MigrateOptions) -> Result<Draft> 
             let message =
                 format!("Secret {old} holds nothing to issue a token with; its keys are {}", names.join(", "));
             return Err(Failure::new(Code::Failed, message)
-                .remedy("it takes a client id and secret, or an Admin API token: docs/sources.md"));
+                .remedy("it takes a client id and secret, or an Admin API token; the operator's documentation says where to get them (docs/sources.md)"));
         }
     };
 

@@ -18,7 +18,7 @@ pub(super) fn draft(generator: &Value, external: &[Value], options: &MigrateOpti
     let asked = format!("{url} {body}");
     let wrong = |message: &str| Failure::new(Code::Failed, format!("Webhook {generator_name} {message}"));
     if !asked.contains("client_credentials") {
-        let remedy = "docs/sources.md says which source to take";
+        let remedy = "the operator's documentation says which source to take (docs/sources.md)";
         return Err(
             wrong("doesn't ask for a client-credentials grant, the one kind that can be migrated").remedy(remedy)
         );

@@ -1,6 +1,6 @@
 -- The health of an app whose credentials shopify-token-operator uses. Its status is in kstatus format: observedGeneration, Ready,
 -- and Reconciling (it heals by itself) and Stalled (a person must act), which are there only while they are True.
--- Reasons: https://github.com/OWNER/shopify-token-operator/blob/main/docs/reasons.md
+-- Reasons: docs/reasons.md of shopify-token-operator.
 local hs = {}
 local status = obj.status
 if status == nil or status.conditions == nil or status.observedGeneration ~= obj.metadata.generation then
