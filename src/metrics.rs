@@ -89,6 +89,11 @@ struct VerbResourceCode {
     code: String,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Lease {
+    lease: String,
+}
+
 /// Everything the operator counts and measures.
 #[derive(Debug)]
 pub struct Metrics {
@@ -105,7 +110,7 @@ pub struct Metrics {
     storefront_tokens: Family<Listed, Gauge>,
     install_pages: Counts<PageOutcome>,
     spans: Counts<SentResult>,
-    leader: Gauge,
+    leader: Family<Lease, Gauge>,
     tokens: Arc<Tokens>,
     apps: Arc<Apps>,
 }
@@ -128,7 +133,7 @@ impl Metrics {
             storefront_tokens: Family::default(),
             install_pages: Family::default(),
             spans: Family::default(),
-            leader: Gauge::default(),
+            leader: Family::default(),
             tokens: Arc::default(),
             apps: Arc::default(),
         };
@@ -236,9 +241,9 @@ impl Metrics {
         self.storefront_tokens.remove(&labels);
     }
 
-    /// Whether this instance holds the lease.
-    pub fn leading(&self, leads: bool) {
-        self.leader.set(i64::from(leads));
+    /// Whether this instance holds the lease of this name. Who stands by says so, too: else nobody knew that there is one.
+    pub fn leading(&self, lease: &str, leads: bool) {
+        self.leader.get_or_create(&Lease { lease: lease.to_owned() }).set(i64::from(leads));
     }
 
     /// Reports, at each scrape, on every token that `visit` shows: a deleted one is gone with the next scrape.
@@ -315,7 +320,7 @@ mod tests {
         metrics.event_lost();
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 91);
         metrics.spans_sent(Sent::Failed, 512);
-        metrics.leading(true);
+        metrics.leading("shard-a", true);
         let page = metrics.encode().unwrap();
         for line in [
             r#"shopify_token_issues_total{source="Storefront",result="success"} 1"#,
@@ -329,7 +334,7 @@ mod tests {
             "kubernetes_events_lost_total 1",
             r#"shopify_storefront_tokens{namespace="shop",admin_token="admin",shop="acme.myshopify.com"} 91"#,
             r#"otlp_spans_total{result="failed"} 512"#,
-            "leader 1",
+            r#"leader{lease="shard-a"} 1"#,
             "# EOF",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} isn't in\n{page}");

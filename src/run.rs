@@ -137,6 +137,8 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let Ground { client, shopify, namespace, clock, metrics, admin, oauth } = ground;
+    let leading = |leads| metrics.leading(&options.lease.lease_name, leads);
+    leading(false);
     let readiness = Readiness::waiting_for("the API server hasn't been asked yet for the custom resources");
     let stop_server = CancellationToken::new();
     let watches = Arc::new(controller::Watches::default());
@@ -166,13 +168,13 @@ where
     let start = |stop| AbortOnDropHandle::new(tokio::spawn(controller(setup, stop)));
 
     let ended = tokio::select! {
-        ended = work(&client, candidate.as_mut(), &metrics, &readiness, start, &shutdown) => ended,
+        ended = work(&client, candidate.as_mut(), leading, &readiness, start, &shutdown) => ended,
         ended = &mut server => Err(anyhow!("the admin server ended: {ended:?}")),
         ended = ended(pages.as_mut()) => Err(anyhow!("the server of the install pages ended: {ended:?}")),
     };
 
     readiness.shut_down();
-    metrics.leading(false);
+    leading(false);
     let lost = ended.as_ref().is_err_and(anyhow::Error::is::<Lost>);
     if let Some(candidate) = candidate.as_mut().filter(|_| !lost)
         && let Err(error) = candidate.release().await
@@ -199,7 +201,7 @@ async fn ended(task: Option<&mut AbortOnDropHandle<()>>) -> Result<(), JoinError
 async fn work(
     client: &Client,
     mut candidate: Option<&mut Candidate>,
-    metrics: &Metrics,
+    leading: impl Fn(bool),
     readiness: &Readiness,
     start: impl FnOnce(CancellationToken) -> AbortOnDropHandle<anyhow::Result<()>>,
     shutdown: &CancellationToken,
@@ -214,7 +216,7 @@ async fn work(
     if shutdown.run_until_cancelled(leadership()).await.is_none() {
         return Ok(());
     }
-    metrics.leading(true);
+    leading(true);
     tracing::info!("the controller starts");
 
     let stop = CancellationToken::new();

@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,9 +32,11 @@ use crate::{
 /// Events that are written at a time.
 const LANES: usize = 4;
 /// How many wait in each lane, cut as the API server wants them: together a few megabytes.
-const WAITING: usize = 512;
-/// How long an event makes way for work that waits.
-const BEHIND: Duration = Duration::from_secs(5);
+const WAITING: usize = 1024;
+/// How long an event makes way for work that waits: it says what is in order.
+const BEHIND: Duration = Duration::from_mins(1);
+/// How long, where a warning is on its way.
+const PRESSING: Duration = Duration::from_secs(5);
 /// And how often it looks whether there is any.
 const A_MOMENT: Duration = Duration::from_millis(50);
 /// How long one waits for a place in its lane while the API server answers none at all. Where they are only slow, whoever
@@ -56,6 +58,8 @@ pub(super) struct Events {
     metrics: Arc<Metrics>,
     lanes: OnceLock<Vec<Sender<Told>>>,
     on_their_way: TaskTracker,
+    /// How many of them warn of something.
+    warnings: AtomicUsize,
     /// How many the API server has answered, whatever it said.
     answered: AtomicU64,
     /// How many it had when one found no place in time: until there is another nobody waits for a place.
@@ -84,6 +88,7 @@ impl Events {
             metrics,
             lanes: OnceLock::new(),
             on_their_way: TaskTracker::new(),
+            warnings: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             stuck_at: AtomicU64::new(u64::MAX),
             ending: Shared::default(),
@@ -101,7 +106,11 @@ impl Events {
 
     async fn follow(&self, mut lane: Receiver<Told>, busy: &(impl Fn() -> bool + Sync)) {
         while let Some(Told { regarding, news, now, since, _on_its_way }) = lane.recv().await {
-            while busy() && lane.len() < WAITING / 2 && since.elapsed() < BEHIND && !self.on_their_way.is_closed() {
+            while busy()
+                && lane.len() < WAITING / 2
+                && since.elapsed() < self.patience()
+                && !self.on_their_way.is_closed()
+            {
                 sleep(A_MOMENT).await;
             }
             let written = AssertUnwindSafe(self.write(&regarding, &news, now)).catch_unwind();
@@ -110,7 +119,15 @@ impl Events {
                 Ok(Err(_panic)) => self.lose(&regarding, &news, &"the writing of it panicked"),
                 Err(elapsed) => self.lose(&regarding, &news, &elapsed),
             }
+            if news.reason.is_warning() {
+                self.warnings.fetch_sub(1, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// How long an event makes way.
+    fn patience(&self) -> Duration {
+        if self.warnings.load(Ordering::Relaxed) > 0 { PRESSING } else { BEHIND }
     }
 
     /// Returns once everything that was told before is written, or lost because that takes too long.
@@ -134,6 +151,9 @@ impl Events {
             Err(_) => timeout(SLOWEST, self.place(lane)).await.ok().flatten(),
         };
         if let Some(place) = place {
+            if news.reason.is_warning() {
+                self.warnings.fetch_add(1, Ordering::Relaxed);
+            }
             let told = Told {
                 regarding: regarding.clone(),
                 news,
@@ -250,6 +270,11 @@ mod tests {
         events.tell(&reference, &News::of(EventReason::Issued, note), chrono::DateTime::UNIX_EPOCH).await;
     }
 
+    async fn warn(events: &Events, object: &str) {
+        let reference = serde_json::from_value(json!({"namespace": "shop", "name": object, "uid": object})).unwrap();
+        events.tell(&reference, &News::of(EventReason::IssueFailed, ""), chrono::DateTime::UNIX_EPOCH).await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_an_event_and_those_of_an_object_keep_their_order() {
         let (events, notes) = server(Duration::from_millis(100));
@@ -312,7 +337,7 @@ mod tests {
         // Ten who tell at once wait for ten seconds.
         let more: Vec<String> = (0..10).map(|more| format!("more {more}")).collect();
         join_all(more.iter().map(|note| tell(&events, "a", note))).await;
-        sleep(Duration::from_secs(1_000)).await;
+        sleep(Duration::from_secs(2_000)).await;
         assert_eq!(notes.lock().unwrap().len(), told + 10);
     }
 
@@ -339,14 +364,24 @@ mod tests {
         assert_eq!(written(), 0);
         sleep(BEHIND).await;
         assert_eq!(written(), 10, "each waits from when it was told");
-        for note in 10..=10 + WAITING / 2 {
+        tell(&events, "a", "10").await;
+        warn(&events, "b").await;
+        sleep(PRESSING / 2).await;
+        assert_eq!(written(), 10);
+        sleep(PRESSING).await;
+        assert_eq!(written(), 12, "nobody waits that long for a warning, whatever is before it");
+        tell(&events, "a", "11").await;
+        sleep(BEHIND / 2).await;
+        assert_eq!(written(), 12);
+        sleep(BEHIND).await;
+        for note in 13..=13 + WAITING / 2 {
             tell(&events, "a", &note.to_string()).await;
         }
         sleep(Duration::from_millis(100)).await;
-        assert!(written() > 10, "where very many wait the first ones go");
+        assert!(written() > 13, "where very many wait the first ones go");
         let began = Instant::now();
         events.written().await;
-        assert_eq!(written(), 10 + WAITING / 2 + 1);
+        assert_eq!(written(), 13 + WAITING / 2 + 1);
         assert!(began.elapsed() < DRAIN, "who stops waits for no work");
     }
 

@@ -173,6 +173,7 @@ const KIND: Label = one_of("kind", || vec!["ShopifyToken", "ShopifyApp"]);
 const OPERATION: Label = one_of("operation", || ShopifyCall::ALL.iter().map(|call| call.as_str()).collect());
 const ADMIN_TOKEN: Label = per_object("admin_token", "the name of the admin token");
 const SHOP: Label = per_object("shop", "its shop");
+const LEASE: Label = per_object("lease", "the name of the Lease (`--lease-name`): each shard has its own");
 const RECONCILED: Label = one_of("result", || Reconciled::ALL.iter().map(|ended| ended.as_str()).collect());
 const VERB: Label = one_of("verb", || Verb::ALL.iter().map(|verb| verb.as_str()).collect());
 const PAGE: Label = one_of("page", || InstallPage::ALL.iter().map(|page| page.as_str()).collect());
@@ -272,9 +273,9 @@ metrics! {
     SPANS = counter("otlp_spans", &[SENT],
         "Spans of traces that went out to the collector; not those that the queue before it had no room for",
         "`failed`: it didn't take them, look at it; [traces](monitoring.md#traces) have gaps, and nothing else");
-    LEADER = gauge("leader", &[],
-        "1 while this instance works",
-        "None: alert [`ShopifyTokenOperatorWithoutLeader`](monitoring.md#shopifytokenoperatorwithoutleader)");
+    LEADER = gauge("leader", &[LEASE],
+        "1 while this instance works, 0 while it stands by",
+        "No 1 of a lease: alert [`ShopifyTokenOperatorWithoutLeader`](monitoring.md#shopifytokenoperatorwithoutleader)");
 }
 
 #[cfg(test)]
@@ -302,6 +303,7 @@ mod tests {
         metrics.install_page(InstallPage::Result, Told::Done);
         metrics.spans_sent(Sent::Success, 1);
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 1);
+        metrics.leading("shopify-token-operator", false);
         let condition = |type_, reason| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"});
         let time = "2030-01-01T00:00:00Z";
         let token: ShopifyToken = serde_json::from_value(json!({

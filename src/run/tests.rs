@@ -61,7 +61,7 @@ impl Instance {
     }
 
     async fn leads(&self) -> bool {
-        self.get("/metrics").await.1.lines().any(|l| l == "leader 1")
+        self.get("/metrics").await.1.lines().any(|l| l == r#"leader{lease="shopify-token-operator"} 1"#)
     }
 
     async fn ended(self) -> anyhow::Result<()> {

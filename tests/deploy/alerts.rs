@@ -1,9 +1,9 @@
 //! The alerts: each is tried by promtool, documented, and leads to what it says of itself.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     ROOT,
@@ -35,15 +35,81 @@ pub(crate) fn leads_somewhere(link: &str) -> bool {
     heading.is_none_or(|heading| headings.any(|anchor| anchor == heading))
 }
 
+/// Runs promtool in a directory: whether it is content, and what it says.
+fn judged(arguments: &[&str], dir: &Path) -> (bool, String) {
+    let output = Command::new(&judges().promtool).args(arguments).current_dir(dir).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+fn promtool(arguments: &[&str], dir: &Path) {
+    let (content, said) = judged(arguments, dir);
+    assert!(content, "{said}");
+}
+
 #[test]
 fn promtool_sees_each_alert_fire_and_not_fire() {
-    let tests = format!("{ROOT}/tests/deploy/alerts.yaml");
-    let rules = format!("{ROOT}/deploy/chart/monitoring/rules.yaml");
-    for arguments in [["check", "rules", "--lint=all", &rules], ["test", "rules", "--diff", &tests]] {
-        let output = Command::new(&judges().promtool).args(arguments).output().unwrap();
-        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{said}{told}");
+    promtool(&["check", "rules", "--lint=all", "deploy/chart/monitoring/rules.yaml"], Path::new(ROOT));
+    promtool(&["test", "rules", "--diff", "tests/deploy/alerts.yaml"], Path::new(ROOT));
+}
+
+/// An expression with each of its operands left out. One stands in a line that begins with its operator, and of two that `or`
+/// joins the first one is the line above.
+fn shortened(expression: &str) -> Vec<String> {
+    let lines: Vec<&str> = expression.lines().map(str::trim).collect();
+    let mut shortened = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if ["or ", "and ", "unless "].iter().any(|operator| line.starts_with(operator)) {
+            shortened.push([&lines[..at], &lines[at + 1..]].concat().join("\n"));
+        }
+        if let Some(second) = line.strip_prefix("or ") {
+            shortened.push([&lines[..at - 1], &[second], &lines[at + 1..]].concat().join("\n"));
+        }
     }
+    shortened
+}
+
+#[test]
+fn no_operand_of_an_alert_could_be_left_out() {
+    let tests: Value = serde_saphyr::from_str(&read("tests/deploy/alerts.yaml")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let write = |file: &str, content: &Value| fs::write(dir.path().join(file), content.to_string()).unwrap();
+    let mut count = 0;
+    for mut rule in rules() {
+        let mut tests = tests.clone();
+        tests["rule_files"] = json!(["rules.yaml"]);
+        for test in tests["tests"].as_array_mut().unwrap() {
+            test["alert_rule_test"].as_array_mut().unwrap().retain(|case| case["alertname"] == rule["alert"]);
+        }
+        tests["tests"].as_array_mut().unwrap().retain(|test| test["alert_rule_test"] != json!([]));
+        write("tests.yaml", &tests);
+        let whole = rule["expr"].as_str().unwrap().to_owned();
+        let mut passes = |expression: &str| {
+            rule["expr"] = expression.into();
+            write("rules.yaml", &json!({"groups": [{"name": "one", "rules": [rule]}]}));
+            promtool(&["check", "rules", "--lint=all", "rules.yaml"], dir.path());
+            judged(&["test", "rules", "tests.yaml"], dir.path()).0
+        };
+        for expression in shortened(&whole) {
+            assert!(passes(&whole), "{whole}");
+            assert!(!passes(&expression), "no case needs more than {expression}");
+            count += 1;
+        }
+    }
+    assert!(count > 8, "{count}");
+}
+
+/// Of a release with shards: its rules know their leases.
+#[test]
+fn promtool_sees_a_shard_without_a_leader() {
+    let (_, shards) = OPTIONS.iter().find(|(name, _)| *name == "shards").unwrap();
+    let objects = objects(&format!("{shards}monitoring: {{prometheusRule: {{enabled: true}}}}\n"));
+    let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("rules.yaml"), rule["spec"].to_string()).unwrap();
+    fs::write(dir.path().join("tests.yaml"), read("tests/deploy/leaders.yaml")).unwrap();
+    promtool(&["check", "rules", "--lint=all", "rules.yaml"], dir.path());
+    promtool(&["test", "rules", "--diff", "tests.yaml"], dir.path());
 }
 
 #[test]

@@ -48,6 +48,11 @@ async fn a_dead_leader_is_replaced_and_a_stopped_one_hands_over() {
     world.ready("one").await;
     assert!(!second.leads().await);
     assert!(answers(&second).await);
+    let (_, page) = second.get("/metrics").await.unwrap();
+    assert!(
+        page.lines().any(|line| line == format!("leader{{lease=\"{}\"}} 0", world.namespace)),
+        "a standby says so: {page}"
+    );
 
     first.kill().await;
     world.token("two", grant.clone()).await;

@@ -26,6 +26,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "operator.fullname" .root }}{{ with .shard.name }}-{{ . }}{{ end }}
 {{- end }}
 
+{{/* A lease of the release is held by nobody: the leader of another shard, or of another release, doesn't stand for it. */}}
+{{- define "operator.leaderless" -}}
+{{- range $index, $shard := include "operator.shards" . | fromJsonArray }}
+{{- $lease := include "operator.instance" (dict "root" $ "shard" $shard) | quote }}
+{{- if $index }}
+or {{ end -}}
+label_replace(absent(leader{job=~".*shopify-token-operator.*", lease={{ $lease }}} == 1), "lease", {{ $lease }}, "", "")
+{{- end }}
+{{- end }}
+
 {{/* What its pods are selected by. */}}
 {{- define "operator.instanceSelector" -}}
 {{ include "operator.selector" .root }}

@@ -7,10 +7,6 @@
 - apiGroups: [tokens.shopify-operator.dev]
   resources: [shopifyapps/status, shopifytokens/status]
   verbs: [patch]
-# Owner references that block the owner's deletion, where the API server asks for the right to set them.
-- apiGroups: [tokens.shopify-operator.dev]
-  resources: [shopifytokens/finalizers]
-  verbs: [update]
 # Secrets are watched as metadata only, which RBAC can't express. They go by their owner reference; one that an older
 # spec named is deleted.
 - apiGroups: [""]
