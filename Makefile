@@ -172,12 +172,12 @@ gitops: ## Records every phase of every source anew, and writes what is made of 
 
 .PHONY: docs
 docs: ## Writes the generated parts of docs/
-	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs -- what_the_command_line_takes what_the_command_line_prints fields_are_what those_that_are_registered shows_what_is_written
+	UPDATE_DOCS=1 cargo test $(CARGO_FLAGS) --test docs -- what_the_command_line_takes what_the_command_line_prints fields_are_what those_that_are_told those_that_are_registered shows_what_is_written
 	UPDATE_CHART=1 cargo test $(CARGO_FLAGS) --test deploy defaults_and_their_table
 
 .PHONY: verify
 verify: ## Whether what is generated is up to date (part of `make test`)
-	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes what_the_command_line_prints fields_are_what those_that_are_registered \
+	cargo test $(CARGO_FLAGS) --test crd --test docs --test deploy -- files_are_what_the_types_generate what_the_command_line_takes what_the_command_line_prints fields_are_what those_that_are_told those_that_are_registered \
 	  shows_what_is_written \
 	  roles_are_made_of_the_table defaults_and_their_table renderings_are_what_helm kustomize_has_what_the_chart_has \
 	  health::tests_of_argo health::argo_cds_config_map_is_made

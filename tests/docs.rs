@@ -27,6 +27,8 @@ use shopify_token_operator::{
 mod book;
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/events.rs"]
+mod events;
 #[path = "docs/fields.rs"]
 mod fields;
 #[path = "docs/metrics.rs"]
@@ -107,6 +109,11 @@ fn every_entry_has_a_reason() {
     for name in named(events, "#### `") {
         assert!(EventReason::ALL.iter().any(|r| r.as_str() == name), "{name} is no event");
     }
+}
+
+#[test]
+fn events_are_those_that_are_told() {
+    generated("events", &events::table(&read("docs/reasons.md")));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Every name that users, pipelines and dashboards may match on.
 
+mod events;
+pub mod labels;
+
 use std::fmt;
 
-pub mod labels;
+pub use self::events::EventReason;
 
 /// Field manager, `managed-by` label and reporting controller.
 pub const OPERATOR: &str = "shopify-token-operator";
@@ -162,160 +165,5 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// Reasons of events, all of them transitions. Each has an entry in `docs/reasons.md`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum EventReason {
-    /// A first credential was issued and published.
-    Issued,
-    /// A new credential replaced one near its expiry.
-    Renewed,
-    /// A new credential replaced one that still lives.
-    Rotated,
-    /// A credential found at Shopify was published.
-    Adopted,
-    /// A token that never expired was exchanged for one that does.
-    Migrated,
-    /// An edited or deleted Secret was restored.
-    Repaired,
-    /// A credential was revoked.
-    Revoked,
-    /// The spec names another Secret: the one before is kept for an overlap.
-    Leaving,
-    /// A Secret that an older spec named was deleted, cleaned, or left behind.
-    Left,
-    /// Applications have had the time to take a new pair up: a person can revoke the old one.
-    SafeToRevoke,
-    /// The object went, and its credential and Secret stay.
-    Retained,
-    /// It works again after failures.
-    Recovered,
-    /// An app's client secret changed: its tokens are issued again.
-    SecretChanged,
-    /// Every token of an app is on its current client secret.
-    SecretRotated,
-    /// An issue failed.
-    IssueFailed,
-    /// A revocation failed, or was given up.
-    RevocationFailed,
-    /// Shopify doesn't confirm the credential.
-    VerificationFailed,
-    /// A credential was deleted at Shopify and replaced.
-    ReplacedAtShopify,
-    /// Shopify named a lifetime that can't be believed.
-    UnusualLifetime,
-    /// `renewBefore` isn't shorter than the lifetime.
-    RenewBeforeIgnored,
-    /// Shopify serves another API version than the app asks for.
-    ApiVersionReplaced,
-    /// A rollout didn't finish within the overlap.
-    RolloutNotFinished,
-    /// The same step is taken again and again: somebody else undoes it.
-    Contended,
-    /// A Secret with credentials was deleted, and is kept until the tokens that need it are revoked.
-    DeletionWaits,
-    /// Shopify refuses an app's new client secret: its tokens stay on the old one.
-    SecretRotationStopped,
-    /// The API server refuses a write of a status or finalizer.
-    WriteRefused,
-}
-
-impl EventReason {
-    /// Every reason.
-    pub const ALL: &[Self] = &[
-        Self::Issued,
-        Self::Renewed,
-        Self::Rotated,
-        Self::Adopted,
-        Self::Migrated,
-        Self::Repaired,
-        Self::Revoked,
-        Self::Leaving,
-        Self::Left,
-        Self::SafeToRevoke,
-        Self::Retained,
-        Self::Recovered,
-        Self::SecretChanged,
-        Self::SecretRotated,
-        Self::IssueFailed,
-        Self::RevocationFailed,
-        Self::VerificationFailed,
-        Self::ReplacedAtShopify,
-        Self::UnusualLifetime,
-        Self::RenewBeforeIgnored,
-        Self::ApiVersionReplaced,
-        Self::RolloutNotFinished,
-        Self::Contended,
-        Self::DeletionWaits,
-        Self::SecretRotationStopped,
-        Self::WriteRefused,
-    ];
-
-    /// The reason as events print it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "Issued",
-            Self::Renewed => "Renewed",
-            Self::Rotated => "Rotated",
-            Self::Adopted => "Adopted",
-            Self::Migrated => "Migrated",
-            Self::Repaired => "Repaired",
-            Self::Revoked => "Revoked",
-            Self::Leaving => "Leaving",
-            Self::Left => "Left",
-            Self::SafeToRevoke => "SafeToRevoke",
-            Self::Retained => "Retained",
-            Self::Recovered => "Recovered",
-            Self::SecretChanged => "SecretChanged",
-            Self::SecretRotated => "SecretRotated",
-            Self::IssueFailed => "IssueFailed",
-            Self::RevocationFailed => "RevocationFailed",
-            Self::VerificationFailed => "VerificationFailed",
-            Self::ReplacedAtShopify => "ReplacedAtShopify",
-            Self::UnusualLifetime => "UnusualLifetime",
-            Self::RenewBeforeIgnored => "RenewBeforeIgnored",
-            Self::ApiVersionReplaced => "ApiVersionReplaced",
-            Self::RolloutNotFinished => "RolloutNotFinished",
-            Self::Contended => "Contended",
-            Self::DeletionWaits => "DeletionWaits",
-            Self::SecretRotationStopped => "SecretRotationStopped",
-            Self::WriteRefused => "WriteRefused",
-        }
-    }
-
-    /// Whether it is a Warning.
-    #[must_use]
-    pub const fn is_warning(self) -> bool {
-        match self {
-            Self::Issued
-            | Self::Renewed
-            | Self::Rotated
-            | Self::Adopted
-            | Self::Migrated
-            | Self::Repaired
-            | Self::Revoked
-            | Self::Leaving
-            | Self::Left
-            | Self::SafeToRevoke
-            | Self::Retained
-            | Self::Recovered
-            | Self::SecretChanged
-            | Self::SecretRotated => false,
-            Self::IssueFailed
-            | Self::RevocationFailed
-            | Self::VerificationFailed
-            | Self::ReplacedAtShopify
-            | Self::UnusualLifetime
-            | Self::RenewBeforeIgnored
-            | Self::ApiVersionReplaced
-            | Self::RolloutNotFinished
-            | Self::Contended
-            | Self::DeletionWaits
-            | Self::SecretRotationStopped
-            | Self::WriteRefused => true,
-        }
     }
 }

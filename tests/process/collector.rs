@@ -9,7 +9,7 @@ use axum::{Router, body::Bytes, http::HeaderMap, routing::post};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{KeyValue, any_value::Value},
-    trace::v1::span::SpanKind,
+    trace::v1::{span::SpanKind, status::StatusCode},
 };
 use prost::Message;
 use tokio::net::TcpListener;
@@ -29,6 +29,8 @@ pub(crate) struct Span {
     pub(crate) parent: Vec<u8>,
     pub(crate) name: String,
     pub(crate) client: bool,
+    /// Whether its status is Error.
+    pub(crate) failed: bool,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) events: usize,
 }
@@ -74,6 +76,7 @@ impl Collector {
         spans
             .map(|span| Span {
                 client: span.kind() == SpanKind::Client,
+                failed: span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error),
                 trace: span.trace_id,
                 id: span.span_id,
                 parent: span.parent_span_id,

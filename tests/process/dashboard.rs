@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const NEW_SECRET: &str = "shpss_canaryc0ffeefedcba9876543210fedcba";
 
 /// A query of a panel, as Grafana puts it.
+#[derive(Clone)]
 struct Query {
     panel: String,
     text: String,
@@ -52,6 +53,20 @@ fn queries(namespace: &str) -> Vec<Query> {
     queries
 }
 
+/// The queries that docs/monitoring.md shows, over a minute instead of a day.
+fn documented() -> Vec<Query> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring.md")).unwrap();
+    let blocks = page.split("```promql\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let query = |line: &str| Query {
+        panel: "docs/monitoring.md".to_owned(),
+        text: line.replace("[1d]", "[1m]"),
+        instant: true,
+    };
+    let queries: Vec<_> = blocks.flat_map(str::lines).map(query).collect();
+    assert!(queries.len() > 1, "{page}");
+    queries
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_has_an_answer() {
     let world = World::new("dashboard").await;
@@ -61,7 +76,7 @@ async fn every_query_has_an_answer() {
     let prometheus = Prometheus::scraping(operator.address()).await;
     a_run(&world, &operator).await;
 
-    let queries = queries(&world.namespace);
+    let queries = [queries(&world.namespace), documented()].concat();
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut silent = Vec::new();

@@ -1,13 +1,19 @@
 //! Traces, as a collector gets them; and one that is away, hangs, or is named wrongly.
 
-use std::{collections::BTreeSet, process::Stdio, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Stdio,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind, StatusFault};
+use shopify_token_operator::api::GROUP;
 use tokio::net::TcpListener;
 
 use crate::{
+    audit::{self, Mark},
     collector::{Collector, Span},
     operator::{ALONE, OPERATOR, Operator, command},
     world::{CANARY, SHOP, World},
@@ -65,6 +71,10 @@ async fn an_issue_is_a_trace_without_a_credential() {
     world.sim.inject(Fault::new("admin.storefrontAccessTokenCreate", refusal).times(1));
     world.token("failing", json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}})).await;
     world.because("failing", "Reconciling", "BackingOff").await;
+    // One that isn't answered, whichever of the two it is of.
+    world.sim.inject(Fault::new("admin.storefrontAccessTokenCreate", FaultKind::RefuseBefore).times(1));
+    world.token("silent", json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}})).await;
+    world.eventually("a third create", async || world.sim.calls("admin.storefrontAccessTokenCreate") > 2).await;
     let log = operator.log();
     let events = operator.metric("kubernetes_requests_total", &["resource=\"events\"", "verb=\"create\""]).await;
     assert!(events > 0.0, "none was written that could be in a trace");
@@ -96,8 +106,11 @@ async fn an_issue_is_a_trace_without_a_credential() {
     let of_app = |span: &Span| span.name == "reconcile ShopifyApp" && says(span, "k8s.object.name", "acme");
     assert!(spans.iter().any(of_app));
     let failed =
-        |span: &Span| says(span, "k8s.object.name", "failing") && says(span, "shopify_token.reason", "BackingOff");
-    assert!(spans.iter().any(failed));
+        |span: &&Span| says(span, "k8s.object.name", "failing") && says(span, "shopify_token.outcome", "failed");
+    let failed = spans.iter().find(failed).expect("the reconcile that failed");
+    assert!(says(failed, "shopify_token.reason", "BackingOff") && failed.failed, "{failed:?}");
+    what_failed_says_so(&spans);
+    nothing_is_left_out(&world, &spans);
 
     let told: BTreeSet<&str> = spans.iter().flat_map(|span| span.attributes.keys().map(String::as_str)).collect();
     assert!(told.is_subset(&ATTRIBUTES.into()), "{told:?}");
@@ -113,6 +126,51 @@ async fn an_issue_is_a_trace_without_a_credential() {
     let bytes = collector.bodies();
     assert!(!bytes.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()), "a credential in a trace");
     assert!(log.contains("sends traces") && !log.contains(CANARY), "{log}");
+}
+
+/// The status is Error where something failed and nowhere else; what was answered has a status, what wasn't the kind of failure.
+fn what_failed_says_so(spans: &[Span]) {
+    let (calls, reconciles): (Vec<_>, Vec<_>) = spans.iter().partition(|span| span.client);
+    for span in &calls {
+        let status = span.attributes.get("http.response.status_code").map(|status| status.parse::<u16>().unwrap());
+        let silence = span.attributes.get("error.type");
+        assert!(status.is_some() != silence.is_some(), "{span:?}");
+        assert!(silence.is_none_or(|kind| ["timeout", "error"].contains(&kind.as_str())), "{span:?}");
+        assert_eq!(span.failed, status.is_none_or(|status| status >= 400), "{span:?}");
+        if status.is_some() && span.name.starts_with("shopify ") {
+            assert!(span.attributes.get("shopify.request_id").is_some_and(|id| id.len() > 30), "{span:?}");
+        }
+    }
+    let create =
+        |key, value| calls.iter().any(|it| it.name == "shopify storefront_token_create" && says(it, key, value));
+    assert!(create("http.response.status_code", "500") && create("error.type", "error"), "{calls:#?}");
+    for span in reconciles {
+        let went_wrong = !says(span, "reconcile.result", "success") || says(span, "shopify_token.outcome", "failed");
+        assert_eq!(span.failed, went_wrong, "{span:?}");
+    }
+}
+
+/// A span for each call that came in at Shopify, and for each write at the API server: events are documented to have none.
+fn nothing_is_left_out(world: &World, spans: &[Span]) {
+    let of_shopify = spans.iter().filter(|span| span.name.starts_with("shopify "));
+    assert_eq!(of_shopify.count() as u64, world.sim.total_calls(), "{:#?}", world.sim.call_log());
+    let mut told = BTreeMap::<String, usize>::new();
+    for name in spans.iter().filter_map(|span| span.name.strip_prefix("kubernetes ")) {
+        *told.entry(name.to_owned()).or_default() += 1;
+    }
+    let mut written = BTreeMap::<String, usize>::new();
+    for request in audit::in_namespace(world.cluster, &world.namespace, Mark::START).iter().filter(|it| it.writes()) {
+        let resource = request.resource.trim_start_matches(&format!("{GROUP}/"));
+        if resource != "events.k8s.io/events" {
+            *written.entry(format!("{} {resource}", request.verb)).or_default() += 1;
+        }
+    }
+    assert!(
+        ["create secrets", "patch shopifytokens/status", "patch shopifyapps/status"]
+            .iter()
+            .all(|it| written.contains_key(*it))
+    );
+    assert_eq!(told, written);
 }
 
 #[tokio::test(flavor = "multi_thread")]

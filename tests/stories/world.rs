@@ -20,6 +20,7 @@ use shopify_token_operator::{
     api::{ShopifyApp, ShopifyToken},
     clock::Clock,
     controller::{self, Setup},
+    core::vocabulary::{EventReason, OPERATOR},
     kubernetes,
     metrics::Metrics,
     shopify::{self, ConnectTo, Observer},
@@ -432,6 +433,9 @@ impl World {
     /// The events of an object, in order.
     pub(crate) async fn news(&self, name: &str) -> Vec<Event> {
         let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        for event in events.iter().filter(|e| e.reporting_controller.as_deref() == Some(OPERATOR)) {
+            is_as_documented(event);
+        }
         events.sort_by_key(|e| e.event_time.clone().map(|t| t.0));
         events.retain(|e| {
             let object = e.regarding.clone().unwrap_or_default();
@@ -510,6 +514,16 @@ pub(crate) fn message(token: &ShopifyToken, type_: &str) -> String {
 
 /// Applies namespace, `ServiceAccount` and RBAC of `deploy/base`, once a cluster; applying is idempotent.
 /// The Shopify of [`World::new`].
+/// Whether the table of events says so: a reason, its type, and the kind of the object.
+fn is_as_documented(event: &Event) {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (reason, type_) = (text(&event.reason), text(&event.type_));
+    let kind = text(&event.regarding.clone().unwrap_or_default().kind);
+    let documented = EventReason::parse(&reason).unwrap_or_else(|| panic!("{reason} is documented nowhere"));
+    assert!(documented.kinds().contains(&kind.as_str()), "{reason} is told of a {kind}");
+    assert_eq!(type_ == "Warning", documented.is_warning(), "{reason} is {type_}");
+}
+
 pub(crate) fn a_shop() -> shopify_sim::Config {
     shopify_sim::Config { canary: Some(CANARY.into()), ..shopify_sim::Config::default() }
         .shop(ShopConfig::new(SHOP))

@@ -176,7 +176,9 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     if dependents.is_empty() {
         context.admins_seen.remove(&key);
     } else if context.admins_seen.put(key.clone(), depended_on(token)) != Some(depended_on(token)) || gone {
-        dependents.into_iter().for_each(|dependent| context.wakes.token(dependent));
+        for dependent in dependents {
+            context.wakes.token(dependent);
+        }
     }
     if gone {
         context.admins_seen.remove(&key);
