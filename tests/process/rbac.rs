@@ -54,7 +54,7 @@ fn used(request: Request) -> Right {
     (place, request.verb, request.resource)
 }
 
-/// As OpenShift has it: who sets an owner reference that blocks the owner's deletion needs a right on the owner.
+/// As some clusters have it (`OpenShift`): who sets an owner reference that blocks the owner's deletion needs a right on the owner.
 const ENFORCEMENT: &str = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement";
 
 /// A cluster whose audit log has one operator's requests and no other's, and where every right is asked for.
