@@ -194,6 +194,7 @@ async fn heed(reader: &mut Reader) {
         ("docs/reasons.md", "kubectl get namespace <the token's>", &[("<the token's>", "shop")]),
         ("docs/reasons.md", "kubectl events", &[]),
         ("docs/reasons.md", "kubectl get secret <name>", &[("<name>", "admin")]),
+        ("docs/reference.md", "kubectl events", &[]),
         ("docs/reference.md", "kubectl explain", &[]),
         ("docs/security.md", "kubectl get stok -A -o wide", &[]),
         ("docs/sources.md", "kubectl get sapp", &[]),
