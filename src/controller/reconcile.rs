@@ -2,6 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -38,6 +39,9 @@ use crate::{
 /// Longest a reconcile may take, waiting for its turn at a shop included.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long a token is left to the end of its namespace. Where that is held up for longer it is kept alive again.
+const GOES_ALONG: TimeDelta = TimeDelta::minutes(5);
+
 /// How long who waits for a worker, or a slot, waits at most to ask again.
 const IN_LINE: Duration = Duration::from_mins(1);
 
@@ -65,6 +69,7 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     let reconcile = Box::pin(async {
         let ended = match &token.0 {
             _ if context.is_let_go(&*token) => Some(Action::requeue(LAG)),
+            Ok(token) if goes_along(&context, token).is_some() => goes_along(&context, token),
             Ok(token) => match sourceless(token) {
                 None => once(&context, token).await?,
                 Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
@@ -84,6 +89,14 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
         context.forget(&key, &uid);
     }
     ended
+}
+
+/// When to look again at a token whose namespace ends: it is about to be deleted, too, and meanwhile all that it needs goes, and
+/// nothing can be made anew.
+fn goes_along(context: &Context, token: &ShopifyToken) -> Option<Action> {
+    let since = context.stores.ends_since(token.metadata.namespace.as_deref()?)?;
+    let left = (since + GOES_ALONG - context.now()).to_std().ok().filter(|left| !left.is_zero())?;
+    token.metadata.deletion_timestamp.is_none().then(|| Action::requeue(left))
 }
 
 /// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
@@ -367,6 +380,7 @@ mod tests {
     use http::{Method, Request, Response};
     use kube::{
         Client, Config,
+        api::ObjectMeta,
         client::Body,
         runtime::{reflector, watcher::Event},
     };
@@ -377,6 +391,7 @@ mod tests {
         api::{ShopifyApp, SourceKind},
         controller::watch::{Stores, app_event},
         core::scene::healthy,
+        kubernetes::Metadata,
     };
 
     fn context() -> Arc<Context> {
@@ -469,6 +484,33 @@ mod tests {
         assert!(!written.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
         let key = TokenKey::of_object(&token);
         assert!(context.written.get(&key).is_none() && context.known.get(&key).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_token_goes_along_with_its_namespace_and_not_for_ever() {
+        for (minutes_ago, left_alone) in [(1, true), (6, false)] {
+            let mut token = healthy(SourceKind::Storefront, json!({})).token;
+            token.spec.suspend = Some(true);
+            let (((tokens, mut watch), (apps, _)), (namespaces, mut keeper)) =
+                ((reflector::store(), reflector::store()), reflector::store());
+            watch.apply_watcher_event(&Event::Apply(Lenient(Ok(token.clone()))));
+            let ((client, written), mut stores) = (server(), Stores::default());
+            stores.add(None, tokens, apps);
+            stores.know(Some(namespaces));
+            let context = Context::of_stores(client, stores);
+            context.holdings.listed(None, &std::collections::HashSet::new());
+            let ends = crate::time::to_kube(context.now() - TimeDelta::minutes(minutes_ago));
+            let namespace =
+                ObjectMeta { name: Some("shop".into()), deletion_timestamp: Some(ends), ..ObjectMeta::default() };
+            keeper.apply_watcher_event(&Event::Apply(Metadata::from(namespace)));
+            let reconciled = async |token: &ShopifyToken| {
+                reconcile(Arc::new(Lenient(Ok(token.clone()))), Arc::clone(&context)).await.unwrap();
+                !written.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            };
+            assert_eq!(reconciled(&token).await, !left_alone, "since {minutes_ago} minutes");
+            token.metadata.deletion_timestamp = Some(crate::time::to_kube(context.now()));
+            assert!(goes_along(&context, &token).is_none(), "its own deletion is its business");
+        }
     }
 
     #[tokio::test]

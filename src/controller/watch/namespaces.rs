@@ -1,4 +1,5 @@
-//! The labels of namespaces, which grants go by: nothing else of a namespace is kept. A change wakes whom it concerns.
+//! The labels of namespaces, which grants go by, and whether they end: nothing else of a namespace is kept. Other labels wake
+//! whom they concern.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -46,7 +47,9 @@ pub(in crate::controller) async fn namespaces(
                 {
                     changed.insert(name.clone());
                 }
-                namespace.metadata = ObjectMeta { name: Some(name), labels, ..ObjectMeta::default() };
+                let deletion_timestamp = namespace.metadata.deletion_timestamp.take();
+                namespace.metadata =
+                    ObjectMeta { name: Some(name), labels, deletion_timestamp, ..ObjectMeta::default() };
             }
             Ok(Event::Init) => changed.clear(),
             Ok(Event::InitDone) => told = false,

@@ -21,6 +21,7 @@ use crate::{
         grant::{Labels, is_granted},
     },
     kubernetes::{Lenient, Metadata},
+    time::{self, Timestamp},
 };
 
 /// What is kept of a namespace: its name and labels.
@@ -262,6 +263,13 @@ impl Stores {
     fn labels(&self, namespace: Option<&str>) -> Labels {
         let kept = self.namespaces.as_ref().zip(namespace).and_then(|(kept, name)| kept.get(&ObjectRef::new(name)));
         kept.and_then(|namespace| namespace.metadata.labels.clone()).unwrap_or_default()
+    }
+
+    /// Since when a namespace ends, as far as the watch knows: it looks at none where only one is served.
+    #[must_use]
+    pub(in crate::controller) fn ends_since(&self, namespace: &str) -> Option<Timestamp> {
+        let namespace = self.namespaces.as_ref()?.get(&ObjectRef::new(namespace))?;
+        namespace.metadata.deletion_timestamp.as_ref().map(time::from_kube)
     }
 
     /// Whether a token needs an admin token for its revocation, as far as the watch knows.
