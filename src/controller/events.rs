@@ -198,8 +198,10 @@ impl Events {
         if !is_terminating(&error) {
             return self.lose(regarding, news, &error);
         }
-        self.ending.retain(|_, since| since.elapsed() < ENDS);
-        self.ending.put(namespace, Instant::now());
+        if says_terminating(&error) {
+            self.ending.retain(|_, since| since.elapsed() < ENDS);
+            self.ending.put(namespace, Instant::now());
+        }
         unwritten(regarding, news);
     }
 
@@ -224,9 +226,12 @@ fn unwritten(regarding: &ObjectReference, news: &News) {
 }
 
 fn is_terminating(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404) || says_terminating(error)
+}
+
+fn says_terminating(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    status.code == 404 || causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 #[cfg(test)]
@@ -390,15 +395,30 @@ mod tests {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::clone(&asked);
         let server = tower::service_fn(move |request: Request<Body>| {
-            let ends = request.uri().path().contains("/ends/");
+            let [ends, lost] = ["/ends/", "/lost/"].map(|namespace| request.uri().path().contains(namespace));
             taken.lock().unwrap().push(ends);
             let body = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403, "reason": "Forbidden", "message": "",
                 "details": {"causes": [{"reason": "NamespaceTerminating"}]},
             });
             async move {
-                let answer = if ends { Response::builder().status(403) } else { Response::builder().status(200) };
-                let body = if ends { body } else { json!({"metadata": {}, "eventTime": null}) };
+                let answer = Response::builder().status(if ends {
+                    403
+                } else if lost {
+                    404
+                } else {
+                    200
+                });
+                let not_found =
+                    json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
+                let event = json!({"metadata": {}, "eventTime": null});
+                let body = if ends {
+                    body
+                } else if lost {
+                    not_found
+                } else {
+                    event
+                };
                 Ok::<_, Infallible>(answer.body(Body::from(body.to_string().into_bytes())).unwrap())
             }
         });
@@ -414,6 +434,8 @@ mod tests {
         assert_eq!(tell("stays", "3").await, [false]);
         tokio::time::advance(ENDS).await;
         assert_eq!(tell("ends", "4").await, [true], "another one may have its name");
-        assert!(!events.metrics.encode().unwrap().contains("events_lost_total 1"));
+        assert!(events.metrics.encode().unwrap().contains("events_lost_total 0"));
+        // What isn't found may be something else.
+        assert_eq!((tell("lost", "5").await, tell("lost", "6").await), (vec![false], vec![false]));
     }
 }

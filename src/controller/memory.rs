@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use chrono::TimeDelta;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -9,7 +10,11 @@ use super::{context::Context, kept::TokenKey, watch::health::version};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::finalizer::has_finalizer,
+    time,
 };
+
+/// How long a token is left to the end of its namespace. Where that is held up for longer it is kept alive again.
+const GOES_ALONG: TimeDelta = TimeDelta::minutes(5);
 
 /// How long what was let go may be shown as it was. Who is shown it for longer is looked at again.
 pub(super) const LAG: Duration = Duration::from_secs(10);
@@ -68,12 +73,17 @@ impl Context {
 
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &TokenKey, uid: &str) {
-        let uid = uid.to_owned();
         self.forget_waiting(token);
         self.pass_on(&self.outages.forget(token, self.now()));
         self.known.remove(token);
         self.written.remove(token);
         self.suspects.remove(token);
+        self.forget_object(uid);
+    }
+
+    /// The same of one whose name another one has taken since: what is kept under that is the other's.
+    pub(super) fn forget_object(&self, uid: &str) {
+        let uid = uid.to_owned();
         self.unpublished.remove(&uid);
         self.unrecorded.remove(&uid);
         self.agreed.remove(&uid);
@@ -101,6 +111,20 @@ impl Context {
         goes && self.let_go.get(&token.uid().unwrap_or_default()).is_some_and(|since| since.elapsed() < LAG)
     }
 
+    /// How long a token is left alone because its namespace ends: it is about to be deleted, too, meanwhile all that it needs
+    /// goes, and nothing can be made anew. What is in its place by another name's end was made after that; and what can't be had
+    /// again is written first.
+    #[must_use]
+    pub(super) fn goes_along(&self, token: &ShopifyToken) -> Option<Duration> {
+        let (metadata, now) = (&token.metadata, self.now());
+        let since = self.stores.ends_since(metadata.namespace.as_deref()?)?;
+        let newer = metadata.creation_timestamp.as_ref().is_some_and(|made| time::from_kube(made) > since);
+        let in_hand = self.unrecorded.get(metadata.uid.as_ref()?).is_some();
+        let left = since + GOES_ALONG - now;
+        let goes = metadata.deletion_timestamp.is_none() && !newer && !in_hand && left <= GOES_ALONG;
+        left.to_std().ok().filter(|left| goes && !left.is_zero())
+    }
+
     /// A token is gone, if there was one: it waits for nothing.
     pub fn forget_waiting(&self, token: &TokenKey) {
         self.slots.forget(token, std::time::Instant::now());
@@ -121,7 +145,6 @@ mod tests {
         api::{ShopifyApp, SourceKind},
         controller::kept::Written,
         core::{scene::healthy, vocabulary::FINALIZER},
-        time,
     };
 
     #[tokio::test]

@@ -43,6 +43,8 @@ struct Memory {
     bytes: usize,
     /// What the API server is asked about now: a Secret, or, without a name, all of a namespace.
     asked: HashMap<SecretKey, Asked>,
+    /// How often the watch of a namespace, or of all, had to list.
+    lists: HashMap<Option<String>, u64>,
 }
 
 /// Reads or writes under way.
@@ -52,8 +54,6 @@ struct Asked {
     by: usize,
     /// The versions that events told of meanwhile, by name.
     told: HashMap<String, u64>,
-    /// Whether a watch had to list meanwhile: what it has found is newer.
-    listed: bool,
 }
 
 #[derive(Clone)]
@@ -117,7 +117,7 @@ impl Reads {
             return live(secrets, name).await;
         }
         let key = (namespace.to_owned(), name.to_owned());
-        if let Some(secret) = self.lock().fresh(&key) {
+        if let Some(secret) = self.fresh(&key) {
             return Ok(Some(secret));
         }
         let what = format!("{namespace}/{name}");
@@ -127,7 +127,7 @@ impl Reads {
 
     /// Reads a Secret and keeps it, unless another one has meanwhile.
     async fn read(&self, secrets: &Api<Lean<Secret>>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
-        if let Some(secret) = self.lock().fresh(&key) {
+        if let Some(secret) = self.fresh(&key) {
             return Ok(Some(secret));
         }
         let asking = self.ask(&key.0, &key.1);
@@ -143,8 +143,15 @@ impl Reads {
     /// now on counts against the answer.
     pub fn ask(&self, namespace: &str, name: &str) -> Asking<'_> {
         let key = (namespace.to_owned(), name.to_owned());
-        self.lock().asked.entry(key.clone()).or_default().by += 1;
-        Asking { reads: self, key }
+        let mut memory = self.lock();
+        memory.asked.entry(key.clone()).or_default().by += 1;
+        Asking { reads: self, lists: memory.lists_of(namespace), key }
+    }
+
+    /// A Secret that was read a moment ago. Nobody waits while its text is read.
+    fn fresh(&self, key: &SecretKey) -> Option<Arc<Secret>> {
+        let kept = self.lock().get(key).filter(|kept| kept.at.elapsed() < SHARED)?;
+        kept.content.secret()
     }
 
     /// A Secret as the API server has answered its last write, if it is of the version that is known; else live.
@@ -157,11 +164,9 @@ impl Reads {
         known: Option<u64>,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
-        if let Some(known) = known
-            && let Some(kept) = self.lock().get(&(namespace.to_owned(), name.to_owned()))
-            && kept.version == known
-            && let Some(secret) = kept.content.secret()
-        {
+        let kept = self.lock().get(&(namespace.to_owned(), name.to_owned()));
+        let kept = kept.filter(|kept| known == Some(kept.version));
+        if let Some(secret) = kept.and_then(|kept| kept.content.secret()) {
             return Ok(Some(secret));
         }
         live(secrets, name).await
@@ -182,11 +187,14 @@ impl Reads {
         }
     }
 
-    /// Nothing is known any more of what stands.
-    pub fn clear(&self) {
+    /// The watch of a namespace, or of all, has to list, or has listed: nothing is known any more of what stands there.
+    pub fn clear(&self, scope: Option<&str>) {
         let mut memory = self.lock();
-        memory.asked.values_mut().for_each(|asked| asked.listed = true);
-        *memory = Memory { asked: std::mem::take(&mut memory.asked), ..Memory::default() };
+        *memory.lists.entry(scope.map(str::to_owned)).or_default() += 1;
+        let elsewhere = |key: &SecretKey| scope.is_some_and(|scope| scope != key.0);
+        memory.young.retain(|key, _| elsewhere(key));
+        memory.old.retain(|key, _| elsewhere(key));
+        memory.bytes = memory.young.values().map(|kept| kept.content.size()).sum();
     }
 }
 
@@ -194,25 +202,34 @@ impl Reads {
 pub struct Asking<'a> {
     reads: &'a Reads,
     key: SecretKey,
+    /// How often there had been lists when it began.
+    lists: u64,
 }
 
 impl Asking<'_> {
-    /// A write was answered: the Secret is kept, and noted, unless an event has told of a later state meanwhile, which may be
-    /// that it is gone.
-    pub fn wrote(&self, secret: &Secret, note: impl FnOnce()) {
-        let text = serde_json::to_vec(secret);
-        self.unless_told(secret, |memory| {
-            match text {
+    /// A write was answered: the Secret is noted, and kept without who has set which field, unless an event has told of a later
+    /// state meanwhile, which may be that it is gone. Says whether it was.
+    pub fn wrote(&self, secret: &mut Secret, note: impl FnOnce(&Secret)) -> bool {
+        let (name, version) = (secret.name_any(), version(secret.resource_version().as_deref()));
+        self.unless_later(&name, version, |memory| {
+            note(secret);
+            secret.metadata.managed_fields = None;
+            match serde_json::to_vec(secret) {
                 Ok(text) => memory.keep(self.key.clone(), Kept::of(secret, Content::Text(text.into()))),
                 Err(_no_json) => memory.forget(&self.key),
             }
-            note();
-        });
+        })
     }
 
     /// A read or list was answered that isn't kept: it is noted on the same terms.
     pub fn read(&self, secret: &impl ResourceExt, note: impl FnOnce()) {
         self.unless_told(secret, |_| note());
+    }
+
+    /// A list was answered, and there is no time for another one: lists of the watch meanwhile don't count against it.
+    pub fn settled(mut self) -> Self {
+        self.lists = self.reads.lock().lists_of(&self.key.0);
+        self
     }
 
     /// A read was answered that nothing is there: that is noted unless an event has told of something meanwhile.
@@ -223,7 +240,7 @@ impl Asking<'_> {
     /// Whether a watch had to list meanwhile, so that nothing of the answer was noted.
     #[must_use]
     pub fn is_superseded(&self) -> bool {
-        self.reads.lock().asked.get(&self.key).is_some_and(|asked| asked.listed)
+        self.reads.lock().lists_of(&self.key.0) != self.lists
     }
 
     fn unless_told(&self, secret: &impl ResourceExt, what: impl FnOnce(&mut Memory)) {
@@ -231,12 +248,15 @@ impl Asking<'_> {
     }
 
     /// Does `what`, before any other event is heeded, unless one that came before the answer is of a later version.
-    fn unless_later(&self, name: &str, version: u64, what: impl FnOnce(&mut Memory)) {
+    /// Says whether it did.
+    fn unless_later(&self, name: &str, version: u64, what: impl FnOnce(&mut Memory)) -> bool {
         let mut memory = self.reads.lock();
-        let later = |asked: &Asked| asked.listed || asked.told.get(name).is_some_and(|told| version < *told);
-        if !memory.asked.get(&self.key).is_some_and(later) {
+        let later = |asked: &Asked| asked.told.get(name).is_some_and(|told| version < *told);
+        let stands = memory.lists_of(&self.key.0) == self.lists && !memory.asked.get(&self.key).is_some_and(later);
+        if stands {
             what(&mut memory);
         }
+        stands
     }
 }
 
@@ -257,8 +277,10 @@ impl Memory {
         self.young.get(key).or_else(|| self.old.get(key)).cloned()
     }
 
-    fn fresh(&self, key: &SecretKey) -> Option<Arc<Secret>> {
-        self.get(key).filter(|kept| kept.at.elapsed() < SHARED)?.content.secret()
+    /// How often there were lists that a namespace was in.
+    fn lists_of(&self, namespace: &str) -> u64 {
+        let of = |scope: Option<String>| self.lists.get(&scope).copied().unwrap_or_default();
+        of(None) + of(Some(namespace.to_owned()))
     }
 
     fn forget(&mut self, key: &SecretKey) {
@@ -351,11 +373,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(31)).await;
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 5);
-        context.reads.clear();
+        context.reads.clear(None);
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 6);
         watch.brought(&Err::<Event<Secret>, _>(Error::NoResourceVersion), Instant::now());
-        context.reads.clear();
+        context.reads.clear(None);
         for reads in 7..=8 {
             read().await;
             assert_eq!(asked.load(Ordering::SeqCst), reads, "nobody tells of a change meanwhile");
@@ -463,9 +485,17 @@ mod tests {
         assert!(!missed(&one) && noted(&all, "other", 10) && noted(&elsewhere, "acme", 10));
         assert!(noted(&reads.ask("shop", "other"), "other", 10));
         assert!(!one.is_superseded());
-        reads.clear();
-        assert!([&one, &all, &elsewhere].iter().all(|asking| asking.is_superseded() && !noted(asking, "acme", 12)));
-        drop((one, all, elsewhere));
+        reads.clear(Some("shop"));
+        assert!([&one, &all].iter().all(|asking| asking.is_superseded() && !noted(asking, "acme", 12)));
+        assert!(noted(&elsewhere, "acme", 12), "of another namespace");
+        let anew = reads.ask("shop", "");
+        assert!(noted(&anew, "other", 12), "who asks anew beside one that is superseded isn't");
+        assert!(!noted(&anew, "acme", 10), "what was told before still stands against it");
+        reads.clear(None);
+        assert!(elsewhere.is_superseded() && anew.is_superseded());
+        let settled = anew.settled();
+        assert!(noted(&settled, "other", 12));
+        drop((one, all, elsewhere, settled));
         assert!(noted(&reads.ask("shop", "acme"), "acme", 1) && reads.lock().asked.is_empty());
     }
 
@@ -474,7 +504,7 @@ mod tests {
         let reads = Reads::default();
         for n in 0..30_000_u64 {
             let name = format!("s-{n}");
-            reads.ask("shop", &name).wrote(&secret(&name, n), || ());
+            reads.ask("shop", &name).wrote(&mut secret(&name, n), |_| ());
         }
         let memory = reads.lock();
         assert!((memory.young.len() + memory.old.len()) * PLACE <= KEPT);

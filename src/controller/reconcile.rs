@@ -2,7 +2,6 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -39,9 +38,6 @@ use crate::{
 /// Longest a reconcile may take, waiting for its turn at a shop included.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// How long a token is left to the end of its namespace. Where that is held up for longer it is kept alive again.
-const GOES_ALONG: TimeDelta = TimeDelta::minutes(5);
-
 /// How long who waits for a worker, or a slot, waits at most to ask again.
 const IN_LINE: Duration = Duration::from_mins(1);
 
@@ -69,9 +65,15 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     let reconcile = Box::pin(async {
         let ended = match &token.0 {
             _ if context.is_let_go(&*token) => Some(Action::requeue(LAG)),
-            Ok(token) if goes_along(&context, token).is_some() => goes_along(&context, token),
             Ok(token) => match sourceless(token) {
-                None => once(&context, token).await?,
+                None => match context.goes_along(token) {
+                    Some(left) => {
+                        asks_nothing(&context, &key);
+                        context.slots.forget(&key, std::time::Instant::now());
+                        Some(Action::requeue(left))
+                    }
+                    None => once(&context, token).await?,
+                },
                 Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
             },
             Err(invalid) => Some(unreadable(&context, &token.object_ref(&()), invalid).await?),
@@ -85,18 +87,12 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     let span = spans::reconcile("ShopifyToken", &key.namespace, &key.name);
     let ended = worker.work(guarded(&context, "ShopifyToken", span, reconcile)).await;
     // It may have gone before the answer to the last write came: nobody tells that again.
-    if context.stores.newest(&key.namespace, &key.name).is_none() {
-        context.forget(&key, &uid);
+    match context.stores.newest(&key.namespace, &key.name) {
+        None => context.forget(&key, &uid),
+        Some(other) if other.uid().unwrap_or_default() != uid => context.forget_object(&uid),
+        Some(_) => {}
     }
     ended
-}
-
-/// When to look again at a token whose namespace ends: it is about to be deleted, too, and meanwhile all that it needs goes, and
-/// nothing can be made anew.
-fn goes_along(context: &Context, token: &ShopifyToken) -> Option<Action> {
-    let since = context.stores.ends_since(token.metadata.namespace.as_deref()?)?;
-    let left = (since + GOES_ALONG - context.now()).to_std().ok().filter(|left| !left.is_zero())?;
-    token.metadata.deletion_timestamp.is_none().then(|| Action::requeue(left))
 }
 
 /// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
@@ -377,6 +373,7 @@ mod tests {
         sync::{Mutex, PoisonError},
     };
 
+    use chrono::TimeDelta;
     use http::{Method, Request, Response};
     use kube::{
         Client, Config,
@@ -509,7 +506,7 @@ mod tests {
             };
             assert_eq!(reconciled(&token).await, !left_alone, "since {minutes_ago} minutes");
             token.metadata.deletion_timestamp = Some(crate::time::to_kube(context.now()));
-            assert!(goes_along(&context, &token).is_none(), "its own deletion is its business");
+            assert!(context.goes_along(&token).is_none(), "its own deletion is its business");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Objects as the API server sends them, without who has set which field: that is half of it, and nobody asks.
+//! Objects as the API server sends them, without what nobody asks of them: who has set which field is half of it.
 
 use std::{
     borrow::Cow,
@@ -21,7 +21,8 @@ pub struct Lean<K>(pub K);
 #[derive(Clone, Debug)]
 pub struct Lenient<K>(pub Result<K, InvalidObject>);
 
-/// The metadata of an object, and nothing else of it: of what is listed or watched nothing else is sent.
+/// The metadata of an object, who has set which field included, and nothing else of it: of what is listed or watched nothing
+/// else is sent.
 pub struct Metadata<K> {
     /// Who and what it is.
     pub metadata: ObjectMeta,
@@ -49,7 +50,7 @@ impl<K> From<ObjectMeta> for Metadata<K> {
 impl<'de, K> Deserialize<'de> for Metadata<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        metadata(&without_managers(text.get())).map(Self::from).map_err(Error::custom)
+        metadata(text.get()).map(Self::from).map_err(Error::custom)
     }
 }
 
@@ -140,6 +141,10 @@ macro_rules! named_as_its_own {
 
 impl<K: Resource> Resource for Lean<K> {
     named_as_its_own!();
+
+    fn metadata_api() -> bool {
+        K::metadata_api()
+    }
 
     fn meta(&self) -> &ObjectMeta {
         self.0.meta()

@@ -27,7 +27,7 @@ use crate::{
         source::nature,
         vocabulary::{FINALIZER, OPERATOR},
     },
-    kubernetes::Metadata,
+    kubernetes::{Lean, Metadata},
 };
 
 /// Puts the finalizer on. Says whether it is on: not if the object goes, or another one has its name.
@@ -140,7 +140,7 @@ where
 {
     let Protected { namespace, name, uid, version: (version, finalizers), has, .. } = object;
     if version.is_some() && uid.is_some() && *has != on {
-        let metadata: Api<Metadata<K>> = Api::namespaced(context.client(), namespace);
+        let metadata: Api<Lean<Metadata<K>>> = Api::namespaced(context.client(), namespace);
         match patch(&metadata, name, version.as_deref(), finalizers.clone(), on).await {
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             patched => return Ok(found(patched)?.is_some() || !on),
@@ -150,12 +150,12 @@ where
 }
 
 async fn patch<K>(
-    metadata: &Api<Metadata<K>>,
+    metadata: &Api<Lean<Metadata<K>>>,
     name: &str,
     version: Option<&str>,
     mut finalizers: Vec<String>,
     on: bool,
-) -> Result<Metadata<K>, kube::Error>
+) -> Result<Lean<Metadata<K>>, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -180,7 +180,7 @@ async fn set<K>(
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let metadata: Api<Metadata<K>> = Api::namespaced(context.client(), namespace);
+    let metadata: Api<Lean<Metadata<K>>> = Api::namespaced(context.client(), namespace);
     let Some(object) = found(metadata.get(name).await)? else { return Ok(!on) };
     if uid.is_some() && object.metadata.uid.as_deref() != uid {
         return Ok(!on);

@@ -21,7 +21,6 @@ use crate::{
         secret::{self, SecretState},
         vocabulary::{EventReason, OPERATOR, Reason},
     },
-    kubernetes::Lean,
     time,
 };
 
@@ -53,8 +52,12 @@ pub(super) async fn publish(
     let desired = secret::desired(token, live, record, data);
     let asking = context.reads.ask(&observed.identity.namespace, token.secret_name());
     match write(context, live.is_some(), &desired).await {
-        Ok(secret) => {
-            asking.wrote(&secret, || drop(context.note(&secret, false)));
+        Ok(mut secret) => {
+            let noted = asking.wrote(&mut secret, |secret| drop(context.note(secret, false)));
+            // A list that began before it may end without it.
+            if live.is_none() && (noted || asking.is_superseded()) {
+                context.presence.found(&observed.identity.namespace, token.secret_name());
+            }
             let altered = secret::altered(&desired, &secret);
             if !altered.is_empty() {
                 return Err(rewritten(token, &altered).into());
@@ -119,17 +122,16 @@ pub(in crate::controller) async fn write(
     desired: &Secret,
 ) -> Result<Secret, kube::Error> {
     let namespace = desired.namespace().unwrap_or_default();
-    let secrets: Api<Lean<Secret>> = Api::namespaced(context.client(), &namespace);
+    let secrets: Api<Secret> = Api::namespaced(context.client(), &namespace);
     let parameters = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-    let desired = Lean(desired.clone());
     if exists {
-        return secrets.replace(&desired.name_any(), &parameters, &desired).await.map(|Lean(secret)| secret);
+        return secrets.replace(&desired.name_any(), &parameters, desired).await;
     }
-    let created = secrets.create(&parameters, &desired).await;
+    let created = secrets.create(&parameters, desired).await;
     if matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
         context.presence.found(&namespace, &desired.name_any());
     }
-    created.map(|Lean(secret)| secret)
+    created
 }
 
 /// Leaves the Secret behind as the policies want it when its object goes. Says so if it couldn't.
@@ -190,7 +192,7 @@ mod tests {
     };
 
     use http::{Request, Response};
-    use kube::{Client, client::Body};
+    use kube::{Client, client::Body, core::WatchEvent};
     use serde_json::json;
 
     use super::*;
@@ -198,6 +200,7 @@ mod tests {
         api::SourceKind,
         controller::watch,
         core::scene::{healthy, record, secret_string},
+        kubernetes::Metadata,
     };
 
     /// Somebody deletes the Secret at once, and the watch tells that before the write is answered.
@@ -228,5 +231,51 @@ mod tests {
             let known = context.holdings.version("shop", observed.token.secret_name());
             assert_eq!(known, (meanwhile != Some("11")).then_some(10), "{meanwhile:?}");
         }
+    }
+
+    /// The Secret as the API server shows it, which says who has set what.
+    fn shown(written: &Secret) -> serde_json::Value {
+        let mut shown = json!(written);
+        let fields = |at: &str| -> serde_json::Value {
+            let set = shown.pointer(at).and_then(serde_json::Value::as_object).into_iter().flatten();
+            set.map(|(name, _)| (format!("f:{name}"), json!({}))).collect::<serde_json::Map<_, _>>().into()
+        };
+        let owners: serde_json::Map<_, _> = written
+            .owner_references()
+            .iter()
+            .map(|owner| (format!("k:{{\"uid\":\"{}\"}}", owner.uid), json!({})))
+            .collect();
+        let metadata = json!({
+            "f:annotations": fields("/metadata/annotations"), "f:labels": fields("/metadata/labels"), "f:ownerReferences": owners,
+        });
+        let set = json!({"f:data": fields("/data"), "f:metadata": metadata, "f:type": {}});
+        shown["metadata"]["managedFields"] = json!([{"manager": OPERATOR, "operation": "Update", "fieldsV1": set}]);
+        shown["metadata"]["resourceVersion"] = json!("10");
+        shown
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_known_to_be_as_it_was_written_and_so_is_what_the_watch_brings() {
+        let server = tower::service_fn(|request: Request<Body>| async move {
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let answer = shown(&serde_json::from_slice(&body).unwrap());
+            Ok::<_, Infallible>(Response::new(Body::from(answer.to_string().into_bytes())))
+        });
+        let context = Context::of_client(Client::new(server, "default"));
+        let kind = SourceKind::ClientCredentials;
+        let (observed, value) = (healthy(kind, json!({})).without_secret(), secret_string("shpat_1"));
+        let (me, name) = (&observed.identity, observed.token.secret_name());
+        let beside = (&PreviousValues::default(), None);
+        let written = publish(&context, &observed, None, record(kind), &value, beside).await.unwrap().secret;
+        assert!(context.holdings.untouched(me, name).is_some());
+        assert!(written.metadata.managed_fields.is_none(), "half of what would be kept");
+        let kept = context.written_secret(&observed.token).await.unwrap().unwrap();
+        assert_eq!(*kept, written);
+        context.holdings.gone(&me.namespace, name);
+        let event = format!(r#"{{"type":"ADDED","object":{}}}"#, shown(&written));
+        let event: WatchEvent<Metadata<Secret>> = serde_json::from_str(&event).unwrap();
+        let WatchEvent::Added(brought) = event else { unreachable!("it was added") };
+        watch::held(&context, &brought, false);
+        assert!(context.holdings.untouched(me, name).is_some());
     }
 }

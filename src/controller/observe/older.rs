@@ -13,6 +13,8 @@ use crate::{
 /// Most Secrets that a reconcile looks at: the others have their turn when these are left.
 const MOST: usize = 16;
 const PAGE: u32 = 500;
+/// Lists at most, one after the other: the last one counts in any case.
+const ATTEMPTS: u32 = 3;
 
 /// Reads them, each live. The watch says which there may be; where their absence decides something for good (`for_good`)
 /// and the watch hasn't listed the namespace yet, or there is none, a list does.
@@ -44,14 +46,18 @@ pub(super) async fn older(
     Ok(older)
 }
 
-/// Lists the Secrets of a namespace, and takes note of whose they are; again, if a watch had to list meanwhile.
+/// Lists the Secrets of a namespace, and takes note of whose they are; again, if a watch had to list meanwhile, but not without
+/// end.
 pub(in crate::controller) async fn list(context: &Context, namespace: &str) -> Result<(), kube::Error> {
     let secrets: Api<Metadata<Secret>> = Api::namespaced(context.client(), namespace);
-    loop {
-        let asking = context.reads.ask(namespace, "");
+    for attempt in 1.. {
+        let mut asking = context.reads.ask(namespace, "");
         let mut page = ListParams::default().limit(PAGE);
         loop {
             let list = secrets.list(&page).await?;
+            if attempt == ATTEMPTS {
+                asking = asking.settled();
+            }
             for secret in &list.items {
                 asking.read(secret, || drop(context.note(secret, false)));
             }
@@ -60,8 +66,9 @@ pub(in crate::controller) async fn list(context: &Context, namespace: &str) -> R
                 None => break,
             }
         }
-        if !asking.is_superseded() {
-            return Ok(());
+        if attempt == ATTEMPTS || !asking.is_superseded() {
+            break;
         }
     }
+    Ok(())
 }

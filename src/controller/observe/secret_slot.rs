@@ -52,7 +52,7 @@ fn scheduled(context: &Context, app: &App, rotation: &Rotation, now: Timestamp) 
 fn members(context: &Context, app: &App, rotation: &Rotation) -> Vec<Member> {
     let (namespace, name) = app.key.split_once('/').unwrap_or_default();
     let member = |token: Arc<Lenient<ShopifyToken>>| {
-        let token = token.0.as_ref().ok()?;
+        let token = token.0.as_ref().ok().filter(|token| context.goes_along(token).is_none())?;
         let (place, its) = (token.metadata.namespace.as_deref()?, token.metadata.name.as_deref()?);
         let mint = context.holdings.mint(place, token.secret_name(), its);
         Member::of(&context.caught_up(token), mint.as_ref(), |me| app.mints(me), rotation)

@@ -27,7 +27,7 @@ use crate::{
         renewal,
         vocabulary::OPERATOR,
     },
-    kubernetes::Metadata,
+    kubernetes::{Lean, Metadata},
     time::Timestamp,
 };
 
@@ -143,7 +143,7 @@ where
     S: Serialize,
 {
     // Of the answer nothing but its version matters.
-    let api: Api<Metadata<K>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
+    let api: Api<Lean<Metadata<K>>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
     let Some(changed) = difference(&json!(before), &json!(status)) else {
         return Ok(Some(version(object.resource_version().as_deref())));
     };

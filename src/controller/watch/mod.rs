@@ -67,7 +67,7 @@ pub(super) async fn secrets(context: Arc<Context>, scope: Option<String>) {
     while let Some(event) = events.next().await {
         // Of what went while no watch looked no event tells, neither before the list nor after it.
         if matches!(event, Err(_) | Ok(Event::Init | Event::InitDone)) {
-            context.reads.clear();
+            context.reads.clear(scope.as_deref());
         }
         // What was listed counts before the watch is said to stand.
         if matches!(event, Ok(Event::InitDone)) {
@@ -344,8 +344,8 @@ mod tests {
                 first.then_some(too_old)
             } else {
                 if let (1, Some(context)) = (lists.fetch_add(1, Ordering::SeqCst), told.get()) {
-                    let secret = serde_json::from_value(secret.clone()).unwrap();
-                    context.reads.ask("shop", "acme").wrote(&secret, || ());
+                    let mut secret = serde_json::from_value(secret.clone()).unwrap();
+                    context.reads.ask("shop", "acme").wrote(&mut secret, |_| ());
                 }
                 Some(
                     json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "20"}, "items": []}),

@@ -30,12 +30,13 @@ pub(in crate::controller) async fn namespaces(
     let api: Api<Labelled> = Api::all(context.client());
     let make = move || watcher(api.clone(), config()).default_backoff().boxed();
     let mut events = Box::pin(restarting(make, context.setup.watches.restarts()));
-    let mut changed = BTreeSet::new();
+    let (mut changed, mut anew) = (BTreeSet::new(), BTreeSet::new());
     let mut told = false;
     while let Some(mut event) = events.next().await {
         if let Some(health) = &health {
             health.brought(&event, Instant::now());
         }
+        let gone = matches!(event, Ok(Event::Delete(_)));
         match &mut event {
             Ok(Event::Apply(namespace) | Event::InitApply(namespace) | Event::Delete(namespace)) => {
                 let name = namespace.name_any();
@@ -43,11 +44,17 @@ pub(in crate::controller) async fn namespaces(
                     continue;
                 }
                 let labels = namespace.metadata.labels.take();
-                if kept.get(&ObjectRef::new(&name)).map(|before| before.metadata.labels.clone()) != Some(labels.clone())
-                {
+                let before = kept.get(&ObjectRef::new(&name));
+                if before.as_ref().map(|before| before.metadata.labels.clone()) != Some(labels.clone()) {
                     changed.insert(name.clone());
                 }
-                let deletion_timestamp = namespace.metadata.deletion_timestamp.take();
+                let ended = before.is_some_and(|before| before.metadata.deletion_timestamp.is_some());
+                let ends = namespace.metadata.deletion_timestamp.take();
+                let deletion_timestamp = ends.filter(|_| !gone);
+                // Another one has its name.
+                if ended && deletion_timestamp.is_none() {
+                    anew.insert(name.clone());
+                }
                 namespace.metadata =
                     ObjectMeta { name: Some(name), labels, deletion_timestamp, ..ObjectMeta::default() };
             }
@@ -67,6 +74,9 @@ pub(in crate::controller) async fn namespaces(
         if !matches!(event, Event::Init | Event::InitApply(_)) {
             for namespace in std::mem::take(&mut changed) {
                 relabelled(&context, &namespace);
+            }
+            for namespace in std::mem::take(&mut anew) {
+                context.stores.refs_of(&namespace).into_iter().for_each(|token| context.wakes.token(token));
             }
         }
     }

@@ -77,12 +77,15 @@ impl Presence {
         };
     }
 
-    /// A create has found a Secret that no watch has told of.
+    /// A create has made, or found, a Secret that no watch may have told of.
     pub(in crate::controller) fn found(&self, namespace: &str, name: &str) {
         let secret = self.hasher.hash_one((namespace, name));
         let mut inner = self.lock();
         for watched in inner.iter_mut().filter(|(scope, _)| covers(scope.as_deref(), namespace)).map(|(_, w)| w) {
-            watched.there.versions.insert(secret, None);
+            // A list that is under way may have been made before.
+            for there in std::iter::once(&mut watched.there).chain(watched.listing.as_mut()) {
+                there.versions.entry(secret).or_default();
+            }
         }
     }
 

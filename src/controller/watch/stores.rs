@@ -265,6 +265,12 @@ impl Stores {
         kept.and_then(|namespace| namespace.metadata.labels.clone()).unwrap_or_default()
     }
 
+    /// The tokens of a namespace.
+    #[must_use]
+    pub(in crate::controller) fn refs_of(&self, namespace: &str) -> Vec<ObjectRef<ShopifyToken>> {
+        readable(&self.tokens_of(namespace)).map(ObjectRef::from_obj).collect()
+    }
+
     /// Since when a namespace ends, as far as the watch knows: it looks at none where only one is served.
     #[must_use]
     pub(in crate::controller) fn ends_since(&self, namespace: &str) -> Option<Timestamp> {
