@@ -227,6 +227,7 @@ impl Asking<'_> {
     }
 
     /// A list was answered, and there is no time for another one: lists of the watch meanwhile don't count against it.
+    #[must_use]
     pub fn settled(mut self) -> Self {
         self.lists = self.reads.lock().lists_of(&self.key.0);
         self
