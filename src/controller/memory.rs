@@ -137,14 +137,20 @@ mod tests {
     use std::sync::Arc;
 
     use chrono::DateTime;
-    use kube::{Client, Config, api::ObjectMeta};
+    use kube::{
+        Client, Config,
+        api::ObjectMeta,
+        runtime::{reflector, watcher::Event},
+    };
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::kept::Written,
-        core::{scene::healthy, vocabulary::FINALIZER},
+        controller::{kept::Written, watch::Stores},
+        core::{pair::Pair, scene::healthy, vocabulary::FINALIZER},
+        kubernetes::Metadata,
+        sources::Renewed,
     };
 
     #[tokio::test]
@@ -210,5 +216,40 @@ mod tests {
         assert_eq!(context.let_go.keys(), ["other"]);
         context.forget(&TokenKey::of_object(&goes), "other");
         assert!(context.let_go.keys().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_goes_along_is_left_alone_for_as_long_as_that_harms_nobody() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let ((namespaces, mut keeper), mut stores) = (reflector::store(), Stores::default());
+        stores.know(Some(namespaces));
+        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let at = |minutes: i64| time::to_kube(context.now() + TimeDelta::minutes(minutes));
+        let mut ends = |at| {
+            let namespace = ObjectMeta { name: Some("shop".into()), deletion_timestamp: at, ..ObjectMeta::default() };
+            keeper.apply_watcher_event(&Event::Apply(Metadata::from(namespace)));
+        };
+        let mut token = healthy(SourceKind::Offline, json!({})).token;
+        token.metadata.creation_timestamp = Some(at(-60));
+        assert_eq!(context.goes_along(&token), None, "nothing is known of its namespace");
+        for (since, left) in [(None, false), (Some(-1), true), (Some(-5), false), (Some(2), false)] {
+            ends(since.map(at));
+            assert_eq!(context.goes_along(&token).is_some(), left, "{since:?}: the clock may be behind, too");
+        }
+        ends(Some(at(-1)));
+        assert!(context.goes_along(&token).is_some_and(|left| left <= Duration::from_mins(4)));
+        let newer = ShopifyToken {
+            metadata: ObjectMeta { creation_timestamp: Some(at(0)), ..token.metadata.clone() },
+            ..token.clone()
+        };
+        assert_eq!(context.goes_along(&newer), None, "none can be made where everything ends");
+        let uid = token.uid().unwrap();
+        let pair = Pair { access: None, refresh: None, previous_refresh: None };
+        let came = Renewed { pair, replaces: None, begun: None, spent: None, customer: None };
+        context.unrecorded.put(uid.clone(), came);
+        assert_eq!(context.goes_along(&token), None, "it is to be written down");
+        context.unrecorded.remove(&uid);
+        token.metadata.deletion_timestamp = Some(at(0));
+        assert_eq!(context.goes_along(&token), None, "its own deletion is its business");
     }
 }
