@@ -51,6 +51,8 @@ struct Seen {
 #[derive(Default)]
 struct State {
     tokens: HashMap<String, Seen>,
+    /// When each was Ready first, whatever became of it.
+    first_ready: HashMap<String, Instant>,
     ready: usize,
     /// How long after its renewal time each renewal was seen.
     late: Vec<Duration>,
@@ -106,7 +108,7 @@ impl Watch {
 
     /// Waits until this token is Ready, and says when it was.
     pub(super) async fn ready_at(&self, name: &str, within: Duration) -> Result<Instant> {
-        self.until(within, name, |state| state.tokens.get(name)?.ready).await
+        self.until(within, name, |state| state.first_ready.get(name).copied()).await
     }
 
     /// Waits until there is no token any more.
@@ -173,6 +175,9 @@ impl State {
         {
             let late = now().duration_since(*due);
             self.late.push(late.try_into().unwrap_or_default());
+        }
+        if let Some(at) = seen.ready {
+            self.first_ready.entry(token.name_any()).or_insert(at);
         }
         let first = before.and_then(|seen| seen.ready);
         match (first, seen.ready) {
