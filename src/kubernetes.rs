@@ -190,12 +190,11 @@ impl Call {
         Self { verb, resource }
     }
 
-    /// The span of a write. The lease's are the operator's pulse, and events are written once the reconcile they tell of is
-    /// over: neither are of a trace.
+    /// The span of a write. The lease's are the operator's pulse, one each two seconds for as long as it lives.
     fn span(&self) -> Span {
         let writes =
             matches!(self.verb, Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection);
-        if writes && !matches!(&*self.resource, "leases" | "events") {
+        if writes && self.resource != "leases" {
             spans::kubernetes_write(self.verb, &self.resource)
         } else {
             Span::none()
