@@ -214,6 +214,7 @@ impl Demo {
              shopify https://localhost/_sim/calls\n  \
              shopify https://localhost/_sim/faults -H 'content-type: application/json' \\\n    \
              -d '{{\"operation\": \"*\", \"kind\": \"throttled\", \"times\": 3}}'\n\n\
+             The samples of deploy/samples that bring a Secret have empty values: applied here, they take the app's away.\n\n\
              Ctrl-C ends all of it and leaves nothing behind.",
             title = self.screen.bold("It stays up for you to play with. In another terminal:"),
             kubeconfig = cluster.kubeconfig_path().display(),

@@ -155,7 +155,7 @@ async fn up(stop: &mut Stop, arguments: ClusterArguments) -> Result<ExitCode> {
         signal = stop.requested() => return Ok(interrupted(signal)),
     };
     let controllers = if cluster.has_controller_manager() {
-        ""
+        "It has no nodes: Pods stay Pending.\n"
     } else {
         "There is no kube-controller-manager: nothing is garbage collected, Deployments make no \
          Pods.\n"

@@ -1,6 +1,10 @@
 //! Publishes events of `events.k8s.io/v1`: one of its own for each news, one more of a series where it was told just now.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use chrono::TimeDelta;
 use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
@@ -14,7 +18,7 @@ use crate::{
     controller::{error::found, outcome::News},
     core::{
         bounded,
-        vocabulary::{OPERATOR, Reason},
+        vocabulary::{EventReason, OPERATOR, Reason},
     },
     shared::Shared,
     time::{self, Timestamp},
@@ -22,6 +26,9 @@ use crate::{
 
 /// How long after an event an equal one is counted to it, as kube's and client-go's recorders do.
 const TOGETHER: TimeDelta = TimeDelta::minutes(6);
+
+/// What a failure's message says of the request: see `shopify::failure`.
+const REQUEST: &str = " (x-request-id ";
 
 /// After how many events those that are no series any more are forgotten.
 const SWEPT: usize = 256;
@@ -46,6 +53,8 @@ struct Subject {
     reason: &'static str,
     action: &'static str,
     about: Option<String>,
+    /// Hash of what is said, where that isn't a list that goes down.
+    note: Option<u64>,
 }
 
 /// An event that was published.
@@ -138,10 +147,63 @@ impl Subject {
             reason: news.reason.as_str(),
             action: action(news),
             about: news.about.as_ref().and_then(|object| object.name.clone()),
+            // Whom a deletion waits for is news of the same thing: there may be thousands.
+            note: (news.reason != EventReason::DeletionWaits).then(|| hash(&without_request(&news.note))),
         }
     }
 }
 
+/// A note without the number that Shopify has given to the request: the same refusal has another one each time.
+fn without_request(note: &str) -> Cow<'_, str> {
+    let found = note.split_once(REQUEST).and_then(|(before, rest)| Some((before, rest.split_once(')')?.1)));
+    found.map_or(Cow::Borrowed(note), |(before, after)| Cow::Owned(format!("{before}{after}")))
+}
+
+fn hash(text: &str) -> u64 {
+    // Within this process alone, and always the same in it.
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 fn action(news: &News) -> &'static str {
     news.failure.map_or(news.reason.as_str(), Reason::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{Arc, Mutex},
+    };
+
+    use chrono::DateTime;
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_says_something_else_is_an_event_of_its_own_and_what_says_the_same_is_counted() {
+        let methods = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&methods);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            asked.lock().unwrap().push(request.method().clone());
+            let event = json!({"metadata": {"name": "e"}, "eventTime": null}).to_string().into_bytes();
+            async { Ok::<_, Infallible>(Response::new(Body::from(event))) }
+        });
+        let recorder = Recorder::new(Client::new(server, "default"));
+        let web: ObjectReference = serde_json::from_value(json!({"namespace": "shop", "name": "web"})).unwrap();
+        let told = async |reason: EventReason, note: &str| {
+            recorder.publish(&web, &News::of(reason, note), DateTime::UNIX_EPOCH).await.unwrap();
+            methods.lock().unwrap().pop().unwrap()
+        };
+        let failed = EventReason::RevocationFailed;
+        assert_eq!(told(failed, "let go without revoking 1: 503 (x-request-id a); delete it").await, Method::POST);
+        assert_eq!(told(failed, "let go without revoking 2: 503 (x-request-id b); delete it").await, Method::POST);
+        let again = told(failed, "let go without revoking 2: 503 (x-request-id c); delete it").await;
+        assert_eq!(again, Method::PATCH, "the same refusal has another number each time");
+        assert_eq!(told(EventReason::DeletionWaits, "until web and app are revoked").await, Method::POST);
+        assert_eq!(told(EventReason::DeletionWaits, "until app is revoked").await, Method::PATCH);
+    }
 }

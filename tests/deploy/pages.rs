@@ -54,7 +54,9 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
 
 /// Commands in sentences that aren't run, in the same way.
 const NAMED: &[(&str, &str, &str)] = &[
+    ("README.md", "kubectl -n shopify-token-operator describe pods", "pods need a kubelet"),
     ("README.md", "kubectl -n shopify-token-operator logs", "a log needs a kubelet"),
+    ("docs/install.md", "kubectl -n shopify-token-operator describe pods", "the same"),
     ("docs/install.md", "kubectl -n shopify-token-operator logs", "the same"),
     ("docs/upgrade.md", "kubectl -n shopify-token-operator logs", "the same"),
     ("docs/install.md", "helm template --no-hooks", "an option of a command that is the reader's"),

@@ -117,10 +117,14 @@ impl Action {
                 let Some(valid) = find(&status.conditions, conditions::TOKEN_VALID) else { return waits() };
                 let checkable = token.spec.source().is_none_or(|source| nature(source.kind()).checkable);
                 match (valid.status.as_str(), stalled) {
-                    ("True", _) => Progress::Done(format!("{}: {}", valid.reason, valid.message)),
+                    // What was true before stays so while Shopify lets nothing be asked.
+                    ("True", _) if status.failed_attempts.is_none() => {
+                        Progress::Done(format!("{}: {}", valid.reason, valid.message))
+                    }
                     ("False", _) => Progress::Failed(format!("{}: {}", valid.reason, valid.message)),
                     _ if !checkable => Progress::Done(format!("{}: {}", valid.reason, valid.message)),
                     (_, Some(stalled)) => stalled,
+                    ("True", None) => waits(),
                     (_, None) => Progress::Waits(Some(format!("{}: {}", valid.reason, valid.message))),
                 }
             }
@@ -226,6 +230,12 @@ mod tests {
             let progress = verify.progress(&token(&status), None);
             assert_eq!((done(&progress), matches!(progress, Progress::Failed(_))), (is_done, is_failed), "{reason}");
         }
+        let conditions = [condition("Ready", "True", "Issued"), condition("TokenValid", "True", "Verified")];
+        let throttled = json!({
+            "observedGeneration": 2, "conditions": conditions, "lastHandledReconcileAt": "now", "failedAttempts": 1,
+        });
+        let progress = verify.progress(&token(&throttled), None);
+        assert!(matches!(progress, Progress::Waits(_)), "it was asked, and nothing was said: {progress:?}");
     }
 
     #[test]
