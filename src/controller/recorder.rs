@@ -53,7 +53,7 @@ struct Subject {
     reason: &'static str,
     action: &'static str,
     about: Option<String>,
-    /// Hash of what is said, where that isn't a list that goes down.
+    /// Hash of what is said, where that counts.
     note: Option<u64>,
 }
 
@@ -147,9 +147,18 @@ impl Subject {
             reason: news.reason.as_str(),
             action: action(news),
             about: news.about.as_ref().and_then(|object| object.name.clone()),
-            // Whom a deletion waits for is news of the same thing: there may be thousands.
-            note: (news.reason != EventReason::DeletionWaits).then(|| hash(&without_request(&news.note))),
+            note: stands_alone(news.reason).then(|| hash(&without_request(&news.note))),
         }
+    }
+}
+
+/// Whether events of a reason that say different things aren't one series: somebody has to do each of them, or they name what is nowhere
+/// else by then. Whom a deletion waits for is news of the same thing, and there may be thousands.
+fn stands_alone(reason: EventReason) -> bool {
+    match reason {
+        EventReason::DeletionWaits => false,
+        EventReason::Revoked | EventReason::Retained => true,
+        _ => reason.is_warning(),
     }
 }
 
@@ -203,6 +212,8 @@ mod tests {
         assert_eq!(told(failed, "let go without revoking 2: 503 (x-request-id b); delete it").await, Method::POST);
         let again = told(failed, "let go without revoking 2: 503 (x-request-id c); delete it").await;
         assert_eq!(again, Method::PATCH, "the same refusal has another number each time");
+        assert_eq!(told(EventReason::Rotated, "revision 2").await, Method::POST);
+        assert_eq!(told(EventReason::Rotated, "revision 3").await, Method::PATCH, "the status says where it is");
         assert_eq!(told(EventReason::DeletionWaits, "until web and app are revoked").await, Method::POST);
         assert_eq!(told(EventReason::DeletionWaits, "until app is revoked").await, Method::PATCH);
     }
