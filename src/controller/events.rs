@@ -397,29 +397,20 @@ mod tests {
         let server = tower::service_fn(move |request: Request<Body>| {
             let [ends, lost] = ["/ends/", "/lost/"].map(|namespace| request.uri().path().contains(namespace));
             taken.lock().unwrap().push(ends);
-            let body = json!({
+            let terminating = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403, "reason": "Forbidden", "message": "",
                 "details": {"causes": [{"reason": "NamespaceTerminating"}]},
             });
             async move {
-                let answer = Response::builder().status(if ends {
-                    403
-                } else if lost {
-                    404
-                } else {
-                    200
-                });
                 let not_found =
                     json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
-                let event = json!({"metadata": {}, "eventTime": null});
-                let body = if ends {
-                    body
-                } else if lost {
-                    not_found
-                } else {
-                    event
+                let (code, body) = match (ends, lost) {
+                    (true, _) => (403, terminating),
+                    (false, true) => (404, not_found),
+                    (false, false) => (200, json!({"metadata": {}, "eventTime": null})),
                 };
-                Ok::<_, Infallible>(answer.body(Body::from(body.to_string().into_bytes())).unwrap())
+                let body = Body::from(body.to_string().into_bytes());
+                Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
         });
         let events = events(Client::new(server, "default"));

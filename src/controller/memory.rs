@@ -112,8 +112,8 @@ impl Context {
     }
 
     /// How long a token is left alone because its namespace ends: it is about to be deleted, too, meanwhile all that it needs
-    /// goes, and nothing can be made anew. What is in its place by another name's end was made after that; and what can't be had
-    /// again is written first.
+    /// goes, and nothing can be made anew. Not one that was made after that, in another namespace of the name; nor one of which
+    /// something is in hand that can't be had again: that is written down first.
     #[must_use]
     pub(super) fn goes_along(&self, token: &ShopifyToken) -> Option<Duration> {
         let (metadata, now) = (&token.metadata, self.now());

@@ -145,7 +145,7 @@ impl Reads {
         let key = (namespace.to_owned(), name.to_owned());
         let mut memory = self.lock();
         memory.asked.entry(key.clone()).or_default().by += 1;
-        Asking { reads: self, lists: memory.lists_of(namespace), key }
+        Asking { reads: self, lists: Some(memory.lists_of(namespace)), key }
     }
 
     /// A Secret that was read a moment ago. Nobody waits while its text is read.
@@ -202,8 +202,8 @@ impl Reads {
 pub struct Asking<'a> {
     reads: &'a Reads,
     key: SecretKey,
-    /// How often there had been lists when it began.
-    lists: u64,
+    /// How often there had been lists when it began, if lists count against the answer.
+    lists: Option<u64>,
 }
 
 impl Asking<'_> {
@@ -211,14 +211,17 @@ impl Asking<'_> {
     /// state meanwhile, which may be that it is gone. Says whether it was.
     pub fn wrote(&self, secret: &mut Secret, note: impl FnOnce(&Secret)) -> bool {
         let (name, version) = (secret.name_any(), version(secret.resource_version().as_deref()));
-        self.unless_later(&name, version, |memory| {
+        let noted = self.unless_later(&name, version, |memory| {
             note(secret);
             secret.metadata.managed_fields = None;
             match serde_json::to_vec(secret) {
                 Ok(text) => memory.keep(self.key.clone(), Kept::of(secret, Content::Text(text.into()))),
                 Err(_no_json) => memory.forget(&self.key),
             }
-        })
+        });
+        // The next write on top of it goes without them in any case.
+        secret.metadata.managed_fields = None;
+        noted
     }
 
     /// A read or list was answered that isn't kept: it is noted on the same terms.
@@ -226,10 +229,10 @@ impl Asking<'_> {
         self.unless_told(secret, |_| note());
     }
 
-    /// A list was answered, and there is no time for another one: lists of the watch meanwhile don't count against it.
+    /// Lists of the watch meanwhile don't count against the answer: there is no time to ask again.
     #[must_use]
-    pub fn settled(mut self) -> Self {
-        self.lists = self.reads.lock().lists_of(&self.key.0);
+    pub fn for_good(mut self) -> Self {
+        self.lists = None;
         self
     }
 
@@ -241,7 +244,11 @@ impl Asking<'_> {
     /// Whether a watch had to list meanwhile, so that nothing of the answer was noted.
     #[must_use]
     pub fn is_superseded(&self) -> bool {
-        self.reads.lock().lists_of(&self.key.0) != self.lists
+        self.superseded(&self.reads.lock())
+    }
+
+    fn superseded(&self, memory: &Memory) -> bool {
+        self.lists.is_some_and(|lists| memory.lists_of(&self.key.0) != lists)
     }
 
     fn unless_told(&self, secret: &impl ResourceExt, what: impl FnOnce(&mut Memory)) {
@@ -253,7 +260,7 @@ impl Asking<'_> {
     fn unless_later(&self, name: &str, version: u64, what: impl FnOnce(&mut Memory)) -> bool {
         let mut memory = self.reads.lock();
         let later = |asked: &Asked| asked.told.get(name).is_some_and(|told| version < *told);
-        let stands = memory.lists_of(&self.key.0) == self.lists && !memory.asked.get(&self.key).is_some_and(later);
+        let stands = !self.superseded(&memory) && !memory.asked.get(&self.key).is_some_and(later);
         if stands {
             what(&mut memory);
         }
@@ -494,8 +501,8 @@ mod tests {
         assert!(!noted(&anew, "acme", 10), "what was told before still stands against it");
         reads.clear(None);
         assert!(elsewhere.is_superseded() && anew.is_superseded());
-        let settled = anew.settled();
-        assert!(noted(&settled, "other", 12));
+        let settled = anew.for_good();
+        assert!(!settled.is_superseded() && noted(&settled, "other", 12));
         drop((one, all, elsewhere, settled));
         assert!(noted(&reads.ask("shop", "acme"), "acme", 1) && reads.lock().asked.is_empty());
     }

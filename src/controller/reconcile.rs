@@ -66,14 +66,7 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
         let ended = match &token.0 {
             _ if context.is_let_go(&*token) => Some(Action::requeue(LAG)),
             Ok(token) => match sourceless(token) {
-                None => match context.goes_along(token) {
-                    Some(left) => {
-                        asks_nothing(&context, &key);
-                        context.slots.forget(&key, std::time::Instant::now());
-                        Some(Action::requeue(left))
-                    }
-                    None => once(&context, token).await?,
-                },
+                None => once(&context, token).await?,
                 Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
             },
             Err(invalid) => Some(unreadable(&context, &token.object_ref(&()), invalid).await?),
@@ -314,8 +307,12 @@ fn asks_nothing(context: &Context, key: &TokenKey) {
     context.pass_on(&context.outages.pass(key, context.now()));
 }
 
-/// When to look again at a token of which everything is as it should be, and is known without reading its Secret.
+/// When to look again at a token that goes along with its namespace, or of which everything is as it should be, and is known
+/// without reading its Secret.
 async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<Action>, Error> {
+    if let Some(left) = context.goes_along(token) {
+        return Ok(Some(Action::requeue(left)));
+    }
     let Some(observed) = glance(context, token).await? else { return Ok(None) };
     let now = context.now();
     let pace = context.paces.get(&observed.identity.uid).unwrap_or_default();
@@ -500,13 +497,17 @@ mod tests {
             let namespace =
                 ObjectMeta { name: Some("shop".into()), deletion_timestamp: Some(ends), ..ObjectMeta::default() };
             keeper.apply_watcher_event(&Event::Apply(Metadata::from(namespace)));
-            let reconciled = async |token: &ShopifyToken| {
-                reconcile(Arc::new(Lenient(Ok(token.clone()))), Arc::clone(&context)).await.unwrap();
-                !written.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-            };
-            assert_eq!(reconciled(&token).await, !left_alone, "since {minutes_ago} minutes");
-            token.metadata.deletion_timestamp = Some(crate::time::to_kube(context.now()));
-            assert!(context.goes_along(&token).is_none(), "its own deletion is its business");
+            // It was woken to have a turn at its shop, which is for others.
+            let (key, shop) = (TokenKey::of_object(&token), token.spec.shop.parse::<Shop>().unwrap());
+            let other = |n: usize| TokenKey { namespace: "team".into(), name: n.to_string() };
+            let others: Vec<_> = (0..).map_while(|n| context.slots.take(&shop, &other(n), Urgency::AtOnce)).collect();
+            assert!(context.slots.take(&shop, &key, Urgency::AtOnce).is_none());
+            drop(others);
+            assert!(context.slots.holds(&shop, &key));
+            reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await.unwrap();
+            let untouched = written.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            assert_eq!(untouched, left_alone, "since {minutes_ago} minutes");
+            assert!(!context.slots.waits(&shop, &key) && !context.slots.holds(&shop, &key));
         }
     }
 

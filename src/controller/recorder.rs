@@ -1,7 +1,6 @@
 //! Publishes events of `events.k8s.io/v1`: one of its own for each news, one more of a series where it was told just now.
 
 use std::{
-    borrow::Cow,
     hash::{DefaultHasher, Hash, Hasher},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -21,14 +20,12 @@ use crate::{
         vocabulary::{EventReason, OPERATOR, Reason},
     },
     shared::Shared,
+    shopify::unsigned,
     time::{self, Timestamp},
 };
 
 /// How long after an event an equal one is counted to it, as kube's and client-go's recorders do.
 const TOGETHER: TimeDelta = TimeDelta::minutes(6);
-
-/// What a failure's message says of the request: see `shopify::failure`.
-const REQUEST: &str = " (x-request-id ";
 
 /// After how many events those that are no series any more are forgotten.
 const SWEPT: usize = 256;
@@ -147,7 +144,7 @@ impl Subject {
             reason: news.reason.as_str(),
             action: action(news),
             about: news.about.as_ref().and_then(|object| object.name.clone()),
-            note: stands_alone(news.reason).then(|| hash(&without_request(&news.note))),
+            note: stands_alone(news.reason).then(|| hash(&unsigned(&news.note))),
         }
     }
 }
@@ -160,12 +157,6 @@ fn stands_alone(reason: EventReason) -> bool {
         EventReason::Revoked | EventReason::Retained => true,
         _ => reason.is_warning(),
     }
-}
-
-/// A note without the number that Shopify has given to the request: the same refusal has another one each time.
-fn without_request(note: &str) -> Cow<'_, str> {
-    let found = note.split_once(REQUEST).and_then(|(before, rest)| Some((before, rest.split_once(')')?.1)));
-    found.map_or(Cow::Borrowed(note), |(before, after)| Cow::Owned(format!("{before}{after}")))
 }
 
 fn hash(text: &str) -> u64 {

@@ -3,7 +3,7 @@
 //! Bodies are searched for the words Shopify uses (<https://shopify.dev/docs/api/usage/response-codes>)
 //! and never quoted.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use chrono::TimeDelta;
 use serde::de::IgnoredAny;
@@ -137,13 +137,23 @@ pub(super) fn throttled(whom: impl Display, retry_after: Option<TimeDelta>) -> F
     }
 }
 
+/// What stands before the id of a request in a message, and after it.
+const REQUEST: (&str, char) = (" (x-request-id ", ')');
+
 /// Adds the request id that Shopify's support asks for, and the wait it asked for.
 pub(super) fn signed(mut failure: Failure, answer: &Answer) -> Failure {
     if let Some(id) = &answer.request_id {
-        failure.message = format!("{} (x-request-id {id})", failure.message);
+        failure.message = format!("{}{}{id}{}", failure.message, REQUEST.0, REQUEST.1);
     }
     failure.retry_after = failure.retry_after.or(answer.retry_after);
     failure
+}
+
+/// A message without the id of its request: the same refusal has another one each time.
+#[must_use]
+pub fn unsigned(message: &str) -> Cow<'_, str> {
+    let found = message.split_once(REQUEST.0).and_then(|(before, rest)| Some((before, rest.split_once(REQUEST.1)?.1)));
+    found.map_or(Cow::Borrowed(message), |(before, after)| Cow::Owned(format!("{before}{after}")))
 }
 
 /// Redirects are never followed: a credential must not go where an answer points.

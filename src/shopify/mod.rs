@@ -34,7 +34,7 @@ pub use approval::{Approval, Callback, InvalidCallback};
 pub use authorities::authorities;
 pub use connect_to::{ConnectTo, parse_connect_to};
 pub use customer::{Code, CustomerSession, Expected, IssuerKeys, OidcClient, SignIn, code_challenge, code_verifier};
-pub use failure::ApiError;
+pub use failure::{ApiError, unsigned};
 pub use graphql_delegates::{Delegate, Destroyed};
 pub use oauth::{Grant, GrantError};
 pub use outage::{Admission, Outages};

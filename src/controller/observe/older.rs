@@ -50,14 +50,14 @@ pub(super) async fn older(
 /// end.
 pub(in crate::controller) async fn list(context: &Context, namespace: &str) -> Result<(), kube::Error> {
     let secrets: Api<Metadata<Secret>> = Api::namespaced(context.client(), namespace);
-    for attempt in 1.. {
-        let mut asking = context.reads.ask(namespace, "");
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let asking = context.reads.ask(namespace, "");
+        let asking = if attempt == ATTEMPTS { asking.for_good() } else { asking };
         let mut page = ListParams::default().limit(PAGE);
         loop {
             let list = secrets.list(&page).await?;
-            if attempt == ATTEMPTS {
-                asking = asking.settled();
-            }
             for secret in &list.items {
                 asking.read(secret, || drop(context.note(secret, false)));
             }
@@ -66,9 +66,47 @@ pub(in crate::controller) async fn list(context: &Context, namespace: &str) -> R
                 None => break,
             }
         }
-        if attempt == ATTEMPTS || !asking.is_superseded() {
-            break;
+        if !asking.is_superseded() {
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc, OnceLock,
+            atomic::{AtomicU32, Ordering},
+        },
+    };
+
+    use http::{Request, Response};
+    use kube::{Client, client::Body};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A watch has to list again and again meanwhile.
+    #[tokio::test]
+    async fn a_list_that_is_superseded_is_made_anew_and_not_without_end() {
+        for (superseded, lists) in [(0, 1), (1, 2), (100, ATTEMPTS)] {
+            let (context, asked) = (Arc::new(OnceLock::<Arc<Context>>::new()), Arc::new(AtomicU32::new(0)));
+            let (told, counted) = (Arc::clone(&context), Arc::clone(&asked));
+            let server = tower::service_fn(move |_: Request<Body>| {
+                if counted.fetch_add(1, Ordering::SeqCst) < superseded {
+                    told.get().unwrap().reads.clear(Some("shop"));
+                }
+                let annotations = json!({"tokens.shopify-operator.dev/token": "shop/web/1", "tokens.shopify-operator.dev/secret": "a"});
+                let secret = json!({"metadata": {"namespace": "shop", "name": "a", "resourceVersion": "9", "annotations": annotations}});
+                let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "items": [secret]});
+                async move { Ok::<_, Infallible>(Response::new(Body::from(list.to_string().into_bytes()))) }
+            });
+            let context = context.get_or_init(|| Context::of_client(Client::new(server, "default")));
+            list(context, "shop").await.unwrap();
+            assert_eq!(asked.load(Ordering::SeqCst), lists, "{superseded}");
+            assert_eq!(context.holdings.version("shop", "a"), Some(9), "{superseded}: the last one counts");
+        }
+    }
 }

@@ -48,9 +48,8 @@ use crate::{
 /// How far the time of day may run away from the monotonic clock before everything is looked at again.
 const JUMP: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 
-/// An object the API server holds twice as much of as the operator needs.
+/// Takes out what `kubectl apply` keeps beside the object: all of it, once more.
 pub(in crate::controller) fn prune<K: Resource>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
     if let Some(annotations) = &mut object.meta_mut().annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
@@ -175,9 +174,12 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     let dependents = context.stores.dependents_of_token(&namespace, &name);
     if dependents.is_empty() {
         context.admins_seen.remove(&key);
-    } else if context.admins_seen.put(key.clone(), depended_on(token)) != Some(depended_on(token)) || gone {
-        for dependent in dependents {
-            context.wakes.token(dependent);
+    } else {
+        let now = depended_on(token);
+        if context.admins_seen.put(key.clone(), now.clone()) != Some(now) || gone {
+            for dependent in dependents {
+                context.wakes.token(dependent);
+            }
         }
     }
     if gone {

@@ -92,3 +92,69 @@ fn relabelled(context: &Context, namespace: &str) {
         context.wakes.app(app);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    use http::{Request, Response};
+    use kube::{Client, client::Body, runtime::reflector};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::SourceKind,
+        controller::watch::{Stores, Wakes, token_event},
+        core::scene::healthy,
+        kubernetes::Lenient,
+    };
+
+    /// A namespace ends, and somebody makes another one of its name, whose token was left to the end of the first.
+    #[tokio::test(start_paused = true)]
+    async fn the_tokens_of_a_namespace_that_is_made_anew_are_looked_at() {
+        let namespace = |uid: &str, ends: Option<&str>| {
+            let metadata = json!({"name": "shop", "uid": uid, "resourceVersion": uid, "deletionTimestamp": ends});
+            json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+        };
+        let list = json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "1"},
+            "items": [namespace("1", Some("2026-11-30T00:00:00Z"))],
+        });
+        // `type` goes first, as the API server has it.
+        let event = format!(r#"{{"type":"ADDED","object":{}}}"#, namespace("2", None));
+        let begun = AtomicU64::new(0);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let watch = request.uri().query().is_some_and(|query| query.contains("watch="));
+            let answer = match watch.then(|| begun.fetch_add(1, Ordering::SeqCst)) {
+                None => Some(list.to_string()),
+                Some(0) => Some(format!("{event}\n")),
+                Some(_) => None,
+            };
+            async move {
+                match answer {
+                    Some(answer) => Ok::<_, Infallible>(Response::new(Body::from(answer.into_bytes()))),
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        let ((tokens, mut token_keeper), (apps, _)) = (reflector::store(), reflector::store());
+        let (kept, keeper) = reflector::store();
+        let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
+        stores.add(None, tokens, apps);
+        stores.know(Some(kept.clone()));
+        let mut woken = wakes.route(None).tokens.receiver;
+        let context = Context::of_parts(Client::new(server, "default"), stores, wakes);
+        let event = Event::Apply(Lenient(Ok(healthy(SourceKind::ClientCredentials, json!({})).token)));
+        token_keeper.apply_watcher_event(&event);
+        token_event(&context, None, &event);
+        let following = tokio::spawn(namespaces(Arc::clone(&context), kept, keeper));
+        let first = tokio::time::timeout(Duration::from_mins(1), woken.recv()).await;
+        assert_eq!(first.expect("it is woken").unwrap().name, "web");
+        assert_eq!(context.stores.ends_since("shop"), None);
+        following.abort();
+    }
+}
