@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tower::{
     BoxError, Layer, Service,
     layer::util::Identity,
-    util::{BoxService, MapRequestLayer, option_layer},
+    util::{BoxService, MapErrLayer, MapRequestLayer, option_layer},
 };
 use tracing::{Instrument, Span};
 
@@ -76,8 +76,29 @@ where
 pub fn client_of_person(mut config: Config, agent: &'static str) -> anyhow::Result<Client> {
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     let authorized = authorized(&mut config)?;
+    let server = config.cluster_url.to_string();
     let builder = ClientBuilder::try_from(config).map_err(without_words).context(CANT_BUILD)?;
-    Ok(builder.with_layer(&option_layer(authorized)).build())
+    let named = MapErrLayer::new(move |error| Unanswered::at(&server, error));
+    Ok(builder.with_layer(&named).with_layer(&option_layer(authorized)).build())
+}
+
+/// A call that the API server at this address didn't answer.
+#[derive(Debug, thiserror::Error)]
+#[error("at {server}")]
+struct Unanswered {
+    server: String,
+    #[source]
+    error: BoxError,
+}
+
+impl Unanswered {
+    /// What the client says itself, as of credentials, stays as it is.
+    fn at(server: &str, error: BoxError) -> BoxError {
+        if error.is::<kube::Error>() || error.is::<AuthError>() {
+            return error;
+        }
+        Self { server: server.to_owned(), error }.into()
+    }
 }
 
 /// kube's own words quote the variables of a plugin and what it printed.

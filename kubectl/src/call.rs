@@ -24,6 +24,14 @@ impl<'a> Call<'a> {
         matches!(self.resource, "shopifytokens" | "shopifyapps")
     }
 
+    /// Whether what it is about is in no namespace.
+    fn is_of_cluster(&self) -> bool {
+        matches!(
+            self.resource,
+            "apis" | "customresourcedefinitions" | "namespaces" | "selfsubjectaccessreviews" | "version"
+        )
+    }
+
     /// The object that it is about.
     #[must_use]
     pub fn object(&self) -> String {
@@ -35,6 +43,17 @@ impl<'a> Call<'a> {
         };
         let name = self.name.unwrap_or("it");
         self.namespace.map_or_else(|| format!("{kind} {name}"), |namespace| format!("{kind} {namespace}/{name}"))
+    }
+
+    /// The command that lists what is there instead of the object that it is about.
+    #[must_use]
+    pub fn listing(&self) -> String {
+        match (self.resource, self.namespace) {
+            ("shopifytokens", _) => "kubectl shopify-token status -A".to_owned(),
+            (resource, Some(namespace)) => format!("kubectl get {resource} -n {namespace}"),
+            (resource, None) if self.is_of_cluster() => format!("kubectl get {resource}"),
+            (resource, None) => format!("kubectl get {resource} -A"),
+        }
     }
 
     /// Which role has the right.
@@ -57,6 +76,7 @@ impl fmt::Display for Call<'_> {
         write!(f, "{} {}", self.verb, self.resource)?;
         match self.namespace {
             Some(namespace) => write!(f, " in namespace {namespace}"),
+            None if self.is_of_cluster() => Ok(()),
             None => f.write_str(" in every namespace"),
         }
     }

@@ -1,6 +1,6 @@
 //! What goes wrong, as a person is told it and as a script sees it.
 
-use std::{error::Error as _, fmt, io, process::ExitCode};
+use std::{error::Error, fmt, io, process::ExitCode};
 
 use kube::core::Status;
 
@@ -84,7 +84,7 @@ impl Failure {
             )
             .remedy(format!("{INSTALL}; or choose another cluster with --context")),
             404 => Self::new(Code::NotFound, format!("{} not found", call.object()))
-                .remedy("`kubectl shopify-token status -A` lists what is there"),
+                .remedy(format!("`{}` lists what is there", call.listing())),
             _ => Self::new(Code::Failed, format!("{call}: {}", status.message)),
         }
     }
@@ -103,6 +103,10 @@ fn is_unserved(status: &Status) -> bool {
 
 /// An error with its causes, each told once.
 fn told(error: &kube::Error) -> String {
+    let error: &dyn Error = match error {
+        kube::Error::Service(error) => &**error,
+        error => error,
+    };
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -137,8 +141,17 @@ mod tests {
     fn what_is_missing_is_told_with_what_to_do() {
         let get = Call::of("get", "shopifytokens", Some("shop"), Some("web"));
         let list = Call::of("list", "shopifytokens", None, None);
+        let secret = Call::of("get", "secrets", Some("shop"), Some("none"));
+        let app = Call::of("get", "shopifyapps", None, Some("acme"));
         for (call, status, code, said) in [
             (&get, status(404, "shopifytokens \"web\" not found", "web"), Code::NotFound, "shop/web not found"),
+            (
+                &secret,
+                status(404, "secrets \"none\" not found", "none"),
+                Code::NotFound,
+                "`kubectl get secrets -n shop` lists",
+            ),
+            (&app, status(404, "not found", "acme"), Code::NotFound, "`kubectl get shopifyapps -A` lists"),
             (&list, status(404, "the server could not find the requested resource", ""), Code::Failed, "kubectl apply"),
             (
                 &get,

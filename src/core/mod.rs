@@ -4,6 +4,7 @@ pub mod approval;
 pub mod approvals;
 pub mod backoff;
 pub mod bounded;
+pub mod cause;
 pub mod client_secret;
 pub mod condition;
 pub mod credential;

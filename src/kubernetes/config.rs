@@ -29,7 +29,7 @@ pub struct Choice {
 pub fn config(choice: &Choice, proxies: &Proxies) -> Result<Config> {
     let mut config = match kubeconfig(choice).context("the kubeconfig can't be read")? {
         Some(kubeconfig) => of(kubeconfig)?,
-        None => Config::incluster().context("there is no kubeconfig, and no cluster around this process")?,
+        None => Config::incluster().with_context(|| nowhere(&looked_for(choice)))?,
     };
     // A pod's comes from a file.
     let namespace = config.default_namespace.trim().to_owned();
@@ -57,12 +57,35 @@ fn kubeconfig(choice: &Choice) -> Result<Option<Kubeconfig>, KubeconfigError> {
     if let Some(path) = &choice.kubeconfig {
         return merged([Ok(Kubeconfig::read_from(path)?)], context);
     }
-    let list = env::var_os("KUBECONFIG").unwrap_or_default();
-    let mut files = env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).peekable();
-    if files.peek().is_none() {
+    let files = listed();
+    if files.is_empty() {
         return merged([Kubeconfig::read()], context);
     }
-    merged(files.map(Kubeconfig::read_from), context)
+    merged(files.into_iter().map(Kubeconfig::read_from), context)
+}
+
+/// The files that were looked for.
+fn looked_for(choice: &Choice) -> Vec<PathBuf> {
+    let files = choice.kubeconfig.clone().map_or_else(listed, |file| vec![file]);
+    if files.is_empty() { env::home_dir().map(|home| home.join(".kube/config")).into_iter().collect() } else { files }
+}
+
+/// Those of `KUBECONFIG`.
+fn listed() -> Vec<PathBuf> {
+    let list = env::var_os("KUBECONFIG").unwrap_or_default();
+    env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect()
+}
+
+/// What these files don't say.
+fn nowhere(files: &[PathBuf]) -> String {
+    let (there, absent): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(|file| file.exists());
+    let names = |files: &[&PathBuf]| files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    let what = match (there.as_slice(), absent.as_slice()) {
+        ([], []) => "there is no kubeconfig".to_owned(),
+        ([], absent) => format!("no kubeconfig is there ({})", names(absent)),
+        (there, _) => format!("no context is chosen in {} (current-context)", names(there)),
+    };
+    format!("{what}, and no cluster around this process")
 }
 
 /// What a file says first holds. A file that isn't there says nothing, as with kubectl.
@@ -234,6 +257,20 @@ mod tests {
         std::fs::write(&path, "clusters: [").unwrap();
         assert!(merged([absent(), Kubeconfig::read_from(path), read("a", "x")], None).is_err());
         assert!(merged([Kubeconfig::read_from(dir.path())], None).is_err(), "a directory is there");
+    }
+
+    #[test]
+    fn the_files_that_were_looked_for_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let (a, b) = (file("a"), file("b"));
+        let told = nowhere(&[a.clone(), b.clone()]);
+        let both = format!("no kubeconfig is there ({}, {}), and no cluster", a.display(), b.display());
+        assert!(told.starts_with(&both), "{told}");
+        std::fs::write(&b, "{}").unwrap();
+        let told = nowhere(&[a, b.clone()]);
+        assert!(told.starts_with(&format!("no context is chosen in {} (current-context)", b.display())), "{told}");
+        assert!(nowhere(&[]).starts_with("there is no kubeconfig, "));
     }
 
     #[test]

@@ -12,7 +12,11 @@ use serde_json::Value;
 use super::{Shop, answer::Answer};
 use crate::{
     api::app::NEWEST_API_VERSION,
-    core::{failure::Failure, vocabulary::Reason},
+    core::{
+        cause::{FAULT, FOREIGN, RATE_LIMIT, UNREADABLE},
+        failure::Failure,
+        vocabulary::Reason,
+    },
 };
 
 /// Why a call with an admin token failed.
@@ -72,9 +76,7 @@ pub(super) fn unreachable(message: impl Into<String>) -> Failure {
 
 /// The shop's answer can't be used.
 pub(super) fn unreadable(whom: impl Display, what: &str) -> Failure {
-    unreachable(format!(
-        "the answer of {whom} {what}: if this lasts, look for a proxy in between, and at https://www.shopifystatus.com"
-    ))
+    unreachable(format!("the answer of {whom} {what}: {UNREADABLE}, and at https://www.shopifystatus.com"))
 }
 
 /// A success whose body isn't what is documented.
@@ -97,7 +99,7 @@ pub(super) fn foreign(answer: &Answer, whom: impl Display) -> Failure {
     let status = answer.status.as_u16();
     let known = if status == 430 { ", or Shopify's security rejects our calls: ask Shopify's support" } else { "" };
     unreachable(format!(
-        "{whom} answered {status} with {what}, which isn't how Shopify answers: a proxy, a bot wall or a captive portal \
+        "{whom} answered {status} with {what}, {FOREIGN}: a proxy, a bot wall or a captive portal \
          may stand between{known}; it is asked again, but check egress and proxies, and https://www.shopifystatus.com"
     ))
 }
@@ -105,9 +107,7 @@ pub(super) fn foreign(answer: &Answer, whom: impl Display) -> Failure {
 /// 408 and 5xx, in Shopify's own form.
 pub(super) fn broken(answer: &Answer, whom: impl Display) -> Failure {
     let status = answer.status.as_u16();
-    unreachable(format!(
-        "{whom} answers {status}: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
-    ))
+    unreachable(format!("{whom} answers {status}: {FAULT}; if it lasts, look at https://www.shopifystatus.com"))
 }
 
 /// A well-formed answer that lacks what is documented: odd for this object, and no sign of an outage.
@@ -120,9 +120,8 @@ pub(super) fn unexpected(answer: &Answer, shop: &Shop) -> Failure {
 
 /// A fault that Shopify reports in a well-formed answer to this one query: no sign of an outage.
 pub(super) fn fault(shop: &Shop) -> Failure {
-    let message = format!(
-        "{shop} answers with an internal error: a fault on Shopify's side; if it lasts, look at https://www.shopifystatus.com"
-    );
+    let message =
+        format!("{shop} answers with an internal error: {FAULT}; if it lasts, look at https://www.shopifystatus.com");
     Failure { unsure: true, ..Failure::new(Reason::BackingOff, message) }
 }
 
@@ -130,10 +129,7 @@ pub(super) fn fault(shop: &Shop) -> Failure {
 pub(super) fn throttled(whom: impl Display, retry_after: Option<TimeDelta>) -> Failure {
     Failure {
         retry_after,
-        ..Failure::new(
-            Reason::BackingOff,
-            format!("{whom} limits the rate of this app's calls: nothing to do, it goes on by itself"),
-        )
+        ..Failure::new(Reason::BackingOff, format!("{whom} {RATE_LIMIT}: nothing to do, it goes on by itself"))
     }
 }
 

@@ -117,7 +117,10 @@ fn is_of_code(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shopify::{answer::tests::answer, stub::shop};
+    use crate::{
+        core::cause::Cause,
+        shopify::{answer::tests::answer, stub::shop},
+    };
 
     const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
 
@@ -173,6 +176,7 @@ mod tests {
                 assert!(!failure.message.contains("canary"), "{}", failure.message);
                 assert!(failure.message.contains(&status.to_string()), "{}", failure.message);
                 assert!(failure.message.contains("proxy"), "{}", failure.message);
+                assert_eq!(Cause::of(&failure.message), Cause::Silence, "{}", failure.message);
                 assert!(failure.message.ends_with("(x-request-id ab-1)"), "{}", failure.message);
             }
         }
@@ -183,11 +187,13 @@ mod tests {
         for body in [r#"{"errors":"x"}"#, r#"{"error":"invalid_client"}"#, "", "<html>"] {
             let failure = Refusal::read(&answer(429, &[], body), &shop()).err().unwrap();
             assert_eq!((failure.reason, failure.unreachable), (Reason::BackingOff, false), "{body}");
+            assert_eq!(Cause::of(&failure.message), Cause::RateLimit, "{}", failure.message);
         }
         for status in [408, 500, 503, 520] {
             let failure = Refusal::read(&answer(status, &[], r#"{"error":"invalid_client"}"#), &shop()).err().unwrap();
             assert_eq!((failure.reason, failure.unreachable), (Reason::BackingOff, true), "{status}");
             assert!(failure.message.contains("shopifystatus"), "{}", failure.message);
+            assert_eq!(Cause::of(&failure.message), Cause::Fault, "{}", failure.message);
         }
     }
 

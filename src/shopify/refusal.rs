@@ -170,7 +170,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::shopify::{answer::tests::answer, stub::shop};
+    use crate::{
+        core::cause::Cause,
+        shopify::{answer::tests::answer, stub::shop},
+    };
 
     fn kind(error: &ApiError) -> &'static str {
         match error {
@@ -270,6 +273,11 @@ mod tests {
         assert_eq!(wait(Some(Duration::from_secs(3))), Some(TimeDelta::seconds(3)));
         let broken = of_errors(&coded("INTERNAL_SERVER_ERROR"), None, &answer, &shop());
         assert!(!broken.failure().unreachable, "one query's fault is no outage");
+        assert_eq!(Cause::of(&broken.failure().message), Cause::Fault);
+        let throttled = of_errors(&coded("THROTTLED"), None, &answer, &shop());
+        assert_eq!(Cause::of(&throttled.failure().message), Cause::RateLimit);
+        let unknown = of_errors(&json!({"canary": ["canary"]}), None, &answer, &shop());
+        assert_eq!(Cause::of(&unknown.failure().message), Cause::Other);
         // What may have been done all the same.
         let unsure = |errors: &Value| of_errors(errors, None, &answer, &shop()).failure().unsure;
         assert!(unsure(&coded("INTERNAL_SERVER_ERROR")) && unsure(&json!({"canary": ["canary"]})));

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     core::{
+        cause::{CANT_CONNECT, CONNECTION, NO_CONNECTION, NO_WHOLE_ANSWER},
         failure::Failure,
         vocabulary::{Reason, labels::ShopifyCall},
     },
@@ -253,16 +254,16 @@ impl Client {
     fn silence(&self, whom: impl fmt::Display, error: reqwest::Error) -> Failure {
         let error = error.without_url();
         let message = if error.is_timeout() && error.is_connect() {
-            format!("no connection to {whom} in time: check the network, DNS, proxy and egress rules")
+            format!("{NO_CONNECTION} {whom} in time: check the network, DNS, proxy and egress rules")
         } else if error.is_timeout() {
-            format!("no whole answer from {whom} within {} s", self.timeout.as_secs_f64())
+            format!("{NO_WHOLE_ANSWER} {whom} within {} s", self.timeout.as_secs_f64())
         } else if error.is_connect() {
             format!(
-                "can't connect to {whom} ({}): check the network, DNS, proxy, egress rules and trusted CAs",
+                "{CANT_CONNECT} {whom} ({}): check the network, DNS, proxy, egress rules and trusted CAs",
                 root_cause(&error)
             )
         } else {
-            format!("the connection to {whom} broke ({})", root_cause(&error))
+            format!("{CONNECTION} {whom} broke ({})", root_cause(&error))
         };
         failure::unreachable(message)
     }
@@ -345,7 +346,10 @@ fn root_cause(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shopify::stub::{Reply, Stub, reply, shop};
+    use crate::{
+        core::cause::Cause,
+        shopify::stub::{Reply, Stub, reply, shop},
+    };
 
     async fn call(client: &Client) -> Result<Answer, Failure> {
         let request = client.request(Method::GET, shop().url(&["x"]));
@@ -357,6 +361,7 @@ mod tests {
         assert_eq!(failure.reason, Reason::BackingOff, "{failure:?}");
         assert!(failure.unreachable, "{failure:?}");
         assert!(failure.message.contains(message), "{failure:?}");
+        assert_eq!(Cause::of(&failure.message), Cause::Silence, "{failure:?}");
         assert!(!failure.message.contains("https://acme"), "{failure:?}");
     }
 

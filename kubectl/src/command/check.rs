@@ -5,6 +5,9 @@ mod operator;
 mod rights;
 mod tokens;
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+
 use crate::{
     call::Call,
     cli::CheckOptions,
@@ -31,8 +34,13 @@ pub(super) async fn run(cluster: &Cluster, options: &CheckOptions) -> Result<()>
             report.add(&finding)?;
         }
     }
-    for finding in rights::all(cluster).await? {
-        report.add(&finding)?;
+    match namespace(cluster).await {
+        Some(missing) => report.add(&missing)?,
+        None => {
+            for finding in rights::all(cluster).await? {
+                report.add(&finding)?;
+            }
+        }
     }
     let operators = operator::all(cluster, options).await;
     for finding in &operators.findings {
@@ -70,6 +78,22 @@ async fn api_server(cluster: &Cluster) -> Finding {
     match cluster.client.apiserver_version().await {
         Ok(version) => Finding::fine(SUBJECT, format!("{} at {}", version.git_version, cluster.server)),
         Err(error) => of(SUBJECT, &Failure::of(&error, &Call::of("get", "version", None, None))),
+    }
+}
+
+/// Says that the namespace isn't there, to whoever may know.
+async fn namespace(cluster: &Cluster) -> Option<Finding> {
+    const SUBJECT: &str = "namespace";
+    let name = cluster.namespace.as_str();
+    match Api::<Namespace>::all(cluster.client.clone()).get_opt(name).await {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(Finding::wrong(
+            SUBJECT,
+            format!("there is no namespace {name}"),
+            format!("name another one with -n, or make it: kubectl create namespace {name}"),
+        )),
+        Err(kube::Error::Api(status)) if status.code == 403 => None,
+        Err(error) => Some(of(SUBJECT, &Failure::of(&error, &Call::of("get", "namespaces", None, Some(name))))),
     }
 }
 

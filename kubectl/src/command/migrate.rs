@@ -38,7 +38,10 @@ pub(super) async fn run(cluster: impl Fn() -> Result<Cluster>, options: &Migrate
         ("webhook" | "webhooks", None) => {
             let cluster = cluster()?;
             let generator = foreign(&cluster, GENERATORS, "Webhook", Some(name)).await?;
-            let generator = generator.into_iter().next().ok_or_else(|| missing("Webhook", name))?;
+            let generator = generator.into_iter().next().ok_or_else(|| {
+                let list = format!("kubectl get webhooks.{GENERATORS} -n {}", cluster.namespace);
+                missing("Webhook", name).remedy(format!("`{list}` lists what is there"))
+            })?;
             webhook::draft(&generator, &foreign(&cluster, EXTERNAL_SECRETS, "ExternalSecret", None).await?, options)?
         }
         _ => return Err(unclear()),

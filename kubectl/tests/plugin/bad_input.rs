@@ -6,7 +6,7 @@ use dev::{LocalCluster, Manifests, Options};
 use serde_json::json;
 
 use crate::{
-    plugin::{command, of, plugin, run},
+    plugin::{command, of, plugin, run, unbroken},
     world::World,
 };
 
@@ -75,7 +75,8 @@ async fn who_has_no_rights_is_told_which() {
 async fn without_a_cluster_the_kubeconfig_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let absent = dir.path().join("absent");
-    run(of(&absent, &["status"])).await.failed(1, &["no cluster to talk to", "--kubeconfig, KUBECONFIG"]);
+    let looked = format!("no kubeconfig is there ({})", absent.display());
+    run(of(&absent, &["status"])).await.failed(1, &["no cluster to talk to", &looked, "--kubeconfig, KUBECONFIG"]);
     let world = World::new("context").await;
     run(command(&world, &["status", "--context", "none"])).await.failed(1, &["the kubeconfig has no context \"none\""]);
     let silent = json!({
@@ -84,7 +85,10 @@ async fn without_a_cluster_the_kubeconfig_is_named() {
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     });
     fs::write(&absent, silent.to_string()).unwrap();
-    run(of(&absent, &["status"])).await.failed(1, &["the API server gave no answer", "kubectl version"]);
+    let away = "the API server gave no answer that can be used: at http://127.0.0.1:1/: ";
+    run(of(&absent, &["status"])).await.failed(1, &[away, "Connection refused", "kubectl version"]);
+    let checked = run(of(&absent, &["check"])).await.failed(4, &["one thing is wrong"]);
+    assert!(unbroken(&checked.out).starts_with(&format!("wrong API server get version: {away}")), "{checked:#?}");
     let named = ["status", "--kubeconfig", absent.to_str().unwrap()];
     run(command(&world, &named)).await.failed(1, &["the API server gave no answer"]);
 }

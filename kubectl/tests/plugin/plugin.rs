@@ -36,6 +36,11 @@ impl Run {
     }
 }
 
+/// A text whose lines were broken somewhere.
+pub(crate) fn unbroken(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The binary in the world's namespace, as an administrator.
 pub(crate) fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = of(&world.cluster.kubeconfig_path(), arguments);

@@ -10,7 +10,7 @@ use shopify_sim::{Fault, FaultKind, StatusFault};
 use shopify_token_operator::{clock::Clock, lease::Candidate};
 
 use crate::{
-    plugin::{BINARY, command, plugin, run},
+    plugin::{BINARY, command, of, plugin, run, unbroken},
     world::{CLIENT_ID, CLIENT_SECRET, PUBLIC_URL, SHOP, World},
 };
 
@@ -66,6 +66,9 @@ async fn all_that_is_needed_is_looked_at() {
     deployment(&world, "registry.example.com/shopify-token-operator:9.9.9").await;
     let told = plugin(&world, &flags).await.failed(4, &["one thing is wrong"]);
     assert!(checked(&told.out).contains("wrong  operator      0 of 2 replicas of Deployment"), "{told:#?}");
+    let describe =
+        format!("kubectl describe pods -n {} -l app.kubernetes.io/name=shopify-token-operator", world.namespace);
+    assert!(unbroken(&told.out).contains(&describe), "{told:#?}");
     assert!(told.out.contains("and operator 9.9.9 differ by more than a patch"), "{told:#?}");
 
     // Who holds it has gone without letting go of it.
@@ -106,27 +109,58 @@ async fn rights_that_are_missing_are_named_with_their_role() {
     for said in [
         "look   your rights   you may not patch shopifytokens",
         "do: ask for the ClusterRole edit in that namespace",
-        "you may not get secrets",
+        "you may not get secrets in namespace check-rights-",
+        "needed by inspect secret and migrate",
         "?      CRDs          you may not get customresourcedefinitions",
         "?      operator      you may not get leases in namespace shopify-token-operator",
         "?      releases      you may not list deployments",
         "has confirmed 1 of 1 tokens in namespace check-rights-",
     ] {
-        assert!(checked(&told).contains(said), "{said:?} isn't in\n{told}");
+        assert!(unbroken(checked(&told)).contains(&unbroken(said)), "{said:?} isn't in\n{told}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shopify_that_is_silent_is_told() {
-    let world = World::with_app("check-shopify").await;
-    world.sim.inject(Fault::new("*", FaultKind::Status(StatusFault::new(503))));
-    world.admin_token("admin").await;
-    world.because("admin", "Reconciling", "BackingOff").await;
-    let told = plugin(&world, &["check"]).await;
-    assert_eq!(told.code, 4, "{told:#?}");
-    let line = checked(&told.out).lines().find(|line| line.contains("gave the operator no answer for"));
-    let line = line.unwrap_or_else(|| panic!("no line of Shopify: {told:#?}"));
-    assert!(line.starts_with("wrong  Shopify") && line.contains("1 of 1 tokens in namespace check-shopify-"), "{line}");
+async fn a_namespace_that_isnt_there_is_told() {
+    let world = World::with_admin("check-nowhere").await;
+    let nowhere = ["check", "-n", "nowhere", "--operator-namespace", &world.namespace, "--lease-name", "operator"];
+    let mut operator = Candidate::new(world.admin.clone(), &world.namespace, "operator", Clock::system());
+    operator.acquire().await;
+    let command = of(&world.cluster.kubeconfig_path(), &nowhere);
+    let told = run(command).await.failed(4, &["one thing is wrong"]);
+    assert!(checked(&told.out).contains("wrong  namespace     there is no namespace nowhere"), "{told:#?}");
+    assert!(!told.out.contains("your rights"), "{told:#?}");
+
+    // Who may not read namespaces isn't told of them.
+    let account = format!("system:serviceaccount:{}:default", world.namespace);
+    let mut command = of(&world.cluster.kubeconfig_path(), &nowhere);
+    command.args(["--as", &account, "--as-group", "system:authenticated"]);
+    let told = run(command).await;
+    assert!(!checked(&told.out).contains("there is no namespace"), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_shopify_answers_is_told_and_how() {
+    for (kind, code, line) in [
+        (FaultKind::RefuseBefore, 4, "wrong  Shopify       gave the operator no answer for 1 of 1 tokens in"),
+        (FaultKind::Throttled, 0, "look   Shopify       asks the operator to wait (rate limit) for 1 of 1 tokens in"),
+        (
+            FaultKind::Status(StatusFault::new(503)),
+            0,
+            "look   Shopify       answers the operator with a fault of its own for 1 of 1 tokens in",
+        ),
+    ] {
+        let world = World::with_app("check-shopify").await;
+        let mut operator = Candidate::new(world.admin.clone(), &world.namespace, "operator", Clock::system());
+        operator.acquire().await;
+        world.sim.inject(Fault::new("*", kind));
+        world.admin_token("admin").await;
+        world.because("admin", "Reconciling", "BackingOff").await;
+        let told =
+            plugin(&world, &["check", "--operator-namespace", &world.namespace, "--lease-name", "operator"]).await;
+        assert_eq!(told.code, code, "{told:#?}");
+        assert!(checked(&told.out).contains(line), "{line:?} isn't in {told:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +224,8 @@ async fn a_cron_jobs_secret_becomes_an_app_and_a_token() {
     let secret = world.secret("cron-shopify").await.unwrap();
     assert_eq!(secret.data["SHOPIFY_TOKEN"], secret.data["access_token"]);
     assert_eq!(secret.data["SHOPIFY_STORE"], SHOP);
-    plugin(&world, &["migrate", "secret/none"]).await.failed(3, &["/none not found"]);
+    let list = format!("`kubectl get secrets -n {}` lists what is there", world.namespace);
+    plugin(&world, &["migrate", "secret/none"]).await.failed(3, &["/none not found", &list]);
     plugin(&world, &["migrate", "cron"]).await.failed(2, &["secret/NAME, or webhook/NAME"]);
 }
 
@@ -247,7 +282,9 @@ async fn a_generator_of_external_secrets_becomes_an_app_and_a_token() {
     world.ready("web").await;
     let secret = world.secret("web-env-shopify").await.unwrap();
     assert_eq!(secret.data["SHOPIFY_TOKEN"], secret.data["access_token"]);
-    plugin(&world, &["migrate", "webhook/none"]).await.failed(3, &["Webhook none not found"]);
+    plugin(&world, &["migrate", "webhook/none"])
+        .await
+        .failed(3, &["Webhook none not found", "`kubectl get webhooks.generators.external-secrets.io -n "]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -175,6 +175,17 @@ fn place(deployment: &Deployment) -> String {
     format!("-n {} deployment/{}", deployment.namespace().unwrap_or_default(), deployment.name_any())
 }
 
+/// How its pods are looked at, if its selector is of labels alone.
+fn describe_pods(deployment: &Deployment) -> String {
+    let selector = deployment.spec.as_ref().map(|spec| &spec.selector);
+    let labels = selector.filter(|selector| selector.match_expressions.is_none()).and_then(|s| s.match_labels.as_ref());
+    labels.map_or_else(String::new, |labels| {
+        let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let namespace = deployment.namespace().unwrap_or_default();
+        format!("kubectl describe pods -n {namespace} -l {}; if there are none, ", labels.join(","))
+    })
+}
+
 fn pods(deployment: &Deployment) -> Finding {
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let available = available(deployment);
@@ -183,7 +194,7 @@ fn pods(deployment: &Deployment) -> Finding {
         deployment.namespace().unwrap_or_default(),
         deployment.name_any()
     );
-    let remedy = format!("kubectl describe {}", place(deployment));
+    let remedy = format!("{}kubectl describe {}", describe_pods(deployment), place(deployment));
     match available {
         0 => Finding::wrong(SUBJECT, found, remedy),
         _ if available < wanted => Finding::doubtful(SUBJECT, found, remedy),

@@ -17,7 +17,7 @@ const SUBJECT: &str = "your rights";
 /// A right, and the command that goes without it.
 type Right = (&'static str, &'static str, &'static str, &'static str);
 
-/// Group, resource, verb, and what takes it.
+/// Group, resource, verb, and what needs it.
 const RIGHTS: [Right; 8] = [
     (GROUP, "shopifytokens", "get", "status"),
     (GROUP, "shopifytokens", "list", "status"),
@@ -42,7 +42,7 @@ pub(super) async fn all(cluster: &Cluster) -> Result<Vec<Finding>> {
         .into_iter()
         .map(|(_, resource, verb, command)| {
             let call = Call::of(verb, resource, Some(namespace), None);
-            let found = format!("you may not {call}, which {command} takes");
+            let found = format!("you may not {call}: needed by {command}");
             if matches!(*verb, "get" | "list") && *resource == "shopifytokens" {
                 Finding::wrong(SUBJECT, found, call.role())
             } else {

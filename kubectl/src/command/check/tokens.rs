@@ -1,10 +1,14 @@
 //! How the tokens stand: whether somebody looks at them, and whether Shopify answers the operator.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use kube::api::ListParams;
 use shopify_token_operator::{
+    api::ShopifyToken,
     clock::Clock,
     core::{
+        cause::Cause,
         condition::find,
         vocabulary::{Reason, conditions},
     },
@@ -52,61 +56,105 @@ fn findings(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> 
             "see whether the operator runs, and whether --watch-namespaces and --selector of it cover them",
         ));
     }
-    findings.push(shopify(objects, place, may_work, now));
+    findings.extend(shopify(objects, place, may_work, now));
+    let paused = those(&|object| object.token.as_ref().and_then(cause) == Some(Cause::Other));
+    if !paused.is_empty() {
+        findings.push(Finding::doubtful(
+            "tokens",
+            format!("{} of {} {} for another attempt: {}", paused.len(), objects.len(), wait(&paused), names(&paused)),
+            "`kubectl shopify-token status` of each says why",
+        ));
+    }
     let stalled = those(&|object| state(object).is_some_and(|state| state.tone == Tone::Bad));
     if !stalled.is_empty() {
         findings.push(Finding::doubtful(
             "tokens",
-            format!("{} of {} wait for a person: {}", stalled.len(), objects.len(), names(&stalled)),
+            format!("{} of {} {} for a person: {}", stalled.len(), objects.len(), wait(&stalled), names(&stalled)),
             "`kubectl shopify-token status` of each says what to do",
         ));
     }
     findings
 }
 
+const SHOPIFY: &str = "Shopify";
+
 /// Whether Shopify answers, as far as the operator has written it down.
-fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Finding {
-    const SUBJECT: &str = "Shopify";
-    let unanswered: Vec<_> =
-        objects.iter().filter(|object| object.token.as_ref().is_some_and(waits_for_shopify)).collect();
-    if !unanswered.is_empty() {
-        return Finding::wrong(
-            SUBJECT,
-            format!(
-                "gave the operator no answer for {} of {} tokens in {place}: {}",
-                unanswered.len(),
-                objects.len(),
-                names(&unanswered)
-            ),
+fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Vec<Finding> {
+    let waiting: Vec<(&Object, Cause)> =
+        objects.iter().filter_map(|object| Some((object, cause(object.token.as_ref()?)?))).collect();
+    // Who waits for another's turn waits for what that one was told.
+    let faulty: BTreeSet<&str> =
+        waiting.iter().filter(|(_, cause)| *cause == Cause::Fault).filter_map(|(object, _)| shop(object)).collect();
+    let cause = |object: &Object, cause| match cause {
+        Cause::Turn if shop(object).is_some_and(|shop| faulty.contains(shop)) => Cause::Fault,
+        Cause::Turn => Cause::Silence,
+        cause => cause,
+    };
+    let those = |of: Cause| -> Vec<&Object> {
+        waiting.iter().filter(|(object, told)| cause(object, *told) == of).map(|(object, _)| *object).collect()
+    };
+    let of_all = |some: &[&Object]| format!("{} of {} tokens in {place}: {}", some.len(), objects.len(), names(some));
+    let mut findings = Vec::new();
+    let (silent, limited, faulted) = (those(Cause::Silence), those(Cause::RateLimit), those(Cause::Fault));
+    if !silent.is_empty() {
+        findings.push(Finding::wrong(
+            SHOPIFY,
+            format!("gave the operator no answer for {}", of_all(&silent)),
             "egress rules, DNS and proxies of the operator, and https://www.shopifystatus.com; `status` of one says more",
-        );
+        ));
     }
+    if !limited.is_empty() {
+        findings.push(Finding::doubtful(
+            SHOPIFY,
+            format!("asks the operator to wait (rate limit) for {}", of_all(&limited)),
+            "nothing: it goes on by itself; if it lasts, see what else calls Shopify as this app",
+        ));
+    }
+    if !faulted.is_empty() {
+        findings.push(Finding::doubtful(
+            SHOPIFY,
+            format!("answers the operator with a fault of its own for {}", of_all(&faulted)),
+            "nothing: it goes on by itself; if it lasts, look at https://www.shopifystatus.com",
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(heard(objects, place, may_work, now));
+    }
+    findings
+}
+
+/// Whether it has confirmed tokens, and when.
+fn heard(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Finding {
     let confirmed: Vec<_> = objects.iter().filter_map(confirmed).collect();
     let last = confirmed.iter().max().map(|last| format!("{} ago", length(now - *last)));
     match last {
         _ if !may_work => {
             let last = last.map(|last| format!("; it confirmed a token {last}")).unwrap_or_default();
             Finding::unknown(
-                SUBJECT,
+                SHOPIFY,
                 format!("no operator works, so nobody asks it{last}"),
                 "see to the operator first",
             )
         }
         None if objects.is_empty() => Finding::unknown(
-            SUBJECT,
+            SHOPIFY,
             format!("there is no token in {place}, so nobody asks it"),
             "apply one, or look at those of every namespace: -A",
         ),
         None => Finding::unknown(
-            SUBJECT,
+            SHOPIFY,
             format!("has confirmed no token of {} in {place} yet", objects.len()),
             "`kubectl shopify-token status` of one says what stands in the way; `verify` of one asks now",
         ),
         Some(last) => Finding::fine(
-            SUBJECT,
+            SHOPIFY,
             format!("has confirmed {} of {} tokens in {place}, the last one {last}", confirmed.len(), objects.len()),
         ),
     }
+}
+
+fn wait(some: &[&Object]) -> &'static str {
+    if some.len() == 1 { "waits" } else { "wait" }
 }
 
 fn names(all: &[&Object]) -> String {
@@ -119,10 +167,18 @@ fn confirmed(object: &Object) -> Option<Timestamp> {
     at(object.token.as_ref()?.status.as_ref()?.last_verified_time.as_ref())
 }
 
-fn waits_for_shopify(token: &shopify_token_operator::api::ShopifyToken) -> bool {
+fn shop(object: &Object) -> Option<&str> {
+    object.token.as_ref().map(|token| token.spec.shop.as_str())
+}
+
+/// What the operator waits for, where it backs off.
+fn cause(token: &ShopifyToken) -> Option<Cause> {
     let conditions = token.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let has = |type_, reason| find(conditions, type_).is_some_and(|condition| condition.reason == reason);
-    has(conditions::RECONCILING, Reason::BackingOff.as_str()) || has(conditions::TOKEN_VALID, "Unreachable")
+    let told = |type_, reason| find(conditions, type_).filter(|condition| condition.reason == reason);
+    match told(conditions::RECONCILING, Reason::BackingOff.as_str()) {
+        Some(backing_off) => Some(Cause::of(&backing_off.message)),
+        None => told(conditions::TOKEN_VALID, "Unreachable").map(|_| Cause::Silence),
+    }
 }
 
 #[cfg(test)]
@@ -149,9 +205,20 @@ mod tests {
     fn shopify_is_fine_only_where_it_has_confirmed_a_token_and_an_operator_may_work() {
         let now = "2026-11-29T10:00:00Z".parse().unwrap();
         let condition = |type_: &str, status: &str, reason: &str| json!({"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-29T09:30:00Z"});
+        let waits = |message: &str| {
+            let mut told = condition("Reconciling", "True", "BackingOff");
+            told["message"] = message.into();
+            json!({"observedGeneration": 1, "conditions": [told, condition("TokenValid", "Unknown", "Unreachable")]})
+        };
         let verified = json!({"observedGeneration": 1, "lastVerifiedTime": "2026-11-29T09:30:00Z", "conditions": [condition("Ready", "True", "Verified")]});
         let stalled = json!({"observedGeneration": 1, "conditions": [condition("Stalled", "True", "AppNotFound")]});
-        let silent = json!({"observedGeneration": 1, "conditions": [condition("Reconciling", "True", "BackingOff")]});
+        let silent = waits("can't connect to acme.myshopify.com (no route): check the network");
+        let limited = waits("acme.myshopify.com limits the rate of this app's calls: nothing to do");
+        let faulty = waits("acme.myshopify.com answers 503: a fault on Shopify's side; if it lasts, look");
+        let waiting = waits("the token endpoint of acme.myshopify.com doesn't answer; it is asked every 10 s, and");
+        let other = waits("acme.myshopify.com refuses the call in a way this release doesn't know");
+        let unreachable =
+            json!({"observedGeneration": 1, "conditions": [condition("TokenValid", "Unknown", "Unreachable")]});
         let (works, dead) = (true, false);
         for (statuses, may_work, grade, said) in [
             (vec![], works, Grade::Unknown, "there is no token in p, so nobody asks it"),
@@ -170,12 +237,37 @@ mod tests {
                 "no operator works, so nobody asks it; it confirmed a token 30m ago",
             ),
             (vec![], dead, Grade::Unknown, "no operator works, so nobody asks it"),
-            (vec![verified, silent], works, Grade::Wrong, "gave the operator no answer for 1 of 2 tokens in p: shop/1"),
+            (
+                vec![verified.clone(), silent.clone()],
+                works,
+                Grade::Wrong,
+                "gave the operator no answer for 1 of 2 tokens in p: shop/1",
+            ),
+            (vec![unreachable], works, Grade::Wrong, "gave the operator no answer for 1 of 1 tokens in p: shop/0"),
+            (
+                vec![silent, waiting.clone(), limited.clone()],
+                works,
+                Grade::Wrong,
+                "gave the operator no answer for 2 of 3 tokens in p: shop/0, shop/1",
+            ),
+            (
+                vec![verified.clone(), limited],
+                works,
+                Grade::Doubtful,
+                "asks the operator to wait (rate limit) for 1 of 2 tokens in p: shop/1",
+            ),
+            (
+                vec![faulty, waiting],
+                works,
+                Grade::Doubtful,
+                "answers the operator with a fault of its own for 2 of 2 tokens in p: shop/0, shop/1",
+            ),
+            (vec![verified, other], works, Grade::Fine, "has confirmed 1 of 2 tokens in p, the last one 30m ago"),
         ] {
             let objects: Vec<_> =
                 statuses.into_iter().enumerate().map(|(i, status)| token(&i.to_string(), status)).collect();
             let found = shopify(&objects, "p", may_work, now);
-            assert_eq!((found.grade, found.found.as_str()), (grade, said));
+            assert_eq!((found[0].grade, found[0].found.as_str()), (grade, said));
         }
     }
 }
