@@ -48,8 +48,8 @@ pub struct ShopifyAppSpec {
     /// pages take, too, during a rotation.
     pub credentials_ref: LocalRef,
     /// Version of the Admin and Storefront API, such as `2026-10`. Default: the newest this release knows.
-    #[schemars(length(min = 7, max = 8), regex(pattern = r"^([0-9]{4}-(01|04|07|10)|unstable)$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::api_version")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
     /// The Admin API that storefront tokens are managed with. Default: GraphQL.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,10 +91,7 @@ pub struct Grant {
     #[schemars(schema_with = "schema::namespace_selector")]
     pub namespaces: LabelSelector,
     /// Shops: a domain, or `*.myshopify.com` for every one. Default: every shop.
-    #[schemars(
-        length(max = 100),
-        inner(length(max = 77), regex(pattern = r"^(\*|[a-z0-9][a-z0-9-]*)\.myshopify\.com$"))
-    )]
+    #[schemars(schema_with = "schema::shops")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shops: Vec<String>,

@@ -18,7 +18,7 @@ macro_rules! is_duration {
 /// A duration of one second to 100 years, as Go and Kubernetes write them: `90s`, `1h30m`, `720h`.
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "string", "minLength": 1, "maxLength": 32,
+        "type": "string", "maxLength": 32,
         "x-kubernetes-validations": [{
             "rule": concat!(
                 "size(self) > 0 && ", is_duration!("self"),
@@ -32,7 +32,7 @@ pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
 /// Like [`duration`], of 24 hours at most.
 pub(super) fn duration_of_a_day(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "string", "minLength": 1, "maxLength": 32,
+        "type": "string", "maxLength": 32,
         "x-kubernetes-validations": [{
             "rule": concat!(
                 "size(self) > 0 && ", is_duration!("self"),
@@ -58,27 +58,113 @@ pub(super) fn duration_or_zero(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A text of at most so many characters that matches; whoever is refused is told the message, and nothing else.
+fn text(longest: u32, pattern: &str, message: &str) -> Schema {
+    let pattern = pattern.replace('\\', r"\\");
+    json_schema!({
+        "type": "string", "maxLength": longest,
+        "x-kubernetes-validations": [{ "rule": format!("self.matches('{pattern}')"), "message": message }],
+    })
+}
+
 /// Name of an object: a DNS subdomain (RFC 1123).
 pub(super) fn object_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string", "minLength": 1, "maxLength": 253,
-        "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-    })
+    text(
+        253,
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "must be the name of an object, such as web or web.v2: lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+    )
+}
+
+/// Name of a namespace: a DNS label (RFC 1123).
+pub(super) fn namespace_name(_: &mut SchemaGenerator) -> Schema {
+    text(
+        63,
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "must be the name of a namespace, such as apps: lower-case letters, digits and '-', with a letter or digit at both ends",
+    )
 }
 
 /// Key of a Secret's data.
 pub(super) fn data_key(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[-._a-zA-Z0-9]+$" })
+    text(253, r"^[-._a-zA-Z0-9]+$", "must be a key of a Secret: letters, digits, '-', '_' and '.'")
+}
+
+/// Permanent domain of a shop.
+pub(super) fn shop(_: &mut SchemaGenerator) -> Schema {
+    text(
+        77,
+        r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$",
+        "must be the shop's permanent domain, such as acme.myshopify.com: in lower case, without https://, and not the domain that customers see",
+    )
+}
+
+/// Shops of a grant.
+pub(super) fn shops(_: &mut SchemaGenerator) -> Schema {
+    let shop = text(
+        77,
+        r"^(\*|[a-z0-9][a-z0-9-]*)\.myshopify\.com$",
+        "must be a shop's permanent domain, such as acme.myshopify.com, or *.myshopify.com for every shop",
+    );
+    json_schema!({ "type": "array", "maxItems": 100, "items": shop })
+}
+
+/// Version of the Admin and Storefront API.
+pub(super) fn api_version(_: &mut SchemaGenerator) -> Schema {
+    text(
+        8,
+        "^([0-9]{4}-(01|04|07|10)|unstable)$",
+        "must be a version of Shopify's API, such as 2026-10: a year, and 01, 04, 07 or 10; or unstable",
+    )
+}
+
+/// Title of a storefront token; the operator's marker begins with `#`.
+pub(super) fn title(_: &mut SchemaGenerator) -> Schema {
+    text(120, r"^[^\x00-\x1f#]+$", "must be a line of text without #, which begins the operator's marker")
+}
+
+/// Access scopes of a token, or none.
+pub(super) fn scopes(_: &mut SchemaGenerator) -> Schema {
+    scopes_from(0)
+}
+
+/// Access scopes of a token, one at least.
+pub(super) fn some_scopes(_: &mut SchemaGenerator) -> Schema {
+    scopes_from(1)
+}
+
+fn scopes_from(least: u32) -> Schema {
+    let scope = text(
+        100,
+        "^[a-z0-9_]+$",
+        "must be one scope, such as read_products: lower-case letters, digits and '_'; each scope is an item of its own",
+    );
+    let mut scopes = json_schema!({ "type": "array", "maxItems": 100, "items": scope });
+    if least > 0 {
+        scopes.insert("minItems".to_owned(), least.into());
+    }
+    scopes
+}
+
+/// Scopes of a customer's session.
+pub(super) fn session_scopes(_: &mut SchemaGenerator) -> Schema {
+    let scope = text(
+        100,
+        "^[a-z0-9_:-]+$",
+        "must be one scope, such as openid or customer-account-api:full; each scope is an item of its own",
+    );
+    json_schema!({ "type": "array", "minItems": 1, "maxItems": 20, "items": scope })
 }
 
 /// Labels a template may set: never Kubernetes' own or this operator's.
 pub(super) fn template_labels(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object", "maxProperties": 32,
-        "additionalProperties": {
-            "type": "string", "maxLength": 63,
-            "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
-        },
+        "additionalProperties": text(
+            63,
+            "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+            "a label's value may have letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+        ),
         "x-kubernetes-validations": template_keys(),
     })
 }
@@ -155,9 +241,9 @@ pub(super) fn template_data(_: &mut SchemaGenerator) -> Schema {
 /// A `type` of the Secret that no controller of Kubernetes acts on.
 pub(super) fn secret_type(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "string", "minLength": 1, "maxLength": 253,
+        "type": "string", "maxLength": 253,
         "x-kubernetes-validations": [{
-            "rule": r"!self.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|helm\\.sh)/')",
+            "rule": r"size(self) > 0 && !self.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|helm\\.sh)/')",
             "message": "must be Opaque or a type of your own: those under kubernetes.io, k8s.io and helm.sh are acted upon by others",
         }],
     })

@@ -47,8 +47,8 @@ pub struct AppRef {
     #[schemars(schema_with = "schema::object_name")]
     pub name: String,
     /// Its namespace, if it is another one; the app's grants must allow it. Default: this one.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::namespace_name")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
 
@@ -113,8 +113,8 @@ pub struct Storefront {
     /// The ShopifyToken, of the same shop, whose Admin API token creates and revokes this one.
     pub admin_token_ref: LocalRef,
     /// Title shown in Shopify's admin, before the operator's marker. Default: the object's name.
-    #[schemars(length(min = 1, max = 120), regex(pattern = r"^[^\x00-\x1f#]+$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::title")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
 }
 
@@ -126,7 +126,7 @@ pub struct Delegate {
     pub admin_token_ref: LocalRef,
     /// Its scopes, such as `read_products`: some of those of the admin token. One that begins with `unauthenticated_` is of the
     /// Storefront API.
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$")))]
+    #[schemars(schema_with = "schema::some_scopes")]
     pub scopes: Vec<String>,
     /// How long it lives, such as `30m`; it ends a minute before its admin token at the latest. Default 1h.
     #[schemars(schema_with = "schema::duration")]
@@ -177,7 +177,7 @@ pub struct CustomerAccount {
 pub struct CustomerSession {
     /// Scopes of the session, `openid` among them, such as `email` and `customer-account-api:full`. Others count from the
     /// next sign-in on.
-    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_:-]+$")))]
+    #[schemars(schema_with = "schema::session_scopes")]
     pub scopes: Vec<String>,
 }
 

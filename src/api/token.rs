@@ -86,7 +86,7 @@ use crate::time::{self, Duration};
 )]
 pub struct ShopifyTokenSpec {
     /// Permanent domain of the shop, such as `acme.myshopify.com`, not the one that customers see. Immutable.
-    #[schemars(length(min = 15, max = 77), regex(pattern = r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$"))]
+    #[schemars(schema_with = "schema::shop")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the shop is immutable: make a new ShopifyToken"))]
     pub shop: String,
     /// Where the credential comes from: exactly one, whose kind is immutable.
@@ -94,7 +94,7 @@ pub struct ShopifyTokenSpec {
     /// Scopes the credential must have before it is published, such as `read_products`; `write_x` implies `read_x`. Install
     /// pages ask a merchant for these. Default: whatever Shopify grants. Not of
     /// a customerAccount.
-    #[schemars(length(max = 100), inner(length(min = 1, max = 100), regex(pattern = r"^[a-z0-9_]+$")))]
+    #[schemars(schema_with = "schema::scopes")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_scopes: Vec<String>,
     /// How long before its expiry a credential is renewed, such as `8h`; up to a tenth earlier, so that not all are renewed at
