@@ -40,16 +40,13 @@ pub struct RefreshToken {
 /// # Errors
 /// `InvalidCredential` for an empty value, one that isn't UTF-8, or one with white space or control characters.
 pub fn check(bytes: &[u8], place: &str) -> Result<SecretString, Failure> {
+    let failed =
+        |what: &str, then: &str| Err(Failure::new(Reason::InvalidCredential, format!("{place} {what}; {then}")));
     let invalid = |what: &str| {
-        Err(Failure::new(
-            Reason::InvalidCredential,
-            format!(
-                "{place} {what}; write the value alone, without quotes or a trailing newline (echo -n, or stringData)"
-            ),
-        ))
+        failed(what, "write the value alone, without quotes or a trailing newline (echo -n, or stringData)")
     };
     if bytes.is_empty() {
-        return invalid("is empty");
+        return failed("is empty", "put the value there, from the app's Dev Dashboard or wherever Shopify shows it");
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return invalid("isn't text (UTF-8)");
@@ -124,6 +121,8 @@ mod tests {
             assert_eq!(failure.reason, Reason::InvalidCredential);
             assert!(failure.message.starts_with("key \"token\" of Secret \"shop\""), "{}", failure.message);
             assert!(!failure.message.contains("canary"), "{}", failure.message);
+            let told = if value.is_empty() { "put the value" } else { "without quotes or a trailing newline" };
+            assert!(failure.message.contains(told), "{}", failure.message);
         }
         assert_eq!(check(b"shpat_1", "x").unwrap().expose_secret(), "shpat_1");
     }

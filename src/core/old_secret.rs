@@ -191,9 +191,9 @@ pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool,
                 .to_owned(),
         );
     } else if moving > 0 && finished > now {
-        parts.push(format!("{moving} are issued again until about {}", time::print(finished)));
+        parts.push(format!("{moving} {} issued again until about {}", are(moving), time::print(finished)));
     } else if moving > 0 {
-        parts.push(format!("{moving} are issued again as soon as Shopify answers"));
+        parts.push(format!("{moving} {} issued again as soon as Shopify answers", are(moving)));
     }
     parts.extend(resting(&others, now));
     let free = if stopped { None } else { ends_by(finished.max(now)) };
@@ -216,8 +216,15 @@ fn next_minutes(at: Timestamp) -> Timestamp {
 fn unissued(on_current: usize, total: usize) -> String {
     match total - on_current {
         0 => String::new(),
+        1 => format!("; 1 of {total} has a credential that has expired"),
         n => format!("; {n} of {total} have a credential that has expired"),
     }
+}
+
+/// What follows so many.
+#[must_use]
+pub fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 /// Those that the operator doesn't issue again, and why.

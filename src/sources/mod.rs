@@ -157,8 +157,8 @@ pub enum Target<'a> {
 /// What was revoked.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Revoked {
-    /// How many credentials.
-    pub count: usize,
+    /// Ids of the credentials that lived until then.
+    pub ended: Vec<String>,
     /// Those that can't be revoked any more.
     pub left: Option<Left>,
 }
@@ -175,11 +175,12 @@ pub struct Left {
 impl Revoked {
     /// Nothing was revoked, and these can't be any more.
     fn none_of(ids: &[&str], failure: Failure) -> Self {
-        Self { count: 0, left: Some(Left { ids: ids.iter().map(|id| (*id).to_owned()).collect(), failure }) }
+        Self { ended: Vec::new(), left: Some(Left { ids: ids.iter().map(|id| (*id).to_owned()).collect(), failure }) }
     }
 
     /// Both together.
-    fn and(self, other: Self) -> Self {
+    fn and(mut self, other: Self) -> Self {
+        self.ended.extend(other.ended);
         let left = match (self.left, other.left) {
             (Some(mut left), Some(more)) => {
                 left.ids.extend(more.ids);
@@ -187,7 +188,7 @@ impl Revoked {
             }
             (left, more) => left.or(more),
         };
-        Self { count: self.count + other.count, left }
+        Self { ended: self.ended, left }
     }
 }
 

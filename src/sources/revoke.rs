@@ -75,7 +75,7 @@ async fn revoke_one(turn: &Turn<'_>, current: &AdminToken, id: &str, named: Name
         return Err(Failure::new(Reason::AdminTokenNotReady, message).into());
     };
     match undo(turn, &turn.access(admin, token), &named).await {
-        Ok(_) => Ok(Revoked { count: 1, left: None }),
+        Ok(_) => Ok(Revoked { ended: vec![id.to_owned()], left: None }),
         Err(error) => Err(blame(admin, error)),
     }
 }
@@ -132,7 +132,7 @@ fn lost(id: &str) -> Revoked {
 
 /// Revokes with one admin token, or with a fresh one of its app: these ids, and what else its list knows as ours.
 async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: bool) -> Result<Revoked, Refused> {
-    let mut work = Work { ids, left: ids.to_vec(), listed, count: 0 };
+    let mut work = Work { ids, left: ids.to_vec(), listed, ended: Vec::new() };
     if let Some(token) = &admin.token {
         match delete(turn, &turn.access(admin, token), &mut work).await {
             Err(ApiError::Unauthorized(_)) => {}
@@ -176,22 +176,23 @@ struct Work<'a> {
     left: Vec<&'a str>,
     /// Whether what else the list knows as ours goes, too.
     listed: bool,
-    /// How many were deleted.
-    count: usize,
+    /// Those that lived until now.
+    ended: Vec<String>,
 }
 
 impl Work<'_> {
     /// 403: the right to revoke was lost, and waiting won't bring it back.
     fn conclude(self, ended: Result<(), ApiError>) -> Result<Revoked, Refused> {
         match ended {
-            Ok(()) => Ok(Revoked { count: self.count, left: None }),
+            Ok(()) => Ok(Revoked { ended: self.ended, left: None }),
             Err(ApiError::Forbidden(failure)) => Ok(self.given_up(failure)),
             Err(error) => Err(error.into()),
         }
     }
 
     fn given_up(self, failure: Failure) -> Revoked {
-        Revoked { count: self.count, ..Revoked::none_of(&self.left, failure) }
+        let left = Revoked::none_of(&self.left, failure);
+        Revoked { ended: self.ended, ..left }
     }
 }
 
@@ -236,24 +237,25 @@ async fn fresh(turn: &Turn<'_>, app: &App) -> Result<Spare, Failure> {
 /// fails keeps none of them alive.
 async fn delete(turn: &Turn<'_>, access: &AdminAccess, work: &mut Work<'_>) -> Result<(), ApiError> {
     while let Some(id) = work.left.last() {
-        work.count += delete_one(turn, access, id).await?;
+        work.ended.extend(delete_one(turn, access, id).await?);
         work.left.pop();
     }
     if work.listed {
         let list = turn.shopify.list_storefront_tokens(access).await?;
         let besides = |id: &&str| !work.ids.contains(id) && !turn.observed.inherited().any(|old| old == id);
         for id in Ours::among(&list.tokens, turn.observed).ids().filter(besides) {
-            work.count += delete_one(turn, access, id).await?;
+            work.ended.extend(delete_one(turn, access, id).await?);
         }
     }
     Ok(())
 }
 
-async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<usize, ApiError> {
-    let Some(named) = Named::of(turn, id) else { return Ok(0) };
+/// Its id, if it lived until now.
+async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<Option<String>, ApiError> {
+    let Some(named) = Named::of(turn, id) else { return Ok(None) };
     let now_gone = undo(turn, access, &named).await?;
     turn.memory.deleted(&turn.observed.identity.uid, id);
-    Ok(usize::from(now_gone))
+    Ok(now_gone.then(|| id.to_owned()))
 }
 
 /// Says whether it lived until now.

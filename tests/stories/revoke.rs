@@ -21,10 +21,11 @@ async fn told(world: &World, reason: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_the_object_deletes_the_token() {
     let world = World::with_storefront("revoke", json!({})).await;
+    let id = world.live().pop().unwrap().id;
     world.delete("web").await;
     world.gone("web").await;
     assert!(world.live().is_empty());
-    assert_eq!(told(&world, "Revoked").await, format!("1 storefront tokens revoked at {SHOP}"));
+    assert_eq!(told(&world, "Revoked").await, format!("storefront token revoked at {SHOP}: {id}"));
     world.counts(REVOKED, 1).await;
     world.counts(GIVEN_UP, 0).await;
     assert_eq!(world.sim.calls("admin.storefrontAccessTokenDelete"), 1);
@@ -39,9 +40,13 @@ async fn a_token_in_overlap_goes_too_and_a_suspended_one() {
     assert_eq!(world.live().len(), 2);
     world.change("web", json!({"spec": {"suspend": true}})).await;
     world.because("web", "Suspended", "Suspended").await;
+    let ids = world.live();
     world.delete("web").await;
     world.gone("web").await;
     assert!(world.live().is_empty());
+    let note = told(&world, "Revoked").await;
+    assert!(note.starts_with(&format!("2 storefront tokens revoked at {SHOP}: ")), "{note}");
+    assert!(ids.iter().all(|token| note.contains(&token.id)), "{note}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +60,7 @@ async fn already_gone_is_a_success() {
         world.eventually("a first attempt", async || world.live().is_empty()).await;
         world.pass(TimeDelta::minutes(1));
         world.gone("web").await;
-        told(&world, "Revoked").await;
+        assert_eq!(told(&world, "Revoked").await, format!("no storefront token of it is left at {SHOP}"));
 
         world.storefront("web", json!({})).await;
         world.ready("web").await;

@@ -71,7 +71,7 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
     for old in &due {
         match sources::revoke(turn, Target::One(old)).await {
             // It had expired.
-            Ok(Revoked { left: None, count: 0 }) => {}
+            Ok(Revoked { left: None, ended }) if ended.is_empty() => {}
             Ok(Revoked { left: None, .. }) => {
                 results.push(Ended::Success);
                 ids.push(old.id.as_str());
@@ -126,20 +126,24 @@ pub(super) async fn revoke_and_let_go(
     turn: &Turn<'_>,
 ) -> Result<Acted, Error> {
     let strays = match unpublished::discard(context, turn).await {
-        Ok(count) => count,
+        Ok(ended) => ended,
         Err(refusal) => return Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
     };
     match sources::revoke(turn, Target::All).await {
         Ok(Revoked { left: Some(Left { ids, failure }), .. }) => {
             finish(context, observation, given_up(turn.observed, &ids, &failure)).await
         }
-        Ok(Revoked { count, left: None }) => {
-            let count = count + strays;
+        Ok(Revoked { mut ended, left: None }) => {
+            ended.extend(strays);
             let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
             // An attempt before may have revoked all, and then not have been let clean up.
-            let told = count > 0 || matches!(acted.outcome, Outcome::LetGo);
+            let told = !ended.is_empty() || matches!(acted.outcome, Outcome::LetGo);
             let what = turn.observed.kind.as_str().to_lowercase();
-            let note = format!("{count} {what} tokens revoked at {}", turn.shop);
+            let note = match ended.as_slice() {
+                [] => format!("no {what} token of it is left at {}", turn.shop),
+                [id] => format!("{what} token revoked at {}: {id}", turn.shop),
+                ids => format!("{} {what} tokens revoked at {}: {}", ids.len(), turn.shop, ids.join(", ")),
+            };
             Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![Ended::Success]) } else { acted })
         }
         Err(refusal) => Ok(refused(context, turn.observed, refusal, Operation::Revoke)),

@@ -44,18 +44,18 @@ pub(super) async fn take(context: &Context, turn: &Turn<'_>) -> Result<Option<Is
 }
 
 /// Forgets the credential in hand. No Secret names it, and nobody would find it again: it is revoked where that is possible,
-/// and lives until it expires where it isn't. Says how many were revoked.
+/// and lives until it expires where it isn't. Says which was revoked.
 ///
 /// # Errors
 /// Nobody answers, or the admin token is refused: it is kept, and the next attempt asks again.
-pub(super) async fn discard(context: &Context, turn: &Turn<'_>) -> Result<usize, Refused> {
+pub(super) async fn discard(context: &Context, turn: &Turn<'_>) -> Result<Vec<String>, Refused> {
     let (kind, Identity { namespace, name, uid }) = (turn.observed.kind, &turn.observed.identity);
-    let Some(Unpublished { issued, .. }) = context.unpublished.get(uid) else { return Ok(0) };
-    let mut count = 0;
+    let Some(Unpublished { issued, .. }) = context.unpublished.get(uid) else { return Ok(Vec::new()) };
+    let mut ended = Vec::new();
     if is_stray(turn.observed, &issued, context.now()) {
         match sources::revoke(turn, Target::Made(&issued.credential)).await {
             Ok(revoked) => {
-                count = revoked.count;
+                ended = revoked.ended;
                 context.setup.metrics.revoked(kind, Ended::Success);
             }
             // What heals is waited for. What takes a person holds up no other credential: this one ends by itself.
@@ -73,7 +73,7 @@ pub(super) async fn discard(context: &Context, turn: &Turn<'_>) -> Result<usize,
         }
     }
     context.unpublished.remove(uid);
-    Ok(count)
+    Ok(ended)
 }
 
 /// The id of the credential in hand, if nobody else knows it and it goes on living.

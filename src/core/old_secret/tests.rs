@@ -78,19 +78,19 @@ fn what_holds_it_and_how_long() {
     let two = Some(hours(2));
     check("no token at all", &[], false, (0, 0, true), None, "no token is on another one");
     let says = format!(
-        "1 of 2 tokens are on it; 1 are issued again until about {}; the old one is in use until about",
+        "1 of 2 tokens are on it; 1 is issued again until about {}; the old one is in use until about",
         at(minutes(5))
     );
     check("one is to follow", &[moved(hours(23), Some(hours(3))), old(hours(2))], false, (2, 1, false), two, &says);
     let says = format!("2 of 2 tokens are on it; applications may use what the old one minted until {}", at(hours(3)));
     let overlaps = [moved(hours(23), Some(hours(3))), moved(hours(23), two)];
     check("overlaps", &overlaps, false, (2, 2, false), two, &says);
-    let says = "revoke the old one in the Dev Dashboard; 1 of 2 have a credential that has expired";
+    let says = "revoke the old one in the Dev Dashboard; 1 of 2 has a credential that has expired";
     check("all is over", &[moved(hours(23), Some(hours(-1))), old(hours(-1))], false, (2, 1, true), None, says);
     let unknown = standing("unknown", None, two);
     check("the secret is refused", &[old(hours(2)), unknown], true, (2, 0, false), two, "Shopify refuses it");
     let taken = [old(hours(2)), moved(hours(2), None)];
-    check("it was taken before one was refused", &taken, true, (2, 1, false), two, "1 are issued again until");
+    check("it was taken before one was refused", &taken, true, (2, 1, false), two, "1 is issued again until");
     let says = format!(
         "a suspended (spec.suspend), on the old one until {} at most; applications may use what the old one minted until {0}",
         at(hours(2))
