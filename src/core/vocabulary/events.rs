@@ -88,7 +88,7 @@ events! {
         Contended: [TOKEN], "The same step is taken again and again: somebody else undoes it";
         DeletionWaits: [TOKEN, SECRET], "A Secret with credentials was deleted, and is kept until the tokens that need it are revoked";
         SecretRotationStopped: [APP], "Shopify refuses the app's new client secret: its tokens stay on the old one";
-        WriteRefused: [TOKEN, APP], "The API server refuses a write of a status or finalizer";
+        WriteRefused: [TOKEN, APP], "The API server refuses a write of a status or finalizer, or of a Secret under an older name";
     }
 }
 
