@@ -10,6 +10,7 @@ pub mod kubernetes;
 pub mod lease;
 pub mod metrics;
 pub mod proxy;
+pub mod queue;
 pub mod rbac;
 pub mod run;
 pub mod selector;

@@ -9,11 +9,7 @@ use k8s_openapi::{
     api::core::v1::{ObjectReference, Secret},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
 };
-use kube::{
-    Resource, ResourceExt,
-    core::error_boundary::InvalidObject,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
+use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::reflector::ObjectRef};
 
 use secrecy::SecretString;
 
@@ -41,6 +37,7 @@ use crate::{
         vocabulary::{Class, EventReason, Reason, conditions},
     },
     kubernetes::Lenient,
+    queue::Again,
     spans, time,
 };
 
@@ -60,11 +57,11 @@ const SHORT: usize = 8;
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn reconcile(app: Arc<Lenient<ShopifyApp>>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(app: Arc<Lenient<ShopifyApp>>, context: Arc<Context>) -> Result<Again, Error> {
     let reconcile = async {
         // Its status counts them.
         if !context.stores.tokens_listed(&app.namespace().unwrap_or_default(), PATIENCE).await {
-            return Ok(Action::requeue(PATIENCE));
+            return Ok(Again::After(PATIENCE));
         }
         match &app.0 {
             Ok(app) => {
@@ -85,11 +82,11 @@ pub async fn reconcile(app: Arc<Lenient<ShopifyApp>>, context: Arc<Context>) -> 
 }
 
 /// An app that doesn't fit its type: when it is deleted it is let go as soon as no token needs it.
-async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
+async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Again, Error> {
     let (namespace, name) = place(invalid);
     // What it granted nobody knows: it is held by its own namespace alone.
     if invalid.metadata.deletion_timestamp.is_some() && !Needs::of(context, &namespace).await?.app(&name).is_empty() {
-        return Ok(Action::requeue(WAITING));
+        return Ok(Again::After(WAITING));
     }
     let let_go = async || protect::take_off::<ShopifyApp>(context, &namespace, &name).await;
     Ok(released(context, regarding, invalid, let_go).await?.action())
@@ -99,13 +96,13 @@ async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &In
 ///
 /// # Errors
 /// Of Kubernetes.
-pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> {
+pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Again, Error> {
     let namespace = app.namespace().unwrap_or_default();
     let secret = context.shared_secret(&namespace, &app.spec.credentials_ref.name).await?;
     let deleting = app.metadata.deletion_timestamp.is_some();
     let mut waits = false;
     let needed_by = match release(context, app, secret.as_deref()).await {
-        Ok(needed_by) if deleting && needed_by.is_empty() => return Ok(Action::await_change()),
+        Ok(needed_by) if deleting && needed_by.is_empty() => return Ok(Again::OnChange),
         Ok(needed_by) => {
             context.refused.remove(&app.uid().unwrap_or_default());
             needed_by
@@ -121,7 +118,7 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     let verdict = match &credentials {
         Some(Ok((id, client_secret))) => {
             let Some(verdict) = old_secret::judge(context, app, &users, (id, client_secret)).await? else {
-                return Ok(Action::requeue(SOON));
+                return Ok(Again::After(SOON));
             };
             Some(verdict)
         }
@@ -141,7 +138,7 @@ pub async fn once(context: &Context, app: &ShopifyApp) -> Result<Action, Error> 
     // A moment later than the time itself, so that it has come.
     let due = due.map(|at| (at - now).to_std().unwrap_or_default() + Duration::from_millis(20));
     let next = due.chain(waits.then_some(WAITING));
-    Ok(next.min().map_or_else(Action::await_change, Action::requeue))
+    Ok(next.min().map_or(Again::OnChange, Again::After))
 }
 
 /// What is new of a client secret that has taken the place of another one.

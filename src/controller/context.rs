@@ -14,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     events::Events,
-    kept::{Going, Judged, Scheduled, TokenKey, Unpublished, Written},
+    kept::{Going, Judged, ObjectKey, Scheduled, Unpublished, Written},
     listed::{Listed, Neighbour},
     reads::Reads,
     rendering::Rendering,
@@ -84,7 +84,7 @@ pub struct Context {
     /// Writes events.
     pub(super) events: Arc<Events>,
     /// Reconciles of tokens at a time, over all namespaces.
-    pub workers: Workers<TokenKey>,
+    pub workers: Workers<ObjectKey>,
     /// What the watches hold.
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.
@@ -100,9 +100,9 @@ pub struct Context {
     /// Asks for reconciles.
     pub wakes: Wakes,
     /// Shops that don't answer.
-    pub outages: Outages<TokenKey>,
+    pub outages: Outages<ObjectKey>,
     /// Calls at a time to one shop.
-    pub slots: Slots<Shop, TokenKey, Urgency>,
+    pub slots: Slots<Shop, ObjectKey, Urgency>,
     /// What the sources keep in memory.
     pub memory: Memory,
     /// Renders Secrets.
@@ -114,9 +114,9 @@ pub struct Context {
     /// Of tokens, by UID, whose records name older versions of Secrets: with which ones they were found to agree.
     pub agreed: Shared<String, String>,
     /// The status last written for a token: the watch may lag behind it.
-    pub written: Shared<TokenKey, Written>,
+    pub written: Shared<ObjectKey, Written>,
     /// What has to be verified soon, and why.
-    pub suspects: Shared<TokenKey, Doubt>,
+    pub suspects: Shared<ObjectKey, Doubt>,
     /// How many reconciles of an object have ended in an error, one after the other.
     pub errors: Shared<String, u32>,
     /// How many writes of an object, by UID, or of a part of it, the API server has refused, one after the other.
@@ -126,13 +126,13 @@ pub struct Context {
     /// The pace of each object, by UID.
     pub paces: Shared<String, Pace>,
     /// The UID of each token that was looked at: what is kept for it goes when it does.
-    pub known: Shared<TokenKey, String>,
+    pub known: Shared<ObjectKey, String>,
     /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,
     /// The same of each admin token that others name.
-    pub admins_seen: Shared<TokenKey, String>,
+    pub admins_seen: Shared<ObjectKey, String>,
     /// Of each app, by UID, the version with the status that was written last, and the generation that this was written
     /// for: that the watch brings it is no news.
     pub own_versions: Shared<String, (u64, Option<i64>)>,
@@ -156,7 +156,7 @@ impl Context {
     pub fn new(setup: Setup, stores: Stores, wakes: Wakes) -> Arc<Self> {
         let wake = || {
             let wakes = wakes.clone();
-            move |token: TokenKey| wakes.at_once(token.object())
+            move |token: ObjectKey| wakes.at_once(token)
         };
         Arc::new(Self {
             started_at: setup.clock.now(),
@@ -234,9 +234,9 @@ impl Context {
     }
 
     /// Wakes those whose turn it is now to ask where nobody gets an answer.
-    pub fn pass_on(&self, next: &[TokenKey]) {
+    pub fn pass_on(&self, next: &[ObjectKey]) {
         for token in next {
-            self.wakes.token(token.object());
+            self.wakes.token(token.clone());
         }
     }
 

@@ -2,25 +2,25 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::{
-    api::{ShopifyToken, ShopifyTokenStatus},
+    api::ShopifyTokenStatus,
     core::{identity::Identity, minted::Rotation, old_secret::Judgement, secret_rotation::Schedule},
     sources::Issued,
     time::Timestamp,
 };
 
-/// Key of a ShopifyToken in memory.
+/// Namespace and name of an object whose kind is known.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct TokenKey {
+pub struct ObjectKey {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
 }
 
-impl TokenKey {
+impl ObjectKey {
     /// The key of a token.
     #[must_use]
     pub fn of(token: &Identity) -> Self {
@@ -29,14 +29,20 @@ impl TokenKey {
 
     /// The key of an object.
     #[must_use]
-    pub fn of_object(token: &ShopifyToken) -> Self {
-        Self { namespace: token.namespace().unwrap_or_default(), name: token.name_any() }
+    pub fn of_object(object: &impl ResourceExt) -> Self {
+        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
     }
 
-    /// The object as the controller's queue knows it.
+    /// The object as its store knows it.
     #[must_use]
-    pub fn object(&self) -> ObjectRef<ShopifyToken> {
+    pub fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectRef<K> {
         ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
+impl<K: Resource> From<ObjectRef<K>> for ObjectKey {
+    fn from(object: ObjectRef<K>) -> Self {
+        Self { namespace: object.namespace.unwrap_or_default(), name: object.name }
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::{context::Context, kept::TokenKey, watch::health::version};
+use super::{context::Context, kept::ObjectKey, watch::health::version};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::finalizer::has_finalizer,
@@ -25,7 +25,7 @@ impl Context {
     #[must_use]
     pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
         let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
-        match self.written.get(&TokenKey::of_object(token)) {
+        match self.written.get(&ObjectKey::of_object(token)) {
             Some(written) if refused || version(token.resource_version().as_deref()) < written.shown_by => {
                 Cow::Owned(ShopifyToken { status: Some(ShopifyTokenStatus::clone(&written.status)), ..token.clone() })
             }
@@ -39,7 +39,7 @@ impl Context {
     pub fn catch_up<'a>(&self, newest: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
         let caught_up = self.caught_up(newest);
         if matches!(caught_up, Cow::Borrowed(_)) {
-            self.written.remove(&TokenKey::of_object(newest));
+            self.written.remove(&ObjectKey::of_object(newest));
         }
         caught_up
     }
@@ -64,7 +64,7 @@ impl Context {
     }
 
     /// Takes note of a token that is looked at. Nobody may have told that another one of this name is gone.
-    pub fn know(&self, token: &TokenKey, uid: &str) {
+    pub fn know(&self, token: &ObjectKey, uid: &str) {
         if let Some(before) = self.known.get(token).filter(|before| before != uid) {
             self.forget(token, &before);
         }
@@ -72,7 +72,7 @@ impl Context {
     }
 
     /// A token is gone: nothing is kept for it.
-    pub fn forget(&self, token: &TokenKey, uid: &str) {
+    pub fn forget(&self, token: &ObjectKey, uid: &str) {
         self.forget_waiting(token);
         self.pass_on(&self.outages.forget(token, self.now()));
         self.known.remove(token);
@@ -126,7 +126,7 @@ impl Context {
     }
 
     /// A token is gone, if there was one: it waits for nothing.
-    pub fn forget_waiting(&self, token: &TokenKey) {
+    pub fn forget_waiting(&self, token: &ObjectKey) {
         self.slots.forget(token, std::time::Instant::now());
         self.workers.forget(token);
     }
@@ -163,7 +163,7 @@ mod tests {
             token.metadata.resource_version = Some(version.to_string());
             token
         };
-        let (key, fails) = (TokenKey::of_object(&token), |t: &ShopifyToken| t.status.as_ref()?.failed_attempts);
+        let (key, fails) = (ObjectKey::of_object(&token), |t: &ShopifyToken| t.status.as_ref()?.failed_attempts);
         let status = ShopifyTokenStatus { failed_attempts: Some(1), ..token.status.clone().unwrap() };
         context.written.put(key.clone(), Written { shown_by: 12, status: Arc::new(status) });
         assert_eq!(fails(&context.caught_up(&at(12))), None, "as somebody else sees it who depends on it");
@@ -214,7 +214,7 @@ mod tests {
         assert!(!context.is_let_go(&goes), "the API server has it as it was");
         context.was_let_go("other");
         assert_eq!(context.let_go.keys(), ["other"]);
-        context.forget(&TokenKey::of_object(&goes), "other");
+        context.forget(&ObjectKey::of_object(&goes), "other");
         assert!(context.let_go.keys().is_empty());
     }
 

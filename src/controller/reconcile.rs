@@ -4,18 +4,14 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Resource, ResourceExt,
-    core::error_boundary::InvalidObject,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
+use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::reflector::ObjectRef};
 use tracing::{Instrument, Span};
 
 use super::{
     act::{ShopSlot, act, protect},
     context::Context,
     error::Error,
-    kept::TokenKey,
+    kept::ObjectKey,
     memory::LAG,
     observe::{agree, glance, observe, secret_slot},
     outcome::{Acted, News, Outcome},
@@ -31,6 +27,7 @@ use crate::{
         vocabulary::{EventReason, FINALIZER, Reason, labels::Reconciled},
     },
     kubernetes::Lenient,
+    queue::Again,
     shopify::Shop,
     spans,
 };
@@ -48,8 +45,8 @@ const REFUSED: Duration = Duration::from_mins(5);
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>) -> Result<Action, Error> {
-    let key = TokenKey { namespace: token.namespace().unwrap_or_default(), name: token.name_any() };
+pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>) -> Result<Again, Error> {
+    let key = ObjectKey { namespace: token.namespace().unwrap_or_default(), name: token.name_any() };
     // What the Secrets' metadata tells needn't be read.
     context.holdings.first_list(&key.namespace).await;
     let shop = token.0.as_ref().ok().and_then(|token| token.spec.shop.parse::<Shop>().ok());
@@ -59,12 +56,12 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     let errors = ObjectRef::from_obj(&*token).to_string();
     let Some(token) = context.stores.newest(&key.namespace, &key.name) else {
         context.errors.remove(&errors);
-        return Ok(Action::await_change());
+        return Ok(Again::OnChange);
     };
     let uid = token.uid().unwrap_or_default();
     let reconcile = Box::pin(async {
         let ended = match &token.0 {
-            _ if context.is_let_go(&*token) => Some(Action::requeue(LAG)),
+            _ if context.is_let_go(&*token) => Some(Again::After(LAG)),
             Ok(token) => match sourceless(token) {
                 None => once(&context, token).await?,
                 Some(invalid) => Some(unreadable(&context, &token.object_ref(&()), &invalid).await?),
@@ -96,7 +93,7 @@ pub(super) fn sourceless(token: &ShopifyToken) -> Option<InvalidObject> {
 }
 
 /// A token that doesn't fit its type: all that can be done for it is to let it go when it is deleted.
-async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Action, Error> {
+async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Again, Error> {
     let let_go = async || {
         let (namespace, name) = place(invalid);
         protect::take_off::<ShopifyToken>(context, &namespace, &name).await
@@ -129,10 +126,10 @@ pub(super) enum Released {
 
 impl Released {
     /// When to look again.
-    pub(super) fn action(self) -> Action {
+    pub(super) fn action(self) -> Again {
         match self {
-            Self::Now => Action::await_change(),
-            Self::Refused => Action::requeue(REFUSED),
+            Self::Now => Again::OnChange,
+            Self::Refused => Again::After(REFUSED),
         }
     }
 }
@@ -179,8 +176,8 @@ pub async fn guarded(
     context: &Context,
     kind: &'static str,
     span: Span,
-    reconcile: impl Future<Output = Result<Action, Error>>,
-) -> Result<Action, Error> {
+    reconcile: impl Future<Output = Result<Again, Error>>,
+) -> Result<Again, Error> {
     let started = std::time::Instant::now();
     let reconcile = AssertUnwindSafe(reconcile).catch_unwind().instrument(span.clone());
     let bounded = tokio::time::timeout(TIME_LIMIT, reconcile).await;
@@ -202,10 +199,10 @@ pub async fn guarded(
 ///
 /// # Errors
 /// Of Kubernetes.
-pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Option<Action>, Error> {
+pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Option<Again>, Error> {
     let token = context.catch_up(token);
     let token = token.as_ref();
-    let (key, uid) = (TokenKey::of_object(token), &token.uid().unwrap_or_default());
+    let (key, uid) = (ObjectKey::of_object(token), &token.uid().unwrap_or_default());
     context.know(&key, uid);
     if let Some(later) = nothing_due(context, token).await? {
         asks_nothing(context, &key);
@@ -283,7 +280,7 @@ enum AtShop {
 }
 
 fn at_shop(context: &Context, token: &ShopifyToken) -> AtShop {
-    let (key, now) = (TokenKey::of_object(token), context.now());
+    let (key, now) = (ObjectKey::of_object(token), context.now());
     let Ok(shop) = token.spec.shop.parse::<Shop>() else { return AtShop::NotNeeded };
     let expects = expects_call(token, context.setup.revocation_timeout, now);
     if !expects && !context.slots.waits(&shop, &key) {
@@ -298,20 +295,20 @@ fn at_shop(context: &Context, token: &ShopifyToken) -> AtShop {
 }
 
 /// Who waits in line is woken; this is the net below.
-fn in_line() -> Action {
-    Action::requeue(IN_LINE)
+fn in_line() -> Again {
+    Again::After(IN_LINE)
 }
 
 /// Who asks nothing of Shopify now leaves a turn to ask to others.
-fn asks_nothing(context: &Context, key: &TokenKey) {
+fn asks_nothing(context: &Context, key: &ObjectKey) {
     context.pass_on(&context.outages.pass(key, context.now()));
 }
 
 /// When to look again at a token that goes along with its namespace, or of which everything is as it should be, and is known
 /// without reading its Secret.
-async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<Action>, Error> {
+async fn nothing_due(context: &Context, token: &ShopifyToken) -> Result<Option<Again>, Error> {
     if let Some(left) = context.goes_along(token) {
-        return Ok(Some(Action::requeue(left)));
+        return Ok(Some(Again::After(left)));
     }
     let Some(observed) = glance(context, token).await? else { return Ok(None) };
     let now = context.now();
@@ -476,7 +473,7 @@ mod tests {
         context.holdings.listed(None, &std::collections::HashSet::new());
         reconcile(Arc::new(object()), Arc::clone(&context)).await.unwrap();
         assert!(!written.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
-        let key = TokenKey::of_object(&token);
+        let key = ObjectKey::of_object(&token);
         assert!(context.written.get(&key).is_none() && context.known.get(&key).is_none());
     }
 
@@ -498,8 +495,8 @@ mod tests {
                 ObjectMeta { name: Some("shop".into()), deletion_timestamp: Some(ends), ..ObjectMeta::default() };
             keeper.apply_watcher_event(&Event::Apply(Metadata::from(namespace)));
             // It was woken to have a turn at its shop, which is for others.
-            let (key, shop) = (TokenKey::of_object(&token), token.spec.shop.parse::<Shop>().unwrap());
-            let other = |n: usize| TokenKey { namespace: "team".into(), name: n.to_string() };
+            let (key, shop) = (ObjectKey::of_object(&token), token.spec.shop.parse::<Shop>().unwrap());
+            let other = |n: usize| ObjectKey { namespace: "team".into(), name: n.to_string() };
             let others: Vec<_> = (0..).map_while(|n| context.slots.take(&shop, &other(n), Urgency::AtOnce)).collect();
             assert!(context.slots.take(&shop, &key, Urgency::AtOnce).is_none());
             drop(others);
@@ -517,7 +514,7 @@ mod tests {
         context.holdings.listed(None, &std::collections::HashSet::new());
         let failed = ObjectRef::from_obj(&token).to_string();
         context.errors.put(failed.clone(), 3);
-        let busy = context.workers.begin(&TokenKey { namespace: "shop".into(), name: "other".into() }, false);
+        let busy = context.workers.begin(&ObjectKey { namespace: "shop".into(), name: "other".into() }, false);
         let ended = reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await;
         assert_eq!(ended.unwrap(), in_line());
         assert_eq!(context.errors.get(&failed), Some(3));
@@ -528,7 +525,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_kept_of_a_token_that_another_one_has_taken_the_name_of() {
         let (context, token) = (context(), healthy(SourceKind::Storefront, json!({})).token);
-        context.known.put(TokenKey::of_object(&token), "before".to_owned());
+        context.known.put(ObjectKey::of_object(&token), "before".to_owned());
         context.paces.put("before".to_owned(), pace::Pace::default());
         assert!(once(&context, &token).await.is_err(), "nobody answers");
         assert!(context.paces.get(&"before".to_owned()).is_none());
@@ -554,7 +551,7 @@ mod tests {
         assert!(matches!(&result, Err(error @ Error::Panicked) if error.retry_after(1, 0.0).is_some()), "{result:?}");
         assert!(counted(&context, "panic"));
 
-        let next = guarded(&context, "ShopifyToken", Span::none(), async { Ok(Action::await_change()) }).await;
+        let next = guarded(&context, "ShopifyToken", Span::none(), async { Ok(Again::OnChange) }).await;
         assert!(next.is_ok());
         assert!(counted(&context, "success"));
     }

@@ -6,7 +6,7 @@ mod status;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use kube::{Resource, runtime::controller::Action};
+use kube::Resource;
 use tracing::Span;
 
 use self::status::write;
@@ -35,6 +35,7 @@ use crate::{
         status::{Attempts, Snapshot, Validity, not_yet_safe, project},
         vocabulary::{EventReason, Reason, conditions, labels::Ended},
     },
+    queue::Again,
     spans,
     time::Timestamp,
 };
@@ -52,7 +53,7 @@ pub(super) async fn report(
     plan: &Plan,
     waiting: &[Call],
     mut acted: Acted,
-) -> Result<Action, Error> {
+) -> Result<Again, Error> {
     let now = context.now();
     let attempt =
         Attempt { handled: handled(plan, waiting, &acted.outcome), ..Attempt::of(observed, plan, &acted.outcome, now) };
@@ -60,7 +61,7 @@ pub(super) async fn report(
     log(observed, plan, &acted);
     if matches!(acted.outcome, Outcome::LetGo) {
         publish_all(context, &observed.token.object_ref(&()), &acted.news).await;
-        return Ok(Action::await_change());
+        return Ok(Again::OnChange);
     }
     let status = project(&attempt.snapshot(observed), now);
     let told_by_status: Vec<News> =
@@ -74,7 +75,7 @@ pub(super) async fn report(
 }
 
 /// When to look again at a token that nothing is done for, if there is nothing to tell of it either.
-pub(super) fn unchanged(context: &Context, observed: &Observed, plan: &Plan) -> Option<Action> {
+pub(super) fn unchanged(context: &Context, observed: &Observed, plan: &Plan) -> Option<Again> {
     let (now, acted) = (context.now(), Acted::quietly(Outcome::Unchanged));
     let attempt = Attempt::of(observed, plan, &acted.outcome, now);
     let status = project(&attempt.snapshot(observed), now);
@@ -259,13 +260,13 @@ fn remarked(observed: &Observed, status: &ShopifyTokenStatus) -> Option<News> {
     new.then_some(News::of(EventReason::RolloutNotFinished, note))
 }
 
-fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Action {
+fn requeue(wake_at: Option<Timestamp>, now: Timestamp) -> Again {
     match wake_at {
         // A moment later than the time itself, so that it has come.
         Some(at) => {
-            Action::requeue((at - now).max(TimeDelta::zero()).to_std().unwrap_or_default() + Duration::from_millis(20))
+            Again::After((at - now).max(TimeDelta::zero()).to_std().unwrap_or_default() + Duration::from_millis(20))
         }
-        None => Action::await_change(),
+        None => Again::OnChange,
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     act::{act, protect},
     context::{Context, Setup},
     error::{Error, found},
-    kept::TokenKey,
+    kept::ObjectKey,
     observe::{Observation, observe},
     outcome::Outcome,
     reconcile::{place, sourceless},
@@ -50,9 +50,9 @@ const STILL_RUNS: &str = "an operator still runs and puts finalizers back: scale
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Uninstalled {
     /// Tokens whose credentials were revoked, and what Shopify was asked to revoke.
-    pub revoked: BTreeMap<TokenKey, String>,
+    pub revoked: BTreeMap<ObjectKey, String>,
     /// Tokens whose credentials may live on, and why.
-    pub left: BTreeMap<TokenKey, String>,
+    pub left: BTreeMap<ObjectKey, String>,
     /// How many objects had a finalizer of ours; none has any more.
     pub released: usize,
 }
@@ -97,7 +97,7 @@ pub async fn uninstall(setup: Setup) -> anyhow::Result<Uninstalled> {
     for token in tokens {
         if has_finalizer(&token) && token.spec.source().is_some_and(|s| revocable(&token, s.kind())) {
             done.left
-                .entry(TokenKey::of_object(&token))
+                .entry(ObjectKey::of_object(&token))
                 .or_insert_with(|| "the time for revocations was over".to_owned());
         }
     }
@@ -133,10 +133,10 @@ async fn revoke(context: &Context, done: &mut Uninstalled) -> anyhow::Result<()>
         if left.is_empty() {
             return Ok(());
         }
-        anyhow::ensure!(!left.iter().any(|t| let_go.contains(&TokenKey::of_object(t))), STILL_RUNS);
+        anyhow::ensure!(!left.iter().any(|t| let_go.contains(&ObjectKey::of_object(t))), STILL_RUNS);
         let concurrency = context.setup.concurrency.into();
         let attempts = left.into_iter().map(|token| async {
-            let key = TokenKey::of_object(&token);
+            let key = ObjectKey::of_object(&token);
             (key, Box::pin(as_if_deleted(context, token, began)).await)
         });
         let results: Vec<_> = stream::iter(attempts).buffer_unordered(concurrency).collect().await;
@@ -283,7 +283,7 @@ where
 }
 
 /// All tokens, and those of them that can't be read and have our finalizer.
-async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<TokenKey>), kube::Error> {
+async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<ObjectKey>), kube::Error> {
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for api in apis::<Lenient<ShopifyToken>>(context) {
         let list = found(api.list(&ListParams::default()).await)?;
@@ -300,7 +300,7 @@ async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<TokenKey>),
             };
             if invalid.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) {
                 let (namespace, name) = place(&invalid);
-                unreadable.push(TokenKey { namespace, name });
+                unreadable.push(ObjectKey { namespace, name });
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     controller::{
         context::Context,
         error::{Error, Stop},
-        kept::{TokenKey, Unpublished},
+        kept::{ObjectKey, Unpublished},
         outcome::{Acted, News, Operation, Outcome},
         report::report_not_yet_safe,
     },
@@ -126,11 +126,11 @@ pub(super) async fn put(
     match publish(context, observed, live(observed), record, value, (&issued.previous_values, session)).await {
         Ok(Written { record, .. }) => {
             context.unpublished.remove(&me.uid);
-            context.suspects.remove(&TokenKey::of(me));
+            context.suspects.remove(&ObjectKey::of(me));
             // What Shopify refused when it was last asked, or nobody knows of it, isn't taken to work because it was at hand.
             let trusted = observed.status().is_some_and(|status| !is_rejected(status));
             if issued.origin == Origin::Recorded && !trusted {
-                context.suspects.put(TokenKey::of(me), Doubt::Refused);
+                context.suspects.put(ObjectKey::of(me), Doubt::Refused);
             }
             Ok(published(record, observed, issued, told))
         }
@@ -138,7 +138,7 @@ pub(super) async fn put(
             let conflict = matches!(&stop, Stop::Kubernetes(error) if error.is_conflict());
             if conflict && issued.unless_written == UnlessWritten::DoubtStray {
                 // Somebody else may have published another one meanwhile: verification finds out.
-                context.suspects.put(TokenKey::of(me), Doubt::Stray);
+                context.suspects.put(ObjectKey::of(me), Doubt::Stray);
             }
             Acted::unwritten(stop)
         }

@@ -15,7 +15,7 @@ pub(super) use self::publish::write;
 use super::{
     context::Context,
     error::{Error, Stop},
-    kept::TokenKey,
+    kept::ObjectKey,
     observe::Observation,
     outcome::{Acted, Operation, Outcome},
 };
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Leave to call a token's shop.
-pub(super) type ShopSlot = Slot<Shop, TokenKey, Urgency>;
+pub(super) type ShopSlot = Slot<Shop, ObjectKey, Urgency>;
 
 /// Does one step. A call takes the slot that is there, or one of its own.
 ///
@@ -86,7 +86,7 @@ async fn at_shopify(
     };
     if slot.is_none() {
         let urgency = Urgency::of(&observed.token, observed.whole().is_some(), context.now());
-        *slot = context.slots.take(&shop, &TokenKey::of(&observed.identity), urgency);
+        *slot = context.slots.take(&shop, &ObjectKey::of(&observed.identity), urgency);
     }
     if slot.is_none() {
         return Ok(Acted::quietly(Outcome::Busy));
@@ -114,7 +114,7 @@ async fn at_shopify(
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
     // Asked after the wait: the shop may have fallen silent for the one before.
-    let key = TokenKey::of(&observed.identity);
+    let key = ObjectKey::of(&observed.identity);
     let places = sources::places(observed, issuer, call, &shop, &context.salt, context.now());
     context.pass_on(&context.outages.keep_to(&places, &key, context.now()));
     if let Admission::Wait { place, .. } = context.outages.admit(&places, &key, context.now()) {
@@ -140,7 +140,7 @@ async fn at_shopify(
 
 /// Passes on what was heard on the wire: who waits for a place that is in order again is woken, and a turn that wasn't
 /// used goes to the next.
-fn told(context: &Context, key: &TokenKey, shop: &Shop, places: &[Place], heard: &Heard, failure: Option<&Failure>) {
+fn told(context: &Context, key: &ObjectKey, shop: &Shop, places: &[Place], heard: &Heard, failure: Option<&Failure>) {
     let (outages, now) = (&context.outages, context.now());
     let heard = heard.surfaces(failure.is_some_and(|failure| failure.unreachable));
     let mut woken = Vec::new();
@@ -208,13 +208,13 @@ fn refused(context: &Context, observed: &Observed, refused: Refused, during: Ope
         Refused::Failure(failure) | Refused::CodeDead(failure) => Acted::failed(failure, during),
         Refused::AdminDead { name, failure } => {
             // That one is verified now, and replaced where that is possible.
-            let admin = TokenKey { namespace: observed.identity.namespace.clone(), name };
+            let admin = ObjectKey { namespace: observed.identity.namespace.clone(), name };
             context.suspects.put(admin.clone(), Doubt::Refused);
-            context.wakes.token(admin.object());
+            context.wakes.token(admin.clone());
             Acted::failed(failure, during)
         }
         Refused::Dead(how) => {
-            context.suspects.remove(&TokenKey::of(&observed.identity));
+            context.suspects.remove(&ObjectKey::of(&observed.identity));
             let note = format!("{} {how}", observed.token.spec.shop);
             Acted::quietly(Outcome::Rejected).with(EventReason::VerificationFailed, note)
         }

@@ -9,7 +9,7 @@ use crate::{
     controller::{
         context::Context,
         error::Error,
-        kept::TokenKey,
+        kept::ObjectKey,
         outcome::{Acted, News, Operation, Outcome},
     },
     core::{record::Record, vocabulary::EventReason},
@@ -31,12 +31,12 @@ pub(super) async fn verify(context: &Context, turn: &Turn<'_>) -> Result<Acted, 
             return issue::put(context, observed, &issued, None, told).await;
         }
         Ok(Seen::Doubtful(doubt)) => {
-            context.suspects.put(TokenKey::of(&observed.identity), doubt);
+            context.suspects.put(ObjectKey::of(&observed.identity), doubt);
             return Ok(Acted::quietly(Outcome::Unchanged));
         }
         Err(refusal) => return Ok(refused(context, observed, refusal, Operation::Verify)),
     };
-    context.suspects.remove(&TokenKey::of(&observed.identity));
+    context.suspects.remove(&ObjectKey::of(&observed.identity));
     let previous = strays.into_iter().chain(whole.record.previous.iter().cloned()).collect();
     // What was there before the object is its own from here on.
     let token = observed.identity.clone();

@@ -17,7 +17,7 @@ pub(super) use self::{
     needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
-use super::{context::Context, error::Error, kept::TokenKey};
+use super::{context::Context, error::Error, kept::ObjectKey};
 use crate::{
     api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
     core::{
@@ -120,8 +120,8 @@ fn facts(
         drifted: false,
         inputs: inputs(token, source),
         dependencies: dependencies(token, &context.salt, versions),
-        suspect: context.suspects.get(&TokenKey::of(&identity)),
-        shop: shop_state(context, &TokenKey::of(&identity)),
+        suspect: context.suspects.get(&ObjectKey::of(&identity)),
+        shop: shop_state(context, &ObjectKey::of(&identity)),
         turn: None,
         rival: context.stores.rival(token),
         needed_by: Vec::new(),
@@ -245,7 +245,7 @@ async fn former(context: &Context, o: &Observed, now: Timestamp) -> Result<BTree
     Ok(former)
 }
 
-fn shop_state(context: &Context, token: &TokenKey) -> ShopState {
+fn shop_state(context: &Context, token: &ObjectKey) -> ShopState {
     if context.outages.waits(token) {
         ShopState::Down { own: context.outages.fell_silent(token) }
     } else {

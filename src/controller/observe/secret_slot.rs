@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::{
     api::ShopifyToken,
-    controller::{context::Context, kept::Scheduled},
+    controller::{
+        context::Context,
+        kept::{ObjectKey, Scheduled},
+    },
     core::{
         minted::Rotation,
         observed::Observed,
@@ -68,7 +70,7 @@ pub(in crate::controller) fn pass_on(context: &Context, o: &Observed, step: Step
     let now = scheduled(context, app, &rotation, context.now());
     for (token, turn) in &now.schedule.turns {
         if *token != o.identity && before.schedule.turns.get(token) != Some(turn) {
-            context.wakes.token(ObjectRef::new(&token.name).within(&token.namespace));
+            context.wakes.token(ObjectKey::of(token));
         }
     }
 }

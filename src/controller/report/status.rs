@@ -16,7 +16,7 @@ use crate::{
     controller::{
         context::Context,
         error::{Error, found},
-        kept::{TokenKey, Written},
+        kept::{ObjectKey, Written},
         outcome::Acted,
         refusal::part,
         watch::health::version,
@@ -40,7 +40,7 @@ pub(super) async fn write(
 ) -> Result<Option<Timestamp>, Error> {
     // What the API server refused isn't what is there.
     let refused = context.status_refused.get(&token.uid().unwrap_or_default()).is_some();
-    let TokenKey { namespace, name } = TokenKey::of_object(token);
+    let ObjectKey { namespace, name } = ObjectKey::of_object(token);
     let watched = context.stores.token(&namespace, &name).filter(|_| refused);
     let before = match watched.as_ref().and_then(|token| token.0.as_ref().ok()) {
         Some(token) => token.status.as_ref(),
@@ -60,7 +60,7 @@ pub(super) async fn write(
 }
 
 fn keep(context: &Context, token: &ShopifyToken, shown_by: u64, status: &ShopifyTokenStatus) {
-    context.written.put(TokenKey::of_object(token), Written { shown_by, status: Arc::new(status.clone()) });
+    context.written.put(ObjectKey::of_object(token), Written { shown_by, status: Arc::new(status.clone()) });
 }
 
 /// What became of a status.

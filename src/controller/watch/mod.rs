@@ -5,6 +5,7 @@ pub(super) mod health;
 pub(super) mod history;
 pub(super) mod holdings;
 pub(super) mod namespaces;
+pub(super) mod objects;
 pub(super) mod presence;
 mod relations;
 pub(super) mod stores;
@@ -31,10 +32,10 @@ use self::{going::going, health::reason, holdings::Noted, streams::restarting};
 pub use self::{
     health::Watches,
     stores::Stores,
-    wake::{Queue, Wakes, stream},
+    wake::{Objects, Wakes},
 };
 use super::context::Context;
-use super::kept::TokenKey;
+use super::kept::ObjectKey;
 use crate::{
     api::{ShopifyApp, ShopifyToken},
     core::{
@@ -134,7 +135,7 @@ pub(super) fn held(context: &Context, secret: &impl ResourceExt, gone: bool) -> 
         let token = context.stores.token(&holder.namespace, &holder.name);
         let leaves = |token: &ShopifyToken| token.secret_name() != secret.name_any();
         if token.is_some_and(|token| token.0.as_ref().is_ok_and(leaves)) {
-            context.wakes.token(TokenKey::of(holder).object());
+            context.wakes.token(ObjectKey::of(holder));
         }
     }
     now.is_some()
@@ -170,7 +171,7 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         Event::Init | Event::InitApply(_) => return,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
-    let key = TokenKey { namespace: namespace.clone(), name: name.clone() };
+    let key = ObjectKey { namespace: namespace.clone(), name: name.clone() };
     let dependents = context.stores.dependents_of_token(&namespace, &name);
     if dependents.is_empty() {
         context.admins_seen.remove(&key);
@@ -196,7 +197,7 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     }
     if token.spec.source.offline.is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
         for other in context.stores.offline_of(&token.spec.shop) {
-            context.wakes.token(ObjectRef::new(&other.name_any()).within(&other.namespace().unwrap_or_default()));
+            context.wakes.token(ObjectKey::of_object(&*other));
         }
     }
     // It needs nothing any more: what was kept for it may go.
@@ -204,7 +205,7 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     if let Some(admin) = token.admin_token().filter(|_| free)
         && context.stores.token(&namespace, admin).is_some_and(|a| has_finalizer(&*a))
     {
-        context.wakes.token(ObjectRef::new(admin).within(&namespace));
+        context.wakes.token(ObjectKey { namespace: namespace.clone(), name: admin.to_owned() });
     }
     let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
     // The app counts its tokens, and this one may be new to it.
@@ -408,17 +409,13 @@ mod tests {
         let ((tokens, mut keeper), (apps, _)) = (reflector::store(), reflector::store());
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
         stores.add(None, tokens, apps);
-        let mut woken = wakes.route(None).tokens.receiver;
+        let woken = wakes.route(None).tokens;
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
         let mut tell = |event: Event<Lenient<ShopifyToken>>| {
             keeper.apply_watcher_event(&event);
             token_event(&context, None, &event);
-            let mut names = Vec::new();
-            while let Ok(token) = woken.try_recv() {
-                names.push(token.name);
-            }
-            names
+            woken.empty().into_iter().map(|token| token.name).collect::<Vec<_>>()
         };
         let apply = |token: &ShopifyToken| Event::Apply(Lenient(Ok(token.clone())));
         let below = healthy(SourceKind::Storefront, json!({})).token;

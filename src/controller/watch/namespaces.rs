@@ -146,14 +146,14 @@ mod tests {
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
         stores.add(None, tokens, apps);
         stores.know(Some(kept.clone()));
-        let mut woken = wakes.route(None).tokens.receiver;
+        let woken = wakes.route(None).tokens;
         let context = Context::of_parts(Client::new(server, "default"), stores, wakes);
         let event = Event::Apply(Lenient(Ok(healthy(SourceKind::ClientCredentials, json!({})).token)));
         token_keeper.apply_watcher_event(&event);
         token_event(&context, None, &event);
         let following = tokio::spawn(namespaces(Arc::clone(&context), kept, keeper));
-        let first = tokio::time::timeout(Duration::from_mins(1), woken.recv()).await;
-        assert_eq!(first.expect("it is woken").unwrap().name, "web");
+        let first = tokio::time::timeout(Duration::from_mins(1), woken.next()).await;
+        assert_eq!(first.expect("it is woken").what().name, "web");
         assert_eq!(context.stores.ends_since("shop"), None);
         following.abort();
     }

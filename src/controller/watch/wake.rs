@@ -1,89 +1,60 @@
-//! Requests to reconcile an object now, from wherever they come.
+//! Requests to look at an object now, from wherever they come.
 
-use futures::Stream;
-use kube::{Resource, runtime::reflector::ObjectRef};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use std::sync::Arc;
 
-use crate::api::{ShopifyApp, ShopifyToken};
+use crate::{controller::kept::ObjectKey, queue::Queue};
 
-/// Requests to reconcile an object now: one route for each watched namespace, or one for all.
+/// The objects of a kind, in one namespace or in all, that are to be looked at.
+pub type Objects = Arc<Queue<ObjectKey>>;
+
+/// Requests to look at an object now: one route for each watched namespace, or one for all.
 #[derive(Clone, Default)]
 pub struct Wakes {
     routes: Vec<Route>,
 }
 
-#[derive(Clone)]
-struct Route {
+/// Where those of a namespace, or of all, go.
+#[derive(Clone, Default)]
+pub struct Route {
     namespace: Option<String>,
-    tokens: UnboundedSender<ObjectRef<ShopifyToken>>,
-    /// Those for which a worker or a slot is held meanwhile.
-    at_once: UnboundedSender<ObjectRef<ShopifyToken>>,
-    apps: UnboundedSender<ObjectRef<ShopifyApp>>,
-}
-
-/// Both ends of a route.
-pub struct Woken {
-    /// Tokens to reconcile.
-    pub tokens: Queue<ShopifyToken>,
-    /// Tokens to reconcile without a pause in which their other events might come.
-    pub at_once: UnboundedReceiver<ObjectRef<ShopifyToken>>,
-    /// Apps to reconcile.
-    pub apps: Queue<ShopifyApp>,
-}
-
-/// Requests to reconcile objects of a kind.
-pub struct Queue<K: Resource<DynamicType = ()>> {
-    /// Where they come from.
-    pub sender: UnboundedSender<ObjectRef<K>>,
-    /// Where they go.
-    pub receiver: UnboundedReceiver<ObjectRef<K>>,
-}
-
-impl<K: Resource<DynamicType = ()>> Queue<K> {
-    fn new() -> Self {
-        let (sender, receiver) = unbounded_channel();
-        Self { sender, receiver }
-    }
+    /// ShopifyTokens to look at.
+    pub tokens: Objects,
+    /// ShopifyApps to look at.
+    pub apps: Objects,
 }
 
 impl Wakes {
     /// Adds the route of a namespace, or of all.
-    pub fn route(&mut self, namespace: Option<String>) -> Woken {
-        let (at_once, receiver) = unbounded_channel();
-        let woken = Woken { tokens: Queue::new(), at_once: receiver, apps: Queue::new() };
-        let (tokens, apps) = (woken.tokens.sender.clone(), woken.apps.sender.clone());
-        self.routes.push(Route { namespace, tokens, at_once, apps });
-        woken
+    pub fn route(&mut self, namespace: Option<String>) -> Route {
+        let route = Route { namespace, ..Route::default() };
+        self.routes.push(route.clone());
+        route
     }
 
-    fn to(&self, namespace: Option<&str>) -> Option<&Route> {
-        self.routes.iter().find(|r| r.namespace.is_none() || r.namespace.as_deref() == namespace)
+    fn to(&self, namespace: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.namespace.as_deref().is_none_or(|it| it == namespace))
     }
 
-    /// Reconcile a token now.
-    pub fn token(&self, token: ObjectRef<ShopifyToken>) {
-        if let Some(route) = self.to(token.namespace.as_deref()) {
-            // The receiver is gone only when the controller has ended.
-            drop(route.tokens.send(token));
+    /// Look at a token.
+    pub fn token(&self, token: impl Into<ObjectKey>) {
+        let token = token.into();
+        if let Some(route) = self.to(&token.namespace) {
+            route.tokens.changed(token);
         }
     }
 
-    /// Reconcile a token now, without a pause in which its other events might come.
-    pub fn at_once(&self, token: ObjectRef<ShopifyToken>) {
-        if let Some(route) = self.to(token.namespace.as_deref()) {
-            drop(route.at_once.send(token));
+    /// Look at a token without a pause in which its other events might come.
+    pub fn at_once(&self, token: ObjectKey) {
+        if let Some(route) = self.to(&token.namespace) {
+            route.tokens.at_once(token);
         }
     }
 
-    /// Reconcile an app now.
-    pub fn app(&self, app: ObjectRef<ShopifyApp>) {
-        if let Some(route) = self.to(app.namespace.as_deref()) {
-            drop(route.apps.send(app));
+    /// Look at an app.
+    pub fn app(&self, app: impl Into<ObjectKey>) {
+        let app = app.into();
+        if let Some(route) = self.to(&app.namespace) {
+            route.apps.changed(app);
         }
     }
-}
-
-/// A receiver as a stream.
-pub fn stream<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send {
-    futures::stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) })
 }
