@@ -15,7 +15,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{Request, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, Request, StatusCode,
+        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -137,14 +140,29 @@ fn answer(probed: Result<(), String>) -> (StatusCode, String) {
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
-    match metrics.encode() {
-        Ok(page) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics can't be encoded");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let kind = (CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    let varies = (VARY, HeaderValue::from_static("accept-encoding"));
+    let page = if takes_gzip(&headers) {
+        let gzip = (CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        metrics.encode_gzip().map(|page| ([kind, varies, gzip], page).into_response())
+    } else {
+        metrics.encode().map(|page| ([kind, varies], page).into_response()).map_err(io::Error::other)
+    };
+    page.unwrap_or_else(|error| {
+        tracing::error!(%error, "the metrics can't be encoded");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+/// Whether `Accept-Encoding` (RFC 9110, section 12.5.3) names gzip, and not with the weight zero.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|list| list.split(',')).any(|coding| {
+        let (coding, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        coding.trim().eq_ignore_ascii_case("gzip") && weight.is_some_and(|weight| weight > 0.0)
+    })
 }
 
 /// Serves until `stop` is cancelled, then lets requests that are under way finish.
@@ -307,6 +325,34 @@ mod tests {
     }
 
     const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    #[tokio::test]
+    async fn metrics_are_compressed_for_who_takes_that() {
+        let served = served().await;
+        for (accepts, compressed) in [
+            (None, false),
+            (Some("identity"), false),
+            (Some("br;q=1.0, GZIP;q=0.5"), true),
+            (Some("gzip"), true),
+            (Some("gzip;q=0, *"), false),
+            (Some("gzip; q=x"), false),
+        ] {
+            let mut request = reqwest::Client::new().get(format!("http://{}/metrics", served.address));
+            if let Some(accepts) = accepts {
+                request = request.header("accept-encoding", accepts);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.headers().contains_key("content-encoding"), compressed, "{accepts:?}");
+            assert_eq!(answer.headers()["vary"], "accept-encoding");
+            let bytes = answer.bytes().await.unwrap();
+            let page = if compressed {
+                io::read_to_string(flate2::read::GzDecoder::new(&*bytes)).unwrap()
+            } else {
+                String::from_utf8(bytes.to_vec()).unwrap()
+            };
+            assert!(page.ends_with("# EOF\n"), "{accepts:?}: {page}");
+        }
+    }
 
     async fn asks(stream: &mut TcpStream) -> Option<String> {
         let mut answer = [0; 512];

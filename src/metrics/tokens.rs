@@ -5,15 +5,16 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeMetric},
     metrics::gauge::ConstGauge,
 };
 
 use super::reference::{self, Described};
 use crate::{
-    api::ShopifyToken,
+    api::{ShopifyToken, ShopifyTokenStatus},
     clock::Clock,
     core::{
         condition::find,
@@ -24,21 +25,6 @@ use crate::{
 
 /// Shows every token to the function it is given.
 type Visit = dyn Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync;
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Token {
-    namespace: String,
-    name: String,
-    source: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct StalledToken {
-    namespace: String,
-    name: String,
-    source: &'static str,
-    reason: String,
-}
 
 /// The gauges of each token, computed from the controller's stores when they are asked for.
 #[derive(Default)]
@@ -65,81 +51,75 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// What is said of one token.
-struct Sample {
-    labels: Token,
-    ready: bool,
-    expiry: Option<i64>,
-    renewal: Option<i64>,
-    refresh_expiry: Option<i64>,
-    /// The reason of its condition `Stalled`, while that is True.
-    stalled: Option<String>,
-    suspended: bool,
+/// What every gauge of a token is labelled with.
+fn labels(token: &ShopifyToken) -> [(&str, &str); 3] {
+    [
+        ("namespace", token.metadata.namespace.as_deref().unwrap_or_default()),
+        ("name", token.metadata.name.as_deref().unwrap_or_default()),
+        ("source", token.spec.source.one().map_or("", |source| source.kind().as_str())),
+    ]
 }
 
-impl Sample {
-    fn of(token: &ShopifyToken) -> Self {
-        let status = token.status.as_ref();
-        let name = |name: &Option<String>| name.clone().unwrap_or_default();
-        Self {
-            labels: Token {
-                namespace: name(&token.metadata.namespace),
-                name: name(&token.metadata.name),
-                source: token.spec.source.one().map_or("", |s| s.kind().as_str()),
-            },
-            ready: status.and_then(|s| find(&s.conditions, READY)).is_some_and(|c| c.status == "True"),
-            expiry: status.and_then(|s| Some(from_kube(s.expires_at.as_ref()?).timestamp())),
-            renewal: status.and_then(|s| Some(from_kube(s.renewal_time.as_ref()?).timestamp())),
-            refresh_expiry: status.and_then(|s| Some(from_kube(s.refresh_token_expires_at.as_ref()?).timestamp())),
-            stalled: status
-                .and_then(|s| find(&s.conditions, STALLED))
-                .filter(|c| c.status == "True")
-                .map(|c| c.reason.clone()),
-            suspended: token.spec.suspend == Some(true),
-        }
-    }
+fn is_ready(token: &ShopifyToken) -> bool {
+    let ready = token.status.as_ref().and_then(|status| find(&status.conditions, READY));
+    ready.is_some_and(|condition| condition.status == "True")
+}
 
-    /// Whether its renewal is late, though nobody has suspended it, and no person need do anything first.
-    fn is_overdue(&self, now: i64) -> bool {
-        !self.suspended && self.stalled.is_none() && self.renewal.is_some_and(|due| due < now)
-    }
+/// A time of the status, in seconds since 1970.
+fn seconds(token: &ShopifyToken, time: impl Fn(&ShopifyTokenStatus) -> Option<&Time>) -> Option<i64> {
+    Some(from_kube(time(token.status.as_ref()?)?).timestamp())
+}
+
+fn renewal(token: &ShopifyToken) -> Option<i64> {
+    seconds(token, |status| status.renewal_time.as_ref())
+}
+
+/// The reason of its condition `Stalled`, while that is True.
+fn stalled(token: &ShopifyToken) -> Option<&str> {
+    let stalled = find(&token.status.as_ref()?.conditions, STALLED)?;
+    (stalled.status == "True").then_some(&stalled.reason)
+}
+
+/// Whether its renewal is late, though nobody has suspended it, and no person need do anything first.
+fn is_overdue(token: &ShopifyToken, now: i64) -> bool {
+    token.spec.suspend != Some(true) && stalled(token).is_none() && renewal(token).is_some_and(|due| due < now)
 }
 
 impl Collector for Tokens {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(watched) = watched.as_ref() else {
+        let Some(Watched { visit, clock }) = watched.as_ref() else {
             return Ok(());
         };
-        let mut samples = Vec::new();
-        (watched.visit)(&mut |token| samples.push(Sample::of(token)));
-
-        let mut gauge = |metric: &Described, value: &dyn Fn(&Sample) -> Option<i64>| {
-            let mut family = metric.family_of(&mut encoder)?;
-            for sample in &samples {
-                if let Some(value) = value(sample) {
-                    ConstGauge::new(value).encode(family.encode_family(&sample.labels)?)?;
-                }
-            }
-            fmt::Result::Ok(())
+        // There may be very many: each is looked at once for each metric, and nothing of it is kept.
+        let each = |tell: &mut dyn FnMut(&ShopifyToken) -> fmt::Result| {
+            let mut told = Ok(());
+            visit(&mut |token| told = told.and_then(|()| tell(token)));
+            told
         };
-        gauge(&reference::TOKEN_READY, &|s| Some(i64::from(s.ready)))?;
-        gauge(&reference::TOKEN_EXPIRY, &|s| s.expiry)?;
-        gauge(&reference::TOKEN_RENEWAL, &|s| s.renewal)?;
-        gauge(&reference::TOKEN_REFRESH_EXPIRY, &|s| s.refresh_expiry)?;
+        let mut gauge = |metric: &Described, value: &dyn Fn(&ShopifyToken) -> Option<i64>| {
+            let mut family = metric.family_of(&mut encoder)?;
+            each(&mut |token| match value(token) {
+                Some(value) => ConstGauge::new(value).encode(family.encode_family(&labels(token))?),
+                None => Ok(()),
+            })
+        };
+        gauge(&reference::TOKEN_READY, &|token| Some(i64::from(is_ready(token))))?;
+        gauge(&reference::TOKEN_EXPIRY, &|token| seconds(token, |status| status.expires_at.as_ref()))?;
+        gauge(&reference::TOKEN_RENEWAL, &renewal)?;
+        gauge(&reference::TOKEN_REFRESH_EXPIRY, &|token| {
+            seconds(token, |status| status.refresh_token_expires_at.as_ref())
+        })?;
 
         let mut family = reference::TOKEN_STALLED.family_of(&mut encoder)?;
-        for sample in &samples {
-            if let Some(reason) = sample.stalled.clone() {
-                let Token { namespace, name, source } = sample.labels.clone();
-                let labels = StalledToken { namespace, name, source, reason };
-                ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
-            }
-        }
+        each(&mut |token| {
+            let Some(reason) = stalled(token) else { return Ok(()) };
+            let [namespace, name, source] = labels(token);
+            ConstGauge::new(1_i64).encode(family.encode_family(&[namespace, name, source, ("reason", reason)])?)
+        })?;
 
-        let now = watched.clock.now().timestamp();
-        let overdue = samples.iter().filter(|s| s.is_overdue(now)).count();
-        let overdue = ConstGauge::new(i64::try_from(overdue).unwrap_or(i64::MAX));
-        overdue.encode(reference::TOKENS_OVERDUE.family_of(&mut encoder)?)
+        let (now, mut overdue) = (clock.now().timestamp(), 0_i64);
+        visit(&mut |token| overdue += i64::from(is_overdue(token, now)));
+        ConstGauge::new(overdue).encode(reference::TOKENS_OVERDUE.family_of(&mut encoder)?)
     }
 }
