@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use self::steady::Applied;
 use super::figures::Figures;
 
 /// Longest that anything is waited for.
@@ -27,8 +28,10 @@ pub(super) enum Scenario {
     Shards { tokens: usize },
     /// With so many Ready tokens: nothing for a while, new ones one at a time, a restart.
     Idle { tokens: usize, seconds: u64, added: usize },
-    /// So many tokens of short lives, for so long.
+    /// So many tokens of short lives, for so long, the renewals spread over time.
     Steady { tokens: usize, seconds: u64 },
+    /// The same, all due at the same time.
+    Wave { tokens: usize, seconds: u64 },
     /// A namespace with so many storefront tokens is deleted.
     Deletion { tokens: usize },
     /// So many shops hang, and one answers late: new tokens elsewhere.
@@ -48,6 +51,7 @@ impl Scenario {
                 Self::Shards { tokens: 200 },
                 Self::Idle { tokens: 500, seconds: 5, added: 10 },
                 Self::Steady { tokens: 100, seconds: 20 },
+                Self::Wave { tokens: 100, seconds: 5 },
                 Self::Deletion { tokens: 100 },
                 Self::Fairness { hanging: 10, late: 50 },
                 Self::Failover { tokens: 20 },
@@ -61,6 +65,7 @@ impl Scenario {
             Self::Shards { tokens: 1_000 },
             Self::Idle { tokens: 10_000, seconds: 60, added: 100 },
             Self::Steady { tokens: 1_000, seconds: 120 },
+            Self::Wave { tokens: 1_000, seconds: 60 },
             Self::Deletion { tokens: 1_500 },
             Self::Fairness { hanging: 40, late: 300 },
             Self::Failover { tokens: 100 },
@@ -74,6 +79,7 @@ impl Scenario {
             Self::Shards { tokens } => format!("shards {tokens}"),
             Self::Idle { tokens, .. } => format!("idle {tokens}"),
             Self::Steady { tokens, .. } => format!("steady {tokens}"),
+            Self::Wave { tokens, .. } => format!("wave {tokens}"),
             Self::Deletion { tokens } => format!("deletion {tokens}"),
             Self::Fairness { hanging, .. } => format!("fairness, {hanging} hanging shops"),
             Self::Failover { tokens } => format!("fail-over {tokens}"),
@@ -86,7 +92,8 @@ impl Scenario {
             Self::Burst { tokens, shops } => burst::run(name, operator, tokens, shops).await,
             Self::Shards { tokens } => shards::run(operator, tokens).await,
             Self::Idle { tokens, seconds, added } => idle::run(operator, tokens, seconds, added).await,
-            Self::Steady { tokens, seconds } => steady::run(name, operator, tokens, seconds).await,
+            Self::Steady { tokens, seconds } => steady::run(name, operator, tokens, seconds, Applied::Evenly).await,
+            Self::Wave { tokens, seconds } => steady::run(name, operator, tokens, seconds, Applied::AtOnce).await,
             Self::Deletion { tokens } => deletion::run(name, operator, tokens).await,
             Self::Fairness { hanging, late } => fairness::run(name, operator, hanging, late).await,
             Self::Failover { tokens } => failover::run(name, operator, tokens).await,

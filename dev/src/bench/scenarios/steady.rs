@@ -1,13 +1,15 @@
-//! Tokens of short lives: how late each renewal is, and what it costs.
+//! Tokens of short lives, applied evenly or all at once: how late each renewal is, and what it costs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::burst::{ISSUE, apply};
+use super::WITHIN;
+use super::burst::ISSUE;
 use crate::bench::count::{Counts, until_quiet};
 use crate::bench::figures::{Figures, Run};
+use crate::bench::load;
 use crate::bench::meter::Meter;
 use crate::bench::percentiles::Percentiles;
 use crate::bench::ready::Watch;
@@ -16,14 +18,36 @@ use crate::bench::world::{CLIENT_ID, World, stop};
 /// Renewed when a third of it is left.
 const LIFETIME: Duration = Duration::from_mins(1);
 
-pub(super) async fn run(name: String, operator: &Path, tokens: usize, seconds: u64) -> Result<Vec<Figures>> {
+/// How they are applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Applied {
+    /// Evenly over the time from one renewal to the next.
+    Evenly,
+    /// All at once, and so they are due.
+    AtOnce,
+}
+
+pub(super) async fn run(
+    name: String,
+    operator: &Path,
+    tokens: usize,
+    seconds: u64,
+    applied: Applied,
+) -> Result<Vec<Figures>> {
     let world = World::start(100).await?;
     world.sim.set_token_lifetime(CLIENT_ID, LIFETIME)?;
     let process = world.operator("operator", operator, &[]).await?;
-    apply(&world, &Meter::start(process.process.id())?, tokens, |_| ()).await?;
+    let over = if applied == Applied::Evenly { LIFETIME * 2 / 3 } else { Duration::ZERO };
+    let first = Watch::start(&world);
+    load::spread(&world.tokens(), &world.grants(tokens)?, over, |_| ()).await?;
+    first.until_ready(tokens, WITHIN).await?;
+    drop(first);
     let (watch, meter) = (Watch::start(&world), Meter::start(process.process.id())?);
-    // What is written behind belongs to the first issue.
-    let before = until_quiet(process.admin, Duration::from_secs(1)).await?;
+    let before = match applied {
+        Applied::Evenly => Counts::read(process.admin).await?,
+        // What is written behind belongs to the first issue.
+        Applied::AtOnce => until_quiet(process.admin, Duration::from_secs(1)).await?,
+    };
     let (issues, calls) = (world.sim.calls(ISSUE), world.sim.total_calls());
     let began = Instant::now();
     // The first are due after two thirds of the life.
