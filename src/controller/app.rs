@@ -33,7 +33,7 @@ use crate::{
         condition::{find, foreign, obstacle},
         failure::Failure,
         finalizer::has_finalizer,
-        old_secret::Judgement,
+        old_secret::{Judgement, are},
         vocabulary::{Class, EventReason, Reason, conditions},
     },
     kubernetes::Lenient,
@@ -161,15 +161,16 @@ fn news(app: &ShopifyApp, verdict: &Verdict) -> Vec<News> {
     let name = &secret.hash[..SHORT];
     let again = told.and_then(|told| told.client_secret.as_ref()?.since.as_ref()) == Some(since);
     if before.is_none() && !again && total > 0 {
-        let within = app.spec.rotates_within().num_seconds();
+        let (within, moving) = (app.spec.rotates_within().num_seconds(), total - on_current);
         let note = format!(
-            "client secret {name} took the place of another one: of {total} tokens {} are issued again within {within} s",
-            total - on_current
+            "client secret {name} took the place of another one: {moving} of {total} tokens {} issued again within {within} s",
+            are(moving)
         );
         news.push(News::of(EventReason::SecretChanged, note));
     }
     if had_moved == Some(false) && on_current == total && !safe {
-        let note = format!("all {total} tokens are on client secret {name}; {}", judgement.message);
+        let all = if total == 1 { "the one token is".to_owned() } else { format!("all {total} tokens are") };
+        let note = format!("{all} on client secret {name}; {}", judgement.message);
         news.push(News::of(EventReason::SecretRotated, note));
     }
     if was_safe == Some(false) && safe {

@@ -259,6 +259,10 @@ async fn offline_tokens_are_refreshed_with_it_and_lone_ones_hold_it() {
     world.until("web", "refreshed", |t| revision(t) == 2).await;
     assert_eq!((world.minted("web").await.as_str(), world.sim.calls("oauth.refresh")), (NEW, 1));
     world.eventually("it has moved", async || world.moved().await == (1, 1)).await;
+    world.told("acme", &["SecretChanged", "SecretRotated"]).await;
+    let notes: Vec<_> = world.news("acme").await.into_iter().filter_map(|event| event.note).collect();
+    assert!(notes[0].ends_with("took the place of another one: 1 of 1 tokens is issued again within 2 s"), "{notes:?}");
+    assert!(notes[1].starts_with("the one token is on client secret "), "{notes:?}");
     let record = world.secret("web-record").await.unwrap();
     assert_eq!(record.record("client-secret"), world.secret("web").await.unwrap().record("client-secret"));
     // The old one in the record Secret alone is no reason to forget what it says, nor to ask again.

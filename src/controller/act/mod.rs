@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     core::{
+        cause::TURN,
         failure::Failure,
         observed::{Doubt, Observed},
         plan::{Call, Step},
@@ -189,10 +190,8 @@ fn told(context: &Context, key: &ObjectKey, shop: &Shop, places: &[Place], heard
 fn waits_for(place: &Place) -> Failure {
     match place {
         Place::Surface(shop, surface) => {
-            let message = format!(
-                "the {} of {shop} doesn't answer; it is asked every 10 s, and everything goes on as soon as it does",
-                surface.as_str()
-            );
+            let message =
+                format!("the {} of {shop} {TURN}, and everything goes on as soon as it does", surface.as_str());
             Failure { unreachable: true, ..Failure::new(Reason::BackingOff, message) }
         }
         Place::Credentials(_) => {
