@@ -6,7 +6,7 @@ mod tokens;
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, BufWriter, IntoInnerError, Write},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -30,6 +30,9 @@ use crate::{
 
 /// Content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Bytes that are compressed at a time.
+const PIECE: usize = 32 * 1024;
 
 const CALL_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const RECONCILE_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -251,7 +254,7 @@ impl Metrics {
     /// Reports, at each scrape, on every token that `visit` shows: a deleted one is gone with the next scrape.
     pub fn watch_tokens<F>(&self, visit: F, clock: Clock)
     where
-        F: Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync + 'static,
+        F: Fn(&mut dyn FnMut(&[&ShopifyToken])) + Send + Sync + 'static,
     {
         self.tokens.watch(Box::new(visit), clock);
     }
@@ -276,13 +279,15 @@ impl Metrics {
     /// # Errors
     /// None that is expected: it is written into memory.
     pub fn encode_gzip(&self) -> io::Result<Vec<u8>> {
-        let mut page = Compressed(GzEncoder::new(Vec::new(), Compression::fast()));
+        let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut page = Compressed(BufWriter::with_capacity(PIECE, encoder));
         text::encode(&mut page, &self.registry).map_err(io::Error::other)?;
-        page.0.finish()
+        page.0.into_inner().map_err(IntoInnerError::into_error)?.finish()
     }
 }
 
-struct Compressed(GzEncoder<Vec<u8>>);
+/// What is compressed in pieces, for it comes in single words.
+struct Compressed(BufWriter<GzEncoder<Vec<u8>>>);
 
 impl fmt::Write for Compressed {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -371,7 +376,7 @@ mod tests {
             token("old", "False", "2026-01-01T00:00:00Z"),
         ]));
         let store = tokens.clone();
-        metrics.watch_tokens(move |each| store.lock().unwrap().iter().for_each(each), clock.clone());
+        metrics.watch_tokens(move |tell| tell(&store.lock().unwrap().iter().collect::<Vec<_>>()), clock.clone());
         let page = metrics.encode().unwrap();
         for line in [
             r#"shopify_token_ready{namespace="shop",name="web",source="ClientCredentials"} 1"#,
@@ -411,10 +416,7 @@ mod tests {
         (condition.type_, condition.reason) = ("Stalled".into(), "RefreshTokenDead".into());
         conditions.push(condition);
         metrics.watch_tokens(
-            move |each| {
-                each(&stalled);
-                each(&token("other", "True", "2999-01-01T00:00:00Z"));
-            },
+            move |tell| tell(&[&stalled, &token("other", "True", "2999-01-01T00:00:00Z")]),
             Clock::system(),
         );
         let page = metrics.encode().unwrap();
@@ -434,10 +436,10 @@ mod tests {
     fn a_suspended_token_is_never_overdue() {
         let metrics = Metrics::new();
         metrics.watch_tokens(
-            |each| {
+            |tell| {
                 let mut token = token("web", "True", "2000-01-01T00:00:00Z");
                 token.spec.suspend = Some(true);
-                each(&token);
+                tell(&[&token]);
             },
             Clock::system(),
         );

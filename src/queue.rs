@@ -1,4 +1,5 @@
-//! What is to be looked at, and when: each thing once at a time, at the earliest of the times that were asked for.
+//! What is to be looked at, and when: each thing once at a time, at the earliest of the times that were asked for. Of what is
+//! due, that goes first for which something is held.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,7 +35,7 @@ pub enum Again {
 #[derive(Debug)]
 pub struct Queue<K> {
     state: Mutex<State<K>>,
-    /// Something is due before all that was.
+    /// Something goes before all that was.
     sooner: Notify,
 }
 
@@ -43,15 +44,31 @@ struct State<K> {
     things: HashMap<Arc<K>, Thing>,
     /// Those that have a time and aren't being looked at, in their order.
     due: BTreeMap<Due, Arc<K>>,
-    /// Of two of the same time the one that came first goes first.
+    /// How many have come.
     came: u64,
 }
 
-type Due = (Instant, u64);
+/// What goes first is least.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Due {
+    turn: Turn,
+    at: Instant,
+    /// Of two of the same time the one that came first goes first.
+    number: u64,
+}
+
+/// Whether others wait for what is held for a thing.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Turn {
+    /// They do, and its time has come.
+    Held,
+    /// Its time counts.
+    Timed,
+}
 
 #[derive(Debug, Default)]
 struct Thing {
-    /// Its time, and the how many-th it came as.
+    /// Its time, and its number.
     time: Option<(Time, u64)>,
     under_way: bool,
 }
@@ -59,6 +76,7 @@ struct Thing {
 /// When a thing is due.
 #[derive(Clone, Copy, Debug)]
 struct Time {
+    turn: Turn,
     at: Instant,
     /// Until when further events put it off, if they do.
     put_off_until: Option<Instant>,
@@ -91,18 +109,18 @@ impl<K: Eq + Hash> Queue<K> {
         let now = Instant::now();
         let (paused, latest) = (now + PAUSE, now + LONGEST);
         self.ask(what, |before| match before {
-            Some(Time { put_off_until: Some(until), .. }) => Time { at: paused.min(until), put_off_until: Some(until) },
+            Some(Time { put_off_until: Some(until), .. }) => Time::put_off(paused, until),
             Some(before) if before.at <= paused => before,
             // A time of its own isn't put off.
-            Some(before) => Time { at: paused, put_off_until: Some(latest.min(before.at)) },
-            None => Time { at: paused, put_off_until: Some(latest) },
+            Some(before) => Time::put_off(paused, latest.min(before.at)),
+            None => Time::put_off(paused, latest),
         });
     }
 
     /// It is looked at without a pause in which its other events might come: something is held for it meanwhile.
     pub fn at_once(&self, what: K) {
         let now = Instant::now();
-        self.ask(what, |before| Time::fixed(before.map_or(now, |before| before.at.min(now))));
+        self.ask(what, |before| Time { turn: Turn::Held, ..Time::fixed(before.map_or(now, |it| it.at.min(now))) });
     }
 
     fn ask(&self, what: K, time: impl FnOnce(Option<Time>) -> Time) {
@@ -147,17 +165,26 @@ impl<K: Eq + Hash> Queue<K> {
 
 impl Time {
     const fn fixed(at: Instant) -> Self {
-        Self { at, put_off_until: None }
+        Self { turn: Turn::Timed, at, put_off_until: None }
+    }
+
+    /// At this time, or, if more events come, at that at the latest.
+    fn put_off(at: Instant, until: Instant) -> Self {
+        Self { turn: Turn::Timed, at: at.min(until), put_off_until: Some(until) }
+    }
+
+    const fn due(self, number: u64) -> Due {
+        Due { turn: self.turn, at: self.at, number }
     }
 }
 
 impl<K: Eq + Hash> State<K> {
-    /// Gives a thing its time. Says whether that is before all others'.
+    /// Gives a thing its time. Says whether it goes before all others then.
     fn set(&mut self, what: Arc<K>, time: impl FnOnce(Option<Time>) -> Time) -> bool {
         let thing = self.things.entry(Arc::clone(&what)).or_default();
         let before = thing.time;
         let time = time(before.map(|(before, _)| before));
-        if let Some((_, number)) = before.filter(|(before, _)| before.at == time.at) {
+        if let Some((_, number)) = before.filter(|(before, _)| (before.turn, before.at) == (time.turn, time.at)) {
             thing.time = Some((time, number));
             return false;
         }
@@ -167,18 +194,17 @@ impl<K: Eq + Hash> State<K> {
             return false;
         }
         if let Some((before, number)) = before {
-            self.due.remove(&(before.at, number));
+            self.due.remove(&before.due(number));
         }
-        self.due.insert((time.at, self.came), what);
-        self.due.first_key_value().is_some_and(|(&(_, first), _)| first == self.came)
+        self.due.insert(time.due(self.came), what);
+        self.due.first_key_value().is_some_and(|(first, _)| first.number == self.came)
     }
 
     /// The first that is due, or when it will be.
     fn take(&mut self, now: Instant) -> Result<Arc<K>, Option<Instant>> {
         let Some(first) = self.due.first_entry() else { return Err(None) };
-        let (at, _) = *first.key();
-        if at > now {
-            return Err(Some(at));
+        if first.key().at > now {
+            return Err(Some(first.key().at));
         }
         let what = first.remove();
         self.things.insert(Arc::clone(&what), Thing { under_way: true, ..Thing::default() });
@@ -212,7 +238,7 @@ impl<K: Eq + Hash> Drop for Taken<K> {
             let time = match (asked.map(|(asked, _)| asked), again) {
                 (None, None) => return,
                 (None, Some(at)) => Time::fixed(at),
-                (Some(asked), Some(at)) if at <= asked.at => Time::fixed(at),
+                (Some(asked), Some(at)) if at <= asked.at => Time { turn: asked.turn, ..Time::fixed(at) },
                 (Some(asked), again) => {
                     let until = asked.put_off_until.map(|until| again.map_or(until, |at| until.min(at)));
                     Time { put_off_until: until, ..asked }
@@ -238,6 +264,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use futures::FutureExt;
     use proptest::prelude::*;
     use tokio::time::{advance, sleep};
@@ -348,53 +376,112 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_mins(1) + PAUSE + LEFT);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_something_is_held_for_goes_first() {
+        let queue = queue();
+        for what in ["a", "b"] {
+            queue.changed(what);
+        }
+        advance(LONGEST).await;
+        queue.at_once("c");
+        queue.at_once("b");
+        let look = due(&queue).unwrap();
+        assert_eq!(*look.what(), "b", "which was due before");
+        queue.at_once("b");
+        let mut then = Vec::new();
+        while let Some(next) = due(&queue) {
+            then.push(*next.what());
+            next.done(Again::OnChange);
+        }
+        assert_eq!(then, ["c", "a"]);
+        queue.changed("a");
+        look.done(Again::After(Duration::ZERO));
+        assert_eq!(*due(&queue).unwrap().what(), "b");
+    }
+
+    /// A timer's grain.
+    const TICK: Duration = Duration::from_millis(2);
+
+    /// Until when each has to be taken, and which are under way.
+    #[derive(Default)]
+    struct Promised {
+        by: HashMap<u8, Instant>,
+        under_way: HashSet<u8>,
+    }
+
+    impl Promised {
+        fn promise(&mut self, what: u8, at: Instant) {
+            self.by.entry(what).and_modify(|by| *by = at.min(*by)).or_insert(at);
+        }
+
+        fn begins(&mut self, what: u8) {
+            assert!(self.under_way.insert(what), "twice at a time");
+            let by = self.by.remove(&what).expect("somebody has asked for it");
+            assert!(Instant::now() <= by + TICK, "late by {:?}", Instant::now() - by);
+        }
+
+        fn ends(&mut self, what: u8, again: Option<Duration>) {
+            let now = Instant::now();
+            self.under_way.remove(&what);
+            // What was asked for meanwhile is due now at the earliest.
+            self.by.entry(what).and_modify(|by| *by = now.max(*by));
+            if let Some(pause) = again {
+                self.promise(what, now + pause);
+            }
+        }
+    }
+
+    type Looks = Vec<(u64, Option<u64>)>;
+
+    /// Looks at whatever is due, at all of it at a time: how long each takes, and when it is looked at again.
+    async fn consume(queue: Arc<Queue<u8>>, promised: Arc<Mutex<Promised>>, looks: Looks) {
+        for (takes, again) in looks.into_iter().cycle() {
+            let look = queue.next().await;
+            let (what, promised) = (*look.what(), Arc::clone(&promised));
+            promised.lock().unwrap().begins(what);
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(takes)).await;
+                let again = again.map(Duration::from_millis);
+                promised.lock().unwrap().ends(what, again);
+                look.done(again.map_or(Again::OnChange, Again::After));
+            });
+        }
+    }
+
     proptest! {
-        /// Whatever is asked for and whenever: what is due is taken, nothing twice at a time, and nothing is lost.
+        /// Whatever is asked for and whenever, who waits takes what is due, nothing twice at a time, and nothing late.
         #[test]
         fn nothing_is_lost_and_nothing_is_looked_at_twice_at_a_time(
-            steps in proptest::collection::vec((0_u8..5, 0_u8..4, 0_u64..700), 1..60)
+            steps in proptest::collection::vec((0_u8..3, 0_u8..4, 0_u64..700), 1..60),
+            looks in proptest::collection::vec((0_u64..400, proptest::option::of(0_u64..900)), 1..20),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
             runtime.block_on(async {
-                let queue = Arc::new(Queue::<u8>::default());
-                let mut looks: Vec<Taken<u8>> = Vec::new();
-                // Until when each has to be taken at the latest.
-                let mut by = HashMap::<u8, Instant>::new();
+                let (queue, promised) = (Arc::new(Queue::<u8>::default()), Arc::<Mutex<Promised>>::default());
+                let consumer = tokio::spawn(consume(Arc::clone(&queue), Arc::clone(&promised), looks));
                 for (step, what, millis) in steps {
                     let now = Instant::now();
                     match step {
                         0 => {
+                            promised.lock().unwrap().promise(what, now + LONGEST);
                             queue.changed(what);
-                            by.entry(what).and_modify(|by| *by = (*by).min(now + LONGEST)).or_insert(now + LONGEST);
                         }
                         1 => {
+                            promised.lock().unwrap().promise(what, now);
                             queue.at_once(what);
-                            by.insert(what, by.get(&what).map_or(now, |by| now.min(*by)));
                         }
-                        2 => advance(Duration::from_millis(millis)).await,
-                        3 => {
-                            while let Some(look) = queue.next().now_or_never() {
-                                assert!(!looks.iter().any(|other| other.what() == look.what()), "twice at a time");
-                                by.remove(look.what());
-                                looks.push(look);
-                            }
-                            let under_way = |what: &u8| looks.iter().any(|look| look.what() == what);
-                            let now = Instant::now();
-                            assert!(by.iter().all(|(what, by)| *by > now || under_way(what)), "lost");
-                        }
-                        _ => {
-                            if let Some(look) = looks.pop() {
-                                let (what, again) = (*look.what(), Duration::from_millis(millis));
-                                look.done(Again::After(again));
-                                let at = now + again;
-                                by.insert(what, by.get(&what).map_or(at, |by| at.min(*by)));
-                            }
-                        }
+                        _ => sleep(Duration::from_millis(millis)).await,
                     }
                 }
-                drop(looks);
-                let waiting = by.len();
-                assert!(queue.len() >= waiting, "{} of {waiting}", queue.len());
+                sleep(Duration::from_secs(5)).await;
+                let now = Instant::now();
+                {
+                    let Promised { by, under_way } = &*promised.lock().unwrap();
+                    assert!(by.iter().all(|(what, by)| *by + TICK >= now || under_way.contains(what)), "lost");
+                }
+                consumer.abort();
+                let ended = consumer.await;
+                assert!(ended.as_ref().is_err_and(tokio::task::JoinError::is_cancelled), "{ended:?}");
             });
         }
     }

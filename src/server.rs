@@ -29,7 +29,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::AbortHandle,
+    task::{AbortHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -143,13 +143,21 @@ fn answer(probed: Result<(), String>) -> (StatusCode, String) {
 async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
     let kind = (CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     let varies = (VARY, HeaderValue::from_static("accept-encoding"));
-    let page = if takes_gzip(&headers) {
-        let gzip = (CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        metrics.encode_gzip().map(|page| ([kind, varies, gzip], page).into_response())
-    } else {
-        metrics.encode().map(|page| ([kind, varies], page).into_response()).map_err(io::Error::other)
-    };
-    page.unwrap_or_else(|error| {
+    let compressed = takes_gzip(&headers);
+    // Of ten thousand tokens that takes as long as many reconciles.
+    let page = spawn_blocking(move || {
+        if compressed {
+            metrics.encode_gzip()
+        } else {
+            metrics.encode().map(String::into_bytes).map_err(io::Error::other)
+        }
+    });
+    let page = page.await.map_err(io::Error::other).flatten();
+    let answered = page.map(|page| {
+        let gzip = compressed.then_some([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
+        ([kind, varies], gzip, page).into_response()
+    });
+    answered.unwrap_or_else(|error| {
         tracing::error!(%error, "the metrics can't be encoded");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })

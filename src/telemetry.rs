@@ -103,8 +103,6 @@ fn filter(level: Level) -> Targets {
         // Warns with the whole body of a response that it can't deserialize: a Secret, for one. Its errors come back
         // to the caller, who knows what they mean.
         .with_target("kube_client::client", LevelFilter::OFF)
-        // Its spans are entered at each step of each reconcile, and no line of ours names them: a tenth of a burst's CPU.
-        .with_target("kube_runtime::controller", level.min(LevelFilter::WARN))
         // Warns in the API server's own words; ours name kind, namespace and code.
         .with_target("kube_runtime::watcher", LevelFilter::OFF)
 }

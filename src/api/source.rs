@@ -19,24 +19,24 @@ use crate::time::{self, Duration};
 pub struct Source {
     /// OAuth client-credentials grant: an Admin API token of about 24 hours, for apps of your own organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_credentials: Option<ClientCredentials>,
+    pub client_credentials: Option<Box<ClientCredentials>>,
     /// Admin API token of an app that a merchant approves once, in a browser; refreshed for as long as the app stays installed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub offline: Option<Offline>,
+    pub offline: Option<Box<Offline>>,
     /// Storefront API token, created and revoked with an Admin API token. It never expires; `rotation` replaces it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub storefront: Option<Storefront>,
+    pub storefront: Option<Box<Storefront>>,
     /// A short-lived token with no more scopes than the admin token it is made of, and made anew with that: for the Admin API,
     /// or the Storefront API from servers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub delegate: Option<Delegate>,
+    pub delegate: Option<Box<Delegate>>,
     /// A permanent Admin API token that a person put in a Secret; verified and republished.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub custom: Option<Custom>,
+    pub custom: Option<Box<Custom>>,
     /// A client of the Customer Account API, which a person makes in the Headless or Hydrogen channel; published with the
     /// endpoints that the shop tells.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub customer_account: Option<CustomerAccount>,
+    pub customer_account: Option<Box<CustomerAccount>>,
 }
 
 /// Reference to a ShopifyApp.
@@ -257,12 +257,12 @@ impl Source {
     #[must_use]
     pub fn one(&self) -> Option<SourceRef<'_>> {
         let mut set = [
-            self.client_credentials.as_ref().map(SourceRef::ClientCredentials),
-            self.offline.as_ref().map(SourceRef::Offline),
-            self.storefront.as_ref().map(SourceRef::Storefront),
-            self.delegate.as_ref().map(SourceRef::Delegate),
-            self.custom.as_ref().map(SourceRef::Custom),
-            self.customer_account.as_ref().map(SourceRef::CustomerAccount),
+            self.client_credentials.as_deref().map(SourceRef::ClientCredentials),
+            self.offline.as_deref().map(SourceRef::Offline),
+            self.storefront.as_deref().map(SourceRef::Storefront),
+            self.delegate.as_deref().map(SourceRef::Delegate),
+            self.custom.as_deref().map(SourceRef::Custom),
+            self.customer_account.as_deref().map(SourceRef::CustomerAccount),
         ]
         .into_iter()
         .flatten();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::cel::{
     Validator,
     cel::{Context, Program, Value as CelValue},
@@ -9,7 +10,7 @@ use kube::core::cel::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ShopifyApp, ShopifyToken, SourceKind, crd};
+use super::{ShopifyApp, ShopifyToken, ShopifyTokenStatus, SourceKind, crd};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +162,13 @@ fn matches(text: &str, pattern: &str) -> bool {
     context.add_variable_from_value("pattern", pattern);
     let program = Program::compile("text.matches(pattern)").unwrap();
     program.execute(&context).unwrap() == CelValue::Bool(true)
+}
+
+/// The operator holds each, and there may be tens of thousands: what few set is a pointer.
+#[test]
+fn an_object_takes_little_memory() {
+    let (token, bytes) = (size_of::<ShopifyToken>(), size_of::<ObjectMeta>() + size_of::<ShopifyTokenStatus>());
+    assert!(token <= bytes + 256, "{token} bytes, {bytes} of them metadata and status");
 }
 
 #[test]

@@ -110,7 +110,7 @@ pub struct ShopifyTokenSpec {
     pub renew_before_percentage: Option<i32>,
     /// When a credential is replaced before it ends, and how long the old one stays valid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<Box<Rotation>>,
     /// How often the credential is verified at Shopify, such as `15m`; `0` never. Of a customerAccount, how often its endpoints
     /// are asked for again. Default 1h.
     #[schemars(schema_with = "schema::duration_or_zero")]
@@ -118,7 +118,7 @@ pub struct ShopifyTokenSpec {
     pub verify_interval: Option<Duration>,
     /// The Secret that applications mount.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretSpec>,
+    pub secret: Option<Box<SecretSpec>>,
     /// Workloads of this namespace that are restarted after a new credential was written into the Secret. No older one is
     /// revoked until their rollouts have finished, or one overlap longer at most.
     #[schemars(length(max = 20))]

@@ -102,3 +102,148 @@ fn log<K: Resource<DynamicType = ()>>(ObjectKey { namespace, name }: &ObjectKey,
         tracing::warn!(kind = %K::kind(&()), namespace, name, %error, "reconcile ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Mutex, PoisonError,
+            atomic::{AtomicBool, Ordering},
+        },
+        time::Duration,
+    };
+
+    use kube::{
+        Client, Config,
+        runtime::{reflector, watcher::Event},
+    };
+    use serde_json::json;
+    use tokio::{
+        task::JoinHandle,
+        time::{Instant, sleep, timeout},
+    };
+
+    use super::*;
+    use crate::{
+        api::{ShopifyToken, SourceKind},
+        controller::watch::{Stores, Wakes},
+        core::scene::healthy,
+    };
+
+    /// A look takes this long.
+    const LOOK: Duration = Duration::from_secs(1);
+
+    /// What happened: reconciles that began and ended, and what wasn't there.
+    static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    /// Tests that look at it, one at a time.
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    static PANICS: AtomicBool = AtomicBool::new(false);
+
+    fn see(what: String) {
+        SEEN.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    fn seen() -> Vec<String> {
+        std::mem::take(&mut *SEEN.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn reconcile(token: Arc<Lenient<ShopifyToken>>, _: Arc<Context>) -> Result<Again, Error> {
+        see(format!("begin {}", token.name_any()));
+        assert!(!PANICS.swap(false, Ordering::SeqCst), "nobody guards this");
+        sleep(LOOK).await;
+        see(format!("end {}", token.name_any()));
+        Ok(Again::OnChange)
+    }
+
+    struct Looks {
+        objects: Objects,
+        writer: reflector::store::Writer<Lenient<ShopifyToken>>,
+        context: Arc<Context>,
+        shutdown: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    /// Two looks at a time; nothing is listed yet.
+    fn looks() -> Looks {
+        drop(seen());
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let (store, writer) = reflector::store();
+        let (mut wakes, shutdown) = (Wakes::default(), CancellationToken::new());
+        let objects = wakes.route(None).tokens;
+        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), Stores::default(), wakes);
+        let task = {
+            let (context, objects, shutdown) = (Arc::clone(&context), Arc::clone(&objects), shutdown.clone());
+            let on_missing = |_: &Context, token: &ObjectKey| see(format!("missing {}", token.name));
+            let work = Work { reconcile, under_way: 2, on_missing };
+            tokio::spawn(async move { look(&context, &objects, store, work, &shutdown).await })
+        };
+        Looks { objects, writer, context, shutdown, task }
+    }
+
+    impl Looks {
+        fn list(&mut self, names: &[&str]) {
+            self.writer.apply_watcher_event(&Event::Init);
+            for name in names {
+                let mut token = healthy(SourceKind::ClientCredentials, json!({})).token;
+                token.metadata.name = Some((*name).to_owned());
+                self.writer.apply_watcher_event(&Event::InitApply(Lenient(Ok(token))));
+            }
+            self.writer.apply_watcher_event(&Event::InitDone);
+        }
+
+        fn wake(&self, name: &str) {
+            self.objects.at_once(ObjectKey { namespace: "shop".to_owned(), name: name.to_owned() });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_at_a_time_once_they_are_listed_and_what_is_under_way_ends() {
+        let _one = ONE.lock().await;
+        let mut looks = looks();
+        for name in ["a", "b", "c", "gone"] {
+            looks.wake(name);
+        }
+        sleep(LOOK).await;
+        assert!(seen().is_empty(), "nothing is known of them yet");
+        looks.list(&["a", "b", "c"]);
+        sleep(LOOK / 2).await;
+        assert_eq!(seen(), ["begin a", "begin b"]);
+        sleep(LOOK).await;
+        let mut next = seen();
+        next.sort_unstable();
+        assert_eq!(next, ["begin c", "end a", "end b", "missing gone"]);
+        looks.wake("a");
+        looks.shutdown.cancel();
+        looks.task.await.unwrap();
+        assert_eq!(seen(), ["end c"], "nothing begins any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_listed_ends_all_the_same() {
+        let _one = ONE.lock().await;
+        let looks = looks();
+        looks.wake("a");
+        looks.shutdown.cancel();
+        timeout(LOOK, looks.task).await.unwrap().unwrap();
+        assert!(seen().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_that_nobody_guards_against_is_looked_at_again_after_a_while() {
+        let _one = ONE.lock().await;
+        let mut looks = looks();
+        looks.list(&["a"]);
+        PANICS.store(true, Ordering::SeqCst);
+        let began = Instant::now();
+        looks.wake("a");
+        sleep(LOOK).await;
+        assert_eq!(seen(), ["begin a"]);
+        assert_eq!(looks.context.errors.keys().len(), 1);
+        while seen().is_empty() {
+            sleep(LOOK).await;
+        }
+        assert!(began.elapsed() >= Duration::from_mins(5), "{:?}", began.elapsed());
+        looks.shutdown.cancel();
+        looks.task.await.unwrap();
+    }
+}

@@ -85,12 +85,9 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         }
     });
     setup.metrics.watch_tokens(
-        move |visit| {
-            for token in visible.tokens() {
-                if let Ok(token) = &token.0 {
-                    visit(token);
-                }
-            }
+        move |tell| {
+            let tokens: Vec<_> = visible.tokens().collect();
+            tell(&tokens.iter().filter_map(|token| token.0.as_ref().ok()).collect::<Vec<_>>());
         },
         setup.clock.clone(),
     );

@@ -21,7 +21,7 @@ use crate::kubernetes::Lean;
 /// How long a read is shared at most, should the watch fall silent.
 const SHARED: Duration = Duration::from_secs(30);
 /// Most bytes that are kept, roughly; half of them are the newest.
-const KEPT: usize = 6 * 1024 * 1024;
+const KEPT: usize = 4 * 1024 * 1024;
 /// What keeping a Secret takes besides its texts, roughly.
 const OVERHEAD: usize = 4096;
 /// The same of one that is kept as JSON.

@@ -1,7 +1,7 @@
 //! Publishes events of `events.k8s.io/v1`: one of its own for each news, one more of a series where it was told just now.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -35,21 +35,23 @@ pub(super) struct Recorder {
     client: Client,
     /// Which operator tells: its pod's name.
     instance: String,
-    told: Shared<Subject, Told>,
+    /// By hashes of their subjects, for there may be very many.
+    told: Shared<u64, Told>,
+    hasher: RandomState,
     /// How many events so far.
     published: AtomicUsize,
 }
 
 /// What events have in common that are one series.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Subject {
-    kind: Option<String>,
-    namespace: Option<String>,
-    name: Option<String>,
-    uid: Option<String>,
+#[derive(Hash)]
+struct Subject<'a> {
+    kind: Option<&'a str>,
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+    uid: Option<&'a str>,
     reason: &'static str,
     action: &'static str,
-    about: Option<String>,
+    about: Option<&'a str>,
     /// Hash of what is said, where that counts.
     note: Option<u64>,
 }
@@ -74,6 +76,7 @@ impl Recorder {
             client,
             instance: instance.unwrap_or_else(|| OPERATOR.to_owned()),
             told: Shared::default(),
+            hasher: RandomState::new(),
             published: AtomicUsize::new(0),
         }
     }
@@ -95,7 +98,7 @@ impl Recorder {
         }
         let namespace = regarding.namespace.as_deref().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let subject = Subject::of(regarding, news);
+        let subject = self.hasher.hash_one(Subject::of(regarding, news));
         if let Some(told) = self.told.get(&subject).filter(goes_on) {
             let again = Told { count: told.count.saturating_add(1), last: now, ..told };
             let series = json!({"series": {"count": again.count, "lastObservedTime": time::to_micro(now)}});
@@ -134,16 +137,16 @@ impl Recorder {
     }
 }
 
-impl Subject {
-    fn of(regarding: &ObjectReference, news: &News) -> Self {
+impl<'a> Subject<'a> {
+    fn of(regarding: &'a ObjectReference, news: &'a News) -> Self {
         Self {
-            kind: regarding.kind.clone(),
-            namespace: regarding.namespace.clone(),
-            name: regarding.name.clone(),
-            uid: regarding.uid.clone(),
+            kind: regarding.kind.as_deref(),
+            namespace: regarding.namespace.as_deref(),
+            name: regarding.name.as_deref(),
+            uid: regarding.uid.as_deref(),
             reason: news.reason.as_str(),
             action: action(news),
-            about: news.about.as_ref().and_then(|object| object.name.clone()),
+            about: news.about.as_ref().and_then(|object| object.name.as_deref()),
             note: stands_alone(news.reason).then(|| hash(&unsigned(&news.note))),
         }
     }

@@ -315,7 +315,7 @@ mod tests {
             },
         }))
         .unwrap();
-        metrics.watch_tokens(move |visit| visit(&token), Clock::system());
+        metrics.watch_tokens(move |tell| tell(&[&token]), Clock::system());
         let app: ShopifyApp = serde_json::from_value(json!({
             "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyApp", "metadata": {"name": "acme"},
             "spec": {"credentialsRef": {"name": "acme-app"}},

@@ -23,8 +23,8 @@ use crate::{
     time::from_kube,
 };
 
-/// Shows every token to the function it is given.
-type Visit = dyn Fn(&mut dyn FnMut(&ShopifyToken)) + Send + Sync;
+/// Shows all tokens of one moment to the function it is given.
+type Visit = dyn Fn(&mut dyn FnMut(&[&ShopifyToken])) + Send + Sync;
 
 /// The gauges of each token, computed from the controller's stores when they are asked for.
 #[derive(Default)]
@@ -91,35 +91,40 @@ impl Collector for Tokens {
         let Some(Watched { visit, clock }) = watched.as_ref() else {
             return Ok(());
         };
-        // There may be very many: each is looked at once for each metric, and nothing of it is kept.
-        let each = |tell: &mut dyn FnMut(&ShopifyToken) -> fmt::Result| {
-            let mut told = Ok(());
-            visit(&mut |token| told = told.and_then(|()| tell(token)));
-            told
-        };
-        let mut gauge = |metric: &Described, value: &dyn Fn(&ShopifyToken) -> Option<i64>| {
-            let mut family = metric.family_of(&mut encoder)?;
-            each(&mut |token| match value(token) {
-                Some(value) => ConstGauge::new(value).encode(family.encode_family(&labels(token))?),
-                None => Ok(()),
-            })
-        };
-        gauge(&reference::TOKEN_READY, &|token| Some(i64::from(is_ready(token))))?;
-        gauge(&reference::TOKEN_EXPIRY, &|token| seconds(token, |status| status.expires_at.as_ref()))?;
-        gauge(&reference::TOKEN_RENEWAL, &renewal)?;
-        gauge(&reference::TOKEN_REFRESH_EXPIRY, &|token| {
-            seconds(token, |status| status.refresh_token_expires_at.as_ref())
-        })?;
-
-        let mut family = reference::TOKEN_STALLED.family_of(&mut encoder)?;
-        each(&mut |token| {
-            let Some(reason) = stalled(token) else { return Ok(()) };
-            let [namespace, name, source] = labels(token);
-            ConstGauge::new(1_i64).encode(family.encode_family(&[namespace, name, source, ("reason", reason)])?)
-        })?;
-
-        let (now, mut overdue) = (clock.now().timestamp(), 0_i64);
-        visit(&mut |token| overdue += i64::from(is_overdue(token, now)));
-        ConstGauge::new(overdue).encode(reference::TOKENS_OVERDUE.family_of(&mut encoder)?)
+        let mut told = Ok(());
+        visit(&mut |tokens| told = encode(&mut encoder, tokens, clock.now().timestamp()));
+        told
     }
+}
+
+/// There may be very many tokens: nothing of them is copied.
+fn encode(encoder: &mut DescriptorEncoder<'_>, tokens: &[&ShopifyToken], now: i64) -> fmt::Result {
+    let mut gauge = |metric: &Described, value: &dyn Fn(&ShopifyToken) -> Option<i64>| {
+        let mut family = metric.family_of(encoder)?;
+        for token in tokens {
+            if let Some(value) = value(token) {
+                ConstGauge::new(value).encode(family.encode_family(&labels(token))?)?;
+            }
+        }
+        fmt::Result::Ok(())
+    };
+    gauge(&reference::TOKEN_READY, &|token| Some(i64::from(is_ready(token))))?;
+    gauge(&reference::TOKEN_EXPIRY, &|token| seconds(token, |status| status.expires_at.as_ref()))?;
+    gauge(&reference::TOKEN_RENEWAL, &renewal)?;
+    gauge(&reference::TOKEN_REFRESH_EXPIRY, &|token| {
+        seconds(token, |status| status.refresh_token_expires_at.as_ref())
+    })?;
+
+    let mut family = reference::TOKEN_STALLED.family_of(encoder)?;
+    for token in tokens {
+        if let Some(reason) = stalled(token) {
+            let [namespace, name, source] = labels(token);
+            let labels = [namespace, name, source, ("reason", reason)];
+            ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
+        }
+    }
+
+    let overdue = tokens.iter().filter(|token| is_overdue(token, now)).count();
+    let overdue = ConstGauge::new(i64::try_from(overdue).unwrap_or(i64::MAX));
+    overdue.encode(reference::TOKENS_OVERDUE.family_of(encoder)?)
 }

@@ -140,6 +140,14 @@ impl<K: Clone + Ord> Outages<K> {
         self.state().fell_silent.remove(who);
     }
 
+    /// `who` has called: unless it waits for something now, nobody needs to know of which shop it is.
+    pub fn settled(&self, who: &K) {
+        let mut state = self.state();
+        if !state.outages.values().any(|outage| outage.concerns(who)) {
+            state.shops.remove(who);
+        }
+    }
+
     /// A shop accepted the credentials: the outage is over. Wake these.
     #[must_use]
     pub fn accepted(&self, place: &Place, shop: &Shop, now: Timestamp) -> Vec<K> {

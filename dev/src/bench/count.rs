@@ -30,13 +30,11 @@ impl Counts {
         Ok(counts)
     }
 
-    /// Requests since `before`, without leases and what runs by the clock.
+    /// Requests since `before`, without those of leases, which go by the clock.
     pub(super) fn since(&self, before: &Self) -> BTreeMap<String, u64> {
         let known = |what: &String| before.requests.get(what).copied().unwrap_or_default();
         let new = self.requests.iter().map(|(what, n)| (what.clone(), n - known(what)));
-        // Each watch ends and goes on once a minute.
-        let by_the_clock = |what: &str| what.ends_with(" leases") || what.starts_with("watch ");
-        new.filter(|(what, n)| *n > 0 && !by_the_clock(what)).collect()
+        new.filter(|(what, n)| *n > 0 && !what.ends_with(" leases")).collect()
     }
 
     /// How many reconciles there were.

@@ -98,9 +98,7 @@ enum Bound {
 }
 
 impl Bound {
-    /// Of the figure as it is shown.
     fn holds(self, is: f64) -> bool {
-        let is = (is * 100.0).round() / 100.0;
         match self {
             Self::Above(bound) => is >= bound,
             Self::Below(bound) => is <= bound,
@@ -136,6 +134,8 @@ fn targets(all: &[Figures]) -> Vec<Target> {
             }
             "idle" => {
                 target("calls to Shopify", count_of(operator.shopify_calls), Bound::Below(0.0));
+                // Of four kinds, each once a minute.
+                target("watches", count_of(operator.watches()), Bound::Below(4.0 * (operator.wall / 60.0).ceil()));
                 target("CPU, %", operator.cpu / operator.wall * 100.0, Bound::Below(0.5));
                 target("peak MiB", operator.peak_mib, Bound::Below(60.0));
             }
@@ -153,7 +153,9 @@ fn targets(all: &[Figures]) -> Vec<Target> {
                 if name.starts_with("steady") {
                     target("lateness p99, s", operator.each.p99, Bound::Below(1.0));
                 }
-                target("Kubernetes requests a renewal", count_of(operator.all_requests()) / n, Bound::Below(3.0));
+                // A list that is due meanwhile is none of a renewal's.
+                let requests = (count_of(operator.all_requests()) / n * 100.0).round() / 100.0;
+                target("Kubernetes requests a renewal", requests, Bound::Below(3.0));
             }
             name if name.starts_with("deletion") => {
                 if let Some(floor) = floor {

@@ -183,6 +183,7 @@ fn told(context: &Context, key: &ObjectKey, shop: &Shop, places: &[Place], heard
             }
         }
     }
+    outages.settled(key);
     context.pass_on(&woken);
 }
 

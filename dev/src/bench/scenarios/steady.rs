@@ -21,7 +21,7 @@ const LIFETIME: Duration = Duration::from_mins(1);
 /// How they are applied.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Applied {
-    /// Evenly over the time from one renewal to the next.
+    /// Evenly over half a life: the first are due when all are there.
     Evenly,
     /// All at once, and so they are due.
     AtOnce,
@@ -37,7 +37,7 @@ pub(super) async fn run(
     let world = World::start(100).await?;
     world.sim.set_token_lifetime(CLIENT_ID, LIFETIME)?;
     let process = world.operator("operator", operator, &[]).await?;
-    let over = if applied == Applied::Evenly { LIFETIME * 2 / 3 } else { Duration::ZERO };
+    let over = if applied == Applied::Evenly { LIFETIME / 2 } else { Duration::ZERO };
     let first = Watch::start(&world);
     load::spread(&world.tokens(), &world.grants(tokens)?, over, |_| ()).await?;
     first.until_ready(tokens, WITHIN).await?;
