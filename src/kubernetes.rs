@@ -28,7 +28,7 @@ use tracing::{Instrument, Span};
 
 use self::token_file::TokenFile;
 pub use self::{
-    config::{Choice, config},
+    config::{Choice, config, shown},
     lean::{Lean, Lenient, Metadata},
     rollout::Rollout,
 };
@@ -76,7 +76,7 @@ where
 pub fn client_of_person(mut config: Config, agent: &'static str) -> anyhow::Result<Client> {
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     let authorized = authorized(&mut config)?;
-    let server = config.cluster_url.to_string();
+    let server = shown(&config.cluster_url);
     let builder = ClientBuilder::try_from(config).map_err(without_words).context(CANT_BUILD)?;
     let named = MapErrLayer::new(move |error| Unanswered::at(&server, error));
     Ok(builder.with_layer(&named).with_layer(&option_layer(authorized)).build())

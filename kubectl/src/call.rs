@@ -58,16 +58,15 @@ impl<'a> Call<'a> {
 
     /// Which role has the right.
     #[must_use]
-    pub fn role(&self) -> &'static str {
-        match (self.is_ours(), self.verb) {
-            (true, "get" | "list" | "watch") => {
-                "ask for the ClusterRole view in that namespace: shopify-token-operator-view adds this right to it"
-            }
-            (true, _) => {
-                "ask for the ClusterRole edit in that namespace: shopify-token-operator-edit adds this right to it"
-            }
-            (false, _) => "ask for that right; the ClusterRole edit has it in a namespace",
-        }
+    pub fn role(&self) -> String {
+        let role = match (self.is_ours(), self.verb) {
+            (true, "get" | "list" | "watch") => "view",
+            (true, _) => "edit",
+            (false, _) => return "ask for that right; the ClusterRole edit has it in a namespace".to_owned(),
+        };
+        let place =
+            self.namespace.map_or("every namespace (a ClusterRoleBinding), or name one with -n", |_| "that namespace");
+        format!("ask for the ClusterRole {role} in {place}: shopify-token-operator-{role} adds this right to it")
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Cluster {
     pub client: Client,
     /// Namespace of `-n`, or of the context.
     pub namespace: String,
-    /// URL of the API server.
+    /// URL of the API server, without a user's name and password.
     pub server: String,
 }
 
@@ -41,7 +41,7 @@ impl Cluster {
         config.connect_timeout = Some(Duration::from_secs(10));
         impersonate(&mut config, options)?;
         let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let server = config.cluster_url.to_string();
+        let server = kubernetes::shown(&config.cluster_url);
         let client = kubernetes::client_of_person(config, AGENT).map_err(wrong)?;
         Ok(Self { client, namespace, server })
     }

@@ -5,6 +5,8 @@
 pub enum Cause {
     /// Nobody answers in Shopify's place, or not as Shopify does.
     Silence,
+    /// A redirect came, from a shop that is closed or moved, or from somebody who stands between.
+    Redirected,
     /// Another object asks a shop that doesn't answer, for all that wait for it.
     Turn,
     /// Shopify limits the rate of calls.
@@ -27,6 +29,8 @@ pub const NO_WHOLE_ANSWER: &str = "no whole answer from";
 pub const UNREADABLE: &str = "if this lasts, look for a proxy in between";
 /// Said of an answer in none of Shopify's forms.
 pub const FOREIGN: &str = "which isn't how Shopify answers";
+/// Said of a redirect that is no verdict.
+pub const REDIRECT: &str = "answers with a redirect, which is never followed";
 /// Said to those that wait for another's turn.
 pub const TURN: &str = "doesn't answer; it is asked every 10 s";
 /// Said of a limit.
@@ -45,6 +49,8 @@ impl Cause {
             Self::RateLimit
         } else if says(&[FAULT]) {
             Self::Fault
+        } else if says(&[REDIRECT]) {
+            Self::Redirected
         } else if says(&[NO_CONNECTION, CANT_CONNECT, CONNECTION, NO_WHOLE_ANSWER, UNREADABLE, FOREIGN]) {
             Self::Silence
         } else {
@@ -63,6 +69,7 @@ mod tests {
             (format!("the token endpoint of acme {TURN}, and everything goes on"), Cause::Turn),
             (format!("a delegate with read_products can't be made: acme {RATE_LIMIT}"), Cause::RateLimit),
             (format!("acme answers 503: {FAULT}"), Cause::Fault),
+            (format!("acme {REDIRECT}: open the shop's admin"), Cause::Redirected),
             (format!("the answer of acme isn't what Shopify documents: {UNREADABLE}"), Cause::Silence),
             ("acme refuses the call in a way this release doesn't know".to_owned(), Cause::Other),
             ("Secret web is emptied again and again".to_owned(), Cause::Other),

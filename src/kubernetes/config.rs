@@ -2,7 +2,7 @@
 
 use std::{env, io, path::PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use http::Uri;
 use kube::{
     Config,
@@ -29,7 +29,8 @@ pub struct Choice {
 pub fn config(choice: &Choice, proxies: &Proxies) -> Result<Config> {
     let mut config = match kubeconfig(choice).context("the kubeconfig can't be read")? {
         Some(kubeconfig) => of(kubeconfig)?,
-        None => Config::incluster().with_context(|| nowhere(&looked_for(choice)))?,
+        // kube's words have those of the cause in them.
+        None => Config::incluster().map_err(|error| anyhow!("{}: {error}", nowhere(&looked_for(choice))))?,
     };
     // A pod's comes from a file.
     let namespace = config.default_namespace.trim().to_owned();
@@ -37,7 +38,11 @@ pub fn config(choice: &Choice, proxies: &Proxies) -> Result<Config> {
     config.apply_debug_overrides();
     let config = through(config, proxies)?;
     if let Some(proxy) = &config.proxy_url {
-        tracing::info!(proxy = shown(proxy), server = %config.cluster_url, "reaches the API server through a proxy");
+        tracing::info!(
+            proxy = shown(proxy),
+            server = shown(&config.cluster_url),
+            "reaches the API server through a proxy"
+        );
     }
     Ok(config)
 }
@@ -139,7 +144,8 @@ fn of(kubeconfig: Kubeconfig) -> Result<Config> {
     let user = kubeconfig.auth_infos.into_iter().find(|user| Some(&user.name) == context.user.as_ref());
     let server = cluster.server.as_deref().with_context(|| format!("no server in cluster {:?}", context.cluster))?;
 
-    let mut config = Config::new(server.parse().with_context(|| format!("the server {server:?} isn't a URL"))?);
+    let mut config =
+        Config::new(server.parse().with_context(|| format!("the server {:?} isn't a URL", without_user(server)))?);
     cluster.certificate_authority_data.take_if(|data| data.is_empty());
     let told = ExecAuthCluster::try_from(&cluster)?;
     config.root_cert = told.certificate_authority_data.as_deref().map(certificates).transpose()?;
@@ -180,10 +186,18 @@ fn for_kube(proxy: &Url) -> Result<Uri> {
     text.parse().context("the URL of the proxy can't be used")
 }
 
-/// Without the user's name and password.
-fn shown(proxy: &Uri) -> &str {
-    let authority = proxy.authority().map_or("", |authority| authority.as_str());
-    authority.rsplit_once('@').map_or(authority, |(_, address)| address)
+/// A URL without the user's name and password.
+#[must_use]
+pub fn shown(url: &Uri) -> String {
+    without_user(&url.to_string())
+}
+
+fn without_user(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    let between = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{between}{address}{path}")
 }
 
 #[cfg(test)]
@@ -309,8 +323,14 @@ mod tests {
 
     #[test]
     fn passwords_arent_shown() {
-        for (proxy, told) in [("http://user:p%40ss@proxy:3128", "proxy:3128"), ("http://proxy", "proxy")] {
-            assert_eq!(shown(&proxy.parse().unwrap()), told);
+        for (url, told) in [
+            ("http://user:p%40ss@proxy:3128", "http://proxy:3128/"),
+            ("http://proxy", "http://proxy/"),
+            ("https://user:pass@rancher.example/k8s/c-1@a", "https://rancher.example/k8s/c-1@a"),
+        ] {
+            assert_eq!(shown(&url.parse().unwrap()), told);
         }
+        let error = read(&json!({"server": "https://user:pass@a b"})).unwrap_err();
+        assert!(format!("{error:#}").starts_with("the server \"https://a b\" isn't a URL"), "{error:#}");
     }
 }

@@ -13,7 +13,7 @@ use super::{Shop, answer::Answer};
 use crate::{
     api::app::NEWEST_API_VERSION,
     core::{
-        cause::{FAULT, FOREIGN, RATE_LIMIT, UNREADABLE},
+        cause::{FAULT, FOREIGN, RATE_LIMIT, REDIRECT, UNREADABLE},
         failure::Failure,
         vocabulary::Reason,
     },
@@ -165,9 +165,8 @@ pub(super) fn redirect(answer: &Answer, shop: &Shop) -> Option<Failure> {
         300..400 => Failure::new(
             Reason::BackingOff,
             format!(
-                "{shop} answers with a redirect, which is never followed: open the shop's admin in a \
-                 browser and see whether it is closed, paused or being moved; if it isn't, a proxy or a \
-                 captive portal may stand between"
+                "{shop} {REDIRECT}: open the shop's admin in a browser and see whether it is closed, paused or being \
+                 moved; if it isn't, a proxy or a captive portal may stand between"
             ),
         ),
         _ => return None,

@@ -408,6 +408,9 @@ mod tests {
             let failure = call(&stub.client()).await.unwrap_err();
             assert_eq!(failure.reason, reason, "{status}");
             assert!(failure.message.contains("redirect"), "{failure:?}");
+            if reason == Reason::BackingOff {
+                assert_eq!(Cause::of(&failure.message), Cause::Redirected, "{failure:?}");
+            }
             assert!(failure.message.ends_with("(x-request-id ab-1)"), "{failure:?}");
             assert_eq!(stub.count(), 1, "{status}");
         }

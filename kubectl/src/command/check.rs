@@ -34,10 +34,15 @@ pub(super) async fn run(cluster: &Cluster, options: &CheckOptions) -> Result<()>
             report.add(&finding)?;
         }
     }
-    match namespace(cluster).await {
+    let chosen = (!options.all_namespaces).then_some(cluster.namespace.as_str());
+    let missing = match chosen {
+        Some(name) => namespace(cluster, name).await,
+        None => None,
+    };
+    match missing {
         Some(missing) => report.add(&missing)?,
         None => {
-            for finding in rights::all(cluster).await? {
+            for finding in rights::all(cluster, chosen).await? {
                 report.add(&finding)?;
             }
         }
@@ -47,7 +52,7 @@ pub(super) async fn run(cluster: &Cluster, options: &CheckOptions) -> Result<()>
         report.add(finding)?;
     }
     if is_served {
-        for finding in tokens::all(cluster, options.all_namespaces, operators.may_work).await {
+        for finding in tokens::all(cluster, chosen, operators.may_work).await {
             report.add(&finding)?;
         }
     }
@@ -82,9 +87,8 @@ async fn api_server(cluster: &Cluster) -> Finding {
 }
 
 /// Says that the namespace isn't there, to whoever may know.
-async fn namespace(cluster: &Cluster) -> Option<Finding> {
+async fn namespace(cluster: &Cluster, name: &str) -> Option<Finding> {
     const SUBJECT: &str = "namespace";
-    let name = cluster.namespace.as_str();
     match Api::<Namespace>::all(cluster.client.clone()).get_opt(name).await {
         Ok(Some(_)) => None,
         Ok(None) => Some(Finding::wrong(

@@ -58,7 +58,9 @@ async fn who_has_no_rights_is_told_which() {
     let role = "ClusterRole view in that namespace";
     run(of(&file, &["status"])).await.failed(1, &["you may not list shopifytokens in namespace rights-", role]);
     run(of(&file, &["status", "admin"])).await.failed(1, &["you may not get shopifytokens", role]);
-    run(of(&file, &["status", "-A"])).await.failed(1, &["in every namespace"]);
+    run(of(&file, &["status", "-A"]))
+        .await
+        .failed(1, &["in every namespace", "ClusterRole view in every namespace (a ClusterRoleBinding)"]);
     run(of(&file, &["inspect", "secret", "secret/admin"])).await.failed(1, &["you may not get secrets"]);
 
     // Who may see may not act; --as is who asks.
@@ -76,17 +78,20 @@ async fn without_a_cluster_the_kubeconfig_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let absent = dir.path().join("absent");
     let looked = format!("no kubeconfig is there ({})", absent.display());
-    run(of(&absent, &["status"])).await.failed(1, &["no cluster to talk to", &looked, "--kubeconfig, KUBECONFIG"]);
+    let told = run(of(&absent, &["status"])).await;
+    let told = told.failed(1, &["no cluster to talk to", &looked, "--kubeconfig, KUBECONFIG"]);
+    assert_eq!(told.err.matches("environment variable not found").count(), 1, "{told:#?}");
     let world = World::new("context").await;
     run(command(&world, &["status", "--context", "none"])).await.failed(1, &["the kubeconfig has no context \"none\""]);
     let silent = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "x",
-        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://user:canary@127.0.0.1:1"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     });
     fs::write(&absent, silent.to_string()).unwrap();
     let away = "the API server gave no answer that can be used: at http://127.0.0.1:1/: ";
-    run(of(&absent, &["status"])).await.failed(1, &[away, "Connection refused", "kubectl version"]);
+    let told = run(of(&absent, &["status"])).await.failed(1, &[away, "Connection refused", "kubectl version"]);
+    assert!(!told.err.contains("canary"), "{told:#?}");
     let checked = run(of(&absent, &["check"])).await.failed(4, &["one thing is wrong"]);
     assert!(unbroken(&checked.out).starts_with(&format!("wrong API server get version: {away}")), "{checked:#?}");
     let named = ["status", "--kubeconfig", absent.to_str().unwrap()];

@@ -131,6 +131,12 @@ async fn a_namespace_that_isnt_there_is_told() {
     assert!(checked(&told.out).contains("wrong  namespace     there is no namespace nowhere"), "{told:#?}");
     assert!(!told.out.contains("your rights"), "{told:#?}");
 
+    // Of every namespace none is needed: a context may name one that has gone.
+    let everywhere = [nowhere.as_slice(), &["-A"]].concat();
+    let told = run(of(&world.cluster.kubeconfig_path(), &everywhere)).await;
+    assert!(!checked(&told.out).contains("there is no namespace"), "{told:#?}");
+    assert!(told.out.contains("ok     your rights   every command may be used in every namespace"), "{told:#?}");
+
     // Who may not read namespaces isn't told of them.
     let account = format!("system:serviceaccount:{}:default", world.namespace);
     let mut command = of(&world.cluster.kubeconfig_path(), &nowhere);
@@ -143,6 +149,11 @@ async fn a_namespace_that_isnt_there_is_told() {
 async fn whether_shopify_answers_is_told_and_how() {
     for (kind, code, line) in [
         (FaultKind::RefuseBefore, 4, "wrong  Shopify       gave the operator no answer for 1 of 1 tokens in"),
+        (
+            FaultKind::Status(StatusFault::new(302)),
+            4,
+            "wrong  Shopify       answers with a redirect, or somebody does in its place, for 1 of 1 tokens",
+        ),
         (FaultKind::Throttled, 0, "look   Shopify       asks the operator to wait (rate limit) for 1 of 1 tokens in"),
         (
             FaultKind::Status(StatusFault::new(503)),

@@ -15,6 +15,7 @@ use url::{Origin, form_urlencoded};
 
 use crate::{
     core::{
+        cause::REDIRECT,
         credential::{self, Credential},
         customer::{Discovery, Endpoint},
         failure::Failure,
@@ -177,8 +178,8 @@ impl Client {
         })?;
         if answer.status.is_redirection() {
             let message = format!(
-                "{whom} answers with a redirect, which is never followed: it may have moved, which the next \
-                 discovery finds out"
+                "{whom} {REDIRECT}: it may have moved, which the next discovery finds out; if that finds nothing \
+                 new, a proxy or a captive portal may stand between"
             );
             return Err(failure::signed(Failure::new(Reason::BackingOff, message), &answer));
         }

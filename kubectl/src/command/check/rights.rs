@@ -1,4 +1,4 @@
-//! Whether the person may do what the commands do, in the namespace that is chosen.
+//! Whether the person may do what the commands do, in the namespace that is chosen or in all.
 
 use futures::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
@@ -29,19 +29,19 @@ const RIGHTS: [Right; 8] = [
     ("", "secrets", "list", "older Secrets in inspect secret"),
 ];
 
-/// What the person may do, and each command that goes without a right.
-pub(super) async fn all(cluster: &Cluster) -> Result<Vec<Finding>> {
-    let namespace = cluster.namespace.as_str();
-    let allowed = try_join_all(RIGHTS.iter().map(|right| allowed(cluster, right))).await?;
+/// What the person may do in a namespace, or in every one, and each command that goes without a right.
+pub(super) async fn all(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Finding>> {
+    let allowed = try_join_all(RIGHTS.iter().map(|right| allowed(cluster, namespace, right))).await?;
     let denied: Vec<&Right> =
         RIGHTS.iter().zip(allowed).filter(|(_, allowed)| !allowed).map(|(right, _)| right).collect();
     if denied.is_empty() {
-        return Ok(vec![Finding::fine(SUBJECT, format!("every command may be used in namespace {namespace}"))]);
+        let place = namespace.map_or_else(|| "every namespace".to_owned(), |name| format!("namespace {name}"));
+        return Ok(vec![Finding::fine(SUBJECT, format!("every command may be used in {place}"))]);
     }
     Ok(denied
         .into_iter()
         .map(|(_, resource, verb, command)| {
-            let call = Call::of(verb, resource, Some(namespace), None);
+            let call = Call::of(verb, resource, namespace, None);
             let found = format!("you may not {call}: needed by {command}");
             if matches!(*verb, "get" | "list") && *resource == "shopifytokens" {
                 Finding::wrong(SUBJECT, found, call.role())
@@ -52,12 +52,12 @@ pub(super) async fn all(cluster: &Cluster) -> Result<Vec<Finding>> {
         .collect())
 }
 
-async fn allowed(cluster: &Cluster, (group, resource, verb, _): &Right) -> Result<bool> {
+async fn allowed(cluster: &Cluster, namespace: Option<&str>, (group, resource, verb, _): &Right) -> Result<bool> {
     let attributes = ResourceAttributes {
         group: Some((*group).to_owned()),
         resource: Some((*resource).to_owned()),
         verb: Some((*verb).to_owned()),
-        namespace: Some(cluster.namespace.clone()),
+        namespace: namespace.map(str::to_owned),
         ..ResourceAttributes::default()
     };
     let spec =

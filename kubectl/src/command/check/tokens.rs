@@ -32,8 +32,7 @@ const NOTICED: TimeDelta = TimeDelta::minutes(1);
 const NAMED: usize = 5;
 
 /// Of the namespace that is chosen, or of all; an operator may work, or doesn't.
-pub(super) async fn all(cluster: &Cluster, everywhere: bool, may_work: bool) -> Vec<Finding> {
-    let namespace = (!everywhere).then_some(cluster.namespace.as_str());
+pub(super) async fn all(cluster: &Cluster, namespace: Option<&str>, may_work: bool) -> Vec<Finding> {
     let place = namespace.map_or_else(|| "all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
     match objects::list(cluster, namespace, &ListParams::default()).await {
         Ok(objects) => findings(&objects, &place, may_work, Clock::system().now()),
@@ -57,7 +56,7 @@ fn findings(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> 
         ));
     }
     findings.extend(shopify(objects, place, may_work, now));
-    let paused = those(&|object| object.token.as_ref().and_then(cause) == Some(Cause::Other));
+    let paused = paused(objects);
     if !paused.is_empty() {
         findings.push(Finding::doubtful(
             "tokens",
@@ -82,25 +81,44 @@ const SHOPIFY: &str = "Shopify";
 fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Vec<Finding> {
     let waiting: Vec<(&Object, Cause)> =
         objects.iter().filter_map(|object| Some((object, cause(object.token.as_ref()?)?))).collect();
-    // Who waits for another's turn waits for what that one was told.
-    let faulty: BTreeSet<&str> =
-        waiting.iter().filter(|(_, cause)| *cause == Cause::Fault).filter_map(|(object, _)| shop(object)).collect();
-    let cause = |object: &Object, cause| match cause {
-        Cause::Turn if shop(object).is_some_and(|shop| faulty.contains(shop)) => Cause::Fault,
-        Cause::Turn => Cause::Silence,
-        cause => cause,
+    let shops = |of: Cause| -> BTreeSet<&str> {
+        waiting.iter().filter(|(_, cause)| *cause == of).filter_map(|(object, _)| shop(object)).collect()
+    };
+    // Who waits for another's turn waits for what that one was told, where that is in view.
+    let (silent, faulty) = (shops(Cause::Silence), shops(Cause::Fault));
+    let cause = |object: &Object, cause| match (cause, shop(object)) {
+        (Cause::Turn, Some(shop)) if silent.contains(shop) => Cause::Silence,
+        (Cause::Turn, Some(shop)) if faulty.contains(shop) => Cause::Fault,
+        (cause, _) => cause,
     };
     let those = |of: Cause| -> Vec<&Object> {
         waiting.iter().filter(|(object, told)| cause(object, *told) == of).map(|(object, _)| *object).collect()
     };
-    let of_all = |some: &[&Object]| format!("{} of {} tokens in {place}: {}", some.len(), objects.len(), names(some));
+    let counted = |some: &[&Object]| format!("{} of {} tokens in {place}", some.len(), objects.len());
+    let of_all = |some: &[&Object]| format!("{}: {}", counted(some), names(some));
     let mut findings = Vec::new();
-    let (silent, limited, faulted) = (those(Cause::Silence), those(Cause::RateLimit), those(Cause::Fault));
+    let (silent, redirected, turn) = (those(Cause::Silence), those(Cause::Redirected), those(Cause::Turn));
+    let (limited, faulted) = (those(Cause::RateLimit), those(Cause::Fault));
     if !silent.is_empty() {
         findings.push(Finding::wrong(
             SHOPIFY,
             format!("gave the operator no answer for {}", of_all(&silent)),
             "egress rules, DNS and proxies of the operator, and https://www.shopifystatus.com; `status` of one says more",
+        ));
+    }
+    if !redirected.is_empty() {
+        findings.push(Finding::wrong(
+            SHOPIFY,
+            format!("answers with a redirect, or somebody does in its place, for {}", of_all(&redirected)),
+            "open the shop's admin in a browser: is it closed, paused or being moved? if it isn't, look for a captive \
+             portal, and at egress rules and proxies of the operator; `status` of one says more",
+        ));
+    }
+    if !turn.is_empty() {
+        findings.push(Finding::doubtful(
+            SHOPIFY,
+            format!("{} {} for the shop to answer another one: {}", counted(&turn), wait(&turn), names(&turn)),
+            "see what that one is told: `kubectl shopify-token check -A`, or `status -A`",
         ));
     }
     if !limited.is_empty() {
@@ -146,11 +164,28 @@ fn heard(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Fin
             format!("has confirmed no token of {} in {place} yet", objects.len()),
             "`kubectl shopify-token status` of one says what stands in the way; `verify` of one asks now",
         ),
-        Some(last) => Finding::fine(
-            SHOPIFY,
-            format!("has confirmed {} of {} tokens in {place}, the last one {last}", confirmed.len(), objects.len()),
-        ),
+        Some(last) => {
+            let found = format!(
+                "has confirmed {} of {} tokens in {place}, the last one {last}",
+                confirmed.len(),
+                objects.len()
+            );
+            let paused = paused(objects);
+            if paused.is_empty() {
+                return Finding::fine(SHOPIFY, found);
+            }
+            Finding::unknown(
+                SHOPIFY,
+                format!("{found}; whether it answers for {} can't be told", names(&paused)),
+                "`kubectl shopify-token status` of one says what it waits for; `verify` of one asks now",
+            )
+        }
     }
+}
+
+/// Those that wait for something else than Shopify, or nobody knows for what.
+fn paused(objects: &[Object]) -> Vec<&Object> {
+    objects.iter().filter(|object| object.token.as_ref().and_then(cause) == Some(Cause::Other)).collect()
 }
 
 fn wait(some: &[&Object]) -> &'static str {
@@ -171,14 +206,16 @@ fn shop(object: &Object) -> Option<&str> {
     object.token.as_ref().map(|token| token.spec.shop.as_str())
 }
 
-/// What the operator waits for, where it backs off.
+/// What the operator waits for, where it backs off, or was told no verdict when it last asked. That is left standing while a
+/// token is suspended, or waits for a person.
 fn cause(token: &ShopifyToken) -> Option<Cause> {
     let conditions = token.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let told = |type_, reason| find(conditions, type_).filter(|condition| condition.reason == reason);
-    match told(conditions::RECONCILING, Reason::BackingOff.as_str()) {
-        Some(backing_off) => Some(Cause::of(&backing_off.message)),
-        None => told(conditions::TOKEN_VALID, "Unreachable").map(|_| Cause::Silence),
-    }
+    let holds = |type_| find(conditions, type_).is_some_and(|condition| condition.status == "True");
+    let backing_off = told(conditions::RECONCILING, Reason::BackingOff.as_str());
+    let rests = holds(conditions::SUSPENDED) || holds(conditions::STALLED);
+    let asked = told(conditions::TOKEN_VALID, "Unreachable").filter(|_| !rests);
+    backing_off.or(asked).map(|condition| Cause::of(&condition.message))
 }
 
 #[cfg(test)]
@@ -217,8 +254,16 @@ mod tests {
         let faulty = waits("acme.myshopify.com answers 503: a fault on Shopify's side; if it lasts, look");
         let waiting = waits("the token endpoint of acme.myshopify.com doesn't answer; it is asked every 10 s, and");
         let other = waits("acme.myshopify.com refuses the call in a way this release doesn't know");
+        let redirected = waits("acme.myshopify.com answers with a redirect, which is never followed: open the shop's");
+        let told = condition("TokenValid", "Unknown", "Unreachable");
         let unreachable =
-            json!({"observedGeneration": 1, "conditions": [condition("TokenValid", "Unknown", "Unreachable")]});
+            json!({"observedGeneration": 1, "lastVerifiedTime": "2026-11-29T09:30:00Z", "conditions": [told]});
+        let rests = |type_: &str, reason: &str| {
+            let mut rests = unreachable.clone();
+            rests["conditions"] = json!([told, condition(type_, "True", reason)]);
+            rests
+        };
+        let (suspended, other_stalled) = (rests("Suspended", "Suspended"), rests("Stalled", "AppNotFound"));
         let (works, dead) = (true, false);
         for (statuses, may_work, grade, said) in [
             (vec![], works, Grade::Unknown, "there is no token in p, so nobody asks it"),
@@ -243,7 +288,36 @@ mod tests {
                 Grade::Wrong,
                 "gave the operator no answer for 1 of 2 tokens in p: shop/1",
             ),
-            (vec![unreachable], works, Grade::Wrong, "gave the operator no answer for 1 of 1 tokens in p: shop/0"),
+            (
+                vec![verified.clone(), redirected.clone()],
+                works,
+                Grade::Wrong,
+                "answers with a redirect, or somebody does in its place, for 1 of 2 tokens in p: shop/1",
+            ),
+            (
+                vec![unreachable],
+                works,
+                Grade::Unknown,
+                "has confirmed 1 of 1 tokens in p, the last one 30m ago; whether it answers for shop/0 can't be told",
+            ),
+            (
+                vec![suspended, other_stalled],
+                works,
+                Grade::Fine,
+                "has confirmed 2 of 2 tokens in p, the last one 30m ago",
+            ),
+            (
+                vec![verified.clone(), waiting.clone()],
+                works,
+                Grade::Doubtful,
+                "1 of 2 tokens in p waits for the shop to answer another one: shop/1",
+            ),
+            (
+                vec![silent.clone(), faulty.clone(), waiting.clone()],
+                works,
+                Grade::Wrong,
+                "gave the operator no answer for 2 of 3 tokens in p: shop/0, shop/2",
+            ),
             (
                 vec![silent, waiting.clone(), limited.clone()],
                 works,
@@ -262,7 +336,12 @@ mod tests {
                 Grade::Doubtful,
                 "answers the operator with a fault of its own for 2 of 2 tokens in p: shop/0, shop/1",
             ),
-            (vec![verified, other], works, Grade::Fine, "has confirmed 1 of 2 tokens in p, the last one 30m ago"),
+            (
+                vec![verified, other],
+                works,
+                Grade::Unknown,
+                "has confirmed 1 of 2 tokens in p, the last one 30m ago; whether it answers for shop/1 can't be told",
+            ),
         ] {
             let objects: Vec<_> =
                 statuses.into_iter().enumerate().map(|(i, status)| token(&i.to_string(), status)).collect();
