@@ -114,7 +114,7 @@ async fn rights_that_are_missing_are_named_with_their_role() {
         "?      CRDs          you may not get customresourcedefinitions",
         "?      operator      you may not get leases in namespace shopify-token-operator",
         "?      releases      you may not list deployments",
-        "has confirmed 1 of 1 tokens in namespace check-rights-",
+        "has confirmed 1 of 1 token in namespace check-rights-",
     ] {
         assert!(unbroken(checked(&told)).contains(&unbroken(said)), "{said:?} isn't in\n{told}");
     }
@@ -148,17 +148,17 @@ async fn a_namespace_that_isnt_there_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whether_shopify_answers_is_told_and_how() {
     for (kind, code, line) in [
-        (FaultKind::RefuseBefore, 4, "wrong  Shopify       gave the operator no answer for 1 of 1 tokens in"),
+        (FaultKind::RefuseBefore, 4, "wrong  Shopify       gave the operator no answer for 1 of 1 token in"),
         (
             FaultKind::Status(StatusFault::new(302)),
             4,
-            "wrong  Shopify       answers with a redirect, or somebody does in its place, for 1 of 1 tokens",
+            "wrong  Shopify       answers with a redirect, or somebody does in its place, for 1 of 1 token",
         ),
-        (FaultKind::Throttled, 0, "look   Shopify       asks the operator to wait (rate limit) for 1 of 1 tokens in"),
+        (FaultKind::Throttled, 0, "look   Shopify       asks the operator to wait (rate limit) for 1 of 1 token in"),
         (
             FaultKind::Status(StatusFault::new(503)),
             0,
-            "look   Shopify       answers the operator with a fault of its own for 1 of 1 tokens in",
+            "look   Shopify       answers the operator with a fault of its own for 1 of 1 token in",
         ),
     ] {
         let world = World::with_app("check-shopify").await;

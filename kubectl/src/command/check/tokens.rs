@@ -81,8 +81,8 @@ const SHOPIFY: &str = "Shopify";
 fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Vec<Finding> {
     let waiting: Vec<(&Object, Cause)> =
         objects.iter().filter_map(|object| Some((object, cause(object.token.as_ref()?)?))).collect();
-    let shops = |of: Cause| -> BTreeSet<&str> {
-        waiting.iter().filter(|(_, cause)| *cause == of).filter_map(|(object, _)| shop(object)).collect()
+    let shops = |which: Cause| -> BTreeSet<&str> {
+        waiting.iter().filter(|(_, cause)| *cause == which).filter_map(|(object, _)| shop(object)).collect()
     };
     // Who waits for another's turn waits for what that one was told, where that is in view.
     let (silent, faulty) = (shops(Cause::Silence), shops(Cause::Fault));
@@ -91,10 +91,10 @@ fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> V
         (Cause::Turn, Some(shop)) if faulty.contains(shop) => Cause::Fault,
         (cause, _) => cause,
     };
-    let those = |of: Cause| -> Vec<&Object> {
-        waiting.iter().filter(|(object, told)| cause(object, *told) == of).map(|(object, _)| *object).collect()
+    let those = |which: Cause| -> Vec<&Object> {
+        waiting.iter().filter(|(object, told)| cause(object, *told) == which).map(|(object, _)| *object).collect()
     };
-    let counted = |some: &[&Object]| format!("{} of {} tokens in {place}", some.len(), objects.len());
+    let counted = |some: &[&Object]| format!("{} in {place}", of(some.len(), objects.len()));
     let of_all = |some: &[&Object]| format!("{}: {}", counted(some), names(some));
     let mut findings = Vec::new();
     let (silent, redirected, turn) = (those(Cause::Silence), those(Cause::Redirected), those(Cause::Turn));
@@ -165,11 +165,7 @@ fn heard(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Fin
             "`kubectl shopify-token status` of one says what stands in the way; `verify` of one asks now",
         ),
         Some(last) => {
-            let found = format!(
-                "has confirmed {} of {} tokens in {place}, the last one {last}",
-                confirmed.len(),
-                objects.len()
-            );
+            let found = format!("has confirmed {} in {place}, the last one {last}", of(confirmed.len(), objects.len()));
             let paused = paused(objects);
             if paused.is_empty() {
                 return Finding::fine(SHOPIFY, found);
@@ -186,6 +182,10 @@ fn heard(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Fin
 /// Those that wait for something else than Shopify, or nobody knows for what.
 fn paused(objects: &[Object]) -> Vec<&Object> {
     objects.iter().filter(|object| object.token.as_ref().and_then(cause) == Some(Cause::Other)).collect()
+}
+
+fn of(some: usize, all: usize) -> String {
+    format!("{some} of {all} {}", if all == 1 { "token" } else { "tokens" })
 }
 
 fn wait(some: &[&Object]) -> &'static str {
@@ -238,115 +238,111 @@ mod tests {
         Object::new(serde_json::from_value(object).unwrap())
     }
 
+    fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
+        json!({"type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-11-29T09:30:00Z"})
+    }
+
+    fn waits(message: &str) -> Value {
+        let told = condition("Reconciling", "True", "BackingOff", message);
+        json!({"observedGeneration": 1, "conditions": [told, unreachable()]})
+    }
+
+    fn unreachable() -> Value {
+        condition("TokenValid", "Unknown", "Unreachable", "Shopify gave no answer")
+    }
+
+    fn verified(conditions: &[Value]) -> Value {
+        json!({"observedGeneration": 1, "lastVerifiedTime": "2026-11-29T09:30:00Z", "conditions": conditions})
+    }
+
+    fn check(statuses: Vec<Value>, may_work: bool, grade: Grade, said: &str) {
+        let now = "2026-11-29T10:00:00Z".parse().unwrap();
+        let objects: Vec<_> =
+            statuses.into_iter().enumerate().map(|(i, status)| token(&i.to_string(), status)).collect();
+        let found = shopify(&objects, "p", may_work, now);
+        assert_eq!((found[0].grade, found[0].found.as_str()), (grade, said));
+    }
+
     #[test]
     fn shopify_is_fine_only_where_it_has_confirmed_a_token_and_an_operator_may_work() {
-        let now = "2026-11-29T10:00:00Z".parse().unwrap();
-        let condition = |type_: &str, status: &str, reason: &str| json!({"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-29T09:30:00Z"});
-        let waits = |message: &str| {
-            let mut told = condition("Reconciling", "True", "BackingOff");
-            told["message"] = message.into();
-            json!({"observedGeneration": 1, "conditions": [told, condition("TokenValid", "Unknown", "Unreachable")]})
-        };
-        let verified = json!({"observedGeneration": 1, "lastVerifiedTime": "2026-11-29T09:30:00Z", "conditions": [condition("Ready", "True", "Verified")]});
-        let stalled = json!({"observedGeneration": 1, "conditions": [condition("Stalled", "True", "AppNotFound")]});
-        let silent = waits("can't connect to acme.myshopify.com (no route): check the network");
-        let limited = waits("acme.myshopify.com limits the rate of this app's calls: nothing to do");
-        let faulty = waits("acme.myshopify.com answers 503: a fault on Shopify's side; if it lasts, look");
-        let waiting = waits("the token endpoint of acme.myshopify.com doesn't answer; it is asked every 10 s, and");
-        let other = waits("acme.myshopify.com refuses the call in a way this release doesn't know");
-        let redirected = waits("acme.myshopify.com answers with a redirect, which is never followed: open the shop's");
-        let told = condition("TokenValid", "Unknown", "Unreachable");
-        let unreachable =
-            json!({"observedGeneration": 1, "lastVerifiedTime": "2026-11-29T09:30:00Z", "conditions": [told]});
-        let rests = |type_: &str, reason: &str| {
-            let mut rests = unreachable.clone();
-            rests["conditions"] = json!([told, condition(type_, "True", reason)]);
-            rests
-        };
-        let (suspended, other_stalled) = (rests("Suspended", "Suspended"), rests("Stalled", "AppNotFound"));
         let (works, dead) = (true, false);
+        let ready = || verified(&[condition("Ready", "True", "Verified", "")]);
+        let stalled = || condition("Stalled", "True", "AppNotFound", "");
+        let never = || json!({"observedGeneration": 1, "conditions": [stalled()]});
+        let other = waits("acme.myshopify.com refuses the call in a way this release doesn't know");
+        let suspended = verified(&[unreachable(), condition("Suspended", "True", "Suspended", "")]);
         for (statuses, may_work, grade, said) in [
             (vec![], works, Grade::Unknown, "there is no token in p, so nobody asks it"),
             (vec![Value::Null], works, Grade::Unknown, "has confirmed no token of 1 in p yet"),
-            (vec![stalled.clone(), Value::Null], works, Grade::Unknown, "has confirmed no token of 2 in p yet"),
-            (
-                vec![verified.clone(), stalled],
-                works,
-                Grade::Fine,
-                "has confirmed 1 of 2 tokens in p, the last one 30m ago",
-            ),
-            (
-                vec![verified.clone()],
-                dead,
-                Grade::Unknown,
-                "no operator works, so nobody asks it; it confirmed a token 30m ago",
-            ),
+            (vec![never(), Value::Null], works, Grade::Unknown, "has confirmed no token of 2 in p yet"),
+            (vec![ready(), never()], works, Grade::Fine, "has confirmed 1 of 2 tokens in p, the last one 30m ago"),
+            (vec![ready()], dead, Grade::Unknown, "no operator works, so nobody asks it; it confirmed a token 30m ago"),
             (vec![], dead, Grade::Unknown, "no operator works, so nobody asks it"),
             (
-                vec![verified.clone(), silent.clone()],
-                works,
-                Grade::Wrong,
-                "gave the operator no answer for 1 of 2 tokens in p: shop/1",
-            ),
-            (
-                vec![verified.clone(), redirected.clone()],
-                works,
-                Grade::Wrong,
-                "answers with a redirect, or somebody does in its place, for 1 of 2 tokens in p: shop/1",
-            ),
-            (
-                vec![unreachable],
-                works,
-                Grade::Unknown,
-                "has confirmed 1 of 1 tokens in p, the last one 30m ago; whether it answers for shop/0 can't be told",
-            ),
-            (
-                vec![suspended, other_stalled],
-                works,
-                Grade::Fine,
-                "has confirmed 2 of 2 tokens in p, the last one 30m ago",
-            ),
-            (
-                vec![verified.clone(), waiting.clone()],
-                works,
-                Grade::Doubtful,
-                "1 of 2 tokens in p waits for the shop to answer another one: shop/1",
-            ),
-            (
-                vec![silent.clone(), faulty.clone(), waiting.clone()],
-                works,
-                Grade::Wrong,
-                "gave the operator no answer for 2 of 3 tokens in p: shop/0, shop/2",
-            ),
-            (
-                vec![silent, waiting.clone(), limited.clone()],
-                works,
-                Grade::Wrong,
-                "gave the operator no answer for 2 of 3 tokens in p: shop/0, shop/1",
-            ),
-            (
-                vec![verified.clone(), limited],
-                works,
-                Grade::Doubtful,
-                "asks the operator to wait (rate limit) for 1 of 2 tokens in p: shop/1",
-            ),
-            (
-                vec![faulty, waiting],
-                works,
-                Grade::Doubtful,
-                "answers the operator with a fault of its own for 2 of 2 tokens in p: shop/0, shop/1",
-            ),
-            (
-                vec![verified, other],
+                vec![ready(), other],
                 works,
                 Grade::Unknown,
                 "has confirmed 1 of 2 tokens in p, the last one 30m ago; whether it answers for shop/1 can't be told",
             ),
+            (
+                vec![verified(&[unreachable()])],
+                works,
+                Grade::Unknown,
+                "has confirmed 1 of 1 token in p, the last one 30m ago; whether it answers for shop/0 can't be told",
+            ),
+            (
+                vec![suspended, verified(&[unreachable(), stalled()])],
+                works,
+                Grade::Fine,
+                "has confirmed 2 of 2 tokens in p, the last one 30m ago",
+            ),
         ] {
-            let objects: Vec<_> =
-                statuses.into_iter().enumerate().map(|(i, status)| token(&i.to_string(), status)).collect();
-            let found = shopify(&objects, "p", may_work, now);
-            assert_eq!((found[0].grade, found[0].found.as_str()), (grade, said));
+            check(statuses, may_work, grade, said);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_shopify_is_told_what_for() {
+        let ready = || verified(&[condition("Ready", "True", "Verified", "")]);
+        let silent = || waits("can't connect to acme.myshopify.com (no route): check the network");
+        let limited = || waits("acme.myshopify.com limits the rate of this app's calls: nothing to do");
+        let faulty = || waits("acme.myshopify.com answers 503: a fault on Shopify's side; if it lasts, look");
+        let turn = || waits("the token endpoint of acme.myshopify.com doesn't answer; it is asked every 10 s, and");
+        let redirected = waits("acme.myshopify.com answers with a redirect, which is never followed: open the shop's");
+        for (statuses, grade, said) in [
+            (vec![silent()], Grade::Wrong, "gave the operator no answer for 1 of 1 token in p: shop/0"),
+            (
+                vec![silent(), turn(), limited()],
+                Grade::Wrong,
+                "gave the operator no answer for 2 of 3 tokens in p: shop/0, shop/1",
+            ),
+            (
+                vec![silent(), faulty(), turn()],
+                Grade::Wrong,
+                "gave the operator no answer for 2 of 3 tokens in p: shop/0, shop/2",
+            ),
+            (
+                vec![ready(), redirected],
+                Grade::Wrong,
+                "answers with a redirect, or somebody does in its place, for 1 of 2 tokens in p: shop/1",
+            ),
+            (
+                vec![ready(), turn()],
+                Grade::Doubtful,
+                "1 of 2 tokens in p waits for the shop to answer another one: shop/1",
+            ),
+            (
+                vec![ready(), limited()],
+                Grade::Doubtful,
+                "asks the operator to wait (rate limit) for 1 of 2 tokens in p: shop/1",
+            ),
+            (
+                vec![faulty(), turn()],
+                Grade::Doubtful,
+                "answers the operator with a fault of its own for 2 of 2 tokens in p: shop/0, shop/1",
+            ),
+        ] {
+            check(statuses, true, grade, said);
         }
     }
 }
