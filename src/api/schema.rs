@@ -61,9 +61,18 @@ pub(super) fn duration_or_zero(_: &mut SchemaGenerator) -> Schema {
 /// A text of at most so many characters that matches; whoever is refused is told the message, and nothing else.
 fn text(longest: u32, pattern: &str, message: &str) -> Schema {
     let pattern = pattern.replace('\\', r"\\");
+    bounded(longest, &format!("self.matches('{pattern}')"), message)
+}
+
+/// A text of at most so many characters that a rule holds for. What is longer than `maxLength` is refused in Kubernetes' own
+/// words, and no rule is asked then: it is there for the rule's cost alone, and generous.
+fn bounded(longest: u32, rule: &str, message: &str) -> Schema {
     json_schema!({
-        "type": "string", "maxLength": longest,
-        "x-kubernetes-validations": [{ "rule": format!("self.matches('{pattern}')"), "message": message }],
+        "type": "string", "maxLength": 4 * longest,
+        "x-kubernetes-validations": [{
+            "rule": format!("size(self) <= {longest} && {rule}"),
+            "message": format!("{message}; at most {longest} characters"),
+        }],
     })
 }
 
@@ -120,7 +129,11 @@ pub(super) fn api_version(_: &mut SchemaGenerator) -> Schema {
 
 /// Title of a storefront token; the operator's marker begins with `#`.
 pub(super) fn title(_: &mut SchemaGenerator) -> Schema {
-    text(120, r"^[^\x00-\x1f#]+$", "must be a line of text without #, which begins the operator's marker")
+    text(
+        120,
+        r"^[^\x00-\x1f#]+$",
+        "must be a line of text, not empty, without control characters and without #, which begins the operator's marker",
+    )
 }
 
 /// Access scopes of a token, or none.
@@ -240,13 +253,11 @@ pub(super) fn template_data(_: &mut SchemaGenerator) -> Schema {
 
 /// A `type` of the Secret that no controller of Kubernetes acts on.
 pub(super) fn secret_type(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string", "maxLength": 253,
-        "x-kubernetes-validations": [{
-            "rule": r"size(self) > 0 && !self.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|helm\\.sh)/')",
-            "message": "must be Opaque or a type of your own: those under kubernetes.io, k8s.io and helm.sh are acted upon by others",
-        }],
-    })
+    bounded(
+        253,
+        r"size(self) > 0 && !self.matches('^([^/]*\\.)?(kubernetes\\.io|k8s\\.io|helm\\.sh)/')",
+        "must be Opaque or a type of your own: those under kubernetes.io, k8s.io and helm.sh are acted upon by others",
+    )
 }
 
 /// A label selector of namespaces (`metav1.LabelSelector`), with the rules that the API server has for its own: never

@@ -248,6 +248,35 @@ fn spec_has_no_defaults_and_nothing_is_nullable() {
     }
 }
 
+/// Kubernetes' own words for a text that is too long end the rules, and name no limit in the reference.
+#[test]
+fn how_long_a_text_may_be_is_a_rule_of_its_own_that_says_so() {
+    fn walk(schema: &Value, path: &str) {
+        let rules = schema["x-kubernetes-validations"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let duration = rules.iter().any(|rule| rule["rule"].as_str().unwrap().contains("duration("));
+        if let Some(longest) = schema["maxLength"].as_u64().filter(|_| !rules.is_empty() && !duration) {
+            let told = |rule: &Value| {
+                let most = rule["rule"].as_str()?.strip_prefix("size(self) <= ")?.split(' ').next()?.parse().ok()?;
+                let said = format!("at most {most} characters");
+                (rule["message"].as_str()?.contains(&said) && longest >= 4 * most).then_some(most)
+            };
+            let most: Option<u64> = rules.iter().find_map(told);
+            assert!(most.is_some(), "{path} is bounded by maxLength alone: {rules:?}");
+        }
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            walk(schema, &format!("{path}.{name}"));
+        }
+        for part in ["items", "additionalProperties"] {
+            if schema[part].is_object() {
+                walk(&schema[part], &format!("{path}.{part}"));
+            }
+        }
+    }
+    for kind in ["ShopifyToken", "ShopifyApp"] {
+        walk(&schema(kind)["properties"]["spec"], "spec");
+    }
+}
+
 const EXAMPLE: &str = r#"
 apiVersion: tokens.shopify-operator.dev/v1alpha1
 kind: ShopifyToken

@@ -33,7 +33,7 @@ use crate::{
         condition::{find, foreign, obstacle},
         failure::Failure,
         finalizer::has_finalizer,
-        old_secret::{Judgement, are},
+        old_secret::{Judgement, tokens_are},
         vocabulary::{Class, EventReason, Reason, conditions},
     },
     kubernetes::Lenient,
@@ -163,8 +163,8 @@ fn news(app: &ShopifyApp, verdict: &Verdict) -> Vec<News> {
     if before.is_none() && !again && total > 0 {
         let (within, moving) = (app.spec.rotates_within().num_seconds(), total - on_current);
         let note = format!(
-            "client secret {name} took the place of another one: {moving} of {total} tokens {} issued again within {within} s",
-            are(moving)
+            "client secret {name} took the place of another one: {} issued again within {within} s",
+            tokens_are(moving, total)
         );
         news.push(News::of(EventReason::SecretChanged, note));
     }

@@ -25,6 +25,15 @@ pub fn text(text: &str, limit: usize) -> Cow<'_, str> {
     format!("{}{ELLIPSIS}", &text[..end]).into()
 }
 
+/// So many of the names, and how many more there are.
+#[must_use]
+pub fn list(names: &[impl AsRef<str>], most: usize) -> String {
+    let named: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    let more = names.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
 /// The text in at most `limit` bytes (33 at least). One that is cut ends in a hash of the whole, so that another text has
 /// another.
 #[must_use]
@@ -59,6 +68,17 @@ mod tests {
         assert_eq!(text("ééé", 4), "…", "cut at a character");
         assert_eq!(event_name("web", 255), "web.ff");
         assert_eq!(event_name(&"a".repeat(253), i64::MAX), format!("{}.7fffffffffffffff", "a".repeat(236)));
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_told_and_how_many_more() {
+        let names = ["a", "b", "c"];
+        assert_eq!((list(&names, 3), list(&names, 2)), ("a, b, c".to_owned(), "a, b and 1 more".to_owned()));
+        // Ten ids of Shopify's fit into a note, with its words and the shop's name.
+        let ids: Vec<String> =
+            (0..100).map(|n| format!("gid://shopify/StorefrontAccessToken/1234567890123{n:03}")).collect();
+        let told = list(&ids, 10);
+        assert!(told.ends_with("/1234567890123009 and 90 more") && told.len() < NOTE - 300, "{}", told.len());
     }
 
     proptest! {

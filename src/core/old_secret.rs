@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 
 use super::{
+    bounded::list,
     condition::obstacle,
     identity::Identity,
     minted::{self, Mint, Rotation},
@@ -184,7 +185,7 @@ pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool,
     let taken = standings.iter().any(|s| s.is_current() && s.mint.since.is_some_and(|at| at >= rotation.since));
     let stopped = refused && moving > 0 && !taken;
     let finished = rotation.since + rotation.within;
-    let mut parts = vec![format!("{on_current} of {total} tokens are on it")];
+    let mut parts = vec![format!("{} on it", tokens_are(on_current, total))];
     if stopped {
         parts.push(
             "Shopify refuses it, and the others stay on the old one until it is taken: see the condition Ready"
@@ -221,9 +222,14 @@ fn unissued(on_current: usize, total: usize) -> String {
     }
 }
 
-/// What follows so many.
+/// So many of all, with a verb.
 #[must_use]
-pub fn are(count: usize) -> &'static str {
+pub fn tokens_are(some: usize, all: usize) -> String {
+    format!("{some} of {all} {} {}", if all == 1 { "token" } else { "tokens" }, are(some))
+}
+
+/// What follows so many.
+fn are(count: usize) -> &'static str {
     if count == 1 { "is" } else { "are" }
 }
 
@@ -240,14 +246,12 @@ fn resting(others: &[&Standing], now: Timestamp) -> Vec<String> {
     ];
     let said = why.into_iter().filter_map(|(rests, why)| {
         let those: Vec<&&Standing> = others.iter().filter(|s| s.rests == Some(rests)).collect();
-        let names: Vec<&str> = those.iter().take(NAMED).map(|s| s.name.as_str()).collect();
-        let more = those.len().checked_sub(NAMED).filter(|more| *more > 0);
-        let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+        let names: Vec<&str> = those.iter().map(|s| s.name.as_str()).collect();
         let ends: Option<Vec<Timestamp>> = those.iter().map(|s| s.free_at(now, now)).collect();
         let until = ends
             .and_then(|ends| ends.into_iter().max())
             .map(|at| format!(", on the old one until {} at most", time::print(time::round_up(at))));
-        (!names.is_empty()).then(|| format!("{}{more} {why}{}", names.join(", "), until.unwrap_or_default()))
+        (!names.is_empty()).then(|| format!("{} {why}{}", list(&names, NAMED), until.unwrap_or_default()))
     });
     said.collect()
 }

@@ -24,6 +24,8 @@ pub struct Memory {
     unsettled: Shared<String, Timestamp>,
     /// By UID: what an attempt to revoke all has deleted.
     deleted: Shared<String, BTreeSet<String>>,
+    /// By UID: what lived until an attempt deleted it, as far as nobody was told yet.
+    ended: Shared<String, Vec<String>>,
     /// By UID: how many storefront tokens the app had at the shop when they were last listed for it, whoever made them.
     listed: Shared<String, usize>,
 }
@@ -67,6 +69,7 @@ impl Memory {
     pub fn forget(&self, uid: &String) {
         self.unsettled.remove(uid);
         self.deleted.remove(uid);
+        self.ended.remove(uid);
         self.listed.remove(uid);
     }
 
@@ -88,6 +91,16 @@ impl Memory {
     /// Whether a credential of an object that goes was deleted.
     pub fn is_deleted(&self, uid: &String, id: &str) -> bool {
         self.deleted.get(uid).is_some_and(|ids| ids.contains(id))
+    }
+
+    /// A credential of an object lived until it was deleted, and what the attempt comes to isn't told yet.
+    pub fn ended(&self, uid: &str, id: String) {
+        self.ended.change(uid.to_owned(), |ids| ids.push(id));
+    }
+
+    /// What has ended since this was last asked, whatever the attempts came to.
+    pub(super) fn take_ended(&self, uid: &String) -> Vec<String> {
+        self.ended.remove(uid).unwrap_or_default()
     }
 
     /// A create is sent, or its answer was lost.

@@ -21,8 +21,15 @@ const GRANT_SETTLES: TimeDelta = TimeDelta::seconds(60);
 /// How long after its grant such a token tells that of its app.
 const GRANT_TELLS: TimeDelta = TimeDelta::minutes(10);
 
-/// Revokes one token, or all that were ever created for the object.
+/// Revokes one token, or all that were ever created for the object. An attempt that fails leaves what has ended to be told
+/// by the one that doesn't.
 pub(super) async fn revoke(turn: &Turn<'_>, admin: &AdminToken, target: Target<'_>) -> Result<Revoked, Refused> {
+    let Revoked { mut ended, left } = attempt(turn, admin, target).await?;
+    ended.extend(turn.memory.take_ended(&turn.observed.identity.uid));
+    Ok(Revoked { ended, left })
+}
+
+async fn attempt(turn: &Turn<'_>, admin: &AdminToken, target: Target<'_>) -> Result<Revoked, Refused> {
     match target {
         Target::One(old) if old.expired(turn.now()) => Ok(Revoked::default()),
         Target::One(old) => match Named::of(turn, &old.id) {
@@ -132,7 +139,7 @@ fn lost(id: &str) -> Revoked {
 
 /// Revokes with one admin token, or with a fresh one of its app: these ids, and what else its list knows as ours.
 async fn with_admin(turn: &Turn<'_>, admin: &AdminToken, ids: &[&str], listed: bool) -> Result<Revoked, Refused> {
-    let mut work = Work { ids, left: ids.to_vec(), listed, ended: Vec::new() };
+    let mut work = Work { ids, left: ids.to_vec(), listed };
     if let Some(token) = &admin.token {
         match delete(turn, &turn.access(admin, token), &mut work).await {
             Err(ApiError::Unauthorized(_)) => {}
@@ -176,23 +183,20 @@ struct Work<'a> {
     left: Vec<&'a str>,
     /// Whether what else the list knows as ours goes, too.
     listed: bool,
-    /// Those that lived until now.
-    ended: Vec<String>,
 }
 
 impl Work<'_> {
     /// 403: the right to revoke was lost, and waiting won't bring it back.
     fn conclude(self, ended: Result<(), ApiError>) -> Result<Revoked, Refused> {
         match ended {
-            Ok(()) => Ok(Revoked { ended: self.ended, left: None }),
+            Ok(()) => Ok(Revoked::default()),
             Err(ApiError::Forbidden(failure)) => Ok(self.given_up(failure)),
             Err(error) => Err(error.into()),
         }
     }
 
     fn given_up(self, failure: Failure) -> Revoked {
-        let left = Revoked::none_of(&self.left, failure);
-        Revoked { ended: self.ended, ..left }
+        Revoked::none_of(&self.left, failure)
     }
 }
 
@@ -237,25 +241,28 @@ async fn fresh(turn: &Turn<'_>, app: &App) -> Result<Spare, Failure> {
 /// fails keeps none of them alive.
 async fn delete(turn: &Turn<'_>, access: &AdminAccess, work: &mut Work<'_>) -> Result<(), ApiError> {
     while let Some(id) = work.left.last() {
-        work.ended.extend(delete_one(turn, access, id).await?);
+        delete_one(turn, access, id).await?;
         work.left.pop();
     }
     if work.listed {
         let list = turn.shopify.list_storefront_tokens(access).await?;
         let besides = |id: &&str| !work.ids.contains(id) && !turn.observed.inherited().any(|old| old == id);
         for id in Ours::among(&list.tokens, turn.observed).ids().filter(besides) {
-            work.ended.extend(delete_one(turn, access, id).await?);
+            delete_one(turn, access, id).await?;
         }
     }
     Ok(())
 }
 
-/// Its id, if it lived until now.
-async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<Option<String>, ApiError> {
-    let Some(named) = Named::of(turn, id) else { return Ok(None) };
-    let now_gone = undo(turn, access, &named).await?;
-    turn.memory.deleted(&turn.observed.identity.uid, id);
-    Ok(now_gone.then(|| id.to_owned()))
+/// Keeps in mind that it was deleted, and whether it lived until now.
+async fn delete_one(turn: &Turn<'_>, access: &AdminAccess, id: &str) -> Result<(), ApiError> {
+    let Some(named) = Named::of(turn, id) else { return Ok(()) };
+    let (lived, uid) = (undo(turn, access, &named).await?, &turn.observed.identity.uid);
+    turn.memory.deleted(uid, id);
+    if lived {
+        turn.memory.ended(uid, id.to_owned());
+    }
+    Ok(())
 }
 
 /// Says whether it lived until now.

@@ -50,6 +50,23 @@ async fn a_token_in_overlap_goes_too_and_a_suspended_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_before_has_revoked_is_told_too() {
+    let world = World::with_storefront("revoke-twice", json!({"rotation": {"trigger": "1"}})).await;
+    world.change("web", json!({"spec": {"rotation": {"trigger": "2"}}})).await;
+    world.until("web", "rotated", |t| t.status.as_ref().unwrap().revision == Some(2)).await;
+    let ids = world.live();
+    assert_eq!(ids.len(), 2);
+    world.sim.inject(Fault::new("admin.storefrontAccessTokenDelete", FaultKind::Throttled).skip(1).times(1));
+    world.delete("web").await;
+    world.eventually("a first attempt", async || world.live().len() == 1).await;
+    world.pass(TimeDelta::minutes(1));
+    world.gone("web").await;
+    let note = told(&world, "Revoked").await;
+    assert!(note.starts_with(&format!("2 storefront tokens revoked at {SHOP}: ")), "{note}");
+    assert!(ids.iter().all(|token| note.contains(&token.id)), "{note}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn already_gone_is_a_success() {
     for unknown in [DeleteUnknown::UserErrors, DeleteUnknown::TopLevelError] {
         let world = World::with_storefront("revoke-gone", json!({})).await;

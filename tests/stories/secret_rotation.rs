@@ -261,7 +261,7 @@ async fn offline_tokens_are_refreshed_with_it_and_lone_ones_hold_it() {
     world.eventually("it has moved", async || world.moved().await == (1, 1)).await;
     world.told("acme", &["SecretChanged", "SecretRotated"]).await;
     let notes: Vec<_> = world.news("acme").await.into_iter().filter_map(|event| event.note).collect();
-    assert!(notes[0].ends_with("took the place of another one: 1 of 1 tokens is issued again within 2 s"), "{notes:?}");
+    assert!(notes[0].ends_with("took the place of another one: 1 of 1 token is issued again within 2 s"), "{notes:?}");
     assert!(notes[1].starts_with("the one token is on client secret "), "{notes:?}");
     let record = world.secret("web-record").await.unwrap();
     assert_eq!(record.record("client-secret"), world.secret("web").await.unwrap().record("client-secret"));

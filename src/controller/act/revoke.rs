@@ -19,6 +19,7 @@ use crate::{
         outcome::{Acted, Operation, Outcome},
     },
     core::{
+        bounded::list,
         failure::Failure,
         observed::Observed,
         plan::Ending,
@@ -29,6 +30,9 @@ use crate::{
     sources::{self, Left, Revoked, Target, Turn},
     time,
 };
+
+/// As many ids as the note of an event takes beside its words.
+const NAMED: usize = 10;
 
 const ROLLOUT_NOT_FINISHED: &str = "a rollout of spec.rolloutRestartTargets had not finished one overlap after the overlap; the old token was revoked all the same";
 
@@ -105,7 +109,7 @@ pub(super) async fn end_overlap(context: &Context, turn: &Turn<'_>) -> Result<Ac
         acted = acted.with(EventReason::SafeToRevoke, SAFE_TO_REVOKE);
     }
     if !ids.is_empty() {
-        acted = acted.with(EventReason::Revoked, format!("revoked after the overlap: {}", ids.join(", ")));
+        acted = acted.with(EventReason::Revoked, format!("revoked after the overlap: {}", list(&ids, NAMED)));
     }
     for note in left {
         acted = acted.with(EventReason::RevocationFailed, note);
@@ -125,16 +129,16 @@ pub(super) async fn revoke_and_let_go(
     observation: &Observation,
     turn: &Turn<'_>,
 ) -> Result<Acted, Error> {
-    let strays = match unpublished::discard(context, turn).await {
-        Ok(ended) => ended,
+    match unpublished::discard(context, turn).await {
+        // To be told with all others.
+        Ok(ended) => ended.into_iter().for_each(|id| context.memory.ended(&turn.observed.identity.uid, id)),
         Err(refusal) => return Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
-    };
+    }
     match sources::revoke(turn, Target::All).await {
         Ok(Revoked { left: Some(Left { ids, failure }), .. }) => {
             finish(context, observation, given_up(turn.observed, &ids, &failure)).await
         }
-        Ok(Revoked { mut ended, left: None }) => {
-            ended.extend(strays);
+        Ok(Revoked { ended, left: None }) => {
             let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
             // An attempt before may have revoked all, and then not have been let clean up.
             let told = !ended.is_empty() || matches!(acted.outcome, Outcome::LetGo);
@@ -142,7 +146,7 @@ pub(super) async fn revoke_and_let_go(
             let note = match ended.as_slice() {
                 [] => format!("no {what} token of it is left at {}", turn.shop),
                 [id] => format!("{what} token revoked at {}: {id}", turn.shop),
-                ids => format!("{} {what} tokens revoked at {}: {}", ids.len(), turn.shop, ids.join(", ")),
+                ids => format!("{} {what} tokens revoked at {}: {}", ids.len(), turn.shop, list(ids, NAMED)),
             };
             Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![Ended::Success]) } else { acted })
         }
@@ -192,7 +196,7 @@ fn retained(observed: &Observed) -> Acted {
     let ids: Vec<&str> = record.previous.iter().map(|p| p.id.as_str()).collect();
     let note = format!(
         "deletionPolicy is Retain: older tokens that were in overlap live on at {shop} too, and nobody revokes them any more: {}; delete them in Shopify's admin when nothing uses them",
-        ids.join(", ")
+        list(&ids, NAMED)
     );
     acted.with(EventReason::RevocationFailed, note)
 }
@@ -233,7 +237,7 @@ fn recorded(context: &Context, observed: &Observed) -> Vec<String> {
 
 /// The object goes and a token may stay: a person should know which.
 fn given_up(observed: &Observed, ids: &[String], failure: &Failure) -> Acted {
-    let ids = if ids.is_empty() { "a token with its marker".to_owned() } else { ids.join(", ") };
+    let ids = if ids.is_empty() { "a token with its marker".to_owned() } else { list(ids, NAMED) };
     let note = not_revoked(&ids, observed, failure);
     Acted::quietly(Outcome::LetGo).with(EventReason::RevocationFailed, note).counting(vec![Ended::GivenUp])
 }

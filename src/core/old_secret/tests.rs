@@ -78,7 +78,7 @@ fn what_holds_it_and_how_long() {
     let two = Some(hours(2));
     check("no token at all", &[], false, (0, 0, true), None, "no token is on another one");
     let says = format!(
-        "1 of 2 tokens are on it; 1 is issued again until about {}; the old one is in use until about",
+        "1 of 2 tokens is on it; 1 is issued again until about {}; the old one is in use until about",
         at(minutes(5))
     );
     check("one is to follow", &[moved(hours(23), Some(hours(3))), old(hours(2))], false, (2, 1, false), two, &says);
