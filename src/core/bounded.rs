@@ -28,10 +28,10 @@ pub fn text(text: &str, limit: usize) -> Cow<'_, str> {
 /// So many of the names, and how many more there are.
 #[must_use]
 pub fn list(names: &[impl AsRef<str>], most: usize) -> String {
-    let named: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
-    let more = names.len() - named.len();
+    let first: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    let more = names.len() - first.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", named.join(", "))
+    format!("{}{more}", first.join(", "))
 }
 
 /// The text in at most `limit` bytes (33 at least). One that is cut ends in a hash of the whole, so that another text has
