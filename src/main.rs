@@ -16,11 +16,16 @@ use shopify_token_operator::{
     run, telemetry,
     traces::Traces,
 };
+use tikv_jemallocator::Jemalloc;
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+
+/// What is freed after a burst goes back to the system within seconds: docs/decisions/0035.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Threads at most. What waits for networks needs few, and each takes memory: on a node of 64 processors as on one of four.
 const THREADS: usize = 4;

@@ -6,7 +6,11 @@ use chrono::TimeDelta;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::{context::Context, kept::ObjectKey, watch::health::version};
+use super::{
+    context::Context,
+    kept::{ObjectKey, Written},
+    watch::health::version,
+};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::finalizer::has_finalizer,
@@ -24,12 +28,25 @@ impl Context {
     /// API server refuses it: a failure that was recorded a moment ago must not be tried again at once.
     #[must_use]
     pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
-        let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
         match self.written.get(&ObjectKey::of_object(token)) {
-            Some(written) if refused || version(token.resource_version().as_deref()) < written.shown_by => {
+            Some(written) if !self.shows(token, &written) => {
                 Cow::Owned(ShopifyToken { status: Some(ShopifyTokenStatus::clone(&written.status)), ..token.clone() })
             }
             Some(_) | None => Cow::Borrowed(token),
+        }
+    }
+
+    /// Whether an object has the status that was written.
+    fn shows(&self, token: &ShopifyToken, written: &Written) -> bool {
+        let refused = token.uid().is_some_and(|uid| self.status_refused.get(&uid).is_some());
+        !refused && version(token.resource_version().as_deref()) >= written.shown_by
+    }
+
+    /// The watch has brought an object. What it shows needn't be kept: of a burst thousands wait to be looked at again.
+    pub(super) fn shown(&self, token: &ShopifyToken) {
+        let key = ObjectKey::of_object(token);
+        if self.written.get(&key).is_some_and(|written| self.shows(token, &written)) {
+            self.written.remove(&key);
         }
     }
 
@@ -38,10 +55,21 @@ impl Context {
     #[must_use]
     pub fn catch_up<'a>(&self, newest: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
         let caught_up = self.caught_up(newest);
-        if matches!(caught_up, Cow::Borrowed(_)) {
-            self.written.remove(&ObjectKey::of_object(newest));
+        if matches!(caught_up, Cow::Owned(_)) {
+            return caught_up;
         }
-        caught_up
+        let key = ObjectKey::of_object(newest);
+        self.written.remove(&key);
+        // Since it was looked up the watch may have shown what was written, which isn't kept from then on.
+        let shown = self.stores.newest(&key.namespace, &key.name);
+        let newer = |token: &&ShopifyToken| {
+            token.uid() == newest.uid()
+                && version(token.resource_version().as_deref()) > version(newest.resource_version().as_deref())
+        };
+        match shown.as_ref().and_then(|shown| shown.0.as_ref().ok()).filter(newer) {
+            Some(shown) => Cow::Owned(shown.clone()),
+            None => caught_up,
+        }
     }
 
     /// Whether an object is as its own reconcile has left it, which knows when to look again: an app that is counted at
@@ -147,9 +175,9 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::{kept::Written, watch::Stores},
+        controller::watch::Stores,
         core::{pair::Pair, scene::healthy, vocabulary::FINALIZER},
-        kubernetes::Metadata,
+        kubernetes::{Lenient, Metadata},
         sources::Renewed,
     };
 
@@ -171,6 +199,40 @@ mod tests {
         assert_eq!(fails(&context.catch_up(&at(11))), Some(1), "a write of somebody else's came in between");
         assert_eq!(fails(&context.catch_up(&at(12))), None);
         assert!(context.written.get(&key).is_none(), "nothing is kept of what is shown");
+    }
+
+    #[tokio::test]
+    async fn what_the_watch_shows_is_not_kept_and_who_looked_it_up_before_sees_it_all_the_same() {
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let ((tokens, mut keeper), (apps, _), mut stores) = (reflector::store(), reflector::store(), Stores::default());
+        stores.add(None, tokens, apps);
+        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let token = healthy(SourceKind::Storefront, json!({})).token;
+        let at = |version: u64, fails: Option<i64>| {
+            let mut token = token.clone();
+            token.metadata.resource_version = Some(version.to_string());
+            token.status.as_mut().unwrap().failed_attempts = fails;
+            token
+        };
+        let (key, uid) = (ObjectKey::of_object(&token), token.uid().unwrap());
+        let written = Written { shown_by: 12, status: Arc::new(at(12, Some(1)).status.unwrap()) };
+        context.written.put(key.clone(), written.clone());
+        context.shown(&at(11, None));
+        assert!(context.written.get(&key).is_some());
+        context.status_refused.put(uid.clone(), (1, DateTime::UNIX_EPOCH));
+        context.shown(&at(12, None));
+        assert!(context.written.get(&key).is_some(), "the API server has refused it");
+        context.status_refused.remove(&uid);
+        let before = at(10, None);
+        keeper.apply_watcher_event(&Event::Apply(Lenient(Ok(at(12, Some(1))))));
+        context.shown(&at(12, Some(1)));
+        assert!(context.written.get(&key).is_none());
+        assert_eq!(context.catch_up(&before).status.as_ref().unwrap().failed_attempts, Some(1));
+        let other = ShopifyToken {
+            metadata: ObjectMeta { uid: Some("other".to_owned()), ..before.metadata.clone() },
+            ..before
+        };
+        assert_eq!(context.catch_up(&other).status.as_ref().unwrap().failed_attempts, None, "another of its name");
     }
 
     #[tokio::test]

@@ -156,6 +156,9 @@ impl Rendering {
     /// # Errors
     /// `InvalidTemplate`.
     pub async fn check(&self, token: &ShopifyToken, kind: SourceKind) -> Result<(), Failure> {
+        if !has_template(token) {
+            return render::check(&token.spec, kind);
+        }
         if let Some(checked) = self.kept(token, |kept| kept.checked.clone()) {
             return checked;
         }
@@ -170,6 +173,9 @@ impl Rendering {
     /// # Errors
     /// `InvalidTemplate`.
     pub async fn render(&self, token: &ShopifyToken, kind: SourceKind, values: &Values<'_>) -> Result<Data, Failure> {
+        if !has_template(token) {
+            return render::render(&token.spec, kind, values);
+        }
         let same = |kept: &Kept| {
             let (of, rendered) = kept.rendered.as_ref()?;
             of.is(values).then(|| rendered.clone())
@@ -225,6 +231,12 @@ impl Rendering {
         // What is kept may be forgotten at any time: a panic elsewhere does no harm.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a person has written something to be rendered: what goes by a layout of ours takes no time, and is made when it is
+/// needed.
+fn has_template(token: &ShopifyToken) -> bool {
+    token.spec.secret.as_ref().is_some_and(|secret| secret.template.is_some())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::TimeDelta;
 use kube::ResourceExt;
-use sha2::{Digest, Sha256};
 
 use super::{
     failure::Failure,
@@ -39,8 +38,6 @@ pub enum Paced {
 }
 
 impl Paced {
-    const COUNT: usize = 5;
-
     /// What a step counts as. One that comes by the clock has a bound of its own, and waits for nothing here, unless the
     /// record that asks for it is `others`': who puts an old one back makes it due again and again.
     #[must_use]
@@ -79,10 +76,12 @@ impl Paced {
 /// What one object did lately. Of bounded size.
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
-    basis: [u8; 32],
+    /// Hash of what a person changes.
+    basis: u64,
     /// Hash of the record that was written last.
     wrote: Option<u64>,
-    rows: [Row; Paced::COUNT],
+    /// One a kind at most: most objects have one, if any.
+    rows: Vec<(Paced, Row)>,
 }
 
 /// Steps of a kind that followed one another.
@@ -112,32 +111,39 @@ impl Pace {
     ///
     /// `basis` is what a person changes to have a step taken at once: generation, inputs, requests.
     pub fn taken(&mut self, kind: Paced, now: Timestamp, basis: &str) -> bool {
-        let basis = Sha256::digest(basis.as_bytes()).into();
+        let basis = hash(basis);
         if self.basis != basis {
-            *self = Self { basis, wrote: self.wrote, ..Self::default() };
+            self.rows.clear();
+            self.basis = basis;
         }
-        let row = &mut self.rows[kind as usize];
+        let row = self.row(kind);
         let steps = if row.goes_on(now) { row.steps.saturating_add(1) } else { 1 };
-        *row = Row { steps, last: now };
+        self.rows.retain(|(other, row)| *other != kind && row.goes_on(now));
+        self.rows.reserve_exact(1);
+        self.rows.push((kind, Row { steps, last: now }));
         steps == FREE
+    }
+
+    fn row(&self, kind: Paced) -> Row {
+        self.rows.iter().find(|(other, _)| *other == kind).map(|(_, row)| *row).unwrap_or_default()
     }
 
     /// A record was written.
     pub fn wrote(&mut self, record: &Record) {
-        self.wrote = Some(hash(record));
+        self.wrote = Some(hash(record.annotations()));
     }
 
     /// Whether somebody else has written the record, or taken it away, since this process wrote one.
     #[must_use]
     pub fn is_others(&self, record: Option<&Record>) -> bool {
-        self.wrote.is_some_and(|wrote| record.map(hash) != Some(wrote))
+        self.wrote.is_some_and(|wrote| record.map(|record| hash(record.annotations())) != Some(wrote))
     }
 
     /// When a step of the kind may be taken, if not yet: at most 5 minutes from now.
     #[must_use]
     pub fn not_before(&self, kind: Paced, now: Timestamp, basis: &str) -> Option<Timestamp> {
-        let row = self.rows[kind as usize];
-        let same = self.basis == <[u8; 32]>::from(Sha256::digest(basis.as_bytes()));
+        let row = self.row(kind);
+        let same = self.basis == hash(basis);
         Some(row.last + row.pause()).filter(|at| same && row.goes_on(now) && *at > now)
     }
 }
@@ -173,9 +179,10 @@ pub fn plan_slowed(o: &Observed, waiting: &[Call], pace: &Pace, now: Timestamp) 
     Plan { step: Step::Keep, hold, wake_at: plan.wake_at.into_iter().chain([at]).min() }
 }
 
-fn hash(record: &Record) -> u64 {
+/// Within this process alone, and always the same in it.
+fn hash(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    record.annotations().hash(&mut hasher);
+    what.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -193,7 +200,7 @@ mod tests {
         },
     };
 
-    const KINDS: [Paced; Paced::COUNT] = [Paced::Issue, Paced::Repair, Paced::Restart, Paced::Protect, Paced::Leave];
+    const KINDS: [Paced; 5] = [Paced::Issue, Paced::Repair, Paced::Restart, Paced::Protect, Paced::Leave];
 
     fn start() -> Timestamp {
         Timestamp::from_timestamp(1_790_000_000, 0).unwrap()

@@ -1,9 +1,11 @@
 //! What the operator has counted itself: requests to the API server, by verb and resource.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
+use flate2::read::GzDecoder;
 
 /// Counters at a moment.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +18,9 @@ impl Counts {
     /// Those of the operator with this admin port.
     pub(super) async fn read(admin: SocketAddr) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let text = http.get(format!("http://{admin}/metrics")).send().await?.error_for_status()?.text().await?;
+        // As Prometheus asks for it.
+        let page = http.get(format!("http://{admin}/metrics")).header("accept-encoding", "gzip").send().await?;
+        let text = io::read_to_string(GzDecoder::new(&*page.error_for_status()?.bytes().await?))?;
         let mut counts = Self::default();
         for line in text.lines() {
             if let Some((labels, value)) = series(line, "kubernetes_requests_total") {

@@ -60,7 +60,12 @@ pub(super) async fn write(
 }
 
 fn keep(context: &Context, token: &ShopifyToken, shown_by: u64, status: &ShopifyTokenStatus) {
-    context.written.put(ObjectKey::of_object(token), Written { shown_by, status: Arc::new(status.clone()) });
+    let key = ObjectKey::of_object(token);
+    context.written.put(key.clone(), Written { shown_by, status: Arc::new(status.clone()) });
+    // Its event may have come before the answer.
+    if let Some(Ok(shown)) = context.stores.newest(&key.namespace, &key.name).as_ref().map(|shown| shown.0.as_ref()) {
+        context.shown(shown);
+    }
 }
 
 /// What became of a status.

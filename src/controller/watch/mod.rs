@@ -192,6 +192,7 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         context.stores.apps_for(&namespace).iter().for_each(|app| context.count_soon(reference(app)));
     }
     let Ok(token) = &token.0 else { return };
+    context.shown(token);
     if gone {
         context.setup.metrics.forget_storefront_tokens(&namespace, &name, &token.spec.shop);
     }
