@@ -29,6 +29,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::{AbortHandle, spawn_blocking},
     time::{sleep, timeout},
 };
@@ -38,6 +39,8 @@ use tower::util::MapRequest;
 pub use self::listen::listen;
 use crate::metrics::{self, Metrics};
 
+/// Pages of metrics that are made at a time: each holds a thread.
+const ENCODERS: usize = 2;
 /// Connections at a time.
 const CONNECTIONS: usize = 256;
 /// Time for a request's head, and for the next request on a kept connection.
@@ -130,7 +133,7 @@ pub fn admin(readiness: Readiness, probes: Probes, metrics: Arc<Metrics>) -> Rou
     Router::new()
         .route("/livez", get(async move || answer(alive())))
         .route("/readyz", get(async move || answer(ready())))
-        .route("/metrics", get(scrape).with_state(metrics))
+        .route("/metrics", get(scrape).with_state(Pages { metrics, encoders: Arc::new(Semaphore::new(ENCODERS)) }))
 }
 
 fn answer(probed: Result<(), String>) -> (StatusCode, String) {
@@ -140,12 +143,20 @@ fn answer(probed: Result<(), String>) -> (StatusCode, String) {
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+#[derive(Clone)]
+struct Pages {
+    metrics: Arc<Metrics>,
+    encoders: Arc<Semaphore>,
+}
+
+async fn scrape(State(Pages { metrics, encoders }): State<Pages>, headers: HeaderMap) -> Response {
     let kind = (CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     let varies = (VARY, HeaderValue::from_static("accept-encoding"));
     let compressed = takes_gzip(&headers);
-    // Of ten thousand tokens that takes as long as many reconciles.
+    // Of ten thousand tokens that takes as long as many reconciles. Who hangs up meanwhile holds a place until it is made.
+    let place = encoders.acquire_owned().await;
     let page = spawn_blocking(move || {
+        let _place = place;
         if compressed {
             metrics.encode_gzip()
         } else {

@@ -28,11 +28,23 @@ impl Context {
     /// API server refuses it: a failure that was recorded a moment ago must not be tried again at once.
     #[must_use]
     pub fn caught_up<'a>(&self, token: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
-        match self.written.get(&ObjectKey::of_object(token)) {
-            Some(written) if !self.shows(token, &written) => {
+        let key = ObjectKey::of_object(token);
+        if let Some(written) = self.written.get(&key) {
+            return if self.shows(token, &written) {
+                Cow::Borrowed(token)
+            } else {
                 Cow::Owned(ShopifyToken { status: Some(ShopifyTokenStatus::clone(&written.status)), ..token.clone() })
-            }
-            Some(_) | None => Cow::Borrowed(token),
+            };
+        }
+        // Since it was looked up the watch may have shown what was written, which isn't kept from then on.
+        let shown = self.stores.newest(&key.namespace, &key.name);
+        let newer = |shown: &&ShopifyToken| {
+            shown.uid() == token.uid()
+                && version(shown.resource_version().as_deref()) > version(token.resource_version().as_deref())
+        };
+        match shown.as_ref().and_then(|shown| shown.0.as_ref().ok()).filter(newer) {
+            Some(shown) => Cow::Owned(shown.clone()),
+            None => Cow::Borrowed(token),
         }
     }
 
@@ -55,21 +67,10 @@ impl Context {
     #[must_use]
     pub fn catch_up<'a>(&self, newest: &'a ShopifyToken) -> Cow<'a, ShopifyToken> {
         let caught_up = self.caught_up(newest);
-        if matches!(caught_up, Cow::Owned(_)) {
-            return caught_up;
+        if matches!(caught_up, Cow::Borrowed(_)) {
+            self.written.remove(&ObjectKey::of_object(newest));
         }
-        let key = ObjectKey::of_object(newest);
-        self.written.remove(&key);
-        // Since it was looked up the watch may have shown what was written, which isn't kept from then on.
-        let shown = self.stores.newest(&key.namespace, &key.name);
-        let newer = |token: &&ShopifyToken| {
-            token.uid() == newest.uid()
-                && version(token.resource_version().as_deref()) > version(newest.resource_version().as_deref())
-        };
-        match shown.as_ref().and_then(|shown| shown.0.as_ref().ok()).filter(newer) {
-            Some(shown) => Cow::Owned(shown.clone()),
-            None => caught_up,
-        }
+        caught_up
     }
 
     /// Whether an object is as its own reconcile has left it, which knows when to look again: an app that is counted at
@@ -228,6 +229,7 @@ mod tests {
         context.shown(&at(12, Some(1)));
         assert!(context.written.get(&key).is_none());
         assert_eq!(context.catch_up(&before).status.as_ref().unwrap().failed_attempts, Some(1));
+        assert_eq!(context.caught_up(&before).status.as_ref().unwrap().failed_attempts, Some(1), "whoever looks");
         let other = ShopifyToken {
             metadata: ObjectMeta { uid: Some("other".to_owned()), ..before.metadata.clone() },
             ..before

@@ -1,4 +1,5 @@
-//! Renders outside the runtime's workers: few at a time, each within a time limit, once per generation and credential.
+//! Renders what a person's template says outside the runtime's workers: few at a time, each within a time limit, once per generation
+//! and credential. What goes by a layout of ours is rendered in place.
 
 use std::{
     collections::HashMap,
@@ -157,6 +158,8 @@ impl Rendering {
     /// `InvalidTemplate`.
     pub async fn check(&self, token: &ShopifyToken, kind: SourceKind) -> Result<(), Failure> {
         if !has_template(token) {
+            // What was rendered by one that is gone holds credentials.
+            self.forget(&token.uid().unwrap_or_default());
             return render::check(&token.spec, kind);
         }
         if let Some(checked) = self.kept(token, |kept| kept.checked.clone()) {

@@ -103,6 +103,11 @@ impl Memory {
         self.ended.remove(uid).unwrap_or_default()
     }
 
+    /// The same, to be asked again: who tells it may not be let finish.
+    pub(super) fn ended_so_far(&self, uid: &String) -> Vec<String> {
+        self.ended.get(uid).unwrap_or_default()
+    }
+
     /// A create is sent, or its answer was lost.
     pub(super) fn unsettled(&self, uid: &str, until: Timestamp) {
         self.unsettled.put(uid.to_owned(), until);

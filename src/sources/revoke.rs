@@ -22,10 +22,11 @@ const GRANT_SETTLES: TimeDelta = TimeDelta::seconds(60);
 const GRANT_TELLS: TimeDelta = TimeDelta::minutes(10);
 
 /// Revokes one token, or all that were ever created for the object. An attempt that fails leaves what has ended to be told
-/// by the one that doesn't.
+/// by the one that doesn't; of a deletion all is told until the object is gone.
 pub(super) async fn revoke(turn: &Turn<'_>, admin: &AdminToken, target: Target<'_>) -> Result<Revoked, Refused> {
+    let (uid, goes) = (&turn.observed.identity.uid, matches!(target, Target::All));
     let Revoked { mut ended, left } = attempt(turn, admin, target).await?;
-    ended.extend(turn.memory.take_ended(&turn.observed.identity.uid));
+    ended.extend(if goes { turn.memory.ended_so_far(uid) } else { turn.memory.take_ended(uid) });
     Ok(Revoked { ended, left })
 }
 

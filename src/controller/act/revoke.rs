@@ -135,20 +135,25 @@ pub(super) async fn revoke_and_let_go(
         Err(refusal) => return Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
     }
     match sources::revoke(turn, Target::All).await {
-        Ok(Revoked { left: Some(Left { ids, failure }), .. }) => {
-            finish(context, observation, given_up(turn.observed, &ids, &failure)).await
-        }
-        Ok(Revoked { ended, left: None }) => {
-            let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
-            // An attempt before may have revoked all, and then not have been let clean up.
-            let told = !ended.is_empty() || matches!(acted.outcome, Outcome::LetGo);
+        Ok(Revoked { ended, left }) => {
+            let all = left.is_none();
+            let acted = left.map_or_else(
+                || Acted::quietly(Outcome::LetGo),
+                |Left { ids, failure }| given_up(turn.observed, &ids, &failure),
+            );
+            let acted = finish(context, observation, acted).await?;
+            // Who isn't let clean up comes again, and tells it then.
+            if !matches!(acted.outcome, Outcome::LetGo) || (ended.is_empty() && !all) {
+                return Ok(acted);
+            }
             let what = turn.observed.kind.as_str().to_lowercase();
             let note = match ended.as_slice() {
                 [] => format!("no {what} token of it is left at {}", turn.shop),
                 [id] => format!("{what} token revoked at {}: {id}", turn.shop),
                 ids => format!("{} {what} tokens revoked at {}: {}", ids.len(), turn.shop, list(ids, NAMED)),
             };
-            Ok(if told { acted.with(EventReason::Revoked, note).counting(vec![Ended::Success]) } else { acted })
+            let acted = acted.with(EventReason::Revoked, note);
+            Ok(if all { acted.counting(vec![Ended::Success]) } else { acted })
         }
         Err(refusal) => Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
     }
