@@ -135,15 +135,13 @@ pub(super) async fn revoke_and_let_go(
         Err(refusal) => return Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
     }
     match sources::revoke(turn, Target::All).await {
-        Ok(Revoked { ended, left }) => {
-            let all = left.is_none();
-            let acted = left.map_or_else(
-                || Acted::quietly(Outcome::LetGo),
-                |Left { ids, failure }| given_up(turn.observed, &ids, &failure),
-            );
-            let acted = finish(context, observation, acted).await?;
+        Ok(Revoked { left: Some(Left { ids, failure }), .. }) => {
+            finish(context, observation, given_up(turn.observed, &ids, &failure)).await
+        }
+        Ok(Revoked { ended, left: None }) => {
+            let acted = finish(context, observation, Acted::quietly(Outcome::LetGo)).await?;
             // Who isn't let clean up comes again, and tells it then.
-            if !matches!(acted.outcome, Outcome::LetGo) || (ended.is_empty() && !all) {
+            if !matches!(acted.outcome, Outcome::LetGo) {
                 return Ok(acted);
             }
             let what = turn.observed.kind.as_str().to_lowercase();
@@ -152,8 +150,7 @@ pub(super) async fn revoke_and_let_go(
                 [id] => format!("{what} token revoked at {}: {id}", turn.shop),
                 ids => format!("{} {what} tokens revoked at {}: {}", ids.len(), turn.shop, list(ids, NAMED)),
             };
-            let acted = acted.with(EventReason::Revoked, note);
-            Ok(if all { acted.counting(vec![Ended::Success]) } else { acted })
+            Ok(acted.with(EventReason::Revoked, note).counting(vec![Ended::Success]))
         }
         Err(refusal) => Ok(refused(context, turn.observed, refusal, Operation::Revoke)),
     }
