@@ -8,6 +8,7 @@ use shopify_token_operator::{
     api::ShopifyToken,
     clock::Clock,
     core::{
+        bounded::list,
         cause::Cause,
         condition::find,
         vocabulary::{Reason, conditions},
@@ -77,6 +78,52 @@ fn findings(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> 
 
 const SHOPIFY: &str = "Shopify";
 
+/// A cause, how bad it is, what is said before how many wait for it, and what to do.
+type Told = (Cause, fn(String, &str) -> Finding, &'static str, &'static str);
+
+/// What is told of those that wait for Shopify, the worst first.
+const CAUSES: [Told; 5] = [
+    (
+        Cause::Silence,
+        wrong,
+        "gave the operator no answer for",
+        "egress rules, DNS and proxies of the operator, and https://www.shopifystatus.com; `status` of one says more",
+    ),
+    (
+        Cause::Redirected,
+        wrong,
+        "answers with a redirect, or somebody does in its place, for",
+        "open the shop's admin in a browser: is it closed, paused or being moved? if it isn't, look for a captive portal, and at egress \
+         rules and proxies of the operator; `status` of one says more",
+    ),
+    (
+        Cause::Turn,
+        doubtful,
+        "is to answer another token first, which is waited for by",
+        "see what that one is told: `kubectl shopify-token check -A`, or `status -A`",
+    ),
+    (
+        Cause::RateLimit,
+        doubtful,
+        "asks the operator to wait (rate limit) for",
+        "nothing: it goes on by itself; if it lasts, see what else calls Shopify as this app",
+    ),
+    (
+        Cause::Fault,
+        doubtful,
+        "answers the operator with a fault of its own for",
+        "nothing: it goes on by itself; if it lasts, look at https://www.shopifystatus.com",
+    ),
+];
+
+fn wrong(found: String, remedy: &str) -> Finding {
+    Finding::wrong(SHOPIFY, found, remedy)
+}
+
+fn doubtful(found: String, remedy: &str) -> Finding {
+    Finding::doubtful(SHOPIFY, found, remedy)
+}
+
 /// Whether Shopify answers, as far as the operator has written it down.
 fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> Vec<Finding> {
     let waiting: Vec<(&Object, Cause)> =
@@ -94,47 +141,12 @@ fn shopify(objects: &[Object], place: &str, may_work: bool, now: Timestamp) -> V
     let those = |which: Cause| -> Vec<&Object> {
         waiting.iter().filter(|(object, told)| cause(object, *told) == which).map(|(object, _)| *object).collect()
     };
-    let counted = |some: &[&Object]| format!("{} in {place}", of(some.len(), objects.len()));
-    let of_all = |some: &[&Object]| format!("{}: {}", counted(some), names(some));
-    let mut findings = Vec::new();
-    let (silent, redirected, turn) = (those(Cause::Silence), those(Cause::Redirected), those(Cause::Turn));
-    let (limited, faulted) = (those(Cause::RateLimit), those(Cause::Fault));
-    if !silent.is_empty() {
-        findings.push(Finding::wrong(
-            SHOPIFY,
-            format!("gave the operator no answer for {}", of_all(&silent)),
-            "egress rules, DNS and proxies of the operator, and https://www.shopifystatus.com; `status` of one says more",
-        ));
-    }
-    if !redirected.is_empty() {
-        findings.push(Finding::wrong(
-            SHOPIFY,
-            format!("answers with a redirect, or somebody does in its place, for {}", of_all(&redirected)),
-            "open the shop's admin in a browser: is it closed, paused or being moved? if it isn't, look for a captive \
-             portal, and at egress rules and proxies of the operator; `status` of one says more",
-        ));
-    }
-    if !turn.is_empty() {
-        findings.push(Finding::doubtful(
-            SHOPIFY,
-            format!("{} {} for the shop to answer another one: {}", counted(&turn), wait(&turn), names(&turn)),
-            "see what that one is told: `kubectl shopify-token check -A`, or `status -A`",
-        ));
-    }
-    if !limited.is_empty() {
-        findings.push(Finding::doubtful(
-            SHOPIFY,
-            format!("asks the operator to wait (rate limit) for {}", of_all(&limited)),
-            "nothing: it goes on by itself; if it lasts, see what else calls Shopify as this app",
-        ));
-    }
-    if !faulted.is_empty() {
-        findings.push(Finding::doubtful(
-            SHOPIFY,
-            format!("answers the operator with a fault of its own for {}", of_all(&faulted)),
-            "nothing: it goes on by itself; if it lasts, look at https://www.shopifystatus.com",
-        ));
-    }
+    let told = |(which, finding, says, remedy): Told| {
+        let some = those(which);
+        let found = format!("{says} {} in {place}: {}", of(some.len(), objects.len()), names(&some));
+        (!some.is_empty()).then(|| finding(found, remedy))
+    };
+    let mut findings: Vec<Finding> = CAUSES.into_iter().filter_map(told).collect();
     if findings.is_empty() {
         findings.push(heard(objects, place, may_work, now));
     }
@@ -193,8 +205,7 @@ fn wait(some: &[&Object]) -> &'static str {
 }
 
 fn names(all: &[&Object]) -> String {
-    let more = if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
-    format!("{}{more}", all.iter().take(NAMED).map(|object| object.place()).collect::<Vec<_>>().join(", "))
+    list(&all.iter().map(|object| object.place()).collect::<Vec<_>>(), NAMED)
 }
 
 /// When Shopify last confirmed its credential.
@@ -329,7 +340,7 @@ mod tests {
             (
                 vec![ready(), turn()],
                 Grade::Doubtful,
-                "1 of 2 tokens in p waits for the shop to answer another one: shop/1",
+                "is to answer another token first, which is waited for by 1 of 2 tokens in p: shop/1",
             ),
             (
                 vec![ready(), limited()],
