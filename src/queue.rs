@@ -31,7 +31,7 @@ pub enum Again {
     After(Duration),
 }
 
-/// Things to be looked at, which tasks share. It takes about two hundred bytes and a name for each that has a time.
+/// Things to be looked at, which tasks share. It takes about two hundred bytes, its name among them, for each that has a time.
 #[derive(Debug)]
 pub struct Queue<K> {
     state: Mutex<State<K>>,
@@ -149,18 +149,6 @@ impl<K: Eq + Hash> Queue<K> {
             }
         }
     }
-
-    /// How many there are that have a time, or are being looked at.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lock().things.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Time {
@@ -254,6 +242,11 @@ impl<K: Eq + Hash> Drop for Taken<K> {
 
 #[cfg(test)]
 impl<K: Clone + Eq + Hash> Queue<K> {
+    /// How many there are that have a time, or are being looked at.
+    fn len(&self) -> usize {
+        self.lock().things.len()
+    }
+
     /// Takes out all that has a time, whenever that is, in its order.
     pub(crate) fn empty(&self) -> Vec<K> {
         let mut state = self.lock();
@@ -295,7 +288,7 @@ mod tests {
             assert_eq!(*taken.what(), expected);
             taken.done(Again::OnChange);
         }
-        assert!(queue.is_empty());
+        assert_eq!(queue.len(), 0);
         let began = Instant::now();
         let feed = async {
             for _ in 0..100 {
@@ -338,7 +331,7 @@ mod tests {
         queue.changed("a");
         advance(PAUSE).await;
         due(&queue).unwrap().done(Again::OnChange);
-        assert!(queue.is_empty(), "one look is for all that was asked for");
+        assert_eq!(queue.len(), 0, "one look is for all that was asked for");
     }
 
     #[tokio::test(start_paused = true)]
@@ -354,7 +347,7 @@ mod tests {
         let look = due(&queue).expect("it has changed meanwhile");
         assert_eq!(*look.what(), "a");
         look.done(Again::OnChange);
-        assert!(queue.is_empty());
+        assert_eq!(queue.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]

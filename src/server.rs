@@ -143,6 +143,7 @@ fn answer(probed: Result<(), String>) -> (StatusCode, String) {
     }
 }
 
+/// Pages of metrics, and the places where they are made.
 #[derive(Clone)]
 struct Pages {
     metrics: Arc<Metrics>,

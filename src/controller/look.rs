@@ -54,6 +54,7 @@ pub(super) async fn look<K, F>(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
+            // A panic is in the log, and its object comes again.
             Some(_) = under_way.join_next() => {}
             due = objects.next(), if under_way.len() < work.under_way => {
                 under_way.spawn(once(Arc::clone(context), store.clone(), due, work));
