@@ -45,14 +45,16 @@ impl FromStr for Identity {
     type Err = NoIdentity;
 
     fn from_str(text: &str) -> Result<Self, NoIdentity> {
-        let parts: Vec<&str> = text.split('/').collect();
-        match parts[..] {
-            [namespace, name, uid] if !parts.contains(&"") => {
-                Ok(Self { namespace: namespace.into(), name: name.into(), uid: uid.into() })
-            }
-            _ => Err(NoIdentity),
-        }
+        let [namespace, name, uid] = parts(text).ok_or(NoIdentity)?;
+        Ok(Self { namespace: namespace.into(), name: name.into(), uid: uid.into() })
     }
+}
+
+/// Namespace, name and UID of an identity's text.
+pub(super) fn parts(text: &str) -> Option<[&str; 3]> {
+    let mut parts = text.split('/');
+    let all = [parts.next()?, parts.next()?, parts.next()?];
+    (parts.next().is_none() && !all.contains(&"")).then_some(all)
 }
 
 #[cfg(test)]

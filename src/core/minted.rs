@@ -1,7 +1,5 @@
 //! Which client secret minted a credential: hashes that tell it and nothing else, and until when older ones may be in use.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -81,12 +79,6 @@ impl Mint {
     #[must_use]
     pub fn is_lone(&self, token: &ShopifyToken) -> bool {
         self.is_brought() || (token.spec.source.offline.is_some() && self.expires_at.is_none())
-    }
-
-    /// Reads it from the annotations of a Secret; `None` if its record can't be read.
-    #[must_use]
-    pub fn read(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        Record::parse(annotations).map(|record| Self::of(&record))
     }
 
     /// What a record says.

@@ -29,6 +29,7 @@ pub mod older;
 pub mod older_client;
 pub mod ours;
 pub mod pace;
+pub mod packed;
 pub mod pair;
 pub mod plan;
 pub mod previous;

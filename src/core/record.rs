@@ -144,7 +144,7 @@ macro_rules! ours {
     };
 }
 
-const TOKEN: &str = ours!("token");
+pub(super) const TOKEN: &str = ours!("token");
 const REVISION: &str = ours!("revision");
 const ISSUED_AT: &str = ours!("issued-at");
 const EXPIRES_AT: &str = ours!("expires-at");
@@ -173,6 +173,38 @@ const FIELDS: &str = ours!("fields");
 const PLACE: &str = ours!("secret");
 const LEAVE: &str = ours!("leave");
 const LEAVE_AT: &str = ours!("leave-at");
+
+/// The annotations of a record.
+pub(super) const NAMES: [&str; 28] = [
+    TOKEN,
+    REVISION,
+    ISSUED_AT,
+    EXPIRES_AT,
+    REFRESH_EXPIRES_AT,
+    TOKEN_ID,
+    SCOPES,
+    INPUTS,
+    CONTENT,
+    API_VERSION,
+    ASKED_VERSION,
+    ISSUER,
+    CLIENT_SECRET,
+    CLIENT_SECRET_SINCE,
+    OLD_SECRET_UNTIL,
+    ADMIN,
+    PARENT,
+    PARENT_ISSUED_AT,
+    DISCOVERY,
+    MADE_OF,
+    PREVIOUS,
+    ROLLOUT,
+    RESTARTED,
+    HANDLED_TRIGGER,
+    HANDLED_ROTATE_AT,
+    FIELDS,
+    PLACE,
+    LEAVE,
+];
 
 impl Record {
     /// The record as annotations, prefix included.
@@ -264,7 +296,11 @@ impl Record {
     /// Reads the record back; `None` if a part of it is missing or was edited beyond recognition.
     #[must_use]
     pub fn parse(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        let get = |name: &str| get(annotations, name);
+        Self::read(|name| get(annotations, name))
+    }
+
+    /// The same of annotations that are kept in another way.
+    pub(super) fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         let optional_time = |name: &str| match get(name) {
             None => Some(None),
             Some(text) => time::parse(text).map(Some),
@@ -274,7 +310,7 @@ impl Record {
             Some(text) => text.parse().ok().map(Some),
         };
         Some(Self {
-            token: holder(annotations)?,
+            token: get(TOKEN)?.parse().ok()?,
             revision: get(REVISION)?.parse().ok().filter(|r| *r > 0)?,
             issued_at: time::parse(get(ISSUED_AT)?)?,
             expires_at: optional_time(EXPIRES_AT)?,
@@ -307,7 +343,7 @@ impl Record {
             restarted: optional_revision(RESTARTED)?,
             handled_trigger: get(HANDLED_TRIGGER).map(str::to_owned),
             handled_rotate_at: get(HANDLED_ROTATE_AT).map(str::to_owned),
-            fields: Fields::parse(annotations)?,
+            fields: serde_json::from_str(get(FIELDS)?).ok()?,
             place: get(PLACE).map(str::to_owned),
             leave: match get(LEAVE) {
                 None => None,
@@ -366,7 +402,7 @@ pub fn is_ours(annotation: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::core::scene::discovery;
 
@@ -428,7 +464,7 @@ mod tests {
             rollout: Some(4),
             restarted: Some(4),
             handled_trigger: Some("2026-11-22".into()),
-            handled_rotate_at: None,
+            handled_rotate_at: Some("2026-11-23".into()),
             fields: Fields { data: vec!["access_token".into()], ..Fields::default() },
             place: Some("web".into()),
             leave: Some(Leave::Delete),
@@ -454,6 +490,7 @@ mod tests {
             rollout: None,
             restarted: None,
             handled_trigger: None,
+            handled_rotate_at: None,
             place: None,
             leave: None,
             ..record
@@ -464,7 +501,7 @@ mod tests {
     #[test]
     fn an_edited_record_is_no_record() {
         let whole = record().annotations();
-        assert!(whole.keys().all(|name| is_ours(name)));
+        assert!(whole.keys().all(|name| is_ours(name) && NAMES.contains(&name.as_str())));
         for name in [REVISION, ISSUED_AT, EXPIRES_AT, OLD_SECRET_UNTIL, DISCOVERY, PREVIOUS, FIELDS, TOKEN, LEAVE] {
             let mut edited = whole.clone();
             edited.insert(name.into(), "?".into());

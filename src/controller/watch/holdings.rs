@@ -15,9 +15,9 @@ use super::health::version;
 use crate::core::{
     identity::Identity,
     minted::Mint,
+    packed::Packed,
     record::{self, Record},
     untouched::untouched,
-    vocabulary::PREFIX,
 };
 
 /// Namespace and name of a Secret.
@@ -51,19 +51,20 @@ pub struct Noted {
     pub minted: bool,
 }
 
+/// What a Secret says. There may be very many.
 struct Holder {
-    token: Identity,
-    mint: Option<Mint>,
+    /// Its record, or what is left of it.
+    record: Packed,
     /// `metadata.resourceVersion`.
     version: u64,
-    /// The annotations of the record, if nobody else has written what is ours: as text, for there may be many.
-    untouched: Option<Box<str>>,
+    /// Whether nobody else has written what is ours.
+    untouched: bool,
 }
 
 #[derive(Default)]
 struct Inner {
     hasher: RandomState,
-    holders: HashMap<Arc<SecretKey>, Box<Holder>>,
+    holders: HashMap<Arc<SecretKey>, Holder>,
     /// The Secrets of the tokens of a namespace and name, by the hash of those: what shares it is told apart by the holders.
     secrets: HashMap<u64, Vec<Arc<SecretKey>>>,
     /// The namespaces whose Secrets were listed; `None` for all of them.
@@ -82,7 +83,7 @@ impl Holdings {
         // A copy tells where it is from.
         let original = record::place(secret.annotations()) == Some(&key.1);
         let here = |holder: &Identity| !gone && original && holder.namespace == key.0;
-        let holder = record::holder(secret.annotations()).filter(here);
+        let record = Packed::of(secret.annotations()).filter(|record| record.holder().as_ref().is_some_and(here));
         let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
         // A write of our own may have been answered before its event came, and the event before it after that. What is known
         // already isn't taken apart again.
@@ -90,21 +91,21 @@ impl Holdings {
         if let Some(known) =
             known.filter(|known| version < known.version || (!gone && 0 < version && version == known.version))
         {
-            return Noted { before: Some(known.token.clone()), now: Some(known.token.clone()), minted: false };
+            return Noted { before: known.token(), now: known.token(), minted: false };
         }
         let before = inner.take(&key);
-        let holder = holder.map(|token| Holder {
-            token,
-            mint: Mint::read(secret.annotations()),
-            version,
-            untouched: untouched(secret.meta()).and_then(|record| text(&record)),
-        });
-        let minted = before.as_deref().map(Holder::says) != holder.as_ref().map(Holder::says);
-        let now = holder.as_ref().map(|holder| holder.token.clone());
-        if let Some(holder) = holder {
+        let now = record.map(|record| Holder { record, version, untouched: untouched(secret.meta()).is_some() });
+        let says = |holder: &Option<Holder>| holder.as_ref().map(|holder| (holder.token(), holder.mint()));
+        let minted = says(&before) != says(&now);
+        let noted = Noted {
+            before: before.and_then(|holder| holder.token()),
+            now: now.as_ref().and_then(Holder::token),
+            minted,
+        };
+        if let Some(holder) = now {
             inner.put(key, holder);
         }
-        Noted { before: before.map(|holder| holder.token), now, minted }
+        noted
     }
 
     /// What the record in a Secret says of the client secret that minted its credential, if that is a token's of this
@@ -112,16 +113,15 @@ impl Holdings {
     pub(in crate::controller) fn mint(&self, namespace: &str, secret: &str, token: &str) -> Option<Mint> {
         let inner = self.lock();
         let holder = inner.holders.get(&(namespace.to_owned(), secret.to_owned()))?;
-        holder.mint.clone().filter(|_| holder.token.name == token)
+        holder.record.is_of(namespace, token).then(|| holder.mint()).flatten()
     }
 
     /// The record in a Secret of a token's, if nobody else has written what is ours of it since.
     pub(in crate::controller) fn untouched(&self, token: &Identity, secret: &str) -> Option<Record> {
         let inner = self.lock();
         let holder = inner.holders.get(&(token.namespace.clone(), secret.to_owned()))?;
-        let annotations = holder.untouched.as_ref().filter(|_| holder.token == *token)?;
-        let annotations: HashMap<&str, String> = serde_json::from_str(annotations).ok()?;
-        Record::parse(&annotations.into_iter().map(|(name, text)| (format!("{PREFIX}{name}"), text)).collect())
+        let its = holder.untouched && holder.token().as_ref() == Some(token);
+        its.then(|| holder.record.record()).flatten()
     }
 
     /// The `resourceVersion` that a Secret of a token's was last seen with.
@@ -143,7 +143,7 @@ impl Holdings {
 
     /// The same of all Secrets that hold the credential of a token of this name.
     pub(in crate::controller) fn mints_of(&self, namespace: &str, token: &str) -> Vec<Mint> {
-        self.lock().held_by(namespace, token).filter_map(|(_, holder)| holder.mint.clone()).collect()
+        self.lock().held_by(namespace, token).filter_map(|(_, holder)| holder.mint()).collect()
     }
 
     /// The Secrets of a namespace, or of all, were listed: there are no others than these.
@@ -183,7 +183,8 @@ impl Holdings {
     /// The names of the Secrets that a token's credential is said to be in.
     pub(in crate::controller) fn of(&self, token: &Identity) -> Vec<String> {
         let inner = self.lock();
-        let held = inner.held_by(&token.namespace, &token.name).filter(|(_, holder)| holder.token == *token);
+        let held =
+            inner.held_by(&token.namespace, &token.name).filter(|(_, holder)| holder.token().as_ref() == Some(token));
         let mut names: Vec<String> = held.map(|(key, _)| key.1.clone()).collect();
         names.sort_unstable();
         names
@@ -191,29 +192,35 @@ impl Holdings {
 }
 
 impl Holder {
-    /// Whose credential it is, and which client secret minted it.
-    fn says(&self) -> (&Identity, Option<&Mint>) {
-        (&self.token, self.mint.as_ref())
+    /// Whose credential it is.
+    fn token(&self) -> Option<Identity> {
+        self.record.holder()
+    }
+
+    /// What the record says of the client secret that minted its credential; `None` if it can't be read.
+    fn mint(&self) -> Option<Mint> {
+        self.record.record().as_ref().map(Mint::of)
     }
 }
 
 impl Inner {
     /// The Secrets that hold the credential of a token of this name.
     fn held_by(&self, namespace: &str, token: &str) -> impl Iterator<Item = (&SecretKey, &Holder)> {
-        let keys = self.secrets.get(&self.hasher.hash_one((namespace, token))).into_iter().flatten();
-        let held = keys.filter_map(|key| Some((&**key, &**self.holders.get(key)?)));
-        held.filter(move |(_, holder)| holder.token.namespace == namespace && holder.token.name == token)
+        let keys = self.secrets.get(&self.hasher.hash_one(Some((namespace, token)))).into_iter().flatten();
+        let held = keys.filter_map(|key| Some((&**key, self.holders.get(key)?)));
+        held.filter(move |(_, holder)| holder.record.is_of(namespace, token))
     }
 
     fn put(&mut self, key: SecretKey, holder: Holder) {
-        let (key, token) = (Arc::new(key), self.hasher.hash_one((&holder.token.namespace, &holder.token.name)));
-        self.secrets.entry(token).or_default().push(Arc::clone(&key));
-        self.holders.insert(key, Box::new(holder));
+        let (key, token) = (Arc::new(key), self.token(&holder));
+        // Most have one.
+        self.secrets.entry(token).or_insert_with(|| Vec::with_capacity(1)).push(Arc::clone(&key));
+        self.holders.insert(key, holder);
     }
 
-    fn take(&mut self, key: &SecretKey) -> Option<Box<Holder>> {
+    fn take(&mut self, key: &SecretKey) -> Option<Holder> {
         let holder = self.holders.remove(key)?;
-        let token = self.hasher.hash_one((&holder.token.namespace, &holder.token.name));
+        let token = self.token(&holder);
         if let Some(secrets) = self.secrets.get_mut(&token) {
             secrets.retain(|secret| **secret != *key);
             if secrets.is_empty() {
@@ -222,15 +229,12 @@ impl Inner {
         }
         Some(holder)
     }
-}
 
-/// A record's annotations, without what all their names begin with.
-fn text(record: &Record) -> Option<Box<str>> {
-    let annotations = record.annotations();
-    let short: HashMap<&str, &String> =
-        annotations.iter().map(|(name, text)| (name.trim_start_matches(PREFIX), text)).collect();
-    // Texts alone make JSON in any case; what isn't kept is read.
-    serde_json::to_string(&short).ok().map(Into::into)
+    /// Hash of the namespace and the name of a token.
+    fn token(&self, holder: &Holder) -> u64 {
+        let token = holder.token();
+        self.hasher.hash_one(token.as_ref().map(|token| (token.namespace.as_str(), token.name.as_str())))
+    }
 }
 
 /// Namespace and name of a Secret.
