@@ -63,23 +63,23 @@ pub struct ShopifyTokenStatus {
     /// Hash of all that the failed attempt depended on: when something of it changes, the back-off ends. Salted by the
     /// operator's process, so that it tells nothing of a credential.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failed_inputs: Option<String>,
+    pub failed_inputs: Option<Box<str>>,
     /// Last value of the `reconcile.fluxcd.io/requestedAt` annotation that was acted upon.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_handled_reconcile_at: Option<String>,
+    pub last_handled_reconcile_at: Option<Box<str>>,
     /// Last value of `spec.rotation.trigger` that was acted upon.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_handled_trigger: Option<String>,
+    pub last_handled_trigger: Option<Box<str>>,
     /// Last value of the `tokens.shopify-operator.dev/rotate-at` annotation that was acted upon.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_handled_rotate_at: Option<String>,
+    pub last_handled_rotate_at: Option<Box<str>>,
     /// The Secret that holds the credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<TokenSecretStatus>,
     /// The address to open in a browser while an approval is missing (ConsentRequired, RefreshTokenDead): for somebody who may
     /// install apps on the shop, or, of a session, for its customer alone. Absent unless the operator has a --public-url.
     #[serde(skip_serializing_if = "Option::is_none", rename = "installURL")]
-    pub install_url: Option<String>,
+    pub install_url: Option<Box<str>>,
 }
 
 /// An older credential that still lives.

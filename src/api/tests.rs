@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::cel::{
     Validator,
     cel::{Context, Program, Value as CelValue},
@@ -164,11 +163,12 @@ fn matches(text: &str, pattern: &str) -> bool {
     program.execute(&context).unwrap() == CelValue::Bool(true)
 }
 
-/// The operator holds each, and there may be tens of thousands: what few set is a pointer.
+/// The operator holds each, and there may be tens of thousands: what few set is a pointer. With two counters beside it one
+/// takes a kilobyte, and jemalloc's next size is a quarter more.
 #[test]
 fn an_object_takes_little_memory() {
-    let (token, bytes) = (size_of::<ShopifyToken>(), size_of::<ObjectMeta>() + size_of::<ShopifyTokenStatus>());
-    assert!(token <= bytes + 256, "{token} bytes, {bytes} of them metadata and status");
+    let (token, status) = (size_of::<ShopifyToken>(), size_of::<ShopifyTokenStatus>());
+    assert!(token + 16 <= 1024, "{token} bytes, {status} of them its status");
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl Observed {
     #[must_use]
     pub fn reconcile_requested(&self) -> bool {
         let wish = self.token.annotations().get(REQUESTED_AT);
-        wish.is_some() && wish != self.status().and_then(|s| s.last_handled_reconcile_at.as_ref())
+        wish.is_some() && wish.map(String::as_str) != self.status().and_then(|s| s.last_handled_reconcile_at.as_deref())
     }
 
     /// Attempts that failed in a row.

@@ -95,7 +95,7 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
             revision: s.record.map(|r| r.revision),
         }),
         last_handled_reconcile_at: if s.handled {
-            s.token.annotations().get(REQUESTED_AT).cloned()
+            s.token.annotations().get(REQUESTED_AT).map(|at| at.as_str().into())
         } else {
             before.last_handled_reconcile_at.clone()
         },
@@ -124,8 +124,8 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
             .iter()
             .map(|p| PreviousToken { token_id: p.id.clone(), revoke_at: time::to_kube(p.revoke_at) })
             .collect();
-        status.last_handled_trigger.clone_from(&record.handled_trigger);
-        status.last_handled_rotate_at.clone_from(&record.handled_rotate_at);
+        status.last_handled_trigger = record.handled_trigger.as_deref().map(Into::into);
+        status.last_handled_rotate_at = record.handled_rotate_at.as_deref().map(Into::into);
     } else if s.kind == SourceKind::CustomerAccount {
         // Kept when the Secret is lost: applications may still use what it held.
         status.token_id.clone_from(&before.token_id);
@@ -143,12 +143,12 @@ pub fn project(s: &Snapshot<'_>, now: Timestamp) -> ShopifyTokenStatus {
             status.failed_attempts = Some(*count);
             status.last_failure_time = Some(time::to_kube(*at));
             status.next_attempt_time = Some(time::to_kube(*next));
-            status.failed_inputs = Some(inputs.clone());
+            status.failed_inputs = Some(inputs.as_str().into());
         }
     }
     status.conditions = all_conditions(s, &before, same_credential, now);
     let approval = matches!(obstacle(&status), Some(Reason::ConsentRequired | Reason::RefreshTokenDead));
-    status.install_url = s.install_url.filter(|_| approval).map(str::to_owned);
+    status.install_url = s.install_url.filter(|_| approval).map(Into::into);
     status
 }
 

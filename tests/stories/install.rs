@@ -146,8 +146,8 @@ async fn a_merchant_approves_and_the_token_is_there() {
     world.token("web", offline(json!({"requiredScopes": ["read_products", "write_orders"]}))).await;
     let token = world.because("web", "Stalled", "ConsentRequired").await;
     let url = token.status.as_ref().unwrap().install_url.clone().unwrap();
-    assert_eq!(url, format!("{PUBLIC_URL}/oauth/install/{}/web", world.namespace));
-    assert!(message(&token, "Stalled").contains(&url));
+    assert_eq!(*url, *format!("{PUBLIC_URL}/oauth/install/{}/web", world.namespace));
+    assert!(message(&token, "Stalled").contains(&*url));
 
     let mut browser = Browser::new(&world);
     let shown = browser.opens(pages.address, &url).await;

@@ -30,7 +30,8 @@ fn named(served: &str, asked: Option<&str>) -> [Option<String>; 3] {
 async fn verify(world: &World, name: &str) {
     let wish = world.clock.now().to_rfc3339();
     world.change(name, json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": &wish}}})).await;
-    let seen = |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.as_ref() == Some(&wish);
+    let seen =
+        |t: &ShopifyToken| t.status.as_ref().unwrap().last_handled_reconcile_at.as_deref() == Some(wish.as_str());
     world.until(name, "looked at", seen).await;
 }
 

@@ -102,18 +102,18 @@ impl Action {
             .map(|stalled| Progress::Stuck { reason: stalled.reason.clone(), message: stalled.message.clone() });
         let observed = Some(status.observed_generation) == token.metadata.generation;
         match self {
-            Self::Rotate(value) if status.last_handled_rotate_at.as_ref() == Some(value) => {
+            Self::Rotate(value) if status.last_handled_rotate_at.as_deref() == Some(value) => {
                 Progress::Done(rotated(token, before))
             }
             Self::Rotate(_) => stalled.unwrap_or_else(waits),
-            Self::Reconcile(value) if status.last_handled_reconcile_at.as_ref() == Some(value) => match stalled {
+            Self::Reconcile(value) if status.last_handled_reconcile_at.as_deref() == Some(value) => match stalled {
                 Some(stalled) => stalled,
                 None if state.ready == "True" && holds(status, conditions::RECONCILING).is_none() => {
                     Progress::Done(format!("Ready: {}", state.message))
                 }
                 None => waits(),
             },
-            Self::Verify(value) if status.last_handled_reconcile_at.as_ref() == Some(value) => {
+            Self::Verify(value) if status.last_handled_reconcile_at.as_deref() == Some(value) => {
                 let Some(valid) = find(&status.conditions, conditions::TOKEN_VALID) else { return waits() };
                 let checkable = token.spec.source().is_none_or(|source| nature(source.kind()).checkable);
                 match (valid.status.as_str(), stalled) {

@@ -86,7 +86,7 @@ fn facts(token: &ShopifyToken, status: &ShopifyTokenStatus) -> String {
         facts.push(("Scopes", status.scopes.join(", ")));
     }
     if let Some(url) = &status.install_url {
-        facts.push(("Approve at", url.clone()));
+        facts.push(("Approve at", url.to_string()));
     }
     if let Some(attempts) = status.failed_attempts.filter(|attempts| *attempts > 0) {
         facts.push(("Attempts", format!("{attempts} failed in a row")));

@@ -17,7 +17,7 @@ async fn a_rotation_is_asked_for_and_awaited() {
     let token = world.ready("web").await;
     assert_eq!(revision(&token), 2);
     let asked = &token.metadata.annotations.as_ref().unwrap()["tokens.shopify-operator.dev/rotate-at"];
-    assert_eq!(token.status.as_ref().unwrap().last_handled_rotate_at.as_ref(), Some(asked));
+    assert_eq!(token.status.as_ref().unwrap().last_handled_rotate_at.as_deref(), Some(asked.as_str()));
     let life = plugin(&world, &["status", "web"]).await.done();
     assert!(life.contains("overlap ends") && life.contains("admin token admin"), "{life}");
 

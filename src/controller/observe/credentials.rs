@@ -284,8 +284,8 @@ pub(super) fn asks(token: &ShopifyToken) -> bool {
     let Some(status) = &token.status else { return false };
     let annotation = |name: &str| token.annotations().get(name);
     status.failed_attempts.is_some()
-        || annotation(REQUESTED_AT).is_some_and(|at| status.last_handled_reconcile_at.as_ref() != Some(at))
-        || annotation(ROTATE_AT).is_some_and(|at| status.last_handled_rotate_at.as_ref() != Some(at))
+        || annotation(REQUESTED_AT).is_some_and(|at| status.last_handled_reconcile_at.as_deref() != Some(at))
+        || annotation(ROTATE_AT).is_some_and(|at| status.last_handled_rotate_at.as_deref() != Some(at))
         || token.spec.rotation_trigger().is_some_and(|t| status.last_handled_trigger.as_deref() != Some(t))
 }
 
