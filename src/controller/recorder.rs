@@ -57,10 +57,10 @@ struct Subject<'a> {
 }
 
 /// An event that was published.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Told {
-    /// Its name.
-    event: String,
+    /// When it was, in nanoseconds since 1970: what its name ends with.
+    first: i64,
     /// How many equal ones there were.
     count: i32,
     /// When the last one was.
@@ -99,30 +99,29 @@ impl Recorder {
         let namespace = regarding.namespace.as_deref().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let subject = self.hasher.hash_one(Subject::of(regarding, news));
+        let object = regarding.name.as_deref().unwrap_or(OPERATOR);
         if let Some(told) = self.told.get(&subject).filter(goes_on) {
             let again = Told { count: told.count.saturating_add(1), last: now, ..told };
             let series = json!({"series": {"count": again.count, "lastObservedTime": time::to_micro(now)}});
-            let patched = events.patch(&again.event, &PatchParams::default(), &Patch::Merge(&series)).await;
+            let patched = events
+                .patch(&bounded::event_name(object, again.first), &PatchParams::default(), &Patch::Merge(&series))
+                .await;
             // It may be gone by now: then the news is told anew.
             if found(patched)?.is_some() {
                 self.told.put(subject, again);
                 return Ok(());
             }
         }
-        let event = self.event(regarding, news, now);
+        let first = now.timestamp_nanos_opt().unwrap_or_default();
+        let event = self.event(regarding, news, now, bounded::event_name(object, first));
         events.create(&PostParams::default(), &event).await?;
-        self.told.put(subject, Told { event: event.metadata.name.unwrap_or_default(), count: 1, last: now });
+        self.told.put(subject, Told { first, count: 1, last: now });
         Ok(())
     }
 
-    fn event(&self, regarding: &ObjectReference, news: &News, now: Timestamp) -> Event {
-        let object = regarding.name.as_deref().unwrap_or(OPERATOR);
+    fn event(&self, regarding: &ObjectReference, news: &News, now: Timestamp, name: String) -> Event {
         Event {
-            metadata: ObjectMeta {
-                namespace: regarding.namespace.clone(),
-                name: Some(bounded::event_name(object, now.timestamp_nanos_opt().unwrap_or_default())),
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { namespace: regarding.namespace.clone(), name: Some(name), ..ObjectMeta::default() },
             type_: Some(if news.reason.is_warning() { "Warning" } else { "Normal" }.to_owned()),
             reason: Some(news.reason.as_str().to_owned()),
             action: Some(action(news).to_owned()),

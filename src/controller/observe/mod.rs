@@ -203,12 +203,13 @@ async fn uses(context: &Context, token: &ShopifyToken, identity: &Identity, in_u
 /// process that made it has died.
 fn settles_at(context: &Context, o: &Observed) -> Option<Timestamp> {
     let uid = &o.identity.uid;
-    if !has_finalizer(&o.token) {
+    let Nature { revocable, by_value, .. } = nature(o.kind);
+    let listed = revocable && !by_value;
+    if listed && !has_finalizer(&o.token) {
         context.bare.put(uid.clone(), ());
     }
     // Before anything is created there is a finalizer.
-    let Nature { revocable, by_value, .. } = nature(o.kind);
-    let inherited = revocable && !by_value && has_finalizer(&o.token) && context.bare.get(uid).is_none();
+    let inherited = listed && has_finalizer(&o.token) && context.bare.get(uid).is_none();
     let wanted = inherited && issue(o, context.now()).is_some();
     let crashed = wanted.then(|| context.started_at + LISTED_WITHIN);
     context.memory.settles_at(uid).max(crashed)
