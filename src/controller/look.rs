@@ -3,14 +3,16 @@
 use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt;
-use kube::{
-    Resource, ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{context::Context, error::Error, kept::ObjectKey, watch::Objects};
+use super::{
+    context::Context,
+    error::Error,
+    kept::ObjectKey,
+    watch::{Objects, relations::Related, store::Store},
+};
 use crate::{
     core::renewal,
     kubernetes::Lenient,
@@ -38,15 +40,15 @@ impl<K, F> Copy for Work<K, F> {}
 pub(super) async fn look<K, F>(
     context: &Arc<Context>,
     objects: &Objects,
-    store: Store<Lenient<K>>,
+    store: Store<K>,
     work: Work<K, F>,
     shutdown: &CancellationToken,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    K: Related + Clone + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Again, Error>> + Send + 'static,
 {
     // What was never listed has nothing under way, and would wait for its list for ever.
-    if shutdown.run_until_cancelled(store.wait_until_ready()).await.is_none() {
+    if shutdown.run_until_cancelled(store.listed()).await.is_none() {
         return;
     }
     let mut under_way = JoinSet::new();
@@ -65,15 +67,14 @@ pub(super) async fn look<K, F>(
 }
 
 /// Reconciles an object, and says when to do that again.
-async fn once<K, F>(context: Arc<Context>, store: Store<Lenient<K>>, due: Taken<ObjectKey>, work: Work<K, F>)
+async fn once<K, F>(context: Arc<Context>, store: Store<K>, due: Taken<ObjectKey>, work: Work<K, F>)
 where
-    K: Resource<DynamicType = ()> + Clone + Debug,
+    K: Related + Clone + Debug,
     F: Future<Output = Result<Again, Error>>,
 {
     let key = due.what();
-    let reference = key.reference::<Lenient<K>>();
-    let Some(object) = store.get(&reference) else {
-        context.errors.remove(&reference.to_string());
+    let Some(object) = store.get(key) else {
+        context.errors.remove(&key.reference::<K>().to_string());
         (work.on_missing)(&context, key);
         return due.done(Again::OnChange);
     };
@@ -114,10 +115,7 @@ mod tests {
         time::Duration,
     };
 
-    use kube::{
-        Client, Config,
-        runtime::{reflector, watcher::Event},
-    };
+    use kube::{Client, Config, runtime::watcher::Event};
     use serde_json::json;
     use tokio::{
         task::JoinHandle,
@@ -158,7 +156,7 @@ mod tests {
 
     struct Looks {
         objects: Objects,
-        writer: reflector::store::Writer<Lenient<ShopifyToken>>,
+        store: Store<ShopifyToken>,
         context: Arc<Context>,
         shutdown: CancellationToken,
         task: JoinHandle<()>,
@@ -168,28 +166,29 @@ mod tests {
     fn looks() -> Looks {
         drop(seen());
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let (store, writer) = reflector::store();
+        let store = Store::default();
         let (mut wakes, shutdown) = (Wakes::default(), CancellationToken::new());
         let objects = wakes.route(None).tokens;
         let context = Context::of_parts(Client::try_from(nowhere).unwrap(), Stores::default(), wakes);
         let task = {
             let (context, objects, shutdown) = (Arc::clone(&context), Arc::clone(&objects), shutdown.clone());
+            let store = store.clone();
             let on_missing = |_: &Context, token: &ObjectKey| see(format!("missing {}", token.name));
             let work = Work { reconcile, under_way: 2, on_missing };
             tokio::spawn(async move { look(&context, &objects, store, work, &shutdown).await })
         };
-        Looks { objects, writer, context, shutdown, task }
+        Looks { objects, store, context, shutdown, task }
     }
 
     impl Looks {
         fn list(&mut self, names: &[&str]) {
-            self.writer.apply_watcher_event(&Event::Init);
+            self.store.note(&Event::Init);
             for name in names {
                 let mut token = healthy(SourceKind::ClientCredentials, json!({})).token;
                 token.metadata.name = Some((*name).to_owned());
-                self.writer.apply_watcher_event(&Event::InitApply(Lenient(Ok(token))));
+                self.store.note(&Event::InitApply(Arc::new(Lenient(Ok(token)))));
             }
-            self.writer.apply_watcher_event(&Event::InitDone);
+            self.store.note(&Event::InitDone);
         }
 
         fn wake(&self, name: &str) {

@@ -33,17 +33,13 @@ use self::{
     context::Context,
     kept::ObjectKey,
     look::{Work, look},
-    watch::{
-        Stores, Wakes,
-        objects::{Reflected, objects},
-    },
+    watch::{Stores, Wakes, objects::objects},
 };
 pub use self::{
     context::Setup,
     uninstall::{Uninstalled, uninstall},
     watch::Watches,
 };
-use crate::api::{ShopifyApp, ShopifyToken};
 
 /// Reconciles of tokens under way at most, in one namespace or in all: those that have a worker, and those that lent it while
 /// they wait for Shopify. Each of these has a connection's memory.
@@ -61,9 +57,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         if setup.namespaces.is_empty() { vec![None] } else { setup.namespaces.iter().cloned().map(Some).collect() };
     let (mut stores, mut wakes, mut parts) = (Stores::default(), Wakes::default(), Vec::new());
     for scope in scopes {
-        let (tokens, apps) =
-            (Reflected::<ShopifyToken>::new("ShopifyToken"), Reflected::<ShopifyApp>::new("ShopifyApp"));
-        stores.add(scope.clone(), tokens.reader.clone(), apps.reader.clone());
+        let (tokens, apps) = stores.add(scope.clone());
         let woken = wakes.route(scope.clone());
         parts.push((scope, tokens, apps, woken));
     }
@@ -104,11 +98,11 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     }
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
-        let (token_store, app_store) = (tokens.reader.clone(), apps.reader.clone());
+        let (followed, seen) = (("ShopifyToken", tokens.clone()), ("ShopifyApp", apps.clone()));
         watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));
         let (for_tokens, for_apps) = (Arc::clone(&woken.tokens), Arc::clone(&woken.apps));
-        watches.spawn(objects(Arc::clone(&context), scope.clone(), tokens, for_tokens, watch::token_event));
-        watches.spawn(objects(Arc::clone(&context), scope, apps, for_apps, watch::app_event));
+        watches.spawn(objects(Arc::clone(&context), scope.clone(), followed, for_tokens, watch::token_event));
+        watches.spawn(objects(Arc::clone(&context), scope, seen, for_apps, watch::app_event));
         let (context, shutdown) = (&context, &shutdown);
         controllers.push(async move {
             let to_tokens = Work { reconcile: reconcile::reconcile, under_way: UNDER_WAY, on_missing: token_missing };
@@ -116,8 +110,8 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
             let under_way = context.setup.concurrency.max(1).into();
             let to_apps = Work { reconcile: app::reconcile, under_way, on_missing: |_, _| () };
             futures::join!(
-                look(context, &woken.tokens, token_store, to_tokens, shutdown),
-                look(context, &woken.apps, app_store, to_apps, shutdown),
+                look(context, &woken.tokens, tokens, to_tokens, shutdown),
+                look(context, &woken.apps, apps, to_apps, shutdown),
             )
         });
     }

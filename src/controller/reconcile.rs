@@ -403,7 +403,7 @@ mod tests {
             "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "generation": 1},
             "spec": {"credentialsRef": {"name": "acme-app"}},
         });
-        let app: Lenient<ShopifyApp> = Lenient(Ok(serde_json::from_value(app).unwrap()));
+        let app: Arc<Lenient<ShopifyApp>> = Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())));
         app_event(&context, None, &Event::Apply(app.clone()));
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
         app_event(&context, None, &Event::Delete(app));
@@ -443,10 +443,9 @@ mod tests {
         let queued = healthy(SourceKind::Storefront, json!({})).token;
         let mut newest = queued.clone();
         newest.spec.suspend = Some(true);
-        let ((tokens, mut watch), (apps, _)) = (reflector::store(), reflector::store());
-        watch.apply_watcher_event(&Event::Apply(Lenient(Ok(newest))));
         let ((client, written), mut stores) = (server(), Stores::default());
-        stores.add(None, tokens, apps);
+        stores.add(None);
+        stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(newest)))));
         let context = Context::of_stores(client, stores);
         context.holdings.listed(None, &std::collections::HashSet::new());
         reconcile(Arc::new(Lenient(Ok(queued))), Arc::clone(&context)).await.unwrap();
@@ -458,20 +457,17 @@ mod tests {
     async fn nothing_is_kept_of_a_token_that_goes_before_the_answer_to_its_last_write() {
         let mut token = healthy(SourceKind::Storefront, json!({})).token;
         token.spec.suspend = Some(true);
-        let ((tokens, watch), (apps, _)) = (reflector::store(), reflector::store());
-        let watch = Arc::new(Mutex::new(watch));
-        let tell = |watch: &Mutex<reflector::store::Writer<_>>, event| {
-            watch.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(&event);
-        };
-        let object = || Lenient(Ok(token.clone()));
-        tell(&watch, Event::Apply(object()));
-        let (gone, told) = (Event::Delete(object()), Arc::clone(&watch));
-        let (client, written) = server_while(move || tell(&told, gone.clone()));
+        let object = || Arc::new(Lenient(Ok(token.clone())));
         let mut stores = Stores::default();
-        stores.add(None, tokens, apps);
+        stores.add(None);
+        stores.note_token(None, &Event::Apply(object()));
+        let (gone, told) = (Event::Delete(object()), stores.clone());
+        let (client, written) = server_while(move || {
+            told.note_token(None, &gone);
+        });
         let context = Context::of_stores(client, stores);
         context.holdings.listed(None, &std::collections::HashSet::new());
-        reconcile(Arc::new(object()), Arc::clone(&context)).await.unwrap();
+        reconcile(object(), Arc::clone(&context)).await.unwrap();
         assert!(!written.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
         let key = ObjectKey::of_object(&token);
         assert!(context.written.get(&key).is_none() && context.known.get(&key).is_none());
@@ -482,11 +478,10 @@ mod tests {
         for (minutes_ago, left_alone) in [(1, true), (6, false)] {
             let mut token = healthy(SourceKind::Storefront, json!({})).token;
             token.spec.suspend = Some(true);
-            let (((tokens, mut watch), (apps, _)), (namespaces, mut keeper)) =
-                ((reflector::store(), reflector::store()), reflector::store());
-            watch.apply_watcher_event(&Event::Apply(Lenient(Ok(token.clone()))));
+            let (namespaces, mut keeper) = reflector::store();
             let ((client, written), mut stores) = (server(), Stores::default());
-            stores.add(None, tokens, apps);
+            stores.add(None);
+            stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(token.clone())))));
             stores.know(Some(namespaces));
             let context = Context::of_stores(client, stores);
             context.holdings.listed(None, &std::collections::HashSet::new());

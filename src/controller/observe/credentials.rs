@@ -300,10 +300,7 @@ mod tests {
     use kube::{
         Client,
         client::Body,
-        runtime::{
-            reflector,
-            watcher::{Error as Broken, Event},
-        },
+        runtime::watcher::{Error as Broken, Event},
     };
     use serde_json::json;
     use tokio::time::Instant;
@@ -327,14 +324,13 @@ mod tests {
             let answer = Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
             async { Ok::<_, Infallible>(answer.unwrap()) }
         });
-        let ((apps, mut app_keeper), (tokens, mut token_keeper)) = (reflector::store(), reflector::store());
+        let mut stores = Stores::default();
+        stores.add(None);
         let app = json!({"metadata": {"name": "acme", "namespace": "shop"}, "spec": {"credentialsRef": {"name": "acme-app"}}});
-        app_keeper.apply_watcher_event(&Event::Apply(Lenient(Ok(serde_json::from_value(app).unwrap()))));
+        stores.note_app(None, &Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))));
         let mut admin = token(SourceKind::ClientCredentials, &json!({}));
         admin.metadata.name = Some("admin".into());
-        token_keeper.apply_watcher_event(&Event::Apply(Lenient(Ok(admin))));
-        let mut stores = Stores::default();
-        stores.add(None, tokens, apps);
+        stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(admin)))));
         let context = Context::of_stores(Client::new(server, "default"), stores);
         let watches =
             ["ShopifyApp", "ShopifyToken"].map(|kind| context.setup.watches.begin(kind, None, Instant::now()));

@@ -7,7 +7,8 @@ pub(super) mod holdings;
 pub(super) mod namespaces;
 pub(super) mod objects;
 pub(super) mod presence;
-mod relations;
+pub(super) mod relations;
+pub(super) mod store;
 pub(super) mod stores;
 pub(super) mod streams;
 pub(super) mod wake;
@@ -28,7 +29,7 @@ use kube::{
 
 use tokio::time::Instant;
 
-use self::{going::going, health::reason, holdings::Noted, streams::restarting};
+use self::{going::going, health::reason, holdings::Noted, store::Held, streams::restarting};
 pub use self::{
     health::Watches,
     stores::Stores,
@@ -154,7 +155,7 @@ fn secret_event(context: &Context, secret: &Metadata<Secret>) {
 }
 
 /// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
-pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<Lenient<ShopifyToken>>) {
+pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<Held<ShopifyToken>>) {
     let moved = context.stores.note_token(scope, event);
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
@@ -252,7 +253,7 @@ fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
 }
 
 /// Wakes the tokens that use an app, when more of it has changed than its status.
-pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<Lenient<ShopifyApp>>) {
+pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<Held<ShopifyApp>>) {
     context.stores.note_app(scope, event);
     let (app, gone) = match event {
         Event::Apply(app) | Event::InitApply(app) => (app, false),
@@ -318,7 +319,7 @@ mod tests {
     };
 
     use http::{Request, Response};
-    use kube::{Config, client::Body, runtime::reflector};
+    use kube::{Config, client::Body};
     use serde_json::json;
     use tokio::sync::Notify;
 
@@ -371,25 +372,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_token_counts_for_the_app_that_it_names_and_one_that_moves_for_all_it_may_have_named() {
-        let ((tokens, mut token_keeper), (apps, mut app_keeper)) = (reflector::store(), reflector::store());
         let mut stores = Stores::default();
-        stores.add(None, tokens, apps);
+        stores.add(None);
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
         for name in ["a", "b", "c"] {
             let app =
                 json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"credentialsRef": {"name": "s"}}});
-            let event = Event::Apply(Lenient(Ok(serde_json::from_value(app).unwrap())));
-            app_keeper.apply_watcher_event(&event);
-            app_event(&context, None, &event);
+            app_event(&context, None, &Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))));
         }
-        let mut counts = |app: &str, generation: i64| {
+        let counts = |app: &str, generation: i64| {
             let source = json!({"clientCredentials": {"appRef": {"name": app}}});
             let mut token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
             token.metadata.generation = Some(generation);
-            let event = Event::Apply(Lenient(Ok(token)));
-            token_keeper.apply_watcher_event(&event);
-            token_event(&context, None, &event);
+            token_event(&context, None, &Event::Apply(Arc::new(Lenient(Ok(token)))));
             let mut counting = context.counting.keys();
             context.counting.clear();
             counting.sort_unstable();
@@ -407,18 +403,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_of_an_admin_token_concerns_others_wakes_them_and_nothing_else_does() {
-        let ((tokens, mut keeper), (apps, _)) = (reflector::store(), reflector::store());
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
-        stores.add(None, tokens, apps);
+        stores.add(None);
         let woken = wakes.route(None).tokens;
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
-        let mut tell = |event: Event<Lenient<ShopifyToken>>| {
-            keeper.apply_watcher_event(&event);
+        let tell = |event: Event<Held<ShopifyToken>>| {
             token_event(&context, None, &event);
             woken.empty().into_iter().map(|token| token.name).collect::<Vec<_>>()
         };
-        let apply = |token: &ShopifyToken| Event::Apply(Lenient(Ok(token.clone())));
+        let held = |token: &ShopifyToken| Arc::new(Lenient(Ok(token.clone())));
+        let apply = |token: &ShopifyToken| Event::Apply(held(token));
         let below = healthy(SourceKind::Storefront, json!({})).token;
         let mut admin = healthy(SourceKind::ClientCredentials, json!({})).token;
         admin.metadata.name = Some("admin".into());
@@ -440,16 +435,11 @@ mod tests {
         admin.metadata.generation = Some(2);
         assert_eq!(tell(apply(&admin)), ["web"]);
         assert!(tell(apply(&admin)).is_empty());
-        for event in [
-            Event::Init,
-            Event::InitApply(Lenient(Ok(below.clone()))),
-            Event::InitApply(Lenient(Ok(admin.clone()))),
-            Event::InitDone,
-        ] {
+        for event in [Event::Init, Event::InitApply(held(&below)), Event::InitApply(held(&admin)), Event::InitDone] {
             tell(event);
         }
         assert_eq!(tell(apply(&admin)), ["web"], "what it was between is not known");
-        assert_eq!(tell(Event::Delete(Lenient(Ok(admin.clone())))), ["web"]);
+        assert_eq!(tell(Event::Delete(held(&admin))), ["web"]);
         assert!(context.admins_seen.keys().is_empty());
     }
 }

@@ -141,16 +141,14 @@ mod tests {
                 }
             }
         });
-        let ((tokens, mut token_keeper), (apps, _)) = (reflector::store(), reflector::store());
         let (kept, keeper) = reflector::store();
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
-        stores.add(None, tokens, apps);
+        stores.add(None);
         stores.know(Some(kept.clone()));
         let woken = wakes.route(None).tokens;
         let context = Context::of_parts(Client::new(server, "default"), stores, wakes);
-        let event = Event::Apply(Lenient(Ok(healthy(SourceKind::ClientCredentials, json!({})).token)));
-        token_keeper.apply_watcher_event(&event);
-        token_event(&context, None, &event);
+        let token = Lenient(Ok(healthy(SourceKind::ClientCredentials, json!({})).token));
+        token_event(&context, None, &Event::Apply(Arc::new(token)));
         let following = tokio::spawn(namespaces(Arc::clone(&context), kept, keeper));
         let first = tokio::time::timeout(Duration::from_mins(1), woken.next()).await;
         assert_eq!(first.expect("it is woken").what().name, "web");

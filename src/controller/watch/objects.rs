@@ -1,4 +1,4 @@
-//! Follows the objects of a kind: keeps them in their store, tells whom each event concerns, and wakes what has changed.
+//! Follows the objects of a kind: tells of each event, and wakes what has changed.
 
 use std::{fmt::Debug, pin::pin, sync::Arc};
 
@@ -8,50 +8,34 @@ use kube::{
     core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
-        reflector::{self, Store},
         watcher::{Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Objects, api, config, health::reason, prune, streams::restarting};
+use super::{
+    Objects, api, config,
+    health::reason,
+    prune,
+    relations::Related,
+    store::{Held, Store},
+    streams::restarting,
+};
 use crate::{
     controller::{context::Context, kept::ObjectKey},
     kubernetes::Lenient,
 };
 
-/// The store and writer of a kind, for one namespace or all.
-pub(in crate::controller) struct Reflected<K: Resource<DynamicType = ()> + Clone + 'static> {
-    kind: &'static str,
-    /// What is there.
-    pub(in crate::controller) reader: Store<Lenient<K>>,
-    writer: reflector::store::Writer<Lenient<K>>,
-}
-
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Reflected<K> {
-    /// Of the kind of this name.
-    pub(in crate::controller) fn new(kind: &'static str) -> Self {
-        let (reader, writer) = reflector::store();
-        Self { kind, reader, writer }
-    }
-}
-
-/// Follows the objects of a kind in one namespace, or in all, for ever.
+/// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` takes note of each.
 pub(in crate::controller) async fn objects<K>(
     context: Arc<Context>,
     scope: Option<String>,
-    Reflected { kind, reader, writer }: Reflected<K>,
+    (kind, store): (&'static str, Store<K>),
     woken: Objects,
-    on_event: fn(&Context, Option<&str>, &Event<Lenient<K>>),
+    on_event: fn(&Context, Option<&str>, &Event<Held<K>>),
 ) where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
+    K: Related + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let watch = context.setup.watches.begin(kind, scope.clone(), Instant::now());
     let all: Api<Lenient<K>> = api(context.client(), scope.as_deref());
@@ -62,12 +46,11 @@ pub(in crate::controller) async fn objects<K>(
     let make = move || watcher(all.clone(), selected.clone()).default_backoff().boxed();
     let events = restarting(make, context.setup.watches.restarts())
         .inspect(|event| watch.brought(event, Instant::now()))
-        .modify(prune)
-        .reflect(writer);
+        .modify(prune);
     let mut events = pin!(events);
     while let Some(event) = events.next().await {
         let event = match event {
-            Ok(event) => event,
+            Ok(event) => held(event),
             Err(error) => {
                 tracing::warn!(kind, error = reason(&error), "the watch is interrupted");
                 continue;
@@ -75,11 +58,22 @@ pub(in crate::controller) async fn objects<K>(
         };
         on_event(&context, scope.as_deref(), &event);
         match event {
-            Event::Apply(object) if context.is_own_write(&object) => {}
-            Event::Apply(object) => woken.changed(ObjectKey::of_object(&object)),
+            Event::Apply(object) if context.is_own_write(&*object) => {}
+            Event::Apply(object) => woken.changed(ObjectKey::of_object(&*object)),
             // A list counts once the store has taken it over.
-            Event::InitDone => reader.state().iter().for_each(|object| woken.changed(ObjectKey::of_object(&**object))),
+            Event::InitDone => store.all().iter().for_each(|object| woken.changed(ObjectKey::of_object(&**object))),
             Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
         }
+    }
+}
+
+/// An event of an object that many will hold.
+fn held<K>(event: Event<Lenient<K>>) -> Event<Held<K>> {
+    match event {
+        Event::Apply(object) => Event::Apply(Arc::new(object)),
+        Event::Delete(object) => Event::Delete(Arc::new(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(Arc::new(object)),
+        Event::InitDone => Event::InitDone,
     }
 }

@@ -1,21 +1,25 @@
 //! What the watches hold, and who depends on whom in it.
 
-use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, time::Duration};
 
-use futures::{FutureExt, future::join_all};
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource, ResourceExt,
     runtime::{
-        reflector::{ObjectRef, Store},
+        reflector::{self, ObjectRef},
         watcher::Event,
     },
 };
 use tokio::time::timeout;
 
-use super::relations::{Related, Relation, Relations, of_guarded};
+use super::{
+    relations::Relation,
+    store::{Held, Store},
+};
 use crate::{
     api::{ShopifyApp, ShopifyToken},
+    controller::kept::ObjectKey,
     core::{
         finalizer::keeps_issuer,
         grant::{Labels, is_granted},
@@ -32,66 +36,35 @@ pub(in crate::controller) type Labelled = Metadata<Namespace>;
 pub struct Stores {
     scopes: Vec<Scope>,
     /// The labels of namespaces, where one may grant an app to another.
-    namespaces: Option<Store<Labelled>>,
+    namespaces: Option<reflector::Store<Labelled>>,
 }
 
 #[derive(Clone)]
 struct Scope {
     namespace: Option<String>,
-    tokens: Kept<ShopifyToken>,
-    apps: Kept<ShopifyApp>,
-}
-
-/// The objects of a kind, and what each has to do with.
-struct Kept<K: Related + 'static> {
-    objects: Store<Lenient<K>>,
-    relations: Arc<Relations<K>>,
-}
-
-impl<K: Related + Clone + 'static> Kept<K> {
-    fn of(objects: Store<Lenient<K>>) -> Self {
-        Self { objects, relations: Arc::default() }
-    }
-
-    fn get(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<K>>> {
-        self.objects.get(&ObjectRef::new(name).within(namespace))
-    }
-
-    /// Those that have to do with this, whether they could be read or not.
-    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<Lenient<K>>> {
-        let keys = self.relations.of(relation);
-        let objects = keys.iter().filter_map(|key| self.get(&key.0, &key.1));
-        objects.filter(|object| of_guarded(object).contains(relation)).collect()
-    }
-}
-
-impl<K: Related + 'static> Clone for Kept<K> {
-    fn clone(&self) -> Self {
-        Self { objects: self.objects.clone(), relations: Arc::clone(&self.relations) }
-    }
+    tokens: Store<ShopifyToken>,
+    apps: Store<ShopifyApp>,
 }
 
 impl Stores {
-    /// Adds the stores of a namespace, or of all.
-    pub fn add(
-        &mut self,
-        namespace: Option<String>,
-        tokens: Store<Lenient<ShopifyToken>>,
-        apps: Store<Lenient<ShopifyApp>>,
-    ) {
-        self.scopes.push(Scope { namespace, tokens: Kept::of(tokens), apps: Kept::of(apps) });
+    /// Adds a namespace, or all: its tokens, and its apps.
+    pub(in crate::controller) fn add(&mut self, namespace: Option<String>) -> (Store<ShopifyToken>, Store<ShopifyApp>) {
+        let scope = Scope { namespace, tokens: Store::default(), apps: Store::default() };
+        let both = (scope.tokens.clone(), scope.apps.clone());
+        self.scopes.push(scope);
+        both
     }
 
-    /// Takes note of an event of the tokens of a namespace, or of all, once their store has. Says whether the token had to do
-    /// with something else before, or, at the end of a list, any of them.
-    pub(in crate::controller) fn note_token(&self, scope: Option<&str>, event: &Event<Lenient<ShopifyToken>>) -> bool {
-        self.watched(scope).is_some_and(|scope| scope.tokens.relations.note(event))
+    /// Takes note of an event of the tokens of a namespace, or of all. Says whether the token had to do with something else
+    /// before, or, at the end of a list, any of them.
+    pub(in crate::controller) fn note_token(&self, scope: Option<&str>, event: &Event<Held<ShopifyToken>>) -> bool {
+        self.watched(scope).is_some_and(|scope| scope.tokens.note(event))
     }
 
     /// The same of the apps.
-    pub(in crate::controller) fn note_app(&self, scope: Option<&str>, event: &Event<Lenient<ShopifyApp>>) {
+    pub(in crate::controller) fn note_app(&self, scope: Option<&str>, event: &Event<Held<ShopifyApp>>) {
         if let Some(scope) = self.watched(scope) {
-            scope.apps.relations.note(event);
+            scope.apps.note(event);
         }
     }
 
@@ -100,7 +73,7 @@ impl Stores {
     }
 
     /// Adds the store of namespaces, if one may grant an app to another.
-    pub(in crate::controller) fn know(&mut self, namespaces: Option<Store<Labelled>>) {
+    pub(in crate::controller) fn know(&mut self, namespaces: Option<reflector::Store<Labelled>>) {
         self.namespaces = namespaces;
     }
 
@@ -112,13 +85,13 @@ impl Stores {
     /// amiss in another namespace delays nobody.
     pub async fn tokens_listed(&self, namespace: &str, patience: Duration) -> bool {
         let Some(scope) = self.scope(namespace) else { return false };
-        matches!(timeout(patience, scope.tokens.objects.wait_until_ready()).await, Ok(Ok(())))
+        timeout(patience, scope.tokens.listed()).await.is_ok()
     }
 
     /// Waits for the tokens of all namespaces and for their labels, `patience` at most: whom apps may be granted to.
     pub(in crate::controller) async fn neighbours_listed(&self, patience: Duration) {
-        let tokens = join_all(self.scopes.iter().map(|scope| scope.tokens.objects.wait_until_ready()));
-        let labels = join_all(self.namespaces.iter().map(Store::wait_until_ready));
+        let tokens = join_all(self.scopes.iter().map(|scope| scope.tokens.listed()));
+        let labels = join_all(self.namespaces.iter().map(reflector::Store::wait_until_ready));
         // What isn't listed by then counts when it is.
         drop(timeout(patience, futures::future::join(tokens, labels)).await);
     }
@@ -126,50 +99,50 @@ impl Stores {
     /// Whether the tokens of a namespace were listed since the process began.
     #[must_use]
     pub(in crate::controller) fn sees(&self, namespace: &str) -> bool {
-        self.scope(namespace).is_some_and(|scope| scope.tokens.objects.wait_until_ready().now_or_never().is_some())
+        self.scope(namespace).is_some_and(|scope| scope.tokens.is_listed())
     }
 
     /// Every token that could be read.
-    pub fn tokens(&self) -> impl Iterator<Item = Arc<Lenient<ShopifyToken>>> {
-        self.scopes.iter().flat_map(|scope| scope.tokens.objects.state()).filter(|t| t.0.is_ok())
+    pub fn tokens(&self) -> impl Iterator<Item = Held<ShopifyToken>> {
+        self.scopes.iter().flat_map(|scope| scope.tokens.all()).filter(|t| t.0.is_ok())
     }
 
     /// Every app, those that couldn't be read included.
-    pub fn apps(&self) -> impl Iterator<Item = Arc<Lenient<ShopifyApp>>> {
-        self.scopes.iter().flat_map(|scope| scope.apps.objects.state())
+    pub fn apps(&self) -> impl Iterator<Item = Held<ShopifyApp>> {
+        self.scopes.iter().flat_map(|scope| scope.apps.all())
     }
 
     /// The tokens that have to do with this, those that could be read.
-    fn related(&self, relation: &Relation<'_>) -> Vec<Arc<Lenient<ShopifyToken>>> {
+    fn related(&self, relation: &Relation<'_>) -> Vec<Held<ShopifyToken>> {
         let mut tokens: Vec<_> = self.scopes.iter().flat_map(|scope| scope.tokens.related(relation)).collect();
         tokens.retain(|token| token.0.is_ok());
         tokens
     }
 
-    fn tokens_of(&self, namespace: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
+    fn tokens_of(&self, namespace: &str) -> Vec<Held<ShopifyToken>> {
         self.related(&Relation::Namespace(namespace))
     }
 
     /// The tokens whose admin token this is.
     #[must_use]
-    pub fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
+    pub fn tokens_with_admin(&self, namespace: &str, name: &str) -> Vec<Held<ShopifyToken>> {
         self.related(&Relation::Admin(namespace, name))
     }
 
     /// The tokens that name an app, whether it is granted to them or not.
     #[must_use]
-    pub fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
+    pub fn tokens_of_app(&self, namespace: &str, app: &str) -> Vec<Held<ShopifyToken>> {
         self.related(&Relation::App(namespace, app))
     }
 
     /// How many there are of these.
     #[must_use]
     pub(in crate::controller) fn count_of_app(&self, namespace: &str, app: &str) -> usize {
-        self.scopes.iter().map(|scope| scope.tokens.relations.count(&Relation::App(namespace, app))).sum()
+        self.scopes.iter().map(|scope| scope.tokens.count(&Relation::App(namespace, app))).sum()
     }
 
     /// These tokens, and those whose admin token one of them is.
-    fn with_those_below(&self, tokens: &[Arc<Lenient<ShopifyToken>>]) -> Vec<ObjectRef<ShopifyToken>> {
+    fn with_those_below(&self, tokens: &[Held<ShopifyToken>]) -> Vec<ObjectRef<ShopifyToken>> {
         let mut all: HashSet<ObjectRef<ShopifyToken>> = HashSet::new();
         for token in readable(tokens) {
             let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
@@ -224,7 +197,7 @@ impl Stores {
 
     /// The tokens that name an app and may be issued with it, those of its own namespace first.
     #[must_use]
-    pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Arc<Lenient<ShopifyToken>>> {
+    pub fn users_of_app(&self, app: &ShopifyApp) -> Vec<Held<ShopifyToken>> {
         let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
         // There may be thousands, and the labels of their own namespace decide nothing.
         let labels = |t: &ShopifyToken| match t.metadata.namespace.as_deref() {
@@ -293,20 +266,22 @@ impl Stores {
 
     /// A token that could be read.
     #[must_use]
-    pub fn token(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<ShopifyToken>>> {
+    pub fn token(&self, namespace: &str, name: &str) -> Option<Held<ShopifyToken>> {
         self.newest(namespace, name).filter(|t| t.0.is_ok())
     }
 
     /// A token as the watch knows it now, whether it could be read or not.
     #[must_use]
-    pub(in crate::controller) fn newest(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<ShopifyToken>>> {
-        self.scopes.iter().find_map(|scope| scope.tokens.get(namespace, name))
+    pub(in crate::controller) fn newest(&self, namespace: &str, name: &str) -> Option<Held<ShopifyToken>> {
+        let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.scopes.iter().find_map(|scope| scope.tokens.get(&key))
     }
 
     /// An app, whether it could be read or not.
     #[must_use]
-    pub fn app(&self, namespace: &str, name: &str) -> Option<Arc<Lenient<ShopifyApp>>> {
-        self.scopes.iter().find_map(|scope| scope.apps.get(namespace, name))
+    pub fn app(&self, namespace: &str, name: &str) -> Option<Held<ShopifyApp>> {
+        let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.scopes.iter().find_map(|scope| scope.apps.get(&key))
     }
 
     /// Every token, for a change that may concern all.
@@ -321,13 +296,13 @@ impl Stores {
         self.apps().map(|a| ObjectRef::new(&a.name_any()).within(&a.namespace().unwrap_or_default())).collect()
     }
 
-    fn apps_related(&self, relation: &Relation<'_>) -> Vec<Arc<Lenient<ShopifyApp>>> {
+    fn apps_related(&self, relation: &Relation<'_>) -> Vec<Held<ShopifyApp>> {
         self.scopes.iter().flat_map(|scope| scope.apps.related(relation)).collect()
     }
 
     /// The apps that tokens of a namespace may be issued with, or may have been: its own, and those that grant something.
     #[must_use]
-    pub fn apps_for(&self, namespace: &str) -> Vec<Arc<Lenient<ShopifyApp>>> {
+    pub fn apps_for(&self, namespace: &str) -> Vec<Held<ShopifyApp>> {
         let mut apps = self.apps_related(&Relation::Grants);
         apps.retain(|app| app.meta().namespace.as_deref() != Some(namespace));
         apps.extend(self.apps_related(&Relation::Namespace(namespace)));
@@ -336,7 +311,7 @@ impl Stores {
 
     /// The offline tokens of a shop.
     #[must_use]
-    pub fn offline_of(&self, shop: &str) -> Vec<Arc<Lenient<ShopifyToken>>> {
+    pub fn offline_of(&self, shop: &str) -> Vec<Held<ShopifyToken>> {
         self.related(&Relation::Offline(shop))
     }
 
@@ -354,7 +329,7 @@ impl Stores {
     }
 }
 
-fn readable(tokens: &[Arc<Lenient<ShopifyToken>>]) -> impl Iterator<Item = &ShopifyToken> {
+fn readable(tokens: &[Held<ShopifyToken>]) -> impl Iterator<Item = &ShopifyToken> {
     tokens.iter().filter_map(|t| t.0.as_ref().ok())
 }
 

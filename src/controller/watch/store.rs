@@ -1,0 +1,263 @@
+//! The objects of a kind as the watch holds them, by their names and by what they have to do with: what spares a walk over all
+//! of them at each event.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
+    mem,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use kube::runtime::watcher::Event;
+use tokio::sync::SetOnce;
+
+use super::relations::{Related, Relation, of_guarded};
+use crate::{controller::kept::ObjectKey, kubernetes::Lenient};
+
+/// An object as many hold it.
+pub(in crate::controller) type Held<K> = Arc<Lenient<K>>;
+
+/// The objects of a kind, in one namespace or in all. Whoever has a share of it sees the same.
+pub(in crate::controller) struct Store<K>(Arc<Shared<K>>);
+
+struct Shared<K> {
+    inner: RwLock<Inner<K>>,
+    listed: SetOnce<()>,
+}
+
+struct Inner<K> {
+    current: Index<K>,
+    /// What a list has brought so far.
+    coming: Index<K>,
+}
+
+/// There may be very many: each has its name once. A relation takes eight bytes: of what shares them, whoever asks sees the
+/// object itself.
+struct Index<K> {
+    objects: HashMap<Arc<ObjectKey>, Held<K>>,
+    /// By the hash of the relation, in the order of their names.
+    related: HashMap<u64, Vec<Arc<ObjectKey>>>,
+    hasher: RandomState,
+}
+
+impl<K> Clone for Store<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K> Default for Store<K> {
+    fn default() -> Self {
+        let inner = RwLock::new(Inner { current: Index::default(), coming: Index::default() });
+        Self(Arc::new(Shared { inner, listed: SetOnce::new() }))
+    }
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        Self { objects: HashMap::new(), related: HashMap::new(), hasher: RandomState::new() }
+    }
+}
+
+impl<K: Related> Store<K> {
+    fn read(&self) -> RwLockReadGuard<'_, Inner<K>> {
+        self.0.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of an event. Says whether the object had to do with something else before, or, at the end of a list, any
+    /// object.
+    pub(in crate::controller) fn note(&self, event: &Event<Held<K>>) -> bool {
+        // A panic elsewhere leaves it whole: nothing below ends half-way.
+        let mut inner = self.0.inner.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Apply(object) => inner.current.put(object),
+            Event::Delete(object) => {
+                let before = inner.current.remove(&ObjectKey::of_object(&**object));
+                before.is_some_and(|before| of_guarded(&before) != of_guarded(object))
+            }
+            Event::Init => {
+                inner.coming = Index::default();
+                false
+            }
+            Event::InitApply(object) => inner.coming.put(object),
+            Event::InitDone => {
+                let coming = mem::take(&mut inner.coming);
+                let before = mem::replace(&mut inner.current, coming);
+                // It was listed before, otherwise.
+                drop(self.0.listed.set(()));
+                !before.objects.is_empty() && !before.has_to_do_with_the_same(&inner.current)
+            }
+        }
+    }
+
+    /// Waits until they have been listed once.
+    pub(in crate::controller) async fn listed(&self) {
+        self.0.listed.wait().await;
+    }
+
+    /// Whether they have.
+    pub(in crate::controller) fn is_listed(&self) -> bool {
+        self.0.listed.initialized()
+    }
+
+    /// An object, whether it could be read or not.
+    pub(in crate::controller) fn get(&self, key: &ObjectKey) -> Option<Held<K>> {
+        self.read().current.objects.get(key).cloned()
+    }
+
+    /// All of them.
+    pub(in crate::controller) fn all(&self) -> Vec<Held<K>> {
+        self.read().current.objects.values().cloned().collect()
+    }
+
+    /// Those that have to do with this, in the order of their names.
+    pub(super) fn related(&self, relation: &Relation<'_>) -> Vec<Held<K>> {
+        let Inner { current, .. } = &*self.read();
+        let objects = current.related(relation).iter().filter_map(|key| current.objects.get(key));
+        objects.filter(|object| of_guarded(object).contains(relation)).cloned().collect()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self, relation: &Relation<'_>) -> usize {
+        self.read().current.related(relation).len()
+    }
+}
+
+impl<K: Related> Index<K> {
+    /// Says whether it had other relations before.
+    fn put(&mut self, object: &Held<K>) -> bool {
+        let key = ObjectKey::of_object(&**object);
+        if let Some(before) = self.objects.get_mut(&key)
+            && of_guarded(before) == of_guarded(object)
+        {
+            *before = Arc::clone(object);
+            return false;
+        }
+        let moved = self.remove(&key).is_some();
+        let key = Arc::new(key);
+        for relation in of_guarded(object) {
+            // Most are of one alone.
+            let keys = self.related.entry(self.hasher.hash_one(relation)).or_insert_with(|| Vec::with_capacity(1));
+            if let Err(place) = keys.binary_search(&key) {
+                keys.insert(place, Arc::clone(&key));
+            }
+        }
+        self.objects.insert(key, Arc::clone(object));
+        moved
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> Option<Held<K>> {
+        let before = self.objects.remove(key)?;
+        for relation in of_guarded(&before) {
+            let Entry::Occupied(mut keys) = self.related.entry(self.hasher.hash_one(relation)) else { continue };
+            if let Ok(place) = keys.get().binary_search_by(|one| (**one).cmp(key)) {
+                keys.get_mut().remove(place);
+            }
+            if keys.get().is_empty() {
+                keys.remove();
+            }
+        }
+        Some(before)
+    }
+
+    fn related(&self, relation: &Relation<'_>) -> &[Arc<ObjectKey>] {
+        self.related.get(&self.hasher.hash_one(relation)).map_or(&[], Vec::as_slice)
+    }
+
+    fn has_to_do_with_the_same(&self, other: &Self) -> bool {
+        let same = |(key, object): (_, &Held<K>)| {
+            other.objects.get(key).is_some_and(|other| of_guarded(other) == of_guarded(object))
+        };
+        self.objects.len() == other.objects.len() && self.objects.iter().all(same)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use futures::FutureExt;
+    use kube::{ResourceExt, core::error_boundary::InvalidObject};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::ShopifyToken;
+
+    fn token(name: &str, spec: &Value) -> Held<ShopifyToken> {
+        let mut object = json!({
+            "apiVersion": "tokens.shopify-operator.dev/v1alpha1", "kind": "ShopifyToken",
+            "metadata": {"name": name, "namespace": "shop"}, "spec": {"shop": "acme.myshopify.com"},
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            object["spec"][key] = value.clone();
+        }
+        Arc::new(Lenient(Ok(serde_json::from_value(object).unwrap())))
+    }
+
+    fn names(store: &Store<ShopifyToken>, relation: &Relation<'_>) -> Vec<String> {
+        let names: Vec<String> = store.related(relation).iter().map(|token| token.name_any()).collect();
+        assert_eq!(store.count(relation), names.len());
+        names
+    }
+
+    #[test]
+    fn a_token_is_found_by_all_it_has_to_do_with_and_by_nothing_that_it_had() {
+        let store = Store::default();
+        let secret = |name| Relation::Secret("shop", Cow::Borrowed(name));
+        let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme", "namespace": "apps"}}}});
+        assert!(!store.note(&Event::Apply(token("admin", &grant))), "it is new");
+        assert!(!store.note(&Event::Apply(token("admin", &grant))), "it is as it was");
+        assert_eq!(names(&store, &Relation::App("apps", "acme")), ["admin"]);
+        assert!(names(&store, &Relation::App("shop", "acme")).is_empty());
+        let storefront =
+            json!({"source": {"storefront": {"adminTokenRef": {"name": "admin"}}}, "secret": {"name": "s"}});
+        store.note(&Event::Apply(token("web", &storefront)));
+        assert_eq!(names(&store, &Relation::Admin("shop", "admin")), ["web"]);
+        assert_eq!(names(&store, &secret("s")), ["web"]);
+        let offline = json!({"source": {"offline": {"appRef": {"name": "acme"}}}});
+        assert!(store.note(&Event::Apply(token("web", &offline))), "it had to do with another");
+        assert!(names(&store, &Relation::Admin("shop", "admin")).is_empty());
+        for relation in [Relation::Offline("acme.myshopify.com"), secret("web-record"), Relation::App("shop", "acme")] {
+            assert_eq!(names(&store, &relation), ["web"], "{relation:?}");
+        }
+        assert_eq!(names(&store, &Relation::Namespace("shop")), ["admin", "web"]);
+
+        // One that can't be read any more has to do with its namespace alone, and a list takes the place of all before.
+        let metadata = token("web", &offline).0.as_ref().unwrap().metadata.clone();
+        let invalid = InvalidObject { error: "odd".to_owned(), metadata };
+        assert!(store.note(&Event::Apply(Arc::new(Lenient(Err(invalid))))));
+        assert!(names(&store, &Relation::App("shop", "acme")).is_empty());
+        assert_eq!(names(&store, &Relation::Namespace("shop")), ["admin", "web"]);
+        store.note(&Event::Init);
+        store.note(&Event::InitApply(token("new", &grant)));
+        assert_eq!(names(&store, &Relation::Namespace("shop")), ["admin", "web"], "it isn't over yet");
+        assert!(!store.is_listed() && store.listed().now_or_never().is_none());
+        assert!(store.note(&Event::InitDone), "others are gone");
+        assert!(store.is_listed() && store.clone().listed().now_or_never().is_some());
+        assert_eq!(names(&store, &Relation::Namespace("shop")), ["new"]);
+        store.note(&Event::Init);
+        store.note(&Event::InitApply(token("new", &grant)));
+        assert!(!store.note(&Event::InitDone), "all is as it was");
+        assert!(store.note(&Event::Delete(token("new", &storefront))), "what it named last was never told");
+        assert!(names(&store, &Relation::Namespace("shop")).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_kept_for_what_is_gone(steps in proptest::collection::vec((0..4_u8, 0..4_u8, any::<bool>()), 0..40)) {
+            let store = Store::default();
+            for (name, app, gone) in steps {
+                let source = json!({"source": {"clientCredentials": {"appRef": {"name": format!("app-{app}")}}}});
+                let object = token(&format!("t-{name}"), &source);
+                store.note(&if gone { Event::Delete(object) } else { Event::Apply(object) });
+            }
+            for name in 0..4 {
+                let source = json!({"source": {"clientCredentials": {"appRef": {"name": "x"}}}});
+                store.note(&Event::Delete(token(&format!("t-{name}"), &source)));
+            }
+            let inner = store.read();
+            prop_assert!(inner.current.objects.is_empty() && inner.current.related.is_empty());
+        }
+    }
+}
