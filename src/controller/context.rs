@@ -125,8 +125,6 @@ pub struct Context {
     pub status_refused: Shared<String, (u32, Timestamp)>,
     /// The pace of each object, by UID.
     pub paces: Shared<String, Pace>,
-    /// The UID of each token that was looked at: what is kept for it goes when it does.
-    pub known: Shared<ObjectKey, String>,
     /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
@@ -183,7 +181,6 @@ impl Context {
             refused: Shared::default(),
             status_refused: Shared::default(),
             paces: Shared::default(),
-            known: Shared::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
             admins_seen: Shared::default(),

@@ -81,30 +81,10 @@ impl Context {
         self.own_versions.get(&object.uid().unwrap_or_default()).is_some_and(|own| own == brought && brought.0 > 0)
     }
 
-    /// Forgets the tokens that were looked at and aren't there any more: nobody tells of what goes while no watch looks.
-    pub fn forget_missing(&self) {
-        for token in self.known.keys() {
-            if self.stores.token(&token.namespace, &token.name).is_none()
-                && let Some(uid) = self.known.get(&token)
-            {
-                self.forget(&token, &uid);
-            }
-        }
-    }
-
-    /// Takes note of a token that is looked at. Nobody may have told that another one of this name is gone.
-    pub fn know(&self, token: &ObjectKey, uid: &str) {
-        if let Some(before) = self.known.get(token).filter(|before| before != uid) {
-            self.forget(token, &before);
-        }
-        self.known.put(token.clone(), uid.to_owned());
-    }
-
     /// A token is gone: nothing is kept for it.
     pub fn forget(&self, token: &ObjectKey, uid: &str) {
         self.forget_waiting(token);
         self.pass_on(&self.outages.forget(token, self.now()));
-        self.known.remove(token);
         self.written.remove(token);
         self.suspects.remove(token);
         self.forget_object(uid);

@@ -203,7 +203,6 @@ pub async fn once(context: &Context, token: &ShopifyToken) -> Result<Option<Agai
     let token = context.catch_up(token);
     let token = token.as_ref();
     let (key, uid) = (ObjectKey::of_object(token), &token.uid().unwrap_or_default());
-    context.know(&key, uid);
     if let Some(later) = nothing_due(context, token).await? {
         asks_nothing(context, &key);
         if let Ok(shop) = token.spec.shop.parse() {
@@ -380,7 +379,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::watch::{Stores, app_event},
+        controller::watch::{Stores, app_event, token_event},
         core::scene::healthy,
         kubernetes::Metadata,
     };
@@ -470,7 +469,7 @@ mod tests {
         reconcile(object(), Arc::clone(&context)).await.unwrap();
         assert!(!written.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
         let key = ObjectKey::of_object(&token);
-        assert!(context.written.get(&key).is_none() && context.known.get(&key).is_none());
+        assert!(context.written.get(&key).is_none());
     }
 
     #[tokio::test]
@@ -518,12 +517,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_a_token_that_another_one_has_taken_the_name_of() {
-        let (context, token) = (context(), healthy(SourceKind::Storefront, json!({})).token);
-        context.known.put(ObjectKey::of_object(&token), "before".to_owned());
-        context.paces.put("before".to_owned(), pace::Pace::default());
-        assert!(once(&context, &token).await.is_err(), "nobody answers");
-        assert!(context.paces.get(&"before".to_owned()).is_none());
+    async fn nothing_is_kept_of_a_token_that_went_unseen_or_that_another_one_has_taken_the_name_of() {
+        let mut stores = Stores::default();
+        stores.add(None);
+        let context = Context::of_stores(server().0, stores);
+        let held = |uid: &str| {
+            let mut token = healthy(SourceKind::Storefront, json!({})).token;
+            token.metadata.uid = Some(uid.to_owned());
+            Arc::new(Lenient(Ok(token)))
+        };
+        let kept = |uid: &str| context.paces.get(&uid.to_owned()).is_some();
+        let keep = |uid: &str| drop(context.paces.put(uid.to_owned(), pace::Pace::default()));
+        let tell = |event| token_event(&context, None, &event);
+        tell(Event::Apply(held("first")));
+        keep("first");
+        tell(Event::Apply(held("first")));
+        assert!(kept("first"));
+        tell(Event::Apply(held("second")));
+        assert!(!kept("first"));
+        keep("second");
+        [Event::Init, Event::InitApply(held("second")), Event::InitDone].into_iter().for_each(tell);
+        assert!(kept("second"));
+        [Event::Init, Event::InitApply(held("third")), Event::InitDone].into_iter().for_each(tell);
+        assert!(!kept("second"));
+        keep("third");
+        [Event::Init, Event::InitDone].into_iter().for_each(tell);
+        assert!(!kept("third"));
     }
 
     #[tokio::test]

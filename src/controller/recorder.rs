@@ -8,9 +8,10 @@ use std::{
 use chrono::TimeDelta;
 use k8s_openapi::api::{core::v1::ObjectReference, events::v1::Event};
 use kube::{
-    Api, Client,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    Api, Client, Resource,
+    api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
 };
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::{
@@ -114,9 +115,17 @@ impl Recorder {
         }
         let first = now.timestamp_nanos_opt().unwrap_or_default();
         let event = self.event(regarding, news, now, bounded::event_name(object, first));
-        events.create(&PostParams::default(), &event).await?;
+        self.create(namespace, &event).await?;
         self.told.put(subject, Told { first, count: 1, last: now });
         Ok(())
+    }
+
+    /// Of the answer nothing matters but that it is one.
+    async fn create(&self, namespace: &str, event: &Event) -> Result<(), kube::Error> {
+        let body = serde_json::to_vec(event).map_err(kube::Error::SerdeError)?;
+        let path = Event::url_path(&(), Some(namespace));
+        let request = Request::new(path).create(&PostParams::default(), body).map_err(kube::Error::BuildRequest)?;
+        self.client.request::<IgnoredAny>(request).await.map(drop)
     }
 
     fn event(&self, regarding: &ObjectReference, news: &News, now: Timestamp, name: String) -> Event {

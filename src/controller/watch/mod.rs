@@ -156,12 +156,15 @@ fn secret_event(context: &Context, secret: &Metadata<Secret>) {
 
 /// Wakes the tokens whose admin token this is, the admin token whose user went, and the app concerned.
 pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<Held<ShopifyToken>>) {
-    let moved = context.stores.note_token(scope, event);
+    let noted = context.stores.note_token(scope, event);
+    let moved = noted.as_ref().is_some_and(|noted| noted.moved);
+    for gone in noted.into_iter().flat_map(|noted| noted.gone) {
+        context.forget(&ObjectKey::of_object(&*gone), &gone.uid().unwrap_or_default());
+    }
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
         Event::Delete(token) => (token, true),
         Event::InitDone => {
-            context.forget_missing();
             // All are looked at, and what was seen before the list isn't what they have seen.
             context.admins_seen.clear();
             if moved {

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use kube::runtime::watcher::Event;
+use kube::{Resource, runtime::watcher::Event};
 use tokio::sync::SetOnce;
 
 use super::relations::{Related, Relation, of_guarded};
@@ -16,6 +16,14 @@ use crate::{controller::kept::ObjectKey, kubernetes::Lenient};
 
 /// An object as many hold it.
 pub(in crate::controller) type Held<K> = Arc<Lenient<K>>;
+
+/// What an event has changed.
+pub(in crate::controller) struct Noted<K> {
+    /// The object had to do with something else before, or, at the end of a list, any object.
+    pub(in crate::controller) moved: bool,
+    /// What isn't there any more though no event has told so: others have their names by now, or nobody.
+    pub(in crate::controller) gone: Vec<Held<K>>,
+}
 
 /// The objects of a kind, in one namespace or in all. Whoever has a share of it sees the same.
 pub(in crate::controller) struct Store<K>(Arc<Shared<K>>);
@@ -64,28 +72,31 @@ impl<K: Related> Store<K> {
         self.0.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of an event. Says whether the object had to do with something else before, or, at the end of a list, any
-    /// object.
-    pub(in crate::controller) fn note(&self, event: &Event<Held<K>>) -> bool {
+    /// Takes note of an event.
+    pub(in crate::controller) fn note(&self, event: &Event<Held<K>>) -> Noted<K> {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
         let mut inner = self.0.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let of_one = |object: &Held<K>, before: Option<Held<K>>| Noted {
+            moved: before.as_ref().is_some_and(|before| of_guarded(before) != of_guarded(object)),
+            gone: before.into_iter().filter(|before| before.meta().uid != object.meta().uid).collect(),
+        };
         match event {
-            Event::Apply(object) => inner.current.put(object),
-            Event::Delete(object) => {
-                let before = inner.current.remove(&ObjectKey::of_object(&**object));
-                before.is_some_and(|before| of_guarded(&before) != of_guarded(object))
-            }
+            Event::Apply(object) => of_one(object, inner.current.put(object)),
+            Event::Delete(object) => of_one(object, inner.current.remove(&ObjectKey::of_object(&**object))),
             Event::Init => {
                 inner.coming = Index::default();
-                false
+                Noted { moved: false, gone: Vec::new() }
             }
-            Event::InitApply(object) => inner.coming.put(object),
+            Event::InitApply(object) => {
+                inner.coming.put(object);
+                Noted { moved: false, gone: Vec::new() }
+            }
             Event::InitDone => {
                 let coming = mem::take(&mut inner.coming);
                 let before = mem::replace(&mut inner.current, coming);
                 // It was listed before, otherwise.
                 drop(self.0.listed.set(()));
-                !before.objects.is_empty() && !before.has_to_do_with_the_same(&inner.current)
+                before.to(&inner.current)
             }
         }
     }
@@ -124,16 +135,15 @@ impl<K: Related> Store<K> {
 }
 
 impl<K: Related> Index<K> {
-    /// Says whether it had other relations before.
-    fn put(&mut self, object: &Held<K>) -> bool {
+    /// Returns what was in its place.
+    fn put(&mut self, object: &Held<K>) -> Option<Held<K>> {
         let key = ObjectKey::of_object(&**object);
         if let Some(before) = self.objects.get_mut(&key)
             && of_guarded(before) == of_guarded(object)
         {
-            *before = Arc::clone(object);
-            return false;
+            return Some(mem::replace(before, Arc::clone(object)));
         }
-        let moved = self.remove(&key).is_some();
+        let before = self.remove(&key);
         let key = Arc::new(key);
         for relation in of_guarded(object) {
             // Most are of one alone.
@@ -143,7 +153,7 @@ impl<K: Related> Index<K> {
             }
         }
         self.objects.insert(key, Arc::clone(object));
-        moved
+        before
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Option<Held<K>> {
@@ -164,11 +174,20 @@ impl<K: Related> Index<K> {
         self.related.get(&self.hasher.hash_one(relation)).map_or(&[], Vec::as_slice)
     }
 
-    fn has_to_do_with_the_same(&self, other: &Self) -> bool {
+    /// What has changed from this one to the next.
+    fn to(self, next: &Self) -> Noted<K> {
         let same = |(key, object): (_, &Held<K>)| {
-            other.objects.get(key).is_some_and(|other| of_guarded(other) == of_guarded(object))
+            next.objects.get(key).is_some_and(|next| of_guarded(next) == of_guarded(object))
         };
-        self.objects.len() == other.objects.len() && self.objects.iter().all(same)
+        let as_before = self.objects.len() == next.objects.len() && self.objects.iter().all(same);
+        let moved = !self.objects.is_empty() && !as_before;
+        let stays = |(key, object): &(Arc<ObjectKey>, Held<K>)| {
+            next.objects.get(key).is_some_and(|next| next.meta().uid == object.meta().uid)
+        };
+        Noted {
+            moved,
+            gone: self.objects.into_iter().filter(|object| !stays(object)).map(|(_, object)| object).collect(),
+        }
     }
 }
 
@@ -204,10 +223,11 @@ mod tests {
     #[test]
     fn a_token_is_found_by_all_it_has_to_do_with_and_by_nothing_that_it_had() {
         let store = Store::default();
+        let moved = |event| store.note(&event).moved;
         let secret = |name| Relation::Secret("shop", Cow::Borrowed(name));
         let grant = json!({"source": {"clientCredentials": {"appRef": {"name": "acme", "namespace": "apps"}}}});
-        assert!(!store.note(&Event::Apply(token("admin", &grant))), "it is new");
-        assert!(!store.note(&Event::Apply(token("admin", &grant))), "it is as it was");
+        assert!(!moved(Event::Apply(token("admin", &grant))), "it is new");
+        assert!(!moved(Event::Apply(token("admin", &grant))), "it is as it was");
         assert_eq!(names(&store, &Relation::App("apps", "acme")), ["admin"]);
         assert!(names(&store, &Relation::App("shop", "acme")).is_empty());
         let storefront =
@@ -216,7 +236,7 @@ mod tests {
         assert_eq!(names(&store, &Relation::Admin("shop", "admin")), ["web"]);
         assert_eq!(names(&store, &secret("s")), ["web"]);
         let offline = json!({"source": {"offline": {"appRef": {"name": "acme"}}}});
-        assert!(store.note(&Event::Apply(token("web", &offline))), "it had to do with another");
+        assert!(moved(Event::Apply(token("web", &offline))), "it had to do with another");
         assert!(names(&store, &Relation::Admin("shop", "admin")).is_empty());
         for relation in [Relation::Offline("acme.myshopify.com"), secret("web-record"), Relation::App("shop", "acme")] {
             assert_eq!(names(&store, &relation), ["web"], "{relation:?}");
@@ -226,20 +246,20 @@ mod tests {
         // One that can't be read any more has to do with its namespace alone, and a list takes the place of all before.
         let metadata = token("web", &offline).0.as_ref().unwrap().metadata.clone();
         let invalid = InvalidObject { error: "odd".to_owned(), metadata };
-        assert!(store.note(&Event::Apply(Arc::new(Lenient(Err(invalid))))));
+        assert!(moved(Event::Apply(Arc::new(Lenient(Err(invalid))))));
         assert!(names(&store, &Relation::App("shop", "acme")).is_empty());
         assert_eq!(names(&store, &Relation::Namespace("shop")), ["admin", "web"]);
         store.note(&Event::Init);
         store.note(&Event::InitApply(token("new", &grant)));
         assert_eq!(names(&store, &Relation::Namespace("shop")), ["admin", "web"], "it isn't over yet");
         assert!(!store.is_listed() && store.listed().now_or_never().is_none());
-        assert!(store.note(&Event::InitDone), "others are gone");
+        assert!(moved(Event::InitDone), "others are gone");
         assert!(store.is_listed() && store.clone().listed().now_or_never().is_some());
         assert_eq!(names(&store, &Relation::Namespace("shop")), ["new"]);
         store.note(&Event::Init);
         store.note(&Event::InitApply(token("new", &grant)));
-        assert!(!store.note(&Event::InitDone), "all is as it was");
-        assert!(store.note(&Event::Delete(token("new", &storefront))), "what it named last was never told");
+        assert!(!moved(Event::InitDone), "all is as it was");
+        assert!(moved(Event::Delete(token("new", &storefront))), "what it named last was never told");
         assert!(names(&store, &Relation::Namespace("shop")).is_empty());
     }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{
     relations::Relation,
-    store::{Held, Store},
+    store::{Held, Noted, Store},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
@@ -55,10 +55,13 @@ impl Stores {
         both
     }
 
-    /// Takes note of an event of the tokens of a namespace, or of all. Says whether the token had to do with something else
-    /// before, or, at the end of a list, any of them.
-    pub(in crate::controller) fn note_token(&self, scope: Option<&str>, event: &Event<Held<ShopifyToken>>) -> bool {
-        self.watched(scope).is_some_and(|scope| scope.tokens.note(event))
+    /// Takes note of an event of the tokens of a namespace, or of all, as it was added.
+    pub(in crate::controller) fn note_token(
+        &self,
+        scope: Option<&str>,
+        event: &Event<Held<ShopifyToken>>,
+    ) -> Option<Noted<ShopifyToken>> {
+        Some(self.watched(scope)?.tokens.note(event))
     }
 
     /// The same of the apps.
