@@ -67,13 +67,19 @@ pub(in crate::controller) async fn objects<K>(
     }
 }
 
-/// An event of an object that many will hold.
-fn held<K>(event: Event<Lenient<K>>) -> Event<Held<K>> {
+/// An event of an object that many will hold, and for long.
+fn held<K: Related>(event: Event<Lenient<K>>) -> Event<Held<K>> {
+    let hold = |mut object: Lenient<K>| {
+        if let Ok(object) = &mut object.0 {
+            object.shrink();
+        }
+        Arc::new(object)
+    };
     match event {
-        Event::Apply(object) => Event::Apply(Arc::new(object)),
-        Event::Delete(object) => Event::Delete(Arc::new(object)),
+        Event::Apply(object) => Event::Apply(hold(object)),
+        Event::Delete(object) => Event::Delete(hold(object)),
         Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(Arc::new(object)),
+        Event::InitApply(object) => Event::InitApply(hold(object)),
         Event::InitDone => Event::InitDone,
     }
 }

@@ -28,6 +28,9 @@ pub(in crate::controller) enum Relation<'a> {
 pub(in crate::controller) trait Related: Resource<DynamicType = ()> {
     /// All that it has to do with.
     fn relations(&self) -> Vec<Relation<'_>>;
+
+    /// Gives up room for what it doesn't have: a list that is read has some.
+    fn shrink(&mut self);
 }
 
 impl Related for ShopifyToken {
@@ -43,6 +46,14 @@ impl Related for ShopifyToken {
         all.extend(self.spec.source.offline.as_ref().map(|_| Relation::Offline(&self.spec.shop)));
         all
     }
+
+    fn shrink(&mut self) {
+        self.metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
+        if let Some(status) = &mut self.status {
+            status.conditions.shrink_to_fit();
+            status.scopes.shrink_to_fit();
+        }
+    }
 }
 
 impl Related for ShopifyApp {
@@ -53,6 +64,9 @@ impl Related for ShopifyApp {
         all.extend((!self.spec.grants.is_empty()).then_some(Relation::Grants));
         all
     }
+
+    /// There are few.
+    fn shrink(&mut self) {}
 }
 
 /// What an object that may be beyond reading has to do with: then with nothing but its namespace.
