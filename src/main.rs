@@ -2,10 +2,8 @@
 
 use std::{
     io::{self, Write},
-    num::NonZero,
     process::ExitCode,
     sync::Arc,
-    thread::available_parallelism,
 };
 
 use anyhow::bail;
@@ -27,13 +25,10 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Threads at most. What waits for networks needs few, and each takes memory: on a node of 64 processors as on one of four.
-const THREADS: usize = 4;
-
 fn main() -> io::Result<ExitCode> {
     let cli = Cli::read();
-    let threads = available_parallelism().map_or(1, NonZero::get).min(THREADS);
-    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    // One thread waits for all networks; what computes for long has threads of its own: docs/decisions/0036.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     Ok(match runtime.block_on(execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
