@@ -18,7 +18,7 @@ use kube::{
     Client, Config,
     client::{AuthError, Body, ClientBuilder, DynBody},
 };
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tower::{
     BoxError, Layer, Service,
     layer::util::Identity,
@@ -48,13 +48,22 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Silence after which a connection counts as dead: longer than the API server keeps a quiet watch (60 s, as asked).
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// A client that counts its calls in `metrics`. Needs a runtime.
-pub fn client(config: Config, metrics: Arc<Metrics>) -> anyhow::Result<Client> {
-    client_with_layer(config, metrics, &Identity::new())
+/// Calls at a time for each reconcile at a time, for those that come back from a shop wait for no worker. Each has a connection
+/// that stays, after a handshake of a millisecond, and of very many the API server answers none sooner.
+const CALLS: usize = 2;
+
+/// A client that counts its calls in `metrics`, for so many reconciles at a time. Needs a runtime.
+pub fn client(config: Config, metrics: Arc<Metrics>, concurrency: u16) -> anyhow::Result<Client> {
+    client_with_layer(config, metrics, concurrency, &Identity::new())
 }
 
 /// The same with a layer of the caller's around each call: it may refuse a call, or cut off its answer.
-pub fn client_with_layer<L>(mut config: Config, metrics: Arc<Metrics>, layer: &L) -> anyhow::Result<Client>
+pub fn client_with_layer<L>(
+    mut config: Config,
+    metrics: Arc<Metrics>,
+    concurrency: u16,
+    layer: &L,
+) -> anyhow::Result<Client>
 where
     L: Layer<Transport>,
     L::Service: Service<Request<Body>, Response = Answer, Error = BoxError> + Send + 'static,
@@ -65,7 +74,9 @@ where
     config.reset_reader_on_write = true;
     let authorized = authorized(&mut config)?;
     let builder = ClientBuilder::try_from(config).map_err(without_words).context(CANT_BUILD)?;
-    let measured = tower::layer::layer_fn(move |inner| Measured { inner, metrics: metrics.clone() });
+    let turns = Arc::new(Semaphore::new(CALLS * usize::from(concurrency.max(1))));
+    let measured =
+        tower::layer::layer_fn(move |inner| Measured { inner, metrics: metrics.clone(), turns: turns.clone() });
     Ok(builder.with_layer(layer).with_layer(&option_layer(authorized)).with_layer(&measured).build())
 }
 
@@ -128,10 +139,11 @@ trait Authorize: Fn(Request<Body>) -> Request<Body> + Clone + Send + Sync + 'sta
 
 impl<F: Fn(Request<Body>) -> Request<Body> + Clone + Send + Sync + 'static> Authorize for F {}
 
-/// Counts calls and bounds their time.
+/// Counts calls, and bounds their time and how many there are at a time.
 struct Measured<S> {
     inner: S,
     metrics: Arc<Metrics>,
+    turns: Arc<Semaphore>,
 }
 
 impl<S> Service<Request<Body>> for Measured<S>
@@ -151,7 +163,17 @@ where
         let call = Call::of(request.method(), request.uri());
         let metrics = self.metrics.clone();
         let span = call.span();
-        let answer = timeout(ANSWER, self.inner.call(request)).instrument(span.clone());
+        let turns = call.takes_a_turn().then(|| self.turns.clone());
+        let answer = self.inner.call(request);
+        let answer = async move {
+            let _turn = match &turns {
+                // Nobody closes it.
+                Some(turns) => turns.acquire().await.ok(),
+                None => None,
+            };
+            answer.await
+        };
+        let answer = timeout(ANSWER, answer).instrument(span.clone());
         async move {
             let (code, answer) = match answer.await {
                 Ok(Ok(answer)) => (answer.status().as_str().to_owned(), Ok(answer)),
@@ -211,6 +233,12 @@ impl Call {
         Self { verb, resource }
     }
 
+    /// Whether it waits until there aren't too many others. A watch lasts, and the lease must not be lost behind what others
+    /// write.
+    fn takes_a_turn(&self) -> bool {
+        self.verb != Verb::Watch && self.resource != "leases"
+    }
+
     /// The span of a write. The lease's are the operator's pulse, one each two seconds for as long as it lives.
     fn span(&self) -> Span {
         let writes =
@@ -227,7 +255,10 @@ impl Call {
 mod tests {
     use std::{
         net::SocketAddr,
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use k8s_openapi::api::core::v1::ConfigMap;
@@ -287,7 +318,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let config = || Config::new(format!("http://{address}").parse().unwrap());
 
-        let plain = client(config(), metrics.clone()).unwrap();
+        let plain = client(config(), metrics.clone(), 1).unwrap();
         let maps: Api<ConfigMap> = Api::namespaced(plain, "shop");
         assert_eq!(maps.get_opt("web").await.unwrap(), None);
 
@@ -297,7 +328,7 @@ mod tests {
             seen.fetch_add(1, Ordering::SeqCst);
             request
         });
-        let counted = client_with_layer(config(), metrics.clone(), &counting).unwrap();
+        let counted = client_with_layer(config(), metrics.clone(), 1, &counting).unwrap();
         let maps: Api<ConfigMap> = Api::namespaced(counted, "shop");
         assert_eq!(maps.get_opt("web").await.unwrap(), None);
         assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -305,7 +336,7 @@ mod tests {
         let failing = tower::layer::layer_fn(|_: Transport| {
             tower::service_fn(async |_: Request<Body>| Err::<Answer, _>(BoxError::from("cut")))
         });
-        let failed = client_with_layer(config(), metrics.clone(), &failing).unwrap();
+        let failed = client_with_layer(config(), metrics.clone(), 1, &failing).unwrap();
         let maps: Api<ConfigMap> = Api::namespaced(failed, "shop");
         assert!(maps.get_opt("web").await.is_err());
 
@@ -316,5 +347,47 @@ mod tests {
         ] {
             assert!(page.lines().any(|l| l == line), "{line} isn't in\n{page}");
         }
+    }
+
+    #[tokio::test]
+    async fn so_many_calls_at_a_time_and_none_before_a_watch_or_the_lease() {
+        let (begun, ends) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(Semaphore::new(0)));
+        let (told, end) = (begun.clone(), ends.clone());
+        let held = tower::layer::layer_fn(move |_: Transport| {
+            let (told, end) = (told.clone(), end.clone());
+            tower::service_fn(move |request: Request<Body>| {
+                let (told, end) = (told.clone(), end.clone());
+                async move {
+                    told.lock().unwrap().push(request.uri().path().rsplit_once('/').unwrap().1.to_owned());
+                    end.acquire().await.unwrap().forget();
+                    Err::<Answer, _>(BoxError::from("it ends"))
+                }
+            })
+        });
+        let config = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = client_with_layer(config, Arc::default(), 1, &held).unwrap();
+        let begun = async |expected: &[&str]| {
+            tokio::task::yield_now().await;
+            for _ in 0..100 {
+                if begun.lock().unwrap().len() >= expected.len() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(std::mem::take(&mut *begun.lock().unwrap()), expected);
+        };
+        let paths = ["secrets/a", "secrets/b", "secrets/c", "leases/operator", "secrets?watch=true"];
+        for path in paths {
+            let client = client.clone();
+            let request = Request::get(format!("/api/v1/namespaces/shop/{path}")).body(Vec::new()).unwrap();
+            tokio::spawn(async move { client.request::<serde_json::Value>(request).await });
+            if path != "secrets/c" {
+                begun(&[path.split('?').next().unwrap().rsplit('/').next().unwrap()]).await;
+            }
+        }
+        begun(&[]).await;
+        ends.add_permits(1);
+        begun(&["c"]).await;
+        ends.add_permits(4);
     }
 }

@@ -70,7 +70,7 @@ impl Ground {
             None => None,
         };
         Ok(Self {
-            client: kubernetes::client(config, metrics.clone())?,
+            client: kubernetes::client(config, metrics.clone(), options.concurrency)?,
             shopify: Arc::new(shopify_client(&options.shopify, proxies, &metrics)?),
             namespace,
             clock: Clock::system(),

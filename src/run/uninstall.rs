@@ -13,6 +13,8 @@ use crate::{
 
 /// How long nobody works after an uninstallation: the time to delete the operator.
 const AFTERWARDS: Duration = Duration::from_mins(5);
+/// Objects at a time, as the operator has by default.
+const CONCURRENCY: u16 = 16;
 
 /// Uninstalls, holding the leases of every instance: one that runs stops, and waits for minutes before it starts again.
 ///
@@ -23,7 +25,7 @@ pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller:
     let config = kubernetes::config(&kubernetes::Choice::default(), &proxies).context("no cluster to work with")?;
     let namespace = options.lease.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let metrics = Arc::new(Metrics::new());
-    let client = kubernetes::client(config, metrics.clone())?;
+    let client = kubernetes::client(config, metrics.clone(), CONCURRENCY)?;
     let setup = controller::Setup {
         client: client.clone(),
         shopify: Arc::new(shopify_client(&options.shopify, proxies, &metrics)?),
@@ -32,7 +34,7 @@ pub async fn uninstall(options: &UninstallOptions) -> anyhow::Result<controller:
         watches: Arc::default(),
         namespaces: options.watch_namespaces.0.clone(),
         selector: None,
-        concurrency: 16,
+        concurrency: CONCURRENCY,
         revocation_timeout: options.timeout,
         public_url: None,
     };

@@ -98,6 +98,7 @@ impl Driver {
         let client = kubernetes::client_with_layer(
             world.operator_config().await,
             Arc::clone(&world.metrics),
+            16,
             &Cutting(Arc::clone(&cuts)),
         );
         let options = shopify::Options {

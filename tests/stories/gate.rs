@@ -44,7 +44,7 @@ impl World {
         let gate = gate.clone();
         let layer = tower::layer::layer_fn(move |inner: Transport| Guarded { inner, gate: gate.clone() });
         let config = self.operator_config().await;
-        let client = client_with_layer(config, Arc::clone(&self.metrics), &layer).unwrap();
+        let client = client_with_layer(config, Arc::clone(&self.metrics), 16, &layer).unwrap();
         Setup { client, ..self.setup().await }
     }
 }

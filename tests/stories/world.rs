@@ -175,7 +175,7 @@ impl World {
 
     pub(crate) async fn setup(&self) -> Setup {
         Setup {
-            client: kubernetes::client(self.operator_config().await, Arc::clone(&self.metrics)).unwrap(),
+            client: kubernetes::client(self.operator_config().await, Arc::clone(&self.metrics), 16).unwrap(),
             shopify: Arc::new(self.shopify()),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -196,7 +196,7 @@ impl World {
         let text = self.cluster.service_account_kubeconfig(&self.namespace, OTHER_RIGHTS).await.expect("a kubeconfig");
         let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        Setup { client: kubernetes::client(config, Arc::clone(&self.metrics)).unwrap(), ..self.setup().await }
+        Setup { client: kubernetes::client(config, Arc::clone(&self.metrics), 16).unwrap(), ..self.setup().await }
     }
 
     /// Gives the account of [`Self::setup_with_rights`] of a namespace these rights in this one.
