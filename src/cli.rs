@@ -99,7 +99,7 @@ pub struct RunOptions {
     /// Label selector of the ShopifyTokens and ShopifyApps that this instance serves. Default: all.
     #[arg(long, env, value_name = "SELECTOR", value_parser = label_selector)]
     pub selector: Option<String>,
-    /// Reconciles at a time, and twice as many calls to Kubernetes.
+    /// Reconciles at a time, and twice as many calls to Kubernetes, lists and watches apart.
     #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
     /// Whose turn it is among several replicas.

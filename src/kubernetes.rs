@@ -51,6 +51,8 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// Calls at a time for each reconcile at a time, for those that come back from a shop wait for no worker. Each has a connection
 /// that stays, after a handshake of a millisecond, and of very many the API server answers none sooner.
 const CALLS: usize = 2;
+/// How long a call waits until there aren't too many others. Those may hang at somebody's webhook: then it goes all the same.
+const LINE: Duration = Duration::from_secs(1);
 
 /// A client that counts its calls in `metrics`, for so many reconciles at a time. Needs a runtime.
 pub fn client(config: Config, metrics: Arc<Metrics>, concurrency: u16) -> anyhow::Result<Client> {
@@ -167,13 +169,12 @@ where
         let answer = self.inner.call(request);
         let answer = async move {
             let _turn = match &turns {
-                // Nobody closes it.
-                Some(turns) => turns.acquire().await.ok(),
+                Some(turns) => timeout(LINE, turns.acquire()).await.ok(),
                 None => None,
             };
-            answer.await
+            timeout(ANSWER, answer).await
         };
-        let answer = timeout(ANSWER, answer).instrument(span.clone());
+        let answer = answer.instrument(span.clone());
         async move {
             let (code, answer) = match answer.await {
                 Ok(Ok(answer)) => (answer.status().as_str().to_owned(), Ok(answer)),
@@ -233,10 +234,10 @@ impl Call {
         Self { verb, resource }
     }
 
-    /// Whether it waits until there aren't too many others. A watch lasts, and the lease must not be lost behind what others
-    /// write.
+    /// Whether it waits until there aren't too many others. A watch lasts and begins with a list, and the lease must not be lost
+    /// behind what others write.
     fn takes_a_turn(&self) -> bool {
-        self.verb != Verb::Watch && self.resource != "leases"
+        !matches!(self.verb, Verb::Watch | Verb::List) && self.resource != "leases"
     }
 
     /// The span of a write. The lease's are the operator's pulse, one each two seconds for as long as it lives.
@@ -349,8 +350,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn so_many_calls_at_a_time_and_none_before_a_watch_or_the_lease() {
+    #[tokio::test(start_paused = true)]
+    async fn so_many_calls_at_a_time_and_nobody_waits_for_long() {
         let (begun, ends) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(Semaphore::new(0)));
         let (told, end) = (begun.clone(), ends.clone());
         let held = tower::layer::layer_fn(move |_: Transport| {
@@ -366,28 +367,34 @@ mod tests {
         });
         let config = Config::new("http://127.0.0.1:1".parse().unwrap());
         let client = client_with_layer(config, Arc::default(), 1, &held).unwrap();
-        let begun = async |expected: &[&str]| {
-            tokio::task::yield_now().await;
-            for _ in 0..100 {
-                if begun.lock().unwrap().len() >= expected.len() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+        let begins = async |expected: &[&str]| {
+            tokio::time::sleep(Duration::from_millis(10)).await;
             assert_eq!(std::mem::take(&mut *begun.lock().unwrap()), expected);
         };
-        let paths = ["secrets/a", "secrets/b", "secrets/c", "leases/operator", "secrets?watch=true"];
-        for path in paths {
-            let client = client.clone();
+        let asks = |path: &str| {
             let request = Request::get(format!("/api/v1/namespaces/shop/{path}")).body(Vec::new()).unwrap();
-            tokio::spawn(async move { client.request::<serde_json::Value>(request).await });
-            if path != "secrets/c" {
-                begun(&[path.split('?').next().unwrap().rsplit('/').next().unwrap()]).await;
-            }
+            let client = client.clone();
+            tokio::spawn(async move { client.request::<serde_json::Value>(request).await })
+        };
+        for (path, name) in [("secrets/a", "a"), ("secrets/b", "b")] {
+            asks(path);
+            begins(&[name]).await;
         }
-        begun(&[]).await;
+        let given_up = asks("secrets/c");
+        begins(&[]).await;
+        for (path, name) in [("leases/operator", "operator"), ("secrets?watch=true", "secrets"), ("secrets", "secrets")]
+        {
+            asks(path);
+            begins(&[name]).await;
+        }
+        given_up.abort();
+        asks("secrets/d");
+        begins(&[]).await;
         ends.add_permits(1);
-        begun(&["c"]).await;
-        ends.add_permits(4);
+        begins(&["d"]).await;
+        asks("secrets/e");
+        begins(&[]).await;
+        tokio::time::sleep(LINE).await;
+        begins(&["e"]).await;
     }
 }

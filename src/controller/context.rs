@@ -125,7 +125,8 @@ pub struct Context {
     pub status_refused: Shared<String, (u32, Timestamp)>,
     /// The pace of each object, by UID.
     pub paces: Shared<String, Pace>,
-    /// Tokens, by UID, that this process has seen without our finalizer: no process before has created anything for them.
+    /// Tokens, by UID, that this process has seen without our finalizer, of kinds whose credentials are listed: no process before
+    /// has created anything for them.
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
     pub apps_seen: Shared<String, String>,

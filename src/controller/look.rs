@@ -11,7 +11,7 @@ use super::{
     context::Context,
     error::Error,
     kept::ObjectKey,
-    watch::{Objects, relations::Related, store::Store},
+    watch::{Objects, relations::Stored, store::Store},
 };
 use crate::{
     core::renewal,
@@ -44,7 +44,7 @@ pub(super) async fn look<K, F>(
     work: Work<K, F>,
     shutdown: &CancellationToken,
 ) where
-    K: Related + Clone + Debug + Send + Sync + 'static,
+    K: Stored + Clone + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Again, Error>> + Send + 'static,
 {
     // What was never listed has nothing under way, and would wait for its list for ever.
@@ -69,7 +69,7 @@ pub(super) async fn look<K, F>(
 /// Reconciles an object, and says when to do that again.
 async fn once<K, F>(context: Arc<Context>, store: Store<K>, due: Taken<ObjectKey>, work: Work<K, F>)
 where
-    K: Related + Clone + Debug,
+    K: Stored + Clone + Debug,
     F: Future<Output = Result<Again, Error>>,
 {
     let key = due.what();

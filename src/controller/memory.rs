@@ -87,6 +87,7 @@ impl Context {
         self.pass_on(&self.outages.forget(token, self.now()));
         self.written.remove(token);
         self.suspects.remove(token);
+        self.errors.remove(&token.reference::<ShopifyToken>().to_string());
         self.forget_object(uid);
     }
 

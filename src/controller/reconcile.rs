@@ -527,7 +527,11 @@ mod tests {
             Arc::new(Lenient(Ok(token)))
         };
         let kept = |uid: &str| context.paces.get(&uid.to_owned()).is_some();
-        let keep = |uid: &str| drop(context.paces.put(uid.to_owned(), pace::Pace::default()));
+        let failed = ObjectRef::from_obj(&*held("")).to_string();
+        let keep = |uid: &str| {
+            context.paces.put(uid.to_owned(), pace::Pace::default());
+            context.errors.put(failed.clone(), 3);
+        };
         let tell = |event| token_event(&context, None, &event);
         tell(Event::Apply(held("first")));
         keep("first");
@@ -542,7 +546,7 @@ mod tests {
         assert!(!kept("second"));
         keep("third");
         [Event::Init, Event::InitDone].into_iter().for_each(tell);
-        assert!(!kept("third"));
+        assert!(!kept("third") && context.errors.keys().is_empty());
     }
 
     #[tokio::test]

@@ -37,24 +37,34 @@ impl Packed {
     /// The token that it says it is of.
     #[must_use]
     pub fn holder(&self) -> Option<Identity> {
-        self.get(TOKEN)?.parse().ok()
+        self.token()?.parse().ok()
     }
 
     /// Whether it says that it is of a token of this place.
     #[must_use]
     pub fn is_of(&self, namespace: &str, name: &str) -> bool {
-        self.get(TOKEN).and_then(parts).is_some_and(|[its, own, _]| (its, own) == (namespace, name))
+        self.token().and_then(parts).is_some_and(|[its, own, _]| (its, own) == (namespace, name))
     }
 
     /// The record; `None` if a part of it is missing or was edited beyond recognition.
     #[must_use]
     pub fn record(&self) -> Option<Record> {
-        Record::read(|name| self.get(name))
+        let annotations: Vec<(&str, &str)> = self.annotations().collect();
+        Record::read(|name| annotations.iter().find_map(|(its, value)| (*its == name).then_some(*value)))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        let mark = marks().zip(NAMES).find_map(|(mark, one)| (one == name).then_some(mark))?;
-        self.0.split_terminator(END).find_map(|annotation| annotation.strip_prefix(mark))
+    /// Names and values, in the order of the names.
+    fn annotations(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let mut named = marks().zip(NAMES);
+        self.0.split_terminator(END).filter_map(move |annotation| {
+            let (mark, name) = named.find(|(mark, _)| annotation.starts_with(*mark))?;
+            Some((name, &annotation[mark.len_utf8()..]))
+        })
+    }
+
+    /// The text of the token's identity, which is the first.
+    fn token(&self) -> Option<&str> {
+        self.annotations().find_map(|(name, value)| (name == TOKEN).then_some(value))
     }
 }
 

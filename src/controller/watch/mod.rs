@@ -158,9 +158,7 @@ fn secret_event(context: &Context, secret: &Metadata<Secret>) {
 pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<Held<ShopifyToken>>) {
     let noted = context.stores.note_token(scope, event);
     let moved = noted.as_ref().is_some_and(|noted| noted.moved);
-    for gone in noted.into_iter().flat_map(|noted| noted.gone) {
-        context.forget(&ObjectKey::of_object(&*gone), &gone.uid().unwrap_or_default());
-    }
+    noted.iter().flat_map(|noted| &noted.gone).for_each(|token| token_went(context, token));
     let (token, gone) = match event {
         Event::Apply(token) => (token, false),
         Event::Delete(token) => (token, true),
@@ -189,7 +187,7 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     }
     if gone {
         context.admins_seen.remove(&key);
-        context.forget(&key, &token.uid().unwrap_or_default());
+        token_went(context, token);
     }
     // Nobody tells which app it named before.
     if moved {
@@ -197,9 +195,6 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
     }
     let Ok(token) = &token.0 else { return };
     context.shown(token);
-    if gone {
-        context.setup.metrics.forget_storefront_tokens(&namespace, &name, &token.spec.shop);
-    }
     if token.spec.source.offline.is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
         for other in context.stores.offline_of(&token.spec.shop) {
             context.wakes.token(ObjectKey::of_object(&*other));
@@ -224,6 +219,15 @@ pub(super) fn token_event(context: &Context, scope: Option<&str>, event: &Event<
         } else if gone || changed {
             context.count_soon(reference(&app));
         }
+    }
+}
+
+/// Nothing is kept for a token that isn't there any more.
+fn token_went(context: &Context, token: &Lenient<ShopifyToken>) {
+    let key = ObjectKey::of_object(token);
+    context.forget(&key, &token.uid().unwrap_or_default());
+    if let Ok(token) = &token.0 {
+        context.setup.metrics.forget_storefront_tokens(&key.namespace, &key.name, &token.spec.shop);
     }
 }
 
@@ -257,31 +261,39 @@ fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
 
 /// Wakes the tokens that use an app, when more of it has changed than its status.
 pub(super) fn app_event(context: &Context, scope: Option<&str>, event: &Event<Held<ShopifyApp>>) {
-    context.stores.note_app(scope, event);
-    let (app, gone) = match event {
-        Event::Apply(app) | Event::InitApply(app) => (app, false),
-        Event::Delete(app) => (app, true),
-        Event::Init | Event::InitDone => return,
-    };
-    let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
+    let noted = context.stores.note_app(scope, event);
+    noted.iter().flat_map(|noted| &noted.gone).for_each(|app| app_went(context, app));
+    match event {
+        Event::Apply(app) => app_is(context, app),
+        Event::Delete(app) => app_went(context, app),
+        // A list counts once the store has taken it over.
+        Event::InitDone => context.stores.apps().for_each(|app| app_is(context, &app)),
+        Event::Init | Event::InitApply(_) => {}
+    }
+}
+
+fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
     let meta = app.meta();
     // Its tokens wait until it speaks of their client secret.
     let judged = app.0.as_ref().ok().and_then(|app| app.status.as_ref()?.client_secret.as_ref());
     let state = format!("{:?} {:?} {:?} {judged:?}", meta.uid, meta.generation, meta.finalizers);
+    let ObjectKey { namespace, name } = ObjectKey::of_object(app);
+    if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) != Some(state) {
+        context.stores.dependents_of_app(&namespace, &name).into_iter().for_each(|token| context.wakes.token(token));
+    }
+}
+
+fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
+    let (ObjectKey { namespace, name }, uid) = (ObjectKey::of_object(app), app.uid().unwrap_or_default());
     let key = format!("{namespace}/{name}");
-    if gone {
-        context.freed.notify_one();
-        context.forget_refusals(meta.uid.as_deref().unwrap_or_default());
-        context.apps_seen.remove(&key);
-        context.schedules.remove(&key);
-        context.judged.remove(&meta.uid.clone().unwrap_or_default());
-        context.own_versions.remove(&meta.uid.clone().unwrap_or_default());
-    } else if context.apps_seen.put(key, state.clone()) == Some(state) {
-        return;
-    }
-    for token in context.stores.dependents_of_app(&namespace, &name) {
-        context.wakes.token(token);
-    }
+    context.freed.notify_one();
+    context.forget_refusals(&uid);
+    context.errors.remove(&reference(app).to_string());
+    context.apps_seen.remove(&key);
+    context.schedules.remove(&key);
+    context.judged.remove(&uid);
+    context.own_versions.remove(&uid);
+    context.stores.dependents_of_app(&namespace, &name).into_iter().for_each(|token| context.wakes.token(token));
 }
 
 /// Wakes the probes of shops that don't answer, and everything when the time of day has jumped: timers
@@ -402,6 +414,39 @@ mod tests {
             token_event(&context, None, &event);
         }
         assert_eq!(context.counting.keys().len(), 3, "which ones those named that went meanwhile no event tells");
+    }
+
+    #[tokio::test]
+    async fn a_list_of_apps_counts_once_it_is_over_and_what_it_leaves_out_is_gone() {
+        let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
+        stores.add(None);
+        let woken = wakes.route(None).tokens;
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
+        let source = json!({"clientCredentials": {"appRef": {"name": "acme"}}});
+        let token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
+        token_event(&context, None, &Event::Apply(Arc::new(Lenient(Ok(token)))));
+        let app = |generation: i64| {
+            let metadata = json!({"name": "acme", "namespace": "shop", "uid": "0a1b", "generation": generation});
+            let app = json!({"metadata": metadata, "spec": {"credentialsRef": {"name": "s"}}});
+            Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))
+        };
+        let wakes = |event| {
+            app_event(&context, None, &event);
+            woken.empty().into_iter().map(|token| token.name).collect::<Vec<_>>()
+        };
+        let generation = || context.stores.app("shop", "acme")?.meta().generation;
+        assert_eq!(wakes(Event::Apply(app(1))), ["web"]);
+        assert!(wakes(Event::Init).is_empty());
+        assert!(wakes(Event::InitApply(app(2))).is_empty(), "whoever looks sees the one before");
+        assert_eq!(generation(), Some(1));
+        assert_eq!((wakes(Event::InitDone), generation()), (vec!["web".to_owned()], Some(2)));
+        for event in [Event::Init, Event::InitApply(app(2)), Event::InitDone, Event::Init] {
+            assert!(wakes(event).is_empty());
+        }
+        context.own_versions.put("0a1b".to_owned(), (1, None));
+        assert_eq!(wakes(Event::InitDone), ["web"]);
+        assert!(context.apps_seen.keys().is_empty() && context.own_versions.keys().is_empty());
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
     Objects, api, config,
     health::reason,
     prune,
-    relations::Related,
+    relations::Stored,
     store::{Held, Store},
     streams::restarting,
 };
@@ -35,7 +35,7 @@ pub(in crate::controller) async fn objects<K>(
     woken: Objects,
     on_event: fn(&Context, Option<&str>, &Event<Held<K>>),
 ) where
-    K: Related + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Stored + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let watch = context.setup.watches.begin(kind, scope.clone(), Instant::now());
     let all: Api<Lenient<K>> = api(context.client(), scope.as_deref());
@@ -68,7 +68,7 @@ pub(in crate::controller) async fn objects<K>(
 }
 
 /// An event of an object that many will hold, and for long.
-fn held<K: Related>(event: Event<Lenient<K>>) -> Event<Held<K>> {
+fn held<K: Stored>(event: Event<Lenient<K>>) -> Event<Held<K>> {
     let hold = |mut object: Lenient<K>| {
         if let Ok(object) = &mut object.0 {
             object.shrink();

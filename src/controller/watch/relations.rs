@@ -24,8 +24,8 @@ pub(in crate::controller) enum Relation<'a> {
     Grants,
 }
 
-/// What has relations.
-pub(in crate::controller) trait Related: Resource<DynamicType = ()> {
+/// What a store holds.
+pub(in crate::controller) trait Stored: Resource<DynamicType = ()> {
     /// All that it has to do with.
     fn relations(&self) -> Vec<Relation<'_>>;
 
@@ -33,7 +33,7 @@ pub(in crate::controller) trait Related: Resource<DynamicType = ()> {
     fn shrink(&mut self);
 }
 
-impl Related for ShopifyToken {
+impl Stored for ShopifyToken {
     fn relations(&self) -> Vec<Relation<'_>> {
         let here = self.metadata.namespace.as_deref().unwrap_or_default();
         let mut secrets = vec![Cow::Borrowed(self.secret_name())];
@@ -56,7 +56,7 @@ impl Related for ShopifyToken {
     }
 }
 
-impl Related for ShopifyApp {
+impl Stored for ShopifyApp {
     fn relations(&self) -> Vec<Relation<'_>> {
         let here = self.metadata.namespace.as_deref().unwrap_or_default();
         let mut all =
@@ -70,7 +70,7 @@ impl Related for ShopifyApp {
 }
 
 /// What an object that may be beyond reading has to do with: then with nothing but its namespace.
-pub(super) fn of_guarded<K: Related>(object: &Lenient<K>) -> Vec<Relation<'_>> {
+pub(super) fn of_guarded<K: Stored>(object: &Lenient<K>) -> Vec<Relation<'_>> {
     let here = object.meta().namespace.as_deref().unwrap_or_default();
     object.0.as_ref().map_or_else(|_| vec![Relation::Namespace(here)], K::relations)
 }

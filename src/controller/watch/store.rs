@@ -11,7 +11,7 @@ use std::{
 use kube::{Resource, runtime::watcher::Event};
 use tokio::sync::SetOnce;
 
-use super::relations::{Related, Relation, of_guarded};
+use super::relations::{Relation, Stored, of_guarded};
 use crate::{controller::kept::ObjectKey, kubernetes::Lenient};
 
 /// An object as many hold it.
@@ -39,8 +39,7 @@ struct Inner<K> {
     coming: Index<K>,
 }
 
-/// There may be very many: each has its name once. A relation takes eight bytes: of what shares them, whoever asks sees the
-/// object itself.
+/// There may be very many: each has its name once. Of relations that share a hash, whoever asks sees the object itself.
 struct Index<K> {
     objects: HashMap<Arc<ObjectKey>, Held<K>>,
     /// By the hash of the relation, in the order of their names.
@@ -67,7 +66,7 @@ impl<K> Default for Index<K> {
     }
 }
 
-impl<K: Related> Store<K> {
+impl<K: Stored> Store<K> {
     fn read(&self) -> RwLockReadGuard<'_, Inner<K>> {
         self.0.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,7 +133,7 @@ impl<K: Related> Store<K> {
     }
 }
 
-impl<K: Related> Index<K> {
+impl<K: Stored> Index<K> {
     /// Returns what was in its place.
     fn put(&mut self, object: &Held<K>) -> Option<Held<K>> {
         let key = ObjectKey::of_object(&**object);
@@ -193,7 +192,7 @@ impl<K: Related> Index<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
+    use std::{borrow::Cow, collections::BTreeMap};
 
     use futures::FutureExt;
     use kube::{ResourceExt, core::error_boundary::InvalidObject};
@@ -263,18 +262,78 @@ mod tests {
         assert!(names(&store, &Relation::Namespace("shop")).is_empty());
     }
 
+    /// What a step of a watch brings: an object of this name, of which UID and which app's.
+    type Step = (u8, u8, u8, u8);
+
+    fn step() -> impl Strategy<Value = Step> {
+        (0..6_u8, 0..4_u8, 0..2_u8, 0..3_u8)
+    }
+
+    fn object(name: u8, uid: u8, app: u8) -> Held<ShopifyToken> {
+        let source = match app {
+            0 => json!({"offline": {"appRef": {"name": "app-0"}}}),
+            app => json!({"clientCredentials": {"appRef": {"name": format!("app-{app}")}}}),
+        };
+        let mut object = Arc::unwrap_or_clone(token(&format!("t-{name}"), &json!({"source": source})));
+        object.meta_mut().uid = Some(uid.to_string());
+        Arc::new(object)
+    }
+
+    /// All that is said of an object.
+    fn told(object: &Held<ShopifyToken>) -> (String, Option<String>) {
+        (object.name_any(), object.uid())
+    }
+
     proptest! {
+        /// Whatever comes, the store holds what a plain list of it would, and tells what went unseen.
         #[test]
-        fn nothing_is_kept_for_what_is_gone(steps in proptest::collection::vec((0..4_u8, 0..4_u8, any::<bool>()), 0..40)) {
+        fn what_is_held_is_what_came_last(steps in proptest::collection::vec(step(), 0..60)) {
             let store = Store::default();
-            for (name, app, gone) in steps {
-                let source = json!({"source": {"clientCredentials": {"appRef": {"name": format!("app-{app}")}}}});
-                let object = token(&format!("t-{name}"), &source);
-                store.note(&if gone { Event::Delete(object) } else { Event::Apply(object) });
+            let (mut now, mut coming) = (BTreeMap::new(), BTreeMap::new());
+            for (step, name, uid, app) in steps {
+                let (object, before) = (object(name, uid, app), now.clone());
+                let event = match step {
+                    0 | 1 => {
+                        now.insert(name, Arc::clone(&object));
+                        Event::Apply(object)
+                    }
+                    2 => Event::Delete(now.remove(&name).unwrap_or(object)),
+                    3 => {
+                        coming.clear();
+                        Event::Init
+                    }
+                    4 => {
+                        coming.insert(name, Arc::clone(&object));
+                        Event::InitApply(object)
+                    }
+                    _ => {
+                        now = mem::take(&mut coming);
+                        Event::InitDone
+                    }
+                };
+                let noted = store.note(&event);
+                let seen = match &event {
+                    Event::Delete(object) => Some(told(object)),
+                    _ => None,
+                };
+                let here: Vec<_> = now.values().map(told).collect();
+                let went = before.values().map(told).filter(|it| !here.contains(it) && Some(it) != seen.as_ref());
+                let mut gone: Vec<_> = noted.gone.iter().map(told).collect();
+                gone.sort();
+                prop_assert_eq!(gone, went.collect::<Vec<_>>());
+                let mut all: Vec<_> = store.all().iter().map(told).collect();
+                all.sort();
+                prop_assert_eq!(all, here);
+                let relations = (0..3).map(|app| format!("app-{app}")).collect::<Vec<_>>();
+                let relations = relations.iter().map(|app| Relation::App("shop", app));
+                for relation in relations.chain([Relation::Namespace("shop"), Relation::Offline("acme.myshopify.com")]) {
+                    let related = now.values().filter(|object| of_guarded(object).contains(&relation));
+                    let related: Vec<_> = related.map(|object| object.name_any()).collect();
+                    prop_assert_eq!(names(&store, &relation), related, "{:?}", relation);
+                }
             }
-            for name in 0..4 {
-                let source = json!({"source": {"clientCredentials": {"appRef": {"name": "x"}}}});
-                store.note(&Event::Delete(token(&format!("t-{name}"), &source)));
+            for object in now.values() {
+                store.note(&Event::Delete(Arc::clone(object)));
             }
             let inner = store.read();
             prop_assert!(inner.current.objects.is_empty() && inner.current.related.is_empty());

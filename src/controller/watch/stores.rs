@@ -65,10 +65,12 @@ impl Stores {
     }
 
     /// The same of the apps.
-    pub(in crate::controller) fn note_app(&self, scope: Option<&str>, event: &Event<Held<ShopifyApp>>) {
-        if let Some(scope) = self.watched(scope) {
-            scope.apps.note(event);
-        }
+    pub(in crate::controller) fn note_app(
+        &self,
+        scope: Option<&str>,
+        event: &Event<Held<ShopifyApp>>,
+    ) -> Option<Noted<ShopifyApp>> {
+        Some(self.watched(scope)?.apps.note(event))
     }
 
     fn watched(&self, scope: Option<&str>) -> Option<&Scope> {
