@@ -26,6 +26,8 @@ pub(super) struct Run {
     pub(super) cpu: f64,
     /// Most memory that was resident, in MiB.
     pub(super) peak_mib: f64,
+    /// What was resident at its end, in MiB, where that was looked at.
+    pub(super) rest_mib: Option<f64>,
     /// How long each took, in seconds: what it is of is the scenario's.
     pub(super) each: Percentiles,
     /// How many calls to Shopify issued something.

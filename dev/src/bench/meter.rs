@@ -43,13 +43,23 @@ impl Meter {
         Ok((cpu + self.cpu_before.as_secs_f64(), peak))
     }
 
+    /// What is resident now, in MiB.
+    pub(super) fn resident(&self) -> Result<f64> {
+        let (_, memory) = look(&mut System::new(), self.pid).context("the process is gone")?;
+        Ok(mib(memory))
+    }
+
     /// Seconds of processor time since the start, and the most memory (MiB) that was resident.
     pub(super) fn read(&self) -> Result<(f64, f64)> {
         let (cpu, memory) = look(&mut System::new(), self.pid).context("the process is gone")?;
         let peak = self.peak.fetch_max(memory, Ordering::Relaxed).max(memory);
-        #[allow(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
-        Ok((cpu.saturating_sub(self.cpu_before).as_secs_f64(), peak as f64 / MIB))
+        Ok((cpu.saturating_sub(self.cpu_before).as_secs_f64(), mib(peak)))
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB
 }
 
 impl Drop for Meter {

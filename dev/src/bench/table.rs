@@ -45,6 +45,7 @@ fn figures(all: &[Figures]) -> Table {
         "p99 s",
         "CPU ms/token",
         "peak MiB",
+        "MiB at the end",
         "issues/token",
         "requests/token",
     ]);
@@ -67,6 +68,7 @@ fn figures(all: &[Figures]) -> Table {
                 format!("{:.3}", run.each.p99),
                 format!("{:.2}", run.cpu * 1000.0 / n),
                 format!("{:.0}", run.peak_mib),
+                run.rest_mib.map_or(String::new(), |mib| format!("{mib:.0}")),
                 format!("{:.2}", count_of(run.issues) / n),
                 format!("{:.2}", count_of(run.all_requests()) / n),
             ]);
@@ -138,6 +140,7 @@ fn targets(all: &[Figures]) -> Vec<Target> {
                 target("watches", count_of(operator.watches()), Bound::Below(4.0 * (operator.wall / 60.0).ceil()));
                 target("CPU, %", operator.cpu / operator.wall * 100.0, Bound::Below(0.5));
                 target("peak MiB", operator.peak_mib, Bound::Below(60.0));
+                target("MiB at the end", operator.rest_mib.unwrap_or(f64::NAN), Bound::Below(60.0));
             }
             "one among many" => {
                 let over = floor.as_ref().map_or(0.0, |floor| operator.each.p99 - floor.each.p99);

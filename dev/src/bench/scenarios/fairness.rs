@@ -48,6 +48,7 @@ pub(super) async fn run(name: String, operator: &Path, hanging: usize, late: usi
         wall,
         cpu,
         peak_mib,
+        rest_mib: None,
         each: Percentiles::of(all),
         issues: 0,
         shopify_calls: world.sim.total_calls(),

@@ -51,6 +51,7 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
         wall,
         cpu,
         peak_mib,
+        rest_mib: None,
         each: Percentiles { p50: quiet, p99: quiet, max: quiet },
         issues: world.sim.calls(ISSUE) - calls.0,
         shopify_calls: world.sim.total_calls() - calls.1,
@@ -76,6 +77,7 @@ async fn idle(world: &World, pid: u32, admin: std::net::SocketAddr, seconds: u64
         wall: began.elapsed().as_secs_f64(),
         cpu,
         peak_mib,
+        rest_mib: Some(meter.resident()?),
         shopify_calls: world.sim.total_calls() - calls,
         requests: Counts::read(admin).await?.since(&before),
         ..Run::default()

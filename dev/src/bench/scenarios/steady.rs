@@ -57,6 +57,7 @@ pub(super) async fn run(
         wall: began.elapsed().as_secs_f64(),
         cpu,
         peak_mib,
+        rest_mib: None,
         each: Percentiles::of(watch.late()),
         issues: world.sim.calls(ISSUE) - issues,
         shopify_calls: world.sim.total_calls() - calls,
