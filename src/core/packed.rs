@@ -40,10 +40,10 @@ impl Packed {
         self.token()?.parse().ok()
     }
 
-    /// Whether it says that it is of a token of this place.
+    /// Namespace and name of that token.
     #[must_use]
-    pub fn is_of(&self, namespace: &str, name: &str) -> bool {
-        self.token().and_then(parts).is_some_and(|[its, own, _]| (its, own) == (namespace, name))
+    pub fn place(&self) -> Option<(&str, &str)> {
+        self.token().and_then(parts).map(|[namespace, name, _]| (namespace, name))
     }
 
     /// The record; `None` if a part of it is missing or was edited beyond recognition.
@@ -85,7 +85,7 @@ mod tests {
         let packed = Packed::of(&annotations).unwrap();
         assert_eq!(packed.record(), Some(record.clone()));
         assert_eq!(packed.holder(), Some(record.token));
-        assert!(packed.is_of("shop", "web") && !packed.is_of("shop", "0a1b") && !packed.is_of("web", "shop"));
+        assert_eq!(packed.place(), Some(("shop", "web")));
         let bytes: usize = annotations.values().map(|value| value.len() + 2).sum();
         assert_eq!((packed.0.len(), size_of::<Packed>()), (bytes, 16));
 
@@ -93,7 +93,8 @@ mod tests {
         assert_eq!(Packed::of(&annotations), Some(packed), "others' aren't kept");
         annotations.retain(|name, _| !is_ours(name) || name.as_str() == TOKEN);
         let damaged = Packed::of(&annotations).unwrap();
-        assert!(damaged.record().is_none() && damaged.is_of("shop", "web"));
+        assert!(damaged.record().is_none());
+        assert_eq!(damaged.place(), Some(("shop", "web")));
     }
 
     #[test]

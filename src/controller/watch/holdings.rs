@@ -80,10 +80,6 @@ impl Holdings {
     /// Takes note of a Secret that is there, or just was.
     pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> Noted {
         let key = key(secret);
-        // A copy tells where it is from.
-        let original = record::place(secret.annotations()) == Some(&key.1);
-        let here = |holder: &Identity| !gone && original && holder.namespace == key.0;
-        let record = Packed::of(secret.annotations()).filter(|record| record.holder().as_ref().is_some_and(here));
         let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
         // A write of our own may have been answered before its event came, and the event before it after that. What is known
         // already isn't taken apart again.
@@ -93,6 +89,10 @@ impl Holdings {
         {
             return Noted { before: known.token(), now: known.token(), minted: false };
         }
+        // A copy tells where it is from.
+        let original = !gone && record::place(secret.annotations()) == Some(&key.1);
+        let record = original.then(|| Packed::of(secret.annotations())).flatten();
+        let record = record.filter(|record| record.place().is_some_and(|(namespace, _)| namespace == key.0));
         let before = inner.take(&key);
         let now = record.map(|record| Holder { record, version, untouched: untouched(secret.meta()).is_some() });
         let says = |holder: &Option<Holder>| holder.as_ref().map(|holder| (holder.token(), holder.mint()));
@@ -113,7 +113,7 @@ impl Holdings {
     pub(in crate::controller) fn mint(&self, namespace: &str, secret: &str, token: &str) -> Option<Mint> {
         let inner = self.lock();
         let holder = inner.holders.get(&(namespace.to_owned(), secret.to_owned()))?;
-        holder.record.is_of(namespace, token).then(|| holder.mint()).flatten()
+        holder.mint().filter(|_| holder.record.place() == Some((namespace, token)))
     }
 
     /// The record in a Secret of a token's, if nobody else has written what is ours of it since.
@@ -208,11 +208,11 @@ impl Inner {
     fn held_by(&self, namespace: &str, token: &str) -> impl Iterator<Item = (&SecretKey, &Holder)> {
         let keys = self.secrets.get(&self.hasher.hash_one(Some((namespace, token)))).into_iter().flatten();
         let held = keys.filter_map(|key| Some((&**key, self.holders.get(key)?)));
-        held.filter(move |(_, holder)| holder.record.is_of(namespace, token))
+        held.filter(move |(_, holder)| holder.record.place() == Some((namespace, token)))
     }
 
     fn put(&mut self, key: SecretKey, holder: Holder) {
-        let (key, token) = (Arc::new(key), self.token(&holder));
+        let (key, token) = (Arc::new(key), self.hasher.hash_one(holder.record.place()));
         // Most have one.
         self.secrets.entry(token).or_insert_with(|| Vec::with_capacity(1)).push(Arc::clone(&key));
         self.holders.insert(key, holder);
@@ -220,7 +220,7 @@ impl Inner {
 
     fn take(&mut self, key: &SecretKey) -> Option<Holder> {
         let holder = self.holders.remove(key)?;
-        let token = self.token(&holder);
+        let token = self.hasher.hash_one(holder.record.place());
         if let Some(secrets) = self.secrets.get_mut(&token) {
             secrets.retain(|secret| **secret != *key);
             if secrets.is_empty() {
@@ -228,12 +228,6 @@ impl Inner {
             }
         }
         Some(holder)
-    }
-
-    /// Hash of the namespace and the name of a token.
-    fn token(&self, holder: &Holder) -> u64 {
-        let token = holder.token();
-        self.hasher.hash_one(token.as_ref().map(|token| (token.namespace.as_str(), token.name.as_str())))
     }
 }
 
