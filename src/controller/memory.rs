@@ -187,7 +187,7 @@ mod tests {
     async fn what_the_watch_shows_is_not_kept_and_who_looked_it_up_before_sees_it_all_the_same() {
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let mut stores = Stores::default();
-        stores.add(None);
+        let (tokens, _) = stores.add(None);
         let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
         let token = healthy(SourceKind::Storefront, json!({})).token;
         let at = |version: u64, fails: Option<i64>| {
@@ -206,7 +206,7 @@ mod tests {
         assert!(context.written.get(&key).is_some(), "the API server has refused it");
         context.status_refused.remove(&uid);
         let before = at(10, None);
-        context.stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(at(12, Some(1)))))));
+        tokens.note(&Event::Apply(Arc::new(Lenient(Ok(at(12, Some(1)))))));
         context.shown(&at(12, Some(1)));
         assert!(context.written.get(&key).is_none());
         assert_eq!(context.catch_up(&before).status.as_ref().unwrap().failed_attempts, Some(1));

@@ -33,7 +33,7 @@ use self::{
     context::Context,
     kept::ObjectKey,
     look::{Work, look},
-    watch::{Stores, Wakes, objects::objects},
+    watch::{Stores, Wakes, apps::app_event, objects::objects, secrets::secrets, tokens::token_event},
 };
 pub use self::{
     context::Setup,
@@ -99,10 +99,10 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
     let mut controllers = Vec::new();
     for (scope, tokens, apps, woken) in parts {
         let (of_tokens, of_apps) = (("ShopifyToken", tokens.clone()), ("ShopifyApp", apps.clone()));
-        watches.spawn(watch::secrets(Arc::clone(&context), scope.clone()));
+        watches.spawn(secrets(Arc::clone(&context), scope.clone()));
         let (for_tokens, for_apps) = (Arc::clone(&woken.tokens), Arc::clone(&woken.apps));
-        watches.spawn(objects(Arc::clone(&context), scope.clone(), of_tokens, for_tokens, watch::token_event));
-        watches.spawn(objects(Arc::clone(&context), scope, of_apps, for_apps, watch::app_event));
+        watches.spawn(objects(Arc::clone(&context), scope.clone(), of_tokens, for_tokens, token_event));
+        watches.spawn(objects(Arc::clone(&context), scope, of_apps, for_apps, app_event));
         let (context, shutdown) = (&context, &shutdown);
         controllers.push(async move {
             let to_tokens = Work { reconcile: reconcile::reconcile, under_way: UNDER_WAY, on_missing: token_missing };

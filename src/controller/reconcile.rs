@@ -379,7 +379,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::watch::{Stores, app_event, token_event},
+        controller::watch::{Stores, apps::app_event, tokens::token_event},
         core::scene::healthy,
         kubernetes::Metadata,
     };
@@ -397,15 +397,18 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_of_an_app_that_is_gone() {
-        let context = context();
+        let mut stores = Stores::default();
+        let (_, apps) = stores.add(None);
+        let context = Context::of_stores(server().0, stores);
         let app = json!({
             "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "generation": 1},
             "spec": {"credentialsRef": {"name": "acme-app"}},
         });
         let app: Arc<Lenient<ShopifyApp>> = Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())));
-        app_event(&context, None, &Event::Apply(app.clone()));
+        let tell = |event| app_event(&context, &event, &apps.note(&event));
+        tell(Event::Apply(app.clone()));
         assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
-        app_event(&context, None, &Event::Delete(app));
+        tell(Event::Delete(app));
         assert!(context.apps_seen.keys().is_empty());
     }
 
@@ -443,8 +446,8 @@ mod tests {
         let mut newest = queued.clone();
         newest.spec.suspend = Some(true);
         let ((client, written), mut stores) = (server(), Stores::default());
-        stores.add(None);
-        stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(newest)))));
+        let (tokens, _) = stores.add(None);
+        tokens.note(&Event::Apply(Arc::new(Lenient(Ok(newest)))));
         let context = Context::of_stores(client, stores);
         context.holdings.listed(None, &std::collections::HashSet::new());
         reconcile(Arc::new(Lenient(Ok(queued))), Arc::clone(&context)).await.unwrap();
@@ -458,11 +461,11 @@ mod tests {
         token.spec.suspend = Some(true);
         let object = || Arc::new(Lenient(Ok(token.clone())));
         let mut stores = Stores::default();
-        stores.add(None);
-        stores.note_token(None, &Event::Apply(object()));
-        let (gone, told) = (Event::Delete(object()), stores.clone());
+        let (tokens, _) = stores.add(None);
+        tokens.note(&Event::Apply(object()));
+        let gone = Event::Delete(object());
         let (client, written) = server_while(move || {
-            told.note_token(None, &gone);
+            tokens.note(&gone);
         });
         let context = Context::of_stores(client, stores);
         context.holdings.listed(None, &std::collections::HashSet::new());
@@ -479,8 +482,8 @@ mod tests {
             token.spec.suspend = Some(true);
             let (namespaces, mut keeper) = reflector::store();
             let ((client, written), mut stores) = (server(), Stores::default());
-            stores.add(None);
-            stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(token.clone())))));
+            let (tokens, _) = stores.add(None);
+            tokens.note(&Event::Apply(Arc::new(Lenient(Ok(token.clone())))));
             stores.know(Some(namespaces));
             let context = Context::of_stores(client, stores);
             context.holdings.listed(None, &std::collections::HashSet::new());
@@ -519,7 +522,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_kept_of_a_token_that_went_unseen_or_that_another_one_has_taken_the_name_of() {
         let mut stores = Stores::default();
-        stores.add(None);
+        let (tokens, _) = stores.add(None);
         let context = Context::of_stores(server().0, stores);
         let held = |uid: &str| {
             let mut token = healthy(SourceKind::Storefront, json!({})).token;
@@ -532,7 +535,7 @@ mod tests {
             context.paces.put(uid.to_owned(), pace::Pace::default());
             context.errors.put(failed.clone(), 3);
         };
-        let tell = |event| token_event(&context, None, &event);
+        let tell = |event| token_event(&context, &event, &tokens.note(&event));
         tell(Event::Apply(held("first")));
         keep("first");
         tell(Event::Apply(held("first")));

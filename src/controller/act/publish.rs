@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        controller::watch,
+        controller::watch::secrets,
         core::scene::{healthy, record, secret_string},
         kubernetes::Metadata,
     };
@@ -218,7 +218,7 @@ mod tests {
                     let answer = serde_json::to_vec(&secret).unwrap();
                     secret.metadata.resource_version = meanwhile.map(str::to_owned);
                     if meanwhile.is_some() {
-                        watch::held(told.get().unwrap(), &secret, true);
+                        secrets::held(told.get().unwrap(), &secret, true);
                     }
                     Ok::<_, Infallible>(Response::new(Body::from(answer)))
                 }
@@ -275,7 +275,7 @@ mod tests {
         let event = format!(r#"{{"type":"ADDED","object":{}}}"#, shown(&written));
         let event: WatchEvent<Metadata<Secret>> = serde_json::from_str(&event).unwrap();
         let WatchEvent::Added(brought) = event else { unreachable!("it was added") };
-        watch::held(&context, &brought, false);
+        secrets::held(&context, &brought, false);
         assert!(context.holdings.untouched(me, name).is_some());
     }
 }

@@ -325,12 +325,12 @@ mod tests {
             async { Ok::<_, Infallible>(answer.unwrap()) }
         });
         let mut stores = Stores::default();
-        stores.add(None);
+        let (tokens, apps) = stores.add(None);
         let app = json!({"metadata": {"name": "acme", "namespace": "shop"}, "spec": {"credentialsRef": {"name": "acme-app"}}});
-        stores.note_app(None, &Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))));
+        apps.note(&Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))));
         let mut admin = token(SourceKind::ClientCredentials, &json!({}));
         admin.metadata.name = Some("admin".into());
-        stores.note_token(None, &Event::Apply(Arc::new(Lenient(Ok(admin)))));
+        tokens.note(&Event::Apply(Arc::new(Lenient(Ok(admin)))));
         let context = Context::of_stores(Client::new(server, "default"), stores);
         let watches =
             ["ShopifyApp", "ShopifyToken"].map(|kind| context.setup.watches.begin(kind, None, Instant::now()));

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::{
         api::SourceKind,
-        controller::watch::{Stores, Wakes, token_event},
+        controller::watch::{Stores, Wakes},
         core::scene::healthy,
         kubernetes::Lenient,
     };
@@ -143,12 +143,12 @@ mod tests {
         });
         let (kept, keeper) = reflector::store();
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
-        stores.add(None);
+        let (tokens, _) = stores.add(None);
         stores.know(Some(kept.clone()));
         let woken = wakes.route(None).tokens;
         let context = Context::of_parts(Client::new(server, "default"), stores, wakes);
         let token = Lenient(Ok(healthy(SourceKind::ClientCredentials, json!({})).token));
-        token_event(&context, None, &Event::Apply(Arc::new(token)));
+        tokens.note(&Event::Apply(Arc::new(token)));
         let following = tokio::spawn(namespaces(Arc::clone(&context), kept, keeper));
         let first = tokio::time::timeout(Duration::from_mins(1), woken.next()).await;
         assert_eq!(first.expect("it is woken").what().name, "web");

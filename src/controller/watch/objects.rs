@@ -19,7 +19,7 @@ use super::{
     health::reason,
     prune,
     relations::Stored,
-    store::{Held, Store},
+    store::{Held, Noted, Store},
     streams::restarting,
 };
 use crate::{
@@ -27,13 +27,14 @@ use crate::{
     kubernetes::Lenient,
 };
 
-/// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` takes note of each.
+/// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` is told of each, and of what it has changed
+/// in the store.
 pub(in crate::controller) async fn objects<K>(
     context: Arc<Context>,
     scope: Option<String>,
     (kind, store): (&'static str, Store<K>),
     woken: Objects,
-    on_event: fn(&Context, Option<&str>, &Event<Held<K>>),
+    on_event: fn(&Context, &Event<Held<K>>, &Noted<K>),
 ) where
     K: Stored + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -56,7 +57,7 @@ pub(in crate::controller) async fn objects<K>(
                 continue;
             }
         };
-        on_event(&context, scope.as_deref(), &event);
+        on_event(&context, &event, &store.note(&event));
         match event {
             Event::Apply(object) if context.is_own_write(&*object) => {}
             Event::Apply(object) => woken.changed(ObjectKey::of_object(&*object)),

@@ -6,16 +6,13 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource, ResourceExt,
-    runtime::{
-        reflector::{self, ObjectRef},
-        watcher::Event,
-    },
+    runtime::reflector::{self, ObjectRef},
 };
 use tokio::time::timeout;
 
 use super::{
     relations::Relation,
-    store::{Held, Noted, Store},
+    store::{Held, Store},
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
@@ -53,28 +50,6 @@ impl Stores {
         let both = (scope.tokens.clone(), scope.apps.clone());
         self.scopes.push(scope);
         both
-    }
-
-    /// Takes note of an event of the tokens of a namespace, or of all, as it was added.
-    pub(in crate::controller) fn note_token(
-        &self,
-        scope: Option<&str>,
-        event: &Event<Held<ShopifyToken>>,
-    ) -> Option<Noted<ShopifyToken>> {
-        Some(self.watched(scope)?.tokens.note(event))
-    }
-
-    /// The same of the apps.
-    pub(in crate::controller) fn note_app(
-        &self,
-        scope: Option<&str>,
-        event: &Event<Held<ShopifyApp>>,
-    ) -> Option<Noted<ShopifyApp>> {
-        Some(self.watched(scope)?.apps.note(event))
-    }
-
-    fn watched(&self, scope: Option<&str>) -> Option<&Scope> {
-        self.scopes.iter().find(|one| one.namespace.as_deref() == scope)
     }
 
     /// Adds the store of namespaces, if one may grant an app to another.

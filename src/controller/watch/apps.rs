@@ -1,0 +1,107 @@
+//! Whom an event of an app wakes: its tokens.
+
+use kube::{
+    Resource, ResourceExt,
+    runtime::{reflector::ObjectRef, watcher::Event},
+};
+
+use super::store::{Held, Noted};
+use crate::{
+    api::ShopifyApp,
+    controller::{context::Context, kept::ObjectKey},
+    kubernetes::Lenient,
+};
+
+/// Wakes the tokens that use an app, when more of it has changed than its status.
+pub(in crate::controller) fn app_event(
+    context: &Context,
+    event: &Event<Held<ShopifyApp>>,
+    Noted { gone, .. }: &Noted<ShopifyApp>,
+) {
+    for app in gone {
+        app_went(context, app);
+    }
+    match event {
+        Event::Apply(app) => app_is(context, app),
+        Event::Delete(app) => app_went(context, app),
+        // A list counts once the store has taken it over.
+        Event::InitDone => context.stores.apps().for_each(|app| app_is(context, &app)),
+        Event::Init | Event::InitApply(_) => {}
+    }
+}
+
+fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
+    let meta = app.meta();
+    // Its tokens wait until it speaks of their client secret.
+    let judged = app.0.as_ref().ok().and_then(|app| app.status.as_ref()?.client_secret.as_ref());
+    let state = format!("{:?} {:?} {:?} {judged:?}", meta.uid, meta.generation, meta.finalizers);
+    let ObjectKey { namespace, name } = ObjectKey::of_object(app);
+    if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) != Some(state) {
+        context.stores.dependents_of_app(&namespace, &name).into_iter().for_each(|token| context.wakes.token(token));
+    }
+}
+
+fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
+    let (ObjectKey { namespace, name }, uid) = (ObjectKey::of_object(app), app.uid().unwrap_or_default());
+    let key = format!("{namespace}/{name}");
+    context.freed.notify_one();
+    context.forget_refusals(&uid);
+    context.errors.remove(&reference(app).to_string());
+    context.apps_seen.remove(&key);
+    context.schedules.remove(&key);
+    context.judged.remove(&uid);
+    context.own_versions.remove(&uid);
+    context.stores.dependents_of_app(&namespace, &name).into_iter().for_each(|token| context.wakes.token(token));
+}
+
+pub(super) fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
+    ObjectRef::new(&app.name_any()).within(&app.namespace().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::{Client, Config};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::SourceKind,
+        controller::watch::{Stores, Wakes},
+        core::scene::healthy,
+    };
+
+    #[tokio::test]
+    async fn a_list_of_apps_counts_once_it_is_over_and_what_it_leaves_out_is_gone() {
+        let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
+        let (tokens, apps) = stores.add(None);
+        let woken = wakes.route(None).tokens;
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
+        let source = json!({"clientCredentials": {"appRef": {"name": "acme"}}});
+        let token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
+        tokens.note(&Event::Apply(Arc::new(Lenient(Ok(token)))));
+        let app = |generation: i64| {
+            let metadata = json!({"name": "acme", "namespace": "shop", "uid": "0a1b", "generation": generation});
+            let app = json!({"metadata": metadata, "spec": {"credentialsRef": {"name": "s"}}});
+            Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))
+        };
+        let wakes = |event| {
+            app_event(&context, &event, &apps.note(&event));
+            woken.empty().into_iter().map(|token| token.name).collect::<Vec<_>>()
+        };
+        let generation = || context.stores.app("shop", "acme")?.meta().generation;
+        assert_eq!(wakes(Event::Apply(app(1))), ["web"]);
+        assert!(wakes(Event::Init).is_empty());
+        assert!(wakes(Event::InitApply(app(2))).is_empty(), "whoever looks sees the one before");
+        assert_eq!(generation(), Some(1));
+        assert_eq!((wakes(Event::InitDone), generation()), (vec!["web".to_owned()], Some(2)));
+        for event in [Event::Init, Event::InitApply(app(2)), Event::InitDone, Event::Init] {
+            assert!(wakes(event).is_empty());
+        }
+        context.own_versions.put("0a1b".to_owned(), (1, None));
+        assert_eq!(wakes(Event::InitDone), ["web"]);
+        assert!(context.apps_seen.keys().is_empty() && context.own_versions.keys().is_empty());
+    }
+}
