@@ -31,7 +31,7 @@ pub enum Again {
     After(Duration),
 }
 
-/// Things to be looked at, which tasks share. It takes about two hundred bytes, its name among them, for each that has a time.
+/// Things to be looked at, which tasks share. Each is kept twice, so that what names one should be small.
 #[derive(Debug)]
 pub struct Queue<K> {
     state: Mutex<State<K>>,
@@ -41,9 +41,9 @@ pub struct Queue<K> {
 
 #[derive(Debug)]
 struct State<K> {
-    things: HashMap<Arc<K>, Thing>,
+    things: HashMap<K, Thing>,
     /// Those that have a time and aren't being looked at, in their order.
-    due: BTreeMap<Due, Arc<K>>,
+    due: BTreeMap<Due, K>,
     /// How many have come.
     came: u64,
 }
@@ -85,9 +85,9 @@ struct Time {
 /// A thing that is being looked at, by nobody else meanwhile. What becomes of it then is told by [`Taken::done`].
 #[derive(Debug)]
 #[must_use = "it is looked at by nobody else until this is dropped"]
-pub struct Taken<K: Eq + Hash> {
+pub struct Taken<K: Clone + Eq + Hash> {
     queue: Arc<Queue<K>>,
-    what: Arc<K>,
+    what: K,
     again: Again,
 }
 
@@ -98,7 +98,7 @@ impl<K> Default for Queue<K> {
     }
 }
 
-impl<K: Eq + Hash> Queue<K> {
+impl<K: Clone + Eq + Hash> Queue<K> {
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,7 +126,7 @@ impl<K: Eq + Hash> Queue<K> {
     fn ask(&self, what: K, time: impl FnOnce(Option<Time>) -> Time) {
         let sooner = {
             let mut state = self.lock();
-            let what = state.things.get_key_value(&what).map_or_else(|| Arc::new(what), |(what, _)| Arc::clone(what));
+            let what = state.things.get_key_value(&what).map_or(what, |(what, _)| what.clone());
             state.set(what, time)
         };
         if sooner {
@@ -166,10 +166,10 @@ impl Time {
     }
 }
 
-impl<K: Eq + Hash> State<K> {
+impl<K: Clone + Eq + Hash> State<K> {
     /// Gives a thing its time. Says whether it goes before all others then.
-    fn set(&mut self, what: Arc<K>, time: impl FnOnce(Option<Time>) -> Time) -> bool {
-        let thing = self.things.entry(Arc::clone(&what)).or_default();
+    fn set(&mut self, what: K, time: impl FnOnce(Option<Time>) -> Time) -> bool {
+        let thing = self.things.entry(what.clone()).or_default();
         let before = thing.time;
         let time = time(before.map(|(before, _)| before));
         if let Some((_, number)) = before.filter(|(before, _)| (before.turn, before.at) == (time.turn, time.at)) {
@@ -189,18 +189,18 @@ impl<K: Eq + Hash> State<K> {
     }
 
     /// The first that is due, or when it will be.
-    fn take(&mut self, now: Instant) -> Result<Arc<K>, Option<Instant>> {
+    fn take(&mut self, now: Instant) -> Result<K, Option<Instant>> {
         let Some(first) = self.due.first_entry() else { return Err(None) };
         if first.key().at > now {
             return Err(Some(first.key().at));
         }
         let what = first.remove();
-        self.things.insert(Arc::clone(&what), Thing { under_way: true, ..Thing::default() });
+        self.things.insert(what.clone(), Thing { under_way: true, ..Thing::default() });
         Ok(what)
     }
 }
 
-impl<K: Eq + Hash> Taken<K> {
+impl<K: Clone + Eq + Hash> Taken<K> {
     /// What is looked at.
     #[must_use]
     pub fn what(&self) -> &K {
@@ -213,7 +213,7 @@ impl<K: Eq + Hash> Taken<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for Taken<K> {
+impl<K: Clone + Eq + Hash> Drop for Taken<K> {
     fn drop(&mut self) {
         let now = Instant::now();
         let again = match self.again {
@@ -232,7 +232,7 @@ impl<K: Eq + Hash> Drop for Taken<K> {
                     Time { put_off_until: until, ..asked }
                 }
             };
-            state.set(Arc::clone(&self.what), |_| time)
+            state.set(self.what.clone(), |_| time)
         };
         if sooner {
             self.queue.sooner.notify_one();
@@ -251,7 +251,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub(crate) fn empty(&self) -> Vec<K> {
         let mut state = self.lock();
         let all = std::mem::take(&mut state.due).into_values();
-        all.filter_map(|what| state.things.remove(&what).map(|_| K::clone(&what))).collect()
+        all.filter_map(|what| state.things.remove(&what).map(|_| what)).collect()
     }
 }
 

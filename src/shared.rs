@@ -6,6 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// Room for so many entries is always kept.
+const ROOM: usize = 256;
+
 /// A map that tasks share. Never held across an await.
 pub struct Shared<K, V>(Mutex<HashMap<K, V>>);
 
@@ -49,17 +52,29 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.lock().clear();
+        *self.lock() = HashMap::new();
     }
 
     /// Keeps the entries that are wanted.
     pub fn retain(&self, mut wanted: impl FnMut(&K, &V) -> bool) {
-        self.lock().retain(|key, value| wanted(key, value));
+        let mut map = self.lock();
+        map.retain(|key, value| wanted(key, value));
+        give_up_room(&mut map);
     }
 
     /// Takes the entry out.
     pub fn remove(&self, key: &K) -> Option<V> {
-        self.lock().remove(key)
+        let mut map = self.lock();
+        let removed = map.remove(key);
+        give_up_room(&mut map);
+        removed
+    }
+}
+
+/// A burst may have had thousands of entries for a moment: a map keeps room for as many, unless told otherwise.
+fn give_up_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > ROOM && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
     }
 }
 
@@ -81,6 +96,18 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+
+    #[test]
+    fn what_a_burst_took_is_given_back() {
+        let map: Shared<u32, String> = Shared::default();
+        (0..10_000).for_each(|key| drop(map.put(key, key.to_string())));
+        (10..10_000).for_each(|key| drop(map.remove(&key)));
+        assert_eq!(map.keys().len(), 10);
+        assert!(map.lock().capacity() <= ROOM * 2, "{}", map.lock().capacity());
+        (0..10_000).for_each(|key| drop(map.put(key, key.to_string())));
+        map.retain(|key, _| *key == 7);
+        assert!(map.get(&7).is_some() && map.lock().capacity() <= ROOM * 2);
+    }
 
     #[tokio::test]
     async fn a_lock_is_kept_while_somebody_holds_it_or_waits() {

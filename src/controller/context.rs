@@ -14,7 +14,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     events::Events,
-    kept::{Going, Judged, ObjectKey, Scheduled, Unpublished, Written},
+    kept::{Going, Judged, Scheduled, Unpublished, Written},
+    key::ObjectKey,
     listed::{Listed, Neighbour},
     reads::Reads,
     rendering::Rendering,

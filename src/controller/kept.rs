@@ -2,49 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
-
 use crate::{
     api::ShopifyTokenStatus,
-    core::{identity::Identity, minted::Rotation, old_secret::Judgement, secret_rotation::Schedule},
+    core::{minted::Rotation, old_secret::Judgement, secret_rotation::Schedule},
     sources::Issued,
     time::Timestamp,
 };
-
-/// Namespace and name of an object whose kind is known.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ObjectKey {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectKey {
-    /// The key of a token.
-    #[must_use]
-    pub fn of(token: &Identity) -> Self {
-        Self { namespace: token.namespace.clone(), name: token.name.clone() }
-    }
-
-    /// The key of an object.
-    #[must_use]
-    pub fn of_object(object: &impl ResourceExt) -> Self {
-        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
-    }
-
-    /// The object as its store knows it.
-    #[must_use]
-    pub fn reference<K: Resource<DynamicType = ()>>(&self) -> ObjectRef<K> {
-        ObjectRef::new(&self.name).within(&self.namespace)
-    }
-}
-
-impl<K: Resource> From<ObjectRef<K>> for ObjectKey {
-    fn from(object: ObjectRef<K>) -> Self {
-        Self { namespace: object.namespace.unwrap_or_default(), name: object.name }
-    }
-}
 
 /// An issued credential whose Secret write failed.
 #[derive(Clone, Debug)]

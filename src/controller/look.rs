@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     context::Context,
     error::Error,
-    kept::ObjectKey,
+    key::ObjectKey,
     watch::{Objects, relations::Stored, store::Store},
 };
 use crate::{
@@ -97,7 +97,8 @@ fn retry<K: Resource<DynamicType = ()>>(context: &Context, object: &Lenient<K>, 
     error.retry_after(count, renewal::share(&uid)).map_or(Again::OnChange, Again::After)
 }
 
-fn log<K: Resource<DynamicType = ()>>(ObjectKey { namespace, name }: &ObjectKey, error: &Error) {
+fn log<K: Resource<DynamicType = ()>>(key: &ObjectKey, error: &Error) {
+    let (namespace, name) = key.parts();
     if error.is_conflict() {
         tracing::debug!(kind = %K::kind(&()), namespace, name, %error, "another's write came first");
     } else {
@@ -173,7 +174,7 @@ mod tests {
         let task = {
             let (context, objects, shutdown) = (Arc::clone(&context), Arc::clone(&objects), shutdown.clone());
             let store = store.clone();
-            let on_missing = |_: &Context, token: &ObjectKey| see(format!("missing {}", token.name));
+            let on_missing = |_: &Context, token: &ObjectKey| see(format!("missing {}", token.name()));
             let work = Work { reconcile, under_way: 2, on_missing };
             tokio::spawn(async move { look(&context, &objects, store, work, &shutdown).await })
         };
@@ -192,7 +193,7 @@ mod tests {
         }
 
         fn wake(&self, name: &str) {
-            self.objects.at_once(ObjectKey { namespace: "shop".to_owned(), name: name.to_owned() });
+            self.objects.at_once(ObjectKey::new("shop", name));
         }
     }
 

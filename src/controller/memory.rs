@@ -6,11 +6,7 @@ use chrono::TimeDelta;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::{
-    context::Context,
-    kept::{ObjectKey, Written},
-    watch::health::version,
-};
+use super::{context::Context, kept::Written, key::ObjectKey, watch::health::version};
 use crate::{
     api::{ShopifyToken, ShopifyTokenStatus},
     core::finalizer::has_finalizer,
@@ -37,7 +33,7 @@ impl Context {
             };
         }
         // Since it was looked up the watch may have shown what was written, which isn't kept from then on.
-        let shown = self.stores.newest(&key.namespace, &key.name);
+        let shown = self.stores.newest(&key);
         let newer = |shown: &&ShopifyToken| {
             shown.uid() == token.uid()
                 && version(shown.resource_version().as_deref()) > version(token.resource_version().as_deref())

@@ -7,6 +7,7 @@ pub mod context;
 pub mod error;
 mod events;
 pub mod kept;
+pub mod key;
 mod listed;
 mod look;
 mod memory;
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     context::Context,
-    kept::ObjectKey,
+    key::ObjectKey,
     look::{Work, look},
     watch::{Stores, Wakes, apps::app_event, objects::objects, secrets::secrets, tokens::token_event},
 };

@@ -11,11 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
-use super::{
-    error::found,
-    shared_list::SharedLists,
-    watch::{health::version, holdings::SecretKey},
-};
+use super::{error::found, key::ObjectKey, shared_list::SharedLists, watch::health::version};
 use crate::kubernetes::Lean;
 
 /// How long a read is shared at most, should the watch fall silent.
@@ -37,12 +33,12 @@ pub struct Reads {
 
 #[derive(Default)]
 struct Memory {
-    young: HashMap<SecretKey, Kept>,
-    old: HashMap<SecretKey, Kept>,
+    young: HashMap<ObjectKey, Kept>,
+    old: HashMap<ObjectKey, Kept>,
     /// Bytes of the young ones.
     bytes: usize,
     /// What the API server is asked about now: a Secret, or, without a name, all of a namespace.
-    asked: HashMap<SecretKey, Asked>,
+    asked: HashMap<ObjectKey, Asked>,
     /// How often the watch of a namespace, or of all, had to list.
     lists: HashMap<Option<String>, u64>,
 }
@@ -116,7 +112,7 @@ impl Reads {
         if !stands {
             return live(secrets, name).await;
         }
-        let key = (namespace.to_owned(), name.to_owned());
+        let key = ObjectKey::new(namespace, name);
         if let Some(secret) = self.fresh(&key) {
             return Ok(Some(secret));
         }
@@ -126,12 +122,12 @@ impl Reads {
     }
 
     /// Reads a Secret and keeps it, unless another one has meanwhile.
-    async fn read(&self, secrets: &Api<Lean<Secret>>, key: SecretKey) -> Result<Option<Arc<Secret>>, kube::Error> {
+    async fn read(&self, secrets: &Api<Lean<Secret>>, key: ObjectKey) -> Result<Option<Arc<Secret>>, kube::Error> {
         if let Some(secret) = self.fresh(&key) {
             return Ok(Some(secret));
         }
-        let asking = self.ask(&key.0, &key.1);
-        let read = live(secrets, &key.1).await?;
+        let asking = self.ask(key.namespace(), key.name());
+        let read = live(secrets, key.name()).await?;
         if let Some(secret) = &read {
             let keep = |memory: &mut Memory| memory.keep(key, Kept::of(&**secret, Content::Shared(Arc::clone(secret))));
             asking.unless_told(&**secret, keep);
@@ -142,14 +138,14 @@ impl Reads {
     /// Something is about to be asked about a Secret, or, without a name, about all of a namespace: what events tell of it from
     /// now on counts against the answer.
     pub fn ask(&self, namespace: &str, name: &str) -> Asking<'_> {
-        let key = (namespace.to_owned(), name.to_owned());
+        let key = ObjectKey::new(namespace, name);
         let mut memory = self.lock();
         memory.asked.entry(key.clone()).or_default().by += 1;
         Asking { reads: self, lists: Some(memory.lists_of(namespace)), key }
     }
 
     /// A Secret that was read a moment ago. Nobody waits while its text is read.
-    fn fresh(&self, key: &SecretKey) -> Option<Arc<Secret>> {
+    fn fresh(&self, key: &ObjectKey) -> Option<Arc<Secret>> {
         let kept = self.lock().get(key).filter(|kept| kept.at.elapsed() < SHARED)?;
         kept.content.secret()
     }
@@ -164,7 +160,7 @@ impl Reads {
         known: Option<u64>,
         (namespace, name): (&str, &str),
     ) -> Result<Option<Arc<Secret>>, kube::Error> {
-        let kept = self.lock().get(&(namespace.to_owned(), name.to_owned()));
+        let kept = self.lock().get(&ObjectKey::new(namespace, name));
         let kept = kept.filter(|kept| known == Some(kept.version));
         if let Some(secret) = kept.and_then(|kept| kept.content.secret()) {
             return Ok(Some(secret));
@@ -173,17 +169,16 @@ impl Reads {
     }
 
     /// A watch tells of a Secret, or that it is gone.
-    pub fn told(&self, namespace: &str, name: &str, resource_version: Option<&str>) {
-        let (key, version) = ((namespace.to_owned(), name.to_owned()), version(resource_version));
-        let mut memory = self.lock();
-        for asked in [key.clone(), (key.0.clone(), String::new())] {
-            if let Some(asked) = memory.asked.get_mut(&asked) {
-                let told = asked.told.entry(key.1.clone()).or_default();
+    pub fn told(&self, key: &ObjectKey, resource_version: Option<&str>) {
+        let (version, mut memory) = (version(resource_version), self.lock());
+        for asked in [key, &ObjectKey::new(key.namespace(), "")] {
+            if let Some(asked) = memory.asked.get_mut(asked) {
+                let told = asked.told.entry(key.name().to_owned()).or_default();
                 *told = version.max(*told);
             }
         }
-        if memory.get(&key).is_some_and(|kept| kept.version < version) {
-            memory.forget(&key);
+        if memory.get(key).is_some_and(|kept| kept.version < version) {
+            memory.forget(key);
         }
     }
 
@@ -191,7 +186,7 @@ impl Reads {
     pub fn clear(&self, scope: Option<&str>) {
         let mut memory = self.lock();
         *memory.lists.entry(scope.map(str::to_owned)).or_default() += 1;
-        let elsewhere = |key: &SecretKey| scope.is_some_and(|scope| scope != key.0);
+        let elsewhere = |key: &ObjectKey| scope.is_some_and(|scope| scope != key.namespace());
         memory.young.retain(|key, _| elsewhere(key));
         memory.old.retain(|key, _| elsewhere(key));
         memory.bytes = memory.young.values().map(|kept| kept.content.size()).sum();
@@ -201,7 +196,7 @@ impl Reads {
 /// A read or write of a Secret under way. One that is given up leaves nothing.
 pub struct Asking<'a> {
     reads: &'a Reads,
-    key: SecretKey,
+    key: ObjectKey,
     /// How often there had been lists when it began, if lists count against the answer.
     lists: Option<u64>,
 }
@@ -238,7 +233,7 @@ impl Asking<'_> {
 
     /// A read was answered that nothing is there: that is noted unless an event has told of something meanwhile.
     pub fn missed(&self, note: impl FnOnce()) {
-        self.unless_later(&self.key.1, 0, |_| note());
+        self.unless_later(self.key.name(), 0, |_| note());
     }
 
     /// Whether a watch had to list meanwhile, so that nothing of the answer was noted.
@@ -248,7 +243,7 @@ impl Asking<'_> {
     }
 
     fn superseded(&self, memory: &Memory) -> bool {
-        self.lists.is_some_and(|lists| memory.lists_of(&self.key.0) != lists)
+        self.lists.is_some_and(|lists| memory.lists_of(self.key.namespace()) != lists)
     }
 
     fn unless_told(&self, secret: &impl ResourceExt, what: impl FnOnce(&mut Memory)) {
@@ -281,7 +276,7 @@ impl Drop for Asking<'_> {
 }
 
 impl Memory {
-    fn get(&self, key: &SecretKey) -> Option<Kept> {
+    fn get(&self, key: &ObjectKey) -> Option<Kept> {
         self.young.get(key).or_else(|| self.old.get(key)).cloned()
     }
 
@@ -291,14 +286,14 @@ impl Memory {
         of(None) + of(Some(namespace.to_owned()))
     }
 
-    fn forget(&mut self, key: &SecretKey) {
+    fn forget(&mut self, key: &ObjectKey) {
         if let Some(kept) = self.young.remove(key) {
             self.bytes -= kept.content.size();
         }
         self.old.remove(key);
     }
 
-    fn keep(&mut self, key: SecretKey, kept: Kept) {
+    fn keep(&mut self, key: ObjectKey, kept: Kept) {
         self.forget(&key);
         self.bytes += kept.content.size();
         self.young.insert(key, kept);
@@ -372,10 +367,10 @@ mod tests {
         let watch = watched(&context);
         futures::join!(read(), read(), read());
         assert_eq!(asked.load(Ordering::SeqCst), 3);
-        context.reads.told("shop", "acme", Some("10"));
+        context.reads.told(&ObjectKey::new("shop", "acme"), Some("10"));
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 3, "that is the version that was read");
-        context.reads.told("shop", "acme", Some("11"));
+        context.reads.told(&ObjectKey::new("shop", "acme"), Some("11"));
         read().await;
         assert_eq!(asked.load(Ordering::SeqCst), 4);
         tokio::time::advance(Duration::from_secs(31)).await;
@@ -459,7 +454,7 @@ mod tests {
         let told = Arc::clone(&context);
         let served = server(&asked, move || {
             if let Some(context) = told.get() {
-                context.reads.told("shop", "acme", Some("11"));
+                context.reads.told(&ObjectKey::new("shop", "acme"), Some("11"));
             }
         });
         let context = context.get_or_init(|| served);
@@ -486,7 +481,7 @@ mod tests {
         let (one, all, elsewhere) = (reads.ask("shop", "acme"), reads.ask("shop", ""), reads.ask("team", ""));
         drop(reads.ask("shop", "acme"));
         assert!(noted(&one, "acme", 10) && missed(&one));
-        reads.told("shop", "acme", Some("11"));
+        reads.told(&ObjectKey::new("shop", "acme"), Some("11"));
         for asking in [&one, &all] {
             assert!(!noted(asking, "acme", 10) && noted(asking, "acme", 11) && noted(asking, "acme", 12));
         }
@@ -516,8 +511,8 @@ mod tests {
         }
         let memory = reads.lock();
         assert!((memory.young.len() + memory.old.len()) * PLACE <= KEPT);
-        let newest = memory.get(&("shop".into(), "s-29999".into())).unwrap();
+        let newest = memory.get(&ObjectKey::new("shop", "s-29999")).unwrap();
         assert_eq!(*newest.content.secret().unwrap(), secret("s-29999", 29999));
-        assert!(memory.get(&("shop".into(), "s-0".into())).is_none());
+        assert!(memory.get(&ObjectKey::new("shop", "s-0")).is_none());
     }
 }

@@ -11,7 +11,7 @@ use super::{
     act::{ShopSlot, act, protect},
     context::Context,
     error::Error,
-    kept::ObjectKey,
+    key::ObjectKey,
     memory::LAG,
     observe::{agree, glance, observe, secret_slot},
     outcome::{Acted, News, Outcome},
@@ -46,15 +46,15 @@ const REFUSED: Duration = Duration::from_mins(5);
 /// # Errors
 /// See [`Error`].
 pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>) -> Result<Again, Error> {
-    let key = ObjectKey { namespace: token.namespace().unwrap_or_default(), name: token.name_any() };
+    let key = ObjectKey::of_object(&*token);
     // What the Secrets' metadata tells needn't be read.
-    context.holdings.first_list(&key.namespace).await;
+    context.holdings.first_list(key.namespace()).await;
     let shop = token.0.as_ref().ok().and_then(|token| token.spec.shop.parse::<Shop>().ok());
     let held = shop.is_some_and(|shop| context.slots.holds(&shop, &key));
     let Some(worker) = context.workers.begin(&key, held) else { return Ok(in_line()) };
     // It may have changed since it was queued.
     let errors = ObjectRef::from_obj(&*token).to_string();
-    let Some(token) = context.stores.newest(&key.namespace, &key.name) else {
+    let Some(token) = context.stores.newest(&key) else {
         context.errors.remove(&errors);
         return Ok(Again::OnChange);
     };
@@ -74,10 +74,10 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
         }
         Ok(ended.unwrap_or_else(in_line))
     });
-    let span = spans::reconcile("ShopifyToken", &key.namespace, &key.name);
+    let span = spans::reconcile("ShopifyToken", key.namespace(), key.name());
     let ended = worker.work(guarded(&context, "ShopifyToken", span, reconcile)).await;
     // It may have gone before the answer to the last write came: nobody tells that again.
-    match context.stores.newest(&key.namespace, &key.name) {
+    match context.stores.newest(&key) {
         None => context.forget(&key, &uid),
         Some(other) if other.uid().unwrap_or_default() != uid => context.forget_object(&uid),
         Some(_) => {}
@@ -493,7 +493,7 @@ mod tests {
             keeper.apply_watcher_event(&Event::Apply(Metadata::from(namespace)));
             // It was woken to have a turn at its shop, which is for others.
             let (key, shop) = (ObjectKey::of_object(&token), token.spec.shop.parse::<Shop>().unwrap());
-            let other = |n: usize| ObjectKey { namespace: "team".into(), name: n.to_string() };
+            let other = |n: usize| ObjectKey::new("team", &n.to_string());
             let others: Vec<_> = (0..).map_while(|n| context.slots.take(&shop, &other(n), Urgency::AtOnce)).collect();
             assert!(context.slots.take(&shop, &key, Urgency::AtOnce).is_none());
             drop(others);
@@ -511,7 +511,7 @@ mod tests {
         context.holdings.listed(None, &std::collections::HashSet::new());
         let failed = ObjectRef::from_obj(&token).to_string();
         context.errors.put(failed.clone(), 3);
-        let busy = context.workers.begin(&ObjectKey { namespace: "shop".into(), name: "other".into() }, false);
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), false);
         let ended = reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await;
         assert_eq!(ended.unwrap(), in_line());
         assert_eq!(context.errors.get(&failed), Some(3));

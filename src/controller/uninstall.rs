@@ -18,7 +18,7 @@ use super::{
     act::{act, protect},
     context::{Context, Setup},
     error::{Error, found},
-    kept::ObjectKey,
+    key::ObjectKey,
     observe::{Observation, observe},
     outcome::Outcome,
     reconcile::{place, sourceless},
@@ -60,10 +60,10 @@ pub struct Uninstalled {
 impl fmt::Display for Uninstalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (token, note) in &self.revoked {
-            writeln!(f, "revoked      {}/{}: {note}", token.namespace, token.name)?;
+            writeln!(f, "revoked      {}/{}: {note}", token.namespace(), token.name())?;
         }
         for (token, note) in &self.left {
-            writeln!(f, "NOT REVOKED  {}/{}: {note}", token.namespace, token.name)?;
+            writeln!(f, "NOT REVOKED  {}/{}: {note}", token.namespace(), token.name())?;
         }
         writeln!(
             f,
@@ -150,7 +150,7 @@ async fn revoke(context: &Context, done: &mut Uninstalled) -> anyhow::Result<()>
                     done.left.extend(ended.left.map(|note| (token, note)));
                 }
                 Err(error) => {
-                    tracing::warn!(namespace = token.namespace, name = token.name, %error, "not let go; trying again");
+                    tracing::warn!(namespace = token.namespace(), name = token.name(), %error, "not let go; trying again");
                 }
             }
         }
@@ -300,7 +300,7 @@ async fn tokens(context: &Context) -> Result<(Vec<ShopifyToken>, Vec<ObjectKey>)
             };
             if invalid.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) {
                 let (namespace, name) = place(&invalid);
-                unreadable.push(ObjectKey { namespace, name });
+                unreadable.push(ObjectKey::new(&namespace, &name));
             }
         }
     }

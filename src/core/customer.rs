@@ -26,7 +26,7 @@ pub struct CustomerClient {
 }
 
 /// The endpoints of a shop's customer accounts, as served. Nothing of it is secret.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Discovery {
     /// Who signs ID tokens: their `iss` is this text.
     pub issuer: Endpoint,

@@ -6,7 +6,7 @@ use crate::api::{
 };
 
 /// What becomes of a Secret that its object leaves.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Leave {
     /// It goes.
     Delete,

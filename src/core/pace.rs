@@ -128,15 +128,15 @@ impl Pace {
         self.rows.iter().find(|(other, _)| *other == kind).map(|(_, row)| *row).unwrap_or_default()
     }
 
-    /// A record was written.
+    /// A record was written, and is as the API server has it.
     pub fn wrote(&mut self, record: &Record) {
-        self.wrote = Some(hash(record.annotations()));
+        self.wrote = Some(hash(record));
     }
 
     /// Whether somebody else has written the record, or taken it away, since this process wrote one.
     #[must_use]
     pub fn is_others(&self, record: Option<&Record>) -> bool {
-        self.wrote.is_some_and(|wrote| record.map(|record| hash(record.annotations())) != Some(wrote))
+        self.wrote.is_some_and(|wrote| record.map(hash) != Some(wrote))
     }
 
     /// When a step of the kind may be taken, if not yet: at most 5 minutes from now.

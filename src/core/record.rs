@@ -8,7 +8,7 @@ use super::{customer::Discovery, identity::Identity, leave::Leave, vocabulary::P
 use crate::time::{self, Timestamp};
 
 /// What was issued, as the Secret's annotations keep it. Holds no credential.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Record {
     /// The ShopifyToken it was issued for.
     pub token: Identity,
@@ -69,7 +69,7 @@ pub struct Record {
 
 /// Which credential of a ShopifyToken a delegate was made of. One that is deleted and made anew counts its revisions from the
 /// beginning: only together with the time they tell.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Parent {
     /// Its revision.
     pub revision: i64,
@@ -87,7 +87,7 @@ impl Parent {
 }
 
 /// An older credential that still lives.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Previous {
     /// Shopify's id of it.
@@ -124,7 +124,7 @@ impl Previous {
 }
 
 /// Names of the keys, labels and annotations of a Secret that the operator has set.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Fields {
     /// Keys of `data`.
     #[serde(default)]

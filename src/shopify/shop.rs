@@ -1,6 +1,6 @@
 //! A shop's name, checked, and the URLs built from it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use url::Url;
 
@@ -13,8 +13,7 @@ const DOMAIN: &str = ".myshopify.com";
 /// (<https://shopify.dev/docs/apps/build/authentication-authorization/authenticate-standalone-apps>).
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Shop {
-    domain: String,
-    origin: Url,
+    origin: Arc<Url>,
 }
 
 /// Text that isn't a shop's name. Doesn't show the text.
@@ -26,12 +25,13 @@ impl Shop {
     /// Its name, `<name>.myshopify.com`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.domain
+        // The origin has a host: it was made of this name.
+        self.origin.host_str().unwrap_or_default()
     }
 
     /// The https URL of a path of this shop's, each segment percent-encoded.
     pub(super) fn url(&self, segments: &[&str]) -> Url {
-        let mut url = self.origin.clone();
+        let mut url = Url::clone(&self.origin);
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear().extend(segments);
         }
@@ -55,19 +55,19 @@ impl FromStr for Shop {
         if origin.host_str() != Some(text) {
             return Err(InvalidShop);
         }
-        Ok(Self { domain: text.to_owned(), origin })
+        Ok(Self { origin: Arc::new(origin) })
     }
 }
 
 impl fmt::Display for Shop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.domain)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Shop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.domain)
+        f.write_str(self.as_str())
     }
 }
 

@@ -17,7 +17,7 @@ use kube::{
 };
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
-use shopify_token_operator::controller;
+use shopify_token_operator::controller::{self, key::ObjectKey};
 
 use crate::{
     operator::{ALONE, OPERATOR, Operator},
@@ -182,7 +182,7 @@ async fn a_token_of_a_source_that_is_unknown_is_let_go() {
     apply().await.unwrap();
     let uninstalled = tokio::time::timeout(Duration::from_secs(30), controller::uninstall(world.setup().await));
     let done = uninstalled.await.expect("nothing to wait for").unwrap();
-    assert_eq!(done.left.keys().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["admin"]);
+    assert_eq!(done.left.keys().map(ObjectKey::name).collect::<Vec<_>>(), ["admin"]);
     assert!(tokens.get("admin").await.unwrap().metadata.finalizers.is_none());
 }
 

@@ -8,7 +8,7 @@ use kube::{Api, api::DeleteParams};
 use serde_json::json;
 use shopify_token_operator::{
     api::{ShopifyApp, ShopifyToken},
-    controller::uninstall,
+    controller::{key::ObjectKey, uninstall},
 };
 
 use crate::{
@@ -89,7 +89,7 @@ async fn an_uninstallation_revokes_what_hangs_below_and_frees_the_app() {
     let (mut platform, team) = two_with_web("grant-uninstall").await;
     platform.stop().await;
     let done = uninstall(platform.setup_with(&team).await).await.unwrap();
-    assert_eq!(done.revoked.keys().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["web"]);
+    assert_eq!(done.revoked.keys().map(ObjectKey::name).collect::<Vec<_>>(), ["web"]);
     assert!(team.live().is_empty());
     assert_eq!(held(&platform).await, [false; 2]);
     assert!(!team.is_protected::<ShopifyToken>("web").await && !team.is_protected::<ShopifyToken>("admin").await);

@@ -6,7 +6,7 @@ use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
 use shopify_token_operator::{
     api::{ShopifyApp, ShopifyToken},
-    controller::{Uninstalled, uninstall},
+    controller::{Uninstalled, key::ObjectKey, uninstall},
 };
 
 use crate::{
@@ -50,7 +50,7 @@ async fn nothing_hangs(world: &World, tokens: &[&str]) {
 }
 
 fn names(done: &Uninstalled) -> (Vec<&str>, Vec<&str>) {
-    (done.revoked.keys().map(|k| k.name.as_str()).collect(), done.left.keys().map(|k| k.name.as_str()).collect())
+    (done.revoked.keys().map(ObjectKey::name).collect(), done.left.keys().map(ObjectKey::name).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]

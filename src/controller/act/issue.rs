@@ -12,7 +12,8 @@ use crate::{
     controller::{
         context::Context,
         error::{Error, Stop},
-        kept::{ObjectKey, Unpublished},
+        kept::Unpublished,
+        key::ObjectKey,
         outcome::{Acted, News, Operation, Outcome},
         report::report_not_yet_safe,
     },

@@ -15,7 +15,7 @@ pub(super) use self::publish::write;
 use super::{
     context::Context,
     error::{Error, Stop},
-    kept::ObjectKey,
+    key::ObjectKey,
     observe::Observation,
     outcome::{Acted, Operation, Outcome},
 };
@@ -208,7 +208,7 @@ fn refused(context: &Context, observed: &Observed, refused: Refused, during: Ope
         Refused::Failure(failure) | Refused::CodeDead(failure) => Acted::failed(failure, during),
         Refused::AdminDead { name, failure } => {
             // That one is verified now, and replaced where that is possible.
-            let admin = ObjectKey { namespace: observed.identity.namespace.clone(), name };
+            let admin = ObjectKey::new(&observed.identity.namespace, &name);
             context.suspects.put(admin.clone(), Doubt::Refused);
             context.wakes.token(admin.clone());
             Acted::failed(failure, during)

@@ -9,7 +9,7 @@ use crate::{
     controller::{
         context::Context,
         error::Error,
-        kept::ObjectKey,
+        key::ObjectKey,
         outcome::{Acted, News, Operation, Outcome},
     },
     core::{record::Record, vocabulary::EventReason},

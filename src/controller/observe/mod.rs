@@ -17,7 +17,7 @@ pub(super) use self::{
     needs::{Needs, Protected, ProtectedKind},
     workloads::annotation,
 };
-use super::{context::Context, error::Error, kept::ObjectKey};
+use super::{context::Context, error::Error, key::ObjectKey};
 use crate::{
     api::{ShopifyToken, SourceKind, SourceRef, app::NEWEST_API_VERSION},
     core::{

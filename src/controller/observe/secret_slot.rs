@@ -6,10 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     api::ShopifyToken,
-    controller::{
-        context::Context,
-        kept::{ObjectKey, Scheduled},
-    },
+    controller::{context::Context, kept::Scheduled, key::ObjectKey},
     core::{
         minted::Rotation,
         observed::Observed,

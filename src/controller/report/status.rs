@@ -1,13 +1,13 @@
 //! Writes a status: where it differs, and not again and again where the API server refuses it.
 
-use std::{fmt::Debug, sync::Arc};
+use std::sync::Arc;
 
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    Resource, ResourceExt,
+    api::{Patch, PatchParams, Request},
     core::NamespaceResourceScope,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::events::publish_all;
@@ -16,7 +16,8 @@ use crate::{
     controller::{
         context::Context,
         error::{Error, found},
-        kept::{ObjectKey, Written},
+        kept::Written,
+        key::ObjectKey,
         outcome::Acted,
         refusal::part,
         watch::health::version,
@@ -27,7 +28,6 @@ use crate::{
         renewal,
         vocabulary::OPERATOR,
     },
-    kubernetes::{Lean, Metadata},
     time::Timestamp,
 };
 
@@ -40,8 +40,7 @@ pub(super) async fn write(
 ) -> Result<Option<Timestamp>, Error> {
     // What the API server refused isn't what is there.
     let refused = context.status_refused.get(&token.uid().unwrap_or_default()).is_some();
-    let ObjectKey { namespace, name } = ObjectKey::of_object(token);
-    let watched = context.stores.token(&namespace, &name).filter(|_| refused);
+    let watched = refused.then(|| context.stores.newest(&ObjectKey::of_object(token))).flatten();
     let before = match watched.as_ref().and_then(|token| token.0.as_ref().ok()) {
         Some(token) => token.status.as_ref(),
         None => before,
@@ -63,7 +62,7 @@ fn keep(context: &Context, token: &ShopifyToken, shown_by: u64, status: &Shopify
     let key = ObjectKey::of_object(token);
     context.written.put(key.clone(), Written { shown_by, status: Arc::new(status.clone()) });
     // Its event may have come before the answer.
-    if let Some(Ok(shown)) = context.stores.newest(&key.namespace, &key.name).as_ref().map(|shown| shown.0.as_ref()) {
+    if let Some(Ok(shown)) = context.stores.newest(&key).as_ref().map(|shown| shown.0.as_ref()) {
         context.shown(shown);
     }
 }
@@ -105,7 +104,7 @@ pub(in crate::controller) async fn write_status<K, S>(
     status: &S,
 ) -> Result<StatusWrite, Error>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     S: Serialize + PartialEq,
 {
     let (uid, now) = (object.uid().unwrap_or_default(), context.now());
@@ -136,6 +135,18 @@ where
     }
 }
 
+/// Of an answer nothing but its version matters.
+#[derive(Deserialize)]
+struct Answer {
+    metadata: Versioned,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Versioned {
+    resource_version: Option<String>,
+}
+
 /// The version of the object with this status; `None` if it is gone.
 async fn patch_status<K, S>(
     context: &Context,
@@ -144,16 +155,16 @@ async fn patch_status<K, S>(
     status: &S,
 ) -> Result<Option<u64>, kube::Error>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     S: Serialize,
 {
-    // Of the answer nothing but its version matters.
-    let api: Api<Lean<Metadata<K>>> = Api::namespaced(context.client(), &object.namespace().unwrap_or_default());
     let Some(changed) = difference(&json!(before), &json!(status)) else {
         return Ok(Some(version(object.resource_version().as_deref())));
     };
     let body = json!({ "metadata": { "uid": object.uid() }, "status": changed });
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    let written = found(api.patch_status(&object.name_any(), &parameters, &Patch::Merge(&body)).await)?;
-    Ok(written.map(|object| version(object.metadata.resource_version.as_deref())))
+    let path = K::url_path(&(), object.meta().namespace.as_deref());
+    let request = Request::new(path).patch_subresource("status", &object.name_any(), &parameters, &Patch::Merge(&body));
+    let written = context.client().request::<Answer>(request.map_err(kube::Error::BuildRequest)?).await;
+    Ok(found(written)?.map(|Answer { metadata }| version(metadata.resource_version.as_deref())))
 }

@@ -8,7 +8,7 @@ use kube::{
 use super::store::{Held, Noted};
 use crate::{
     api::ShopifyApp,
-    controller::{context::Context, kept::ObjectKey},
+    controller::{context::Context, key::ObjectKey},
     kubernetes::Lenient,
 };
 
@@ -35,14 +35,16 @@ fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
     // Its tokens wait until it speaks of their client secret.
     let judged = app.0.as_ref().ok().and_then(|app| app.status.as_ref()?.client_secret.as_ref());
     let state = format!("{:?} {:?} {:?} {judged:?}", meta.uid, meta.generation, meta.finalizers);
-    let ObjectKey { namespace, name } = ObjectKey::of_object(app);
+    let key = ObjectKey::of_object(app);
+    let (namespace, name) = key.parts();
     if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) != Some(state) {
-        context.stores.dependents_of_app(&namespace, &name).into_iter().for_each(|token| context.wakes.token(token));
+        context.stores.dependents_of_app(namespace, name).into_iter().for_each(|token| context.wakes.token(token));
     }
 }
 
 fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
-    let (ObjectKey { namespace, name }, uid) = (ObjectKey::of_object(app), app.uid().unwrap_or_default());
+    let (key, uid) = (ObjectKey::of_object(app), app.uid().unwrap_or_default());
+    let (namespace, name) = key.parts();
     let key = format!("{namespace}/{name}");
     context.freed.notify_one();
     context.forget_refusals(&uid);
@@ -51,7 +53,7 @@ fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
     context.schedules.remove(&key);
     context.judged.remove(&uid);
     context.own_versions.remove(&uid);
-    context.stores.dependents_of_app(&namespace, &name).into_iter().for_each(|token| context.wakes.token(token));
+    context.stores.dependents_of_app(namespace, name).into_iter().for_each(|token| context.wakes.token(token));
 }
 
 pub(super) fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
@@ -89,7 +91,7 @@ mod tests {
         };
         let wakes = |event| {
             app_event(&context, &event, &apps.note(&event));
-            woken.empty().into_iter().map(|token| token.name).collect::<Vec<_>>()
+            woken.empty().into_iter().map(|token| token.name().to_owned()).collect::<Vec<_>>()
         };
         let generation = || context.stores.app("shop", "acme")?.meta().generation;
         assert_eq!(wakes(Event::Apply(app(1))), ["web"]);

@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,16 +12,16 @@ use kube::ResourceExt;
 use tokio::{sync::Notify, time::Instant};
 
 use super::health::version;
-use crate::core::{
-    identity::Identity,
-    minted::Mint,
-    packed::Packed,
-    record::{self, Record},
-    untouched::untouched,
+use crate::{
+    controller::key::ObjectKey,
+    core::{
+        identity::Identity,
+        minted::Mint,
+        packed::Packed,
+        record::{self, Record},
+        untouched::untouched,
+    },
 };
-
-/// Namespace and name of a Secret.
-pub(in crate::controller) type SecretKey = (String, String);
 
 /// How long the first list of Secrets is waited for: it may be long, or not be granted.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -64,9 +64,9 @@ struct Holder {
 #[derive(Default)]
 struct Inner {
     hasher: RandomState,
-    holders: HashMap<Arc<SecretKey>, Holder>,
+    holders: HashMap<ObjectKey, Holder>,
     /// The Secrets of the tokens of a namespace and name, by the hash of those: what shares it is told apart by the holders.
-    secrets: HashMap<u64, Vec<Arc<SecretKey>>>,
+    secrets: HashMap<u64, Vec<ObjectKey>>,
     /// The namespaces whose Secrets were listed; `None` for all of them.
     listed: HashSet<Option<String>>,
 }
@@ -79,7 +79,7 @@ impl Holdings {
 
     /// Takes note of a Secret that is there, or just was.
     pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> Noted {
-        let key = key(secret);
+        let key = ObjectKey::of_object(secret);
         let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
         // A write of our own may have been answered before its event came, and the event before it after that. What is known
         // already isn't taken apart again.
@@ -90,9 +90,9 @@ impl Holdings {
             return Noted { before: known.token(), now: known.token(), minted: false };
         }
         // A copy tells where it is from.
-        let original = !gone && record::place(secret.annotations()) == Some(&key.1);
+        let original = !gone && record::place(secret.annotations()) == Some(key.name());
         let record = original.then(|| Packed::of(secret.annotations())).flatten();
-        let record = record.filter(|record| record.place().is_some_and(|(namespace, _)| namespace == key.0));
+        let record = record.filter(|record| record.place().is_some_and(|(namespace, _)| namespace == key.namespace()));
         let before = inner.take(&key);
         let now = record.map(|record| Holder { record, version, untouched: untouched(secret.meta()).is_some() });
         let says = |holder: &Option<Holder>| holder.as_ref().map(|holder| (holder.token(), holder.mint()));
@@ -112,33 +112,33 @@ impl Holdings {
     /// name.
     pub(in crate::controller) fn mint(&self, namespace: &str, secret: &str, token: &str) -> Option<Mint> {
         let inner = self.lock();
-        let holder = inner.holders.get(&(namespace.to_owned(), secret.to_owned()))?;
+        let holder = inner.holders.get(&ObjectKey::new(namespace, secret))?;
         holder.mint().filter(|_| holder.record.place() == Some((namespace, token)))
     }
 
     /// The record in a Secret of a token's, if nobody else has written what is ours of it since.
     pub(in crate::controller) fn untouched(&self, token: &Identity, secret: &str) -> Option<Record> {
         let inner = self.lock();
-        let holder = inner.holders.get(&(token.namespace.clone(), secret.to_owned()))?;
+        let holder = inner.holders.get(&ObjectKey::new(&token.namespace, secret))?;
         let its = holder.untouched && holder.token().as_ref() == Some(token);
         its.then(|| holder.record.record()).flatten()
     }
 
     /// The `resourceVersion` that a Secret of a token's was last seen with.
     pub(in crate::controller) fn version(&self, namespace: &str, secret: &str) -> Option<u64> {
-        self.lock().holders.get(&(namespace.to_owned(), secret.to_owned())).map(|holder| holder.version)
+        self.lock().holders.get(&ObjectKey::new(namespace, secret)).map(|holder| holder.version)
     }
 
     /// The Secrets of a namespace, or of all, are about to be listed: the API server's history may have gone back.
     pub(in crate::controller) fn listing(&self, namespace: Option<&str>) {
         let mut inner = self.lock();
-        let within = |key: &SecretKey| namespace.is_none_or(|namespace| key.0 == namespace);
+        let within = |key: &ObjectKey| namespace.is_none_or(|namespace| key.namespace() == namespace);
         inner.holders.iter_mut().filter(|(key, _)| within(key)).for_each(|(_, holder)| holder.version = 0);
     }
 
     /// A Secret isn't there.
     pub(in crate::controller) fn gone(&self, namespace: &str, name: &str) {
-        self.lock().take(&(namespace.to_owned(), name.to_owned()));
+        self.lock().take(&ObjectKey::new(namespace, name));
     }
 
     /// The same of all Secrets that hold the credential of a token of this name.
@@ -147,11 +147,11 @@ impl Holdings {
     }
 
     /// The Secrets of a namespace, or of all, were listed: there are no others than these.
-    pub(in crate::controller) fn listed(&self, namespace: Option<&str>, there: &HashSet<SecretKey>) {
+    pub(in crate::controller) fn listed(&self, namespace: Option<&str>, there: &HashSet<ObjectKey>) {
         let mut inner = self.lock();
-        let within = |key: &SecretKey| namespace.is_none_or(|namespace| key.0 == namespace);
-        let gone: Vec<Arc<SecretKey>> =
-            inner.holders.keys().filter(|key| within(key) && !there.contains(&***key)).cloned().collect();
+        let within = |key: &ObjectKey| namespace.is_none_or(|namespace| key.namespace() == namespace);
+        let gone: Vec<ObjectKey> =
+            inner.holders.keys().filter(|key| within(key) && !there.contains(*key)).cloned().collect();
         for key in gone {
             inner.take(&key);
         }
@@ -185,7 +185,7 @@ impl Holdings {
         let inner = self.lock();
         let held =
             inner.held_by(&token.namespace, &token.name).filter(|(_, holder)| holder.token().as_ref() == Some(token));
-        let mut names: Vec<String> = held.map(|(key, _)| key.1.clone()).collect();
+        let mut names: Vec<String> = held.map(|(key, _)| key.name().to_owned()).collect();
         names.sort_unstable();
         names
     }
@@ -205,35 +205,30 @@ impl Holder {
 
 impl Inner {
     /// The Secrets that hold the credential of a token of this name.
-    fn held_by(&self, namespace: &str, token: &str) -> impl Iterator<Item = (&SecretKey, &Holder)> {
+    fn held_by(&self, namespace: &str, token: &str) -> impl Iterator<Item = (&ObjectKey, &Holder)> {
         let keys = self.secrets.get(&self.hasher.hash_one(Some((namespace, token)))).into_iter().flatten();
-        let held = keys.filter_map(|key| Some((&**key, self.holders.get(key)?)));
+        let held = keys.filter_map(|key| Some((key, self.holders.get(key)?)));
         held.filter(move |(_, holder)| holder.record.place() == Some((namespace, token)))
     }
 
-    fn put(&mut self, key: SecretKey, holder: Holder) {
-        let (key, token) = (Arc::new(key), self.hasher.hash_one(holder.record.place()));
+    fn put(&mut self, key: ObjectKey, holder: Holder) {
+        let token = self.hasher.hash_one(holder.record.place());
         // Most have one.
-        self.secrets.entry(token).or_insert_with(|| Vec::with_capacity(1)).push(Arc::clone(&key));
+        self.secrets.entry(token).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
         self.holders.insert(key, holder);
     }
 
-    fn take(&mut self, key: &SecretKey) -> Option<Holder> {
+    fn take(&mut self, key: &ObjectKey) -> Option<Holder> {
         let holder = self.holders.remove(key)?;
         let token = self.hasher.hash_one(holder.record.place());
         if let Some(secrets) = self.secrets.get_mut(&token) {
-            secrets.retain(|secret| **secret != *key);
+            secrets.retain(|secret| secret != key);
             if secrets.is_empty() {
                 self.secrets.remove(&token);
             }
         }
         Some(holder)
     }
-}
-
-/// Namespace and name of a Secret.
-pub(in crate::controller) fn key(secret: &impl ResourceExt) -> SecretKey {
-    (secret.namespace().unwrap_or_default(), secret.name_any())
 }
 
 #[cfg(test)]
@@ -306,7 +301,7 @@ mod tests {
             holdings.note(&secret("shop", name, Some("shop/web/1")), false);
         }
         assert!(!holdings.knows("shop"));
-        holdings.listed(Some("shop"), &HashSet::from([("shop".to_owned(), "b".to_owned())]));
+        holdings.listed(Some("shop"), &HashSet::from([ObjectKey::new("shop", "b")]));
         assert!(holdings.knows("shop") && !holdings.knows("other"));
         assert_eq!(holdings.of(&web()), ["b"]);
         holdings.listed(Some("other"), &HashSet::new());

@@ -151,7 +151,7 @@ mod tests {
         tokens.note(&Event::Apply(Arc::new(token)));
         let following = tokio::spawn(namespaces(Arc::clone(&context), kept, keeper));
         let first = tokio::time::timeout(Duration::from_mins(1), woken.next()).await;
-        assert_eq!(first.expect("it is woken").what().name, "web");
+        assert_eq!(first.expect("it is woken").what().name(), "web");
         assert_eq!(context.stores.ends_since("shop"), None);
         following.abort();
     }

@@ -22,10 +22,7 @@ use super::{
     store::{Held, Noted, Store},
     streams::restarting,
 };
-use crate::{
-    controller::{context::Context, kept::ObjectKey},
-    kubernetes::Lenient,
-};
+use crate::{controller::context::Context, kubernetes::Lenient};
 
 /// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` is told of each, and of what it has changed
 /// in the store.
@@ -57,12 +54,13 @@ pub(in crate::controller) async fn objects<K>(
                 continue;
             }
         };
-        on_event(&context, &event, &store.note(&event));
+        let noted = store.note(&event);
+        on_event(&context, &event, &noted);
         match event {
             Event::Apply(object) if context.is_own_write(&*object) => {}
-            Event::Apply(object) => woken.changed(ObjectKey::of_object(&*object)),
+            Event::Apply(_) => noted.key.into_iter().for_each(|key| woken.changed(key)),
             // A list counts once the store has taken it over.
-            Event::InitDone => store.all().iter().for_each(|object| woken.changed(ObjectKey::of_object(&**object))),
+            Event::InitDone => store.keys().into_iter().for_each(|key| woken.changed(key)),
             Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
         }
     }

@@ -9,8 +9,10 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::holdings;
-use crate::core::{pair, version::Version};
+use crate::{
+    controller::key::ObjectKey,
+    core::{pair, version::Version},
+};
 
 /// The Secrets that the watches have told of. One takes sixteen bytes, for a cluster may have very many: of two that share
 /// those of their name the one that stays may be forgotten with the other, and then a create, or a read, finds it.
@@ -59,10 +61,10 @@ impl Presence {
 
     /// The watch of a namespace, or of all, tells that a Secret is there, or gone.
     pub(in crate::controller) fn note(&self, scope: Option<&str>, secret: &impl ResourceExt, gone: bool) {
-        let (version, (namespace, name)) = (Version::of(secret), holdings::key(secret));
+        let (version, key) = (Version::of(secret), ObjectKey::of_object(secret));
         let issuer = pair::holder(secret.annotations()).and(pair::issuer(secret.annotations()));
         let issuer = issuer.map(|issuer| self.hasher.hash_one(issuer)).filter(|_| !gone);
-        let secret = self.hasher.hash_one((namespace.as_str(), name.as_str()));
+        let secret = self.hasher.hash_one(key.parts());
         let mut inner = self.lock();
         let watched = inner.entry(scope.map(str::to_owned)).or_default();
         let there = watched.listing.as_mut().unwrap_or(&mut watched.there);

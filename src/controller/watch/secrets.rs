@@ -13,17 +13,10 @@ use kube::{
 };
 use tokio::time::Instant;
 
-use super::{
-    api, config,
-    going::going,
-    health::reason,
-    holdings::{self, Noted},
-    streams::restarting,
-    wake_all,
-};
+use super::{api, config, going::going, health::reason, holdings::Noted, streams::restarting, wake_all};
 use crate::{
     api::ShopifyToken,
-    controller::{context::Context, kept::ObjectKey},
+    controller::{context::Context, key::ObjectKey},
     kubernetes::Metadata,
 };
 
@@ -66,7 +59,7 @@ pub(in crate::controller) async fn secrets(context: Arc<Context>, scope: Option<
             Ok(Event::InitApply(secret)) => {
                 present(&secret, false);
                 if held(&context, &secret, false) {
-                    there.insert(holdings::key(&secret));
+                    there.insert(ObjectKey::of_object(&secret));
                 }
                 going(&context, &secret);
             }
@@ -82,13 +75,13 @@ pub(in crate::controller) async fn secrets(context: Arc<Context>, scope: Option<
 
 /// Notes whose credential a Secret holds, and wakes the token if its spec names another one. Says whether it holds any.
 pub(in crate::controller) fn held(context: &Context, secret: &impl ResourceExt, gone: bool) -> bool {
-    let (namespace, name) = holdings::key(secret);
+    let key = ObjectKey::of_object(secret);
     // First: an answer from before it that comes now must not be noted after it.
-    context.reads.told(&namespace, &name, secret.resource_version().as_deref());
+    context.reads.told(&key, secret.resource_version().as_deref());
     let Noted { before, now, .. } = context.note(secret, gone);
     for holder in before.iter().chain(&now) {
         let token = context.stores.token(&holder.namespace, &holder.name);
-        let leaves = |token: &ShopifyToken| token.secret_name() != secret.name_any();
+        let leaves = |token: &ShopifyToken| token.secret_name() != key.name();
         if token.is_some_and(|token| token.0.as_ref().is_ok_and(leaves)) {
             context.wakes.token(ObjectKey::of(holder));
         }

@@ -12,17 +12,26 @@ use kube::{Resource, runtime::watcher::Event};
 use tokio::sync::SetOnce;
 
 use super::relations::{Relation, Stored, of_guarded};
-use crate::{controller::kept::ObjectKey, kubernetes::Lenient};
+use crate::{controller::key::ObjectKey, kubernetes::Lenient};
 
 /// An object as many hold it.
 pub(in crate::controller) type Held<K> = Arc<Lenient<K>>;
 
 /// What an event has changed.
 pub(in crate::controller) struct Noted<K> {
+    /// Whom it is of, but for one of a list.
+    pub(in crate::controller) key: Option<ObjectKey>,
     /// The object had to do with something else before, or, at the end of a list, any object.
     pub(in crate::controller) moved: bool,
     /// What isn't there any more though no event has told so: others have their names by now, or nobody.
     pub(in crate::controller) gone: Vec<Held<K>>,
+}
+
+impl<K> Noted<K> {
+    /// A list has begun, or goes on: it counts once it is over.
+    const fn nothing() -> Self {
+        Self { key: None, moved: false, gone: Vec::new() }
+    }
 }
 
 /// The objects of a kind, in one namespace or in all. Whoever has a share of it sees the same.
@@ -41,9 +50,9 @@ struct Inner<K> {
 
 /// There may be very many: each has its name once. Of relations that share a hash, whoever asks sees the object itself.
 struct Index<K> {
-    objects: HashMap<Arc<ObjectKey>, Held<K>>,
+    objects: HashMap<ObjectKey, Held<K>>,
     /// By the hash of the relation, in the order of their names.
-    related: HashMap<u64, Vec<Arc<ObjectKey>>>,
+    related: HashMap<u64, Vec<ObjectKey>>,
     hasher: RandomState,
 }
 
@@ -75,20 +84,25 @@ impl<K: Stored> Store<K> {
     pub(in crate::controller) fn note(&self, event: &Event<Held<K>>) -> Noted<K> {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
         let mut inner = self.0.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let of_one = |object: &Held<K>, before: Option<Held<K>>| Noted {
+        let of_one = |object: &Held<K>, (key, before): (ObjectKey, Option<Held<K>>)| Noted {
+            key: Some(key),
             moved: before.as_ref().is_some_and(|before| of_guarded(before) != of_guarded(object)),
             gone: before.into_iter().filter(|before| before.meta().uid != object.meta().uid).collect(),
         };
         match event {
             Event::Apply(object) => of_one(object, inner.current.put(object)),
-            Event::Delete(object) => of_one(object, inner.current.remove(&ObjectKey::of_object(&**object))),
+            Event::Delete(object) => {
+                let key = ObjectKey::of_object(&**object);
+                let before = inner.current.remove(&key);
+                of_one(object, (key, before))
+            }
             Event::Init => {
                 inner.coming = Index::default();
-                Noted { moved: false, gone: Vec::new() }
+                Noted::nothing()
             }
             Event::InitApply(object) => {
                 inner.coming.put(object);
-                Noted { moved: false, gone: Vec::new() }
+                Noted::nothing()
             }
             Event::InitDone => {
                 let coming = mem::take(&mut inner.coming);
@@ -115,6 +129,11 @@ impl<K: Stored> Store<K> {
         self.read().current.objects.get(key).cloned()
     }
 
+    /// The keys of all of them.
+    pub(in crate::controller) fn keys(&self) -> Vec<ObjectKey> {
+        self.read().current.objects.keys().cloned().collect()
+    }
+
     /// All of them.
     pub(in crate::controller) fn all(&self) -> Vec<Held<K>> {
         self.read().current.objects.values().cloned().collect()
@@ -134,32 +153,33 @@ impl<K: Stored> Store<K> {
 }
 
 impl<K: Stored> Index<K> {
-    /// Returns what was in its place.
-    fn put(&mut self, object: &Held<K>) -> Option<Held<K>> {
-        let key = ObjectKey::of_object(&**object);
-        if let Some(before) = self.objects.get_mut(&key)
-            && of_guarded(before) == of_guarded(object)
-        {
-            return Some(mem::replace(before, Arc::clone(object)));
-        }
+    /// Returns its key, and what was in its place.
+    fn put(&mut self, object: &Held<K>) -> (ObjectKey, Option<Held<K>>) {
+        let key = match self.objects.entry(ObjectKey::of_object(&**object)) {
+            Entry::Occupied(mut place) if of_guarded(place.get()) == of_guarded(object) => {
+                let key = place.key().clone();
+                return (key, Some(place.insert(Arc::clone(object))));
+            }
+            Entry::Occupied(place) => place.key().clone(),
+            Entry::Vacant(place) => place.into_key(),
+        };
         let before = self.remove(&key);
-        let key = Arc::new(key);
         for relation in of_guarded(object) {
             // Most are of one alone.
             let keys = self.related.entry(self.hasher.hash_one(relation)).or_insert_with(|| Vec::with_capacity(1));
             if let Err(place) = keys.binary_search(&key) {
-                keys.insert(place, Arc::clone(&key));
+                keys.insert(place, key.clone());
             }
         }
-        self.objects.insert(key, Arc::clone(object));
-        before
+        self.objects.insert(key.clone(), Arc::clone(object));
+        (key, before)
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Option<Held<K>> {
         let before = self.objects.remove(key)?;
         for relation in of_guarded(&before) {
             let Entry::Occupied(mut keys) = self.related.entry(self.hasher.hash_one(relation)) else { continue };
-            if let Ok(place) = keys.get().binary_search_by(|one| (**one).cmp(key)) {
+            if let Ok(place) = keys.get().binary_search(key) {
                 keys.get_mut().remove(place);
             }
             if keys.get().is_empty() {
@@ -169,7 +189,7 @@ impl<K: Stored> Index<K> {
         Some(before)
     }
 
-    fn related(&self, relation: &Relation<'_>) -> &[Arc<ObjectKey>] {
+    fn related(&self, relation: &Relation<'_>) -> &[ObjectKey] {
         self.related.get(&self.hasher.hash_one(relation)).map_or(&[], Vec::as_slice)
     }
 
@@ -180,10 +200,11 @@ impl<K: Stored> Index<K> {
         };
         let as_before = self.objects.len() == next.objects.len() && self.objects.iter().all(same);
         let moved = !self.objects.is_empty() && !as_before;
-        let stays = |(key, object): &(Arc<ObjectKey>, Held<K>)| {
+        let stays = |(key, object): &(ObjectKey, Held<K>)| {
             next.objects.get(key).is_some_and(|next| next.meta().uid == object.meta().uid)
         };
         Noted {
+            key: None,
             moved,
             gone: self.objects.into_iter().filter(|object| !stays(object)).map(|(_, object)| object).collect(),
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
-    controller::kept::ObjectKey,
+    controller::key::ObjectKey,
     core::{
         finalizer::keeps_issuer,
         grant::{Labels, is_granted},
@@ -247,20 +247,19 @@ impl Stores {
     /// A token that could be read.
     #[must_use]
     pub fn token(&self, namespace: &str, name: &str) -> Option<Held<ShopifyToken>> {
-        self.newest(namespace, name).filter(|t| t.0.is_ok())
+        self.newest(&ObjectKey::new(namespace, name)).filter(|t| t.0.is_ok())
     }
 
     /// A token as the watch knows it now, whether it could be read or not.
     #[must_use]
-    pub(in crate::controller) fn newest(&self, namespace: &str, name: &str) -> Option<Held<ShopifyToken>> {
-        let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.scopes.iter().find_map(|scope| scope.tokens.get(&key))
+    pub(in crate::controller) fn newest(&self, key: &ObjectKey) -> Option<Held<ShopifyToken>> {
+        self.scopes.iter().find_map(|scope| scope.tokens.get(key))
     }
 
     /// An app, whether it could be read or not.
     #[must_use]
     pub fn app(&self, namespace: &str, name: &str) -> Option<Held<ShopifyApp>> {
-        let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        let key = ObjectKey::new(namespace, name);
         self.scopes.iter().find_map(|scope| scope.apps.get(&key))
     }
 

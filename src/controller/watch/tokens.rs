@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{ShopifyApp, ShopifyToken},
-    controller::{context::Context, kept::ObjectKey},
+    controller::{context::Context, key::ObjectKey},
     core::{
         condition::{find, is_rejected, obstacle},
         finalizer::{has_finalizer, keeps_issuer},
@@ -23,7 +23,7 @@ use crate::{
 pub(in crate::controller) fn token_event(
     context: &Context,
     event: &Event<Held<ShopifyToken>>,
-    Noted { moved, gone }: &Noted<ShopifyToken>,
+    Noted { moved, gone, .. }: &Noted<ShopifyToken>,
 ) {
     for token in gone {
         token_went(context, token);
@@ -42,7 +42,7 @@ pub(in crate::controller) fn token_event(
         Event::Init | Event::InitApply(_) => return,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
-    let key = ObjectKey { namespace: namespace.clone(), name: name.clone() };
+    let key = ObjectKey::new(&namespace, &name);
     let dependents = context.stores.dependents_of_token(&namespace, &name);
     if dependents.is_empty() {
         context.admins_seen.remove(&key);
@@ -74,7 +74,7 @@ pub(in crate::controller) fn token_event(
     if let Some(admin) = token.admin_token().filter(|_| free)
         && context.stores.token(&namespace, admin).is_some_and(|a| has_finalizer(&*a))
     {
-        context.wakes.token(ObjectKey { namespace: namespace.clone(), name: admin.to_owned() });
+        context.wakes.token(ObjectKey::new(&namespace, admin));
     }
     let rejected = token.status.as_ref().and_then(obstacle) == Some(Reason::CredentialsRejected);
     // The app counts its tokens, and this one may be new to it.
@@ -96,7 +96,7 @@ fn token_went(context: &Context, token: &Lenient<ShopifyToken>) {
     let key = ObjectKey::of_object(token);
     context.forget(&key, &token.uid().unwrap_or_default());
     if let Ok(token) = &token.0 {
-        context.setup.metrics.forget_storefront_tokens(&key.namespace, &key.name, &token.spec.shop);
+        context.setup.metrics.forget_storefront_tokens(key.namespace(), key.name(), &token.spec.shop);
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
         let tell = |event: Event<Held<ShopifyToken>>| {
             token_event(&context, &event, &tokens.note(&event));
-            woken.empty().into_iter().map(|token| token.name).collect::<Vec<_>>()
+            woken.empty().into_iter().map(|token| token.name().to_owned()).collect::<Vec<_>>()
         };
         let held = |token: &ShopifyToken| Arc::new(Lenient(Ok(token.clone())));
         let apply = |token: &ShopifyToken| Event::Apply(held(token));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{controller::kept::ObjectKey, queue::Queue};
+use crate::{controller::key::ObjectKey, queue::Queue};
 
 /// The objects of a kind, in one namespace or in all, that are to be looked at.
 pub type Objects = Arc<Queue<ObjectKey>>;
@@ -38,14 +38,14 @@ impl Wakes {
     /// Look at a token.
     pub fn token(&self, token: impl Into<ObjectKey>) {
         let token = token.into();
-        if let Some(route) = self.to(&token.namespace) {
+        if let Some(route) = self.to(token.namespace()) {
             route.tokens.changed(token);
         }
     }
 
     /// Look at a token without a pause in which its other events might come.
     pub fn at_once(&self, token: ObjectKey) {
-        if let Some(route) = self.to(&token.namespace) {
+        if let Some(route) = self.to(token.namespace()) {
             route.tokens.at_once(token);
         }
     }
@@ -53,7 +53,7 @@ impl Wakes {
     /// Look at an app.
     pub fn app(&self, app: impl Into<ObjectKey>) {
         let app = app.into();
-        if let Some(route) = self.to(&app.namespace) {
+        if let Some(route) = self.to(app.namespace()) {
             route.apps.changed(app);
         }
     }

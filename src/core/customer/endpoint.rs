@@ -10,7 +10,7 @@ const LONGEST: usize = 2048;
 
 /// An https URL as a shop served it: visible ASCII of at most 2048 characters, with a host name, without user name,
 /// password or fragment. Not secret.
-#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Endpoint {
     text: String,
