@@ -80,11 +80,12 @@ up: ## An empty cluster with the CRDs, until Ctrl-C
 	@$(TARGET)/release/dev up
 
 .PHONY: bench
-bench: ## Figures beside a floor, in target/bench; QUICK=1 within minutes, ONLY=words, PROFILE=dist as in the image
-	cargo build --release --locked --package shopify-token-operator --bin shopify-token-operator --package dev --bin dev
-	$(if $(PROFILE),cargo build --profile $(PROFILE) --locked --package shopify-token-operator --bin shopify-token-operator)
+bench: PROFILE ?= dist
+bench: ## Figures of the image's binary beside a floor, in target/bench; QUICK=1 within minutes, ONLY=words, PROFILE=release
+	cargo build --release --locked --package dev --bin dev
+	cargo build --profile $(PROFILE) --locked --package shopify-token-operator --bin shopify-token-operator
 	@$(TARGET)/release/dev bench --out $(TARGET)/bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
-	  $(if $(PROFILE),--operator $(TARGET)/$(PROFILE)/shopify-token-operator)
+	  --operator $(TARGET)/$(PROFILE)/shopify-token-operator
 
 .PHONY: book
 book: ## The documentation as a book: target/book/index.html

@@ -51,7 +51,17 @@ impl Run {
 
     /// Watches that were begun, or went on.
     pub(super) fn watches(&self) -> u64 {
-        self.requests.iter().filter(|(what, _)| what.starts_with("watch ")).map(|(_, n)| n).sum()
+        self.of_verb("watch")
+    }
+
+    /// Lists, or pages of them.
+    pub(super) fn lists(&self) -> u64 {
+        self.of_verb("list")
+    }
+
+    fn of_verb(&self, verb: &str) -> u64 {
+        let of_it = self.requests.iter().filter(|(what, _)| what.split(' ').next() == Some(verb));
+        of_it.map(|(_, n)| n).sum()
     }
 }
 
