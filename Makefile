@@ -80,12 +80,12 @@ up: ## An empty cluster with the CRDs, until Ctrl-C
 	@$(TARGET)/release/dev up
 
 .PHONY: bench
-bench: PROFILE ?= dist
+bench: profile = $(or $(PROFILE),dist)
 bench: ## Figures of the image's binary beside a floor, in target/bench; QUICK=1 within minutes, ONLY=words, PROFILE=release
 	cargo build --release --locked --package dev --bin dev
-	cargo build --profile $(PROFILE) --locked --package shopify-token-operator --bin shopify-token-operator
+	cargo build --profile $(profile) --locked --package shopify-token-operator --bin shopify-token-operator
 	@$(TARGET)/release/dev bench --out $(TARGET)/bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
-	  --operator $(TARGET)/$(PROFILE)/shopify-token-operator
+	  --operator $(TARGET)/$(profile)/shopify-token-operator
 
 .PHONY: book
 book: ## The documentation as a book: target/book/index.html

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Room for so many entries is always kept.
+/// A map with room for so many entries keeps it.
 const ROOM: usize = 256;
 
 /// A map that tasks share. Never held across an await.
@@ -74,7 +74,7 @@ impl<K: Eq + Hash, V: Clone> Shared<K, V> {
 /// A burst may have had thousands of entries for a moment: a map keeps room for as many, unless told otherwise.
 fn give_up_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > ROOM && map.len() < map.capacity() / 8 {
-        map.shrink_to(map.len() * 2);
+        map.shrink_to((map.len() * 2).max(ROOM));
     }
 }
 

@@ -130,7 +130,7 @@ pub struct Context {
     /// has created anything for them.
     pub bare: Shared<String, ()>,
     /// What of each app was last seen that its tokens depend on.
-    pub apps_seen: Shared<String, String>,
+    pub apps_seen: Shared<ObjectKey, String>,
     /// The same of each admin token that others name.
     pub admins_seen: Shared<ObjectKey, String>,
     /// Of each app, by UID, the version with the status that was written last, and the generation that this was written
@@ -143,7 +143,7 @@ pub struct Context {
     /// What was last judged of each app's client secret, by the app's UID.
     pub judged: Shared<String, Judged>,
     /// Secrets (namespace and name) that are being deleted and wait for our finalizer, and what was told of that.
-    pub going: Shared<(String, String), Going>,
+    pub going: Shared<ObjectKey, Going>,
     /// Tokens that are being deleted, by UID, and when our finalizer was taken off them.
     pub(super) let_go: Shared<String, Instant>,
     /// Something is gone that a Secret may have waited for.

@@ -1,6 +1,6 @@
-//! The key of an object: its namespace and name, as one text that all who keep it share.
+//! The key of an object: its namespace and name, as one text that its copies share.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
@@ -10,7 +10,7 @@ use crate::core::identity::Identity;
 const BETWEEN: char = '/';
 
 /// Namespace and name of an object whose kind is known. Of tens of thousands each is kept in many places: a copy takes no memory.
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub struct ObjectKey(Arc<str>);
 
 impl ObjectKey {
@@ -63,6 +63,26 @@ impl ObjectKey {
     }
 }
 
+/// By namespace, then by name.
+impl Ord for ObjectKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for ObjectKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// `namespace/name`.
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Debug for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -89,9 +109,12 @@ mod tests {
         assert_eq!(key(json!({"namespace": "shop", "name": "web"})).parts(), ("shop", "web"));
         assert_eq!(key(json!({"name": "web"})).parts(), ("", "web"));
         assert_eq!(key(json!({"namespace": "shop"})).parts(), ("shop", ""));
+        assert_eq!(key(json!({"namespace": "shop", "generateName": "web-"})).parts(), ("shop", "web-"));
         let key = ObjectKey::new("shop", "web");
         assert_eq!(ObjectKey::from(key.reference::<Secret>()), key);
-        assert_ne!(ObjectKey::new("a", "b-c"), ObjectKey::new("a-b", "c"));
-        assert_eq!(size_of::<ObjectKey>(), 16);
+        assert_eq!(key.to_string(), "shop/web");
+        let copy = key.clone();
+        assert!(Arc::ptr_eq(&copy.0, &key.0) && size_of::<ObjectKey>() == 16);
+        assert!(key < ObjectKey::new("shop", "web-2") && key < ObjectKey::new("shop-eu", "a"));
     }
 }

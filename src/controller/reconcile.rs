@@ -407,7 +407,7 @@ mod tests {
         let app: Arc<Lenient<ShopifyApp>> = Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())));
         let tell = |event| app_event(&context, &event, &apps.note(&event));
         tell(Event::Apply(app.clone()));
-        assert_eq!(context.apps_seen.keys(), ["shop/acme"]);
+        assert_eq!(context.apps_seen.keys(), [ObjectKey::new("shop", "acme")]);
         tell(Event::Delete(app));
         assert!(context.apps_seen.keys().is_empty());
     }

@@ -206,6 +206,9 @@ pub(super) const NAMES: [&str; 28] = [
     LEAVE,
 ];
 
+/// Those that the tokens of an app mostly have in common.
+pub(super) const COMMON: [&str; 6] = [SCOPES, API_VERSION, ASKED_VERSION, ISSUER, CLIENT_SECRET, FIELDS];
+
 impl Record {
     /// The record as annotations, prefix included.
     #[must_use]

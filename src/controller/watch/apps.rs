@@ -36,8 +36,8 @@ fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
     let judged = app.0.as_ref().ok().and_then(|app| app.status.as_ref()?.client_secret.as_ref());
     let state = format!("{:?} {:?} {:?} {judged:?}", meta.uid, meta.generation, meta.finalizers);
     let key = ObjectKey::of_object(app);
-    let (namespace, name) = key.parts();
-    if context.apps_seen.put(format!("{namespace}/{name}"), state.clone()) != Some(state) {
+    if context.apps_seen.put(key.clone(), state.clone()) != Some(state) {
+        let (namespace, name) = key.parts();
         context.stores.dependents_of_app(namespace, name).into_iter().for_each(|token| context.wakes.token(token));
     }
 }
@@ -45,12 +45,11 @@ fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
 fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
     let (key, uid) = (ObjectKey::of_object(app), app.uid().unwrap_or_default());
     let (namespace, name) = key.parts();
-    let key = format!("{namespace}/{name}");
     context.freed.notify_one();
     context.forget_refusals(&uid);
     context.errors.remove(&reference(app).to_string());
     context.apps_seen.remove(&key);
-    context.schedules.remove(&key);
+    context.schedules.remove(&key.to_string());
     context.judged.remove(&uid);
     context.own_versions.remove(&uid);
     context.stores.dependents_of_app(namespace, name).into_iter().for_each(|token| context.wakes.token(token));

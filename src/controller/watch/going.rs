@@ -10,6 +10,7 @@ use crate::{
         act::protect,
         context::Context,
         error::{Error, Stop, found},
+        key::ObjectKey,
         outcome::News,
         report::publish_all,
     },
@@ -29,7 +30,7 @@ const RECORD_STAYS: Duration = Duration::from_secs(10);
 
 /// Notices a Secret that waits for our finalizer: it may be one that no app or token names any more.
 pub(super) fn going(context: &Context, secret: &Metadata<Secret>) {
-    let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+    let key = ObjectKey::of_object(secret);
     if secret.metadata.deletion_timestamp.is_none() || !has_finalizer(secret) {
         context.going.remove(&key);
         return;
@@ -39,8 +40,8 @@ pub(super) fn going(context: &Context, secret: &Metadata<Secret>) {
 }
 
 /// Lets a Secret go, if nobody needs it. Says whether to look again in a moment.
-async fn release(context: &Context, key: &(String, String)) -> bool {
-    let (namespace, name) = key;
+async fn release(context: &Context, key: &ObjectKey) -> bool {
+    let (namespace, name) = key.parts();
     let secrets: Api<Metadata<Secret>> = Api::namespaced(context.client(), namespace);
     let secret = match found(secrets.get(name).await) {
         // Gone, perhaps with its namespace: nothing waits any more.
@@ -76,7 +77,8 @@ async fn release(context: &Context, key: &(String, String)) -> bool {
     false
 }
 
-fn cannot_let_go((namespace, name): &(String, String), error: &Error) -> bool {
+fn cannot_let_go(key: &ObjectKey, error: &Error) -> bool {
+    let (namespace, name) = key.parts();
     tracing::warn!(namespace, name, %error, "the Secret can't be let go; trying again");
     false
 }
@@ -136,7 +138,7 @@ mod tests {
             async { Ok::<_, Infallible>(answer.unwrap()) }
         });
         let context = Context::of_client(Client::new(server, "default"));
-        let key = ("shop".to_owned(), "acme".to_owned());
+        let key = ObjectKey::new("shop", "acme");
         context.going.put(key.clone(), Going::default());
         release(&context, &key).await;
         context.going.get(&key).is_some()

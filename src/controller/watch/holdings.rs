@@ -17,7 +17,7 @@ use crate::{
     core::{
         identity::Identity,
         minted::Mint,
-        packed::Packed,
+        packed::{Packed, Texts},
         record::{self, Record},
         untouched::untouched,
     },
@@ -65,6 +65,7 @@ struct Holder {
 struct Inner {
     hasher: RandomState,
     holders: HashMap<ObjectKey, Holder>,
+    texts: Texts,
     /// The Secrets of the tokens of a namespace and name, by the hash of those: what shares it is told apart by the holders.
     secrets: HashMap<u64, Vec<ObjectKey>>,
     /// The namespaces whose Secrets were listed; `None` for all of them.
@@ -80,7 +81,7 @@ impl Holdings {
     /// Takes note of a Secret that is there, or just was.
     pub fn note(&self, secret: &impl ResourceExt, gone: bool) -> Noted {
         let key = ObjectKey::of_object(secret);
-        let (version, mut inner) = (version(secret.resource_version().as_deref()), self.lock());
+        let (version, inner) = (version(secret.resource_version().as_deref()), &mut *self.lock());
         // A write of our own may have been answered before its event came, and the event before it after that. What is known
         // already isn't taken apart again.
         let known = inner.holders.get(&key);
@@ -91,7 +92,7 @@ impl Holdings {
         }
         // A copy tells where it is from.
         let original = !gone && record::place(secret.annotations()) == Some(key.name());
-        let record = original.then(|| Packed::of(secret.annotations())).flatten();
+        let record = original.then(|| Packed::of(secret.annotations(), &mut inner.texts)).flatten();
         let record = record.filter(|record| record.place().is_some_and(|(namespace, _)| namespace == key.namespace()));
         let before = inner.take(&key);
         let now = record.map(|record| Holder { record, version, untouched: untouched(secret.meta()).is_some() });

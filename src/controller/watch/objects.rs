@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{controller::context::Context, kubernetes::Lenient};
 
-/// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` is told of each, and of what it has changed
-/// in the store.
+/// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` is told of each once the store has noted it,
+/// and of what that has changed.
 pub(in crate::controller) async fn objects<K>(
     context: Arc<Context>,
     scope: Option<String>,
@@ -54,11 +54,10 @@ pub(in crate::controller) async fn objects<K>(
                 continue;
             }
         };
-        let noted = store.note(&event);
-        on_event(&context, &event, &noted);
+        on_event(&context, &event, &store.note(&event));
         match event {
             Event::Apply(object) if context.is_own_write(&*object) => {}
-            Event::Apply(_) => noted.key.into_iter().for_each(|key| woken.changed(key)),
+            Event::Apply(object) => woken.changed(store.key(&object)),
             // A list counts once the store has taken it over.
             Event::InitDone => store.keys().into_iter().for_each(|key| woken.changed(key)),
             Event::Init | Event::InitApply(_) | Event::Delete(_) => {}

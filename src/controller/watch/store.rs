@@ -19,8 +19,6 @@ pub(in crate::controller) type Held<K> = Arc<Lenient<K>>;
 
 /// What an event has changed.
 pub(in crate::controller) struct Noted<K> {
-    /// Whom it is of, but for one of a list.
-    pub(in crate::controller) key: Option<ObjectKey>,
     /// The object had to do with something else before, or, at the end of a list, any object.
     pub(in crate::controller) moved: bool,
     /// What isn't there any more though no event has told so: others have their names by now, or nobody.
@@ -30,7 +28,7 @@ pub(in crate::controller) struct Noted<K> {
 impl<K> Noted<K> {
     /// A list has begun, or goes on: it counts once it is over.
     const fn nothing() -> Self {
-        Self { key: None, moved: false, gone: Vec::new() }
+        Self { moved: false, gone: Vec::new() }
     }
 }
 
@@ -84,18 +82,13 @@ impl<K: Stored> Store<K> {
     pub(in crate::controller) fn note(&self, event: &Event<Held<K>>) -> Noted<K> {
         // A panic elsewhere leaves it whole: nothing below ends half-way.
         let mut inner = self.0.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let of_one = |object: &Held<K>, (key, before): (ObjectKey, Option<Held<K>>)| Noted {
-            key: Some(key),
+        let of_one = |object: &Held<K>, before: Option<Held<K>>| Noted {
             moved: before.as_ref().is_some_and(|before| of_guarded(before) != of_guarded(object)),
             gone: before.into_iter().filter(|before| before.meta().uid != object.meta().uid).collect(),
         };
         match event {
             Event::Apply(object) => of_one(object, inner.current.put(object)),
-            Event::Delete(object) => {
-                let key = ObjectKey::of_object(&**object);
-                let before = inner.current.remove(&key);
-                of_one(object, (key, before))
-            }
+            Event::Delete(object) => of_one(object, inner.current.remove(&ObjectKey::of_object(&**object))),
             Event::Init => {
                 inner.coming = Index::default();
                 Noted::nothing()
@@ -129,6 +122,12 @@ impl<K: Stored> Store<K> {
         self.read().current.objects.get(key).cloned()
     }
 
+    /// The key of an object, as it is kept here if it is.
+    pub(in crate::controller) fn key(&self, object: &Lenient<K>) -> ObjectKey {
+        let key = ObjectKey::of_object(object);
+        self.read().current.objects.get_key_value(&key).map_or(key, |(kept, _)| kept.clone())
+    }
+
     /// The keys of all of them.
     pub(in crate::controller) fn keys(&self) -> Vec<ObjectKey> {
         self.read().current.objects.keys().cloned().collect()
@@ -153,12 +152,11 @@ impl<K: Stored> Store<K> {
 }
 
 impl<K: Stored> Index<K> {
-    /// Returns its key, and what was in its place.
-    fn put(&mut self, object: &Held<K>) -> (ObjectKey, Option<Held<K>>) {
+    /// Returns what was in its place.
+    fn put(&mut self, object: &Held<K>) -> Option<Held<K>> {
         let key = match self.objects.entry(ObjectKey::of_object(&**object)) {
             Entry::Occupied(mut place) if of_guarded(place.get()) == of_guarded(object) => {
-                let key = place.key().clone();
-                return (key, Some(place.insert(Arc::clone(object))));
+                return Some(place.insert(Arc::clone(object)));
             }
             Entry::Occupied(place) => place.key().clone(),
             Entry::Vacant(place) => place.into_key(),
@@ -171,8 +169,8 @@ impl<K: Stored> Index<K> {
                 keys.insert(place, key.clone());
             }
         }
-        self.objects.insert(key.clone(), Arc::clone(object));
-        (key, before)
+        self.objects.insert(key, Arc::clone(object));
+        before
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Option<Held<K>> {
@@ -204,7 +202,6 @@ impl<K: Stored> Index<K> {
             next.objects.get(key).is_some_and(|next| next.meta().uid == object.meta().uid)
         };
         Noted {
-            key: None,
             moved,
             gone: self.objects.into_iter().filter(|object| !stays(object)).map(|(_, object)| object).collect(),
         }
