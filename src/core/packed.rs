@@ -115,6 +115,7 @@ fn marks() -> impl Iterator<Item = char> + Clone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::minted;
     use crate::core::record::{is_ours, tests::record};
 
     #[test]
@@ -141,7 +142,11 @@ mod tests {
     fn what_records_have_in_common_is_kept_once_and_not_for_ever() {
         let mut texts = Texts::default();
         let mut of = |scopes: &str, revision: i64| {
-            let record = Record { scopes: vec![scopes.to_owned()], revision, ..record() };
+            let token = Identity { name: format!("web-{revision}"), ..record().token };
+            let client_secret = Some(minted::by("shop", &token.name, &"s".into()));
+            let content = format!("{revision:032x}");
+            let record =
+                Record { token, scopes: vec![scopes.to_owned()], revision, client_secret, content, ..record() };
             Packed::of(&record.annotations(), &mut texts).unwrap()
         };
         let all: Vec<_> = (1..=100).map(|revision| of("read_products", revision)).collect();
