@@ -17,6 +17,7 @@ use super::{
     kept::{Going, Judged, Scheduled, Unpublished, Written},
     key::ObjectKey,
     listed::{Listed, Neighbour},
+    paces::Paces,
     reads::Reads,
     rendering::Rendering,
     shared_list::SharedLists,
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     api::{ShopifyApp, ShopifyToken, SourceRef},
     clock::Clock,
-    core::{observed::Doubt, pace::Pace, public_url::PublicUrl, source::nature, urgency::Urgency},
+    core::{observed::Doubt, public_url::PublicUrl, source::nature, urgency::Urgency},
     metrics::Metrics,
     shared::Shared,
     shopify::{self, Outages, Shop},
@@ -125,7 +126,7 @@ pub struct Context {
     /// Statuses that the API server refuses, by the object's UID: how often, and when to try again.
     pub status_refused: Shared<String, (u32, Timestamp)>,
     /// The pace of each object, by UID.
-    pub paces: Shared<String, Pace>,
+    pub paces: Paces,
     /// Tokens, by UID, that this process has seen without our finalizer, of kinds whose credentials are listed: no process before
     /// has created anything for them.
     pub bare: Shared<String, ()>,
@@ -182,7 +183,7 @@ impl Context {
             errors: Shared::default(),
             refused: Shared::default(),
             status_refused: Shared::default(),
-            paces: Shared::default(),
+            paces: Paces::default(),
             bare: Shared::default(),
             apps_seen: Shared::default(),
             admins_seen: Shared::default(),

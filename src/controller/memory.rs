@@ -94,7 +94,7 @@ impl Context {
         self.unrecorded.remove(&uid);
         self.agreed.remove(&uid);
         self.memory.forget(&uid);
-        self.paces.remove(&uid);
+        self.paces.forget(&uid);
         self.bare.remove(&uid);
         self.let_go.remove(&uid);
         self.rendering.forget(&uid);

@@ -13,6 +13,7 @@ mod look;
 mod memory;
 mod observe;
 mod outcome;
+pub mod paces;
 pub mod reads;
 pub mod reconcile;
 mod recorder;

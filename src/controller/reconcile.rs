@@ -324,7 +324,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
     let uid = &observed.identity.uid;
     let others = context.paces.get(uid).is_some_and(|pace| pace.is_others(observed.record()));
     if let Outcome::Published { record, .. } = &acted.outcome {
-        context.paces.change(uid.clone(), |pace| pace.wrote(record));
+        context.paces.change(uid, |pace| pace.wrote(record));
     }
     let Some(kind) = Paced::of(step, others) else { return acted };
     let taken = match (&acted.outcome, kind) {
@@ -346,7 +346,7 @@ fn paced(context: &Context, observed: &Observed, step: Step, acted: Acted) -> Ac
         return acted;
     }
     let (basis, now) = (pace::basis(observed), context.now());
-    let again = context.paces.change(uid.clone(), |pace| pace.taken(kind, now, &basis));
+    let again = context.paces.change(uid, |pace| pace.taken(kind, now, &basis));
     // Who refuses a write undoes none.
     if !again || acted.is_refused() {
         return acted;
@@ -529,10 +529,10 @@ mod tests {
             token.metadata.uid = Some(uid.to_owned());
             Arc::new(Lenient(Ok(token)))
         };
-        let kept = |uid: &str| context.paces.get(&uid.to_owned()).is_some();
+        let kept = |uid: &str| context.paces.get(uid).is_some();
         let failed = ObjectRef::from_obj(&*held("")).to_string();
         let keep = |uid: &str| {
-            context.paces.put(uid.to_owned(), pace::Pace::default());
+            context.paces.change(uid, |_| ());
             context.errors.put(failed.clone(), 3);
         };
         let tell = |event| token_event(&context, &event, &tokens.note(&event));
