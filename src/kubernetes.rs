@@ -167,9 +167,10 @@ where
         let span = call.span();
         let turns = call.takes_a_turn().then(|| self.turns.clone());
         let answer = self.inner.call(request);
+        let waits = metrics.clone();
         let answer = async move {
             let _turn = match &turns {
-                Some(turns) => timeout(LINE, turns.acquire()).await.ok(),
+                Some(turns) => timeout(LINE, turns.acquire()).await.inspect_err(|_| waits.kubernetes_delayed()).ok(),
                 None => None,
             };
             timeout(ANSWER, answer).await
@@ -366,7 +367,12 @@ mod tests {
             })
         });
         let config = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let client = client_with_layer(config, Arc::default(), 1, &held).unwrap();
+        let metrics = Arc::<Metrics>::default();
+        let client = client_with_layer(config, metrics.clone(), 1, &held).unwrap();
+        let delayed = |times: u8| {
+            let line = format!("kubernetes_requests_delayed_total {times}");
+            assert!(metrics.encode().unwrap().lines().any(|it| it == line));
+        };
         let begins = async |expected: &[&str]| {
             tokio::time::sleep(Duration::from_millis(10)).await;
             assert_eq!(std::mem::take(&mut *begun.lock().unwrap()), expected);
@@ -394,7 +400,9 @@ mod tests {
         begins(&["d"]).await;
         asks("secrets/e");
         begins(&[]).await;
+        delayed(0);
         tokio::time::sleep(LINE).await;
         begins(&["e"]).await;
+        delayed(1);
     }
 }

@@ -111,6 +111,7 @@ pub struct Metrics {
     reconciles: Counts<KindResult>,
     reconcile_durations: Durations<Kind>,
     kubernetes_requests: Counts<VerbResourceCode>,
+    kubernetes_delayed: Counter,
     events_lost: Counter,
     storefront_tokens: Family<Listed, Gauge>,
     install_pages: Counts<PageOutcome>,
@@ -134,6 +135,7 @@ impl Metrics {
             reconciles: Family::default(),
             reconcile_durations: Family::new_with_constructor(|| Histogram::new(RECONCILE_BUCKETS)),
             kubernetes_requests: Family::default(),
+            kubernetes_delayed: Counter::default(),
             events_lost: Counter::default(),
             storefront_tokens: Family::default(),
             install_pages: Family::default(),
@@ -157,6 +159,7 @@ impl Metrics {
         reference::RECONCILES.register(registry, self.reconciles.clone());
         reference::RECONCILE_DURATIONS.register(registry, self.reconcile_durations.clone());
         reference::KUBERNETES_REQUESTS.register(registry, self.kubernetes_requests.clone());
+        reference::KUBERNETES_DELAYED.register(registry, self.kubernetes_delayed.clone());
         reference::EVENTS_LOST.register(registry, self.events_lost.clone());
         reference::INSTALL_PAGES.register(registry, self.install_pages.clone());
         reference::SPANS.register(registry, self.spans.clone());
@@ -215,6 +218,11 @@ impl Metrics {
                 code: code.to_owned(),
             })
             .inc();
+    }
+
+    /// A request went though so many others were unanswered.
+    pub fn kubernetes_delayed(&self) {
+        self.kubernetes_delayed.inc();
     }
 
     /// An event couldn't be written.
@@ -342,6 +350,7 @@ mod tests {
         metrics.shopify_throttled(Duration::from_millis(1500));
         metrics.reconciled("ShopifyToken", Reconciled::Success, Duration::from_millis(3));
         metrics.kubernetes_request(Verb::Update, "shopifytokens/status", "200");
+        metrics.kubernetes_delayed();
         metrics.event_lost();
         metrics.storefront_tokens("shop", "admin", "acme.myshopify.com", 91);
         metrics.spans_sent(Sent::Failed, 512);
@@ -356,6 +365,7 @@ mod tests {
             r#"controller_reconciles_total{kind="ShopifyToken",result="success"} 1"#,
             r#"controller_reconcile_duration_seconds_count{kind="ShopifyToken"} 1"#,
             r#"kubernetes_requests_total{verb="update",resource="shopifytokens/status",code="200"} 1"#,
+            "kubernetes_requests_delayed_total 1",
             "kubernetes_events_lost_total 1",
             r#"shopify_storefront_tokens{namespace="shop",admin_token="admin",shop="acme.myshopify.com"} 91"#,
             r#"otlp_spans_total{result="failed"} 512"#,

@@ -1,8 +1,7 @@
-//! How many things are worked at at a time. Who finds no worker begins nothing, and is woken when there is one. Who only
-//! waits for somebody else's answer gives its worker back meanwhile: a shop that hangs holds none.
+//! How many things are worked at at a time. Who finds no worker begins nothing, and is woken when there is one, the most urgent first.
+//! Who only waits for somebody else's answer gives its worker back meanwhile: a shop that hangs holds none.
 
 use std::{
-    cmp::Reverse,
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,42 +16,41 @@ tokio::task_local! {
     static WORKER: Box<dyn Lends>;
 }
 
-/// All of them are in one place, and those for whom something is held go first.
-type Places<K> = Slots<(), K, Reverse<bool>>;
+/// All of them are in one place.
+type Places<K, U> = Slots<(), K, U>;
 
 /// Leave to work, while there is one.
-type Place<K> = Slot<(), K, Reverse<bool>>;
+type Place<K, U> = Slot<(), K, U>;
 
-/// The workers there are, for work of `K`.
+/// The workers there are, for work of `K`; `U` says how urgent it is, the smallest first.
 #[derive(Clone, Debug)]
-pub struct Workers<K> {
-    places: Places<K>,
+pub struct Workers<K, U> {
+    places: Places<K, U>,
     closed: Arc<AtomicBool>,
 }
 
 /// The worker of a piece of work.
 #[must_use = "the worker is given back when this is dropped"]
-pub struct Worker<K: Key> {
-    places: Places<K>,
+pub struct Worker<K: Key, U: Ord + Clone> {
+    places: Places<K, U>,
     /// Not while it is lent.
-    here: Mutex<Option<Place<K>>>,
+    here: Mutex<Option<Place<K, U>>>,
 }
 
-impl<K: Key> Workers<K> {
+impl<K: Key, U: Ord + Clone> Workers<K, U> {
     /// So many, one at least. `wake` is called for who waits when there is one for it.
     #[must_use]
     pub fn new(count: usize, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
         Self { places: Slots::new(count.max(1), wake), closed: Arc::default() }
     }
 
-    /// A worker, if one is free: else `who` is woken when there is one for it, unless nothing begins any more. With `held`
-    /// something is held for it that others wait for: it goes before those without.
+    /// A worker, if one is free: else `who` is woken when there is one for it, unless nothing begins any more.
     #[must_use]
-    pub fn begin(&self, who: &K, held: bool) -> Option<Worker<K>> {
+    pub fn begin(&self, who: &K, urgency: U) -> Option<Worker<K, U>> {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
-        let slot = self.places.take(&(), who, Reverse(held))?;
+        let slot = self.places.take(&(), who, urgency)?;
         Some(Worker { places: self.places.clone(), here: Mutex::new(Some(slot)) })
     }
 
@@ -78,15 +76,15 @@ impl<K: Key> Workers<K> {
     }
 }
 
-impl<K: Key + Send + Sync + 'static> Worker<K> {
+impl<K: Key + Send + Sync + 'static, U: Ord + Clone + Send + Sync + 'static> Worker<K, U> {
     /// Does a piece of work.
     pub async fn work<F: Future>(self, work: F) -> F::Output {
         WORKER.scope(Box::new(self), work).await
     }
 }
 
-impl<K: Key> Worker<K> {
-    fn put(&self, slot: Option<Place<K>>) -> Option<Place<K>> {
+impl<K: Key, U: Ord + Clone> Worker<K, U> {
+    fn put(&self, slot: Option<Place<K, U>>) -> Option<Place<K, U>> {
         std::mem::replace(&mut self.here.lock().unwrap_or_else(PoisonError::into_inner), slot)
     }
 }
@@ -99,7 +97,7 @@ trait Lends: Send + Sync {
     fn take_back(&self);
 }
 
-impl<K: Key + Send + Sync> Lends for Worker<K> {
+impl<K: Key + Send + Sync, U: Ord + Clone + Send + Sync> Lends for Worker<K, U> {
     fn lend(&self) -> bool {
         self.put(None).is_some()
     }
@@ -131,7 +129,7 @@ mod tests {
     use super::*;
 
     /// So many, and who was woken.
-    fn workers(count: usize) -> (Workers<u32>, Arc<Mutex<Vec<u32>>>) {
+    fn workers(count: usize) -> (Workers<u32, u8>, Arc<Mutex<Vec<u32>>>) {
         let woken = Arc::<Mutex<Vec<_>>>::default();
         let told = Arc::clone(&woken);
         (Workers::new(count, move |who| told.lock().unwrap().push(who)), woken)
@@ -142,13 +140,13 @@ mod tests {
         let ((workers, woken), began) = (workers(2), Instant::now());
         let mut waits = Vec::new();
         for who in 0..40 {
-            let worker = workers.begin(&who, false).expect("none of those before holds one");
+            let worker = workers.begin(&who, 1).expect("none of those before holds one");
             let mut work = Box::pin(worker.work(waiting(sleep(Duration::from_mins(1)))));
             assert!(work.as_mut().now_or_never().is_none());
             waits.push(work);
         }
-        let works = [100, 101].map(|who| workers.begin(&who, false).unwrap());
-        assert!(workers.begin(&102, false).is_none() && workers.begin(&103, false).is_none());
+        let works = [100, 101].map(|who| workers.begin(&who, 1).unwrap());
+        assert!(workers.begin(&102, 1).is_none() && workers.begin(&103, 1).is_none());
         let [first, second] = works.map(|worker| worker.work(sleep(Duration::from_secs(1))));
         first.await;
         assert_eq!(*woken.lock().unwrap(), [102]);
@@ -158,13 +156,13 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_mins(1));
         workers.forget(&102);
         workers.forget(&103);
-        assert!(workers.begin(&104, false).is_some() && workers.begin(&105, false).is_some());
+        assert!(workers.begin(&104, 1).is_some() && workers.begin(&105, 1).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_back_with_an_answer_waits_for_nobody() {
         let ((workers, woken), began) = (workers(1), Instant::now());
-        let comes_back = workers.begin(&0, false).unwrap().work(async {
+        let comes_back = workers.begin(&0, 1).unwrap().work(async {
             waiting(sleep(Duration::from_secs(1))).await;
             let back = began.elapsed();
             sleep(Duration::from_secs(30)).await;
@@ -172,8 +170,8 @@ mod tests {
         });
         let works = async {
             tokio::task::yield_now().await;
-            let worker = workers.begin(&1, false).unwrap();
-            assert!(workers.begin(&2, false).is_none());
+            let worker = workers.begin(&1, 1).unwrap();
+            assert!(workers.begin(&2, 1).is_none());
             worker.work(sleep(Duration::from_secs(20))).await;
             assert!(woken.lock().unwrap().is_empty(), "who begins waits for the one that came back");
         };
@@ -183,28 +181,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whom_others_wait_for_goes_first() {
+    async fn the_most_urgent_goes_first() {
         let (workers, woken) = workers(1);
-        let busy = workers.begin(&0, false);
-        for (who, held) in [(1, false), (2, false), (3, true), (1, true)] {
-            assert!(workers.begin(&who, held).is_none());
+        let busy = workers.begin(&0, 1);
+        for (who, urgency) in [(1, 1), (2, 1), (3, 0), (1, 0)] {
+            assert!(workers.begin(&who, urgency).is_none());
         }
         drop(busy);
         for next in [1, 3, 2] {
             assert_eq!(woken.lock().unwrap().last(), Some(&next));
-            assert!(workers.begin(&next, false).is_some());
+            assert!(workers.begin(&next, 1).is_some());
         }
     }
 
     #[tokio::test]
     async fn nothing_begins_after_the_end_and_what_is_under_way_goes_on() {
         let (workers, woken) = workers(1);
-        let under_way = workers.begin(&0, false).unwrap();
-        assert!(workers.begin(&1, false).is_none());
+        let under_way = workers.begin(&0, 1).unwrap();
+        assert!(workers.begin(&1, 1).is_none());
         workers.close();
         under_way.work(waiting(async {})).await;
         assert_eq!(*woken.lock().unwrap(), [1]);
-        assert!(workers.begin(&1, false).is_none());
+        assert!(workers.begin(&1, 1).is_none());
     }
 
     #[tokio::test]

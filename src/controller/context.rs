@@ -1,6 +1,7 @@
 //! What reconciles share: clients, clock, and where the little is that is kept in memory.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -50,6 +51,10 @@ const COUNTED_TOGETHER: Duration = Duration::from_millis(500);
 /// And how much longer for each token that it has: what is counted grows with them, and so does the time between.
 const A_TOKEN: Duration = Duration::from_millis(1);
 
+/// Who gets a worker first: for whom a slot is held at its shop, then who is most urgent, so that of thousands that are due none
+/// goes before a token without a credential.
+pub type Turn = (Reverse<bool>, Urgency);
+
 /// Everything a controller is made of.
 #[derive(Clone)]
 pub struct Setup {
@@ -86,7 +91,7 @@ pub struct Context {
     /// Writes events.
     pub(super) events: Arc<Events>,
     /// Reconciles of tokens at a time, over all namespaces.
-    pub workers: Workers<ObjectKey>,
+    pub workers: Workers<ObjectKey, Turn>,
     /// What the watches hold.
     pub stores: Stores,
     /// Which Secrets say that they hold a token's credential.

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::{core::pace::Pace, shared::Shared};
 
-/// The pace of each token that has taken a step. Two whose UIDs share a hash would wait for one another, and lose nothing.
+/// The pace of each token that has taken a step. Two whose UIDs shared a hash, of 64 bits, would share it.
 #[derive(Default)]
 pub struct Paces {
     by_hash: Shared<u64, Pace>,

@@ -1,6 +1,6 @@
 //! One reconcile of a ShopifyToken: observe, plan, act, report.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{cmp::Reverse, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -51,7 +51,8 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     context.holdings.first_list(key.namespace()).await;
     let shop = token.0.as_ref().ok().and_then(|token| token.spec.shop.parse::<Shop>().ok());
     let held = shop.is_some_and(|shop| context.slots.holds(&shop, &key));
-    let Some(worker) = context.workers.begin(&key, held) else { return Ok(in_line()) };
+    let urgency = token.0.as_ref().map_or(Urgency::AtOnce, |token| Urgency::of(token, true, context.now()));
+    let Some(worker) = context.workers.begin(&key, (Reverse(held), urgency)) else { return Ok(in_line()) };
     // It may have changed since it was queued.
     let errors = ObjectRef::from_obj(&*token).to_string();
     let Some(token) = context.stores.newest(&key) else {
@@ -379,7 +380,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::watch::{Stores, apps::app_event, tokens::token_event},
+        controller::watch::{Stores, Wakes, apps::app_event, tokens::token_event},
         core::scene::healthy,
         kubernetes::Metadata,
     };
@@ -511,12 +512,31 @@ mod tests {
         context.holdings.listed(None, &std::collections::HashSet::new());
         let failed = ObjectRef::from_obj(&token).to_string();
         context.errors.put(failed.clone(), 3);
-        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), false);
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), Urgency::AtOnce));
         let ended = reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await;
         assert_eq!(ended.unwrap(), in_line());
         assert_eq!(context.errors.get(&failed), Some(3));
         assert!(!context.setup.metrics.encode().unwrap().contains("controller_reconciles_total{kind=\"ShopifyToken\""));
         drop(busy);
+    }
+
+    #[tokio::test]
+    async fn who_has_no_credential_gets_a_worker_before_those_that_are_renewed() {
+        let mut wakes = Wakes::default();
+        let woken = wakes.route(None).tokens;
+        let context = Context::of_parts(server().0, Stores::default(), wakes);
+        context.holdings.listed(None, &std::collections::HashSet::new());
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), Urgency::AtOnce));
+        let mut due = healthy(SourceKind::ClientCredentials, json!({})).token;
+        let ends = crate::time::to_kube(context.now() + TimeDelta::hours(8));
+        due.status.as_mut().unwrap().expires_at = Some(ends);
+        let mut new = ShopifyToken { status: None, ..due.clone() };
+        new.metadata.name = Some("new".into());
+        for token in [due, new] {
+            assert_eq!(reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await.unwrap(), in_line());
+        }
+        drop(busy);
+        assert_eq!(woken.empty(), [ObjectKey::new("shop", "new")]);
     }
 
     #[tokio::test]

@@ -11,11 +11,8 @@ use super::{
     record::{COMMON, NAMES, Record, TOKEN, holder},
 };
 
-/// What ends each annotation.
-const END: char = '\0';
-
-/// So many texts are kept though nobody has a share of them.
-const FEW: usize = 64;
+/// What ends the length of a value, which stands before it: a value may hold whatever its writer has put there.
+const LENGTH_END: char = ':';
 
 /// The annotations of a record, or what is left of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,46 +21,49 @@ pub struct Packed {
     common: Arc<str>,
 }
 
-/// What records have in common, each text once.
+/// What records have in common, each text once, and as long as a record has it.
 #[derive(Debug, Default)]
-pub struct Texts {
-    known: HashSet<Arc<str>>,
-    /// How many there were when those that nobody has were last let go.
-    kept: usize,
-}
+pub struct Texts(HashSet<Arc<str>>);
 
 impl Texts {
     /// A text, as others have it.
     fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(text) {
+        if let Some(known) = self.0.get(text) {
             return Arc::clone(known);
         }
-        if self.known.len() > self.kept * 2 + FEW {
-            self.known.retain(|text| Arc::strong_count(text) > 1);
-            self.kept = self.known.len();
-        }
         let text: Arc<str> = text.into();
-        self.known.insert(Arc::clone(&text));
+        self.0.insert(Arc::clone(&text));
         text
+    }
+
+    /// A record is gone.
+    pub fn forget(&mut self, Packed { common, .. }: Packed) {
+        // This one's and the one here.
+        if Arc::strong_count(&common) == 2 {
+            self.0.remove(&common);
+        }
+    }
+
+    /// Whether there is none.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
 impl Packed {
-    /// The record in the annotations of a Secret, if they say of which token. `None` also if one of them has NUL in it,
-    /// which none has that we write.
+    /// The record in the annotations of a Secret, if they say of which token.
     #[must_use]
     pub fn of(annotations: &BTreeMap<String, String>, texts: &mut Texts) -> Option<Self> {
         holder(annotations)?;
         let (mut own, mut common) = (String::new(), String::new());
         for (mark, name) in marks().zip(NAMES) {
             let Some(value) = annotations.get(name) else { continue };
-            if value.contains(END) {
-                return None;
-            }
             let text = if COMMON.contains(&name) { &mut common } else { &mut own };
             text.push(mark);
+            text.push_str(&value.len().to_string());
+            text.push(LENGTH_END);
             text.push_str(value);
-            text.push(END);
         }
         Some(Self { own: own.into(), common: texts.share(&common) })
     }
@@ -99,11 +99,12 @@ impl Packed {
 }
 
 /// Names and values in a text, which are in the order of the names.
-fn named(text: &str) -> impl Iterator<Item = (&'static str, &str)> {
-    let mut named = marks().zip(NAMES);
-    text.split_terminator(END).filter_map(move |annotation| {
-        let (mark, name) = named.find(|(mark, _)| annotation.starts_with(*mark))?;
-        Some((name, &annotation[mark.len_utf8()..]))
+fn named(mut text: &str) -> impl Iterator<Item = (&'static str, &str)> {
+    marks().zip(NAMES).filter_map(move |(mark, name)| {
+        let (length, rest) = text.strip_prefix(mark)?.split_once(LENGTH_END)?;
+        let (value, rest) = rest.split_at_checked(length.parse().ok()?)?;
+        text = rest;
+        Some((name, value))
     })
 }
 
@@ -114,6 +115,8 @@ fn marks() -> impl Iterator<Item = char> + Clone {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::core::minted;
     use crate::core::record::{is_ours, tests::record};
@@ -127,8 +130,7 @@ mod tests {
         assert_eq!(packed.record(), Some(record.clone()));
         assert_eq!(packed.holder(), Some(record.token));
         assert_eq!(packed.place(), Some(("shop", "web")));
-        let bytes: usize = annotations.values().map(|value| value.len() + 2).sum();
-        assert_eq!((packed.own.len() + packed.common.len(), size_of::<Packed>()), (bytes, 32));
+        assert_eq!(size_of::<Packed>(), 32);
 
         annotations.insert("example.com/of-another".into(), "x".into());
         assert_eq!(Packed::of(&annotations, &mut texts), Some(packed), "others' aren't kept");
@@ -136,35 +138,45 @@ mod tests {
         let damaged = Packed::of(&annotations, &mut texts).unwrap();
         assert!(damaged.record().is_none());
         assert_eq!(damaged.place(), Some(("shop", "web")));
-    }
-
-    #[test]
-    fn what_records_have_in_common_is_kept_once_and_not_for_ever() {
-        let mut texts = Texts::default();
-        let mut of = |scopes: &str, revision: i64| {
-            let token = Identity { name: format!("web-{revision}"), ..record().token };
-            let client_secret = Some(minted::by("shop", &token.name, &"s".into()));
-            let content = format!("{revision:032x}");
-            let record =
-                Record { token, scopes: vec![scopes.to_owned()], revision, client_secret, content, ..record() };
-            Packed::of(&record.annotations(), &mut texts).unwrap()
-        };
-        let all: Vec<_> = (1..=100).map(|revision| of("read_products", revision)).collect();
-        assert!(all.iter().all(|one| Arc::ptr_eq(&one.common, &all[0].common)));
-        assert!(all.iter().zip(1..).all(|(one, revision)| one.record().unwrap().revision == revision));
-        (0..1_000).for_each(|n| drop(of(&format!("read_{n}"), 1)));
-        assert!(Arc::ptr_eq(&of("read_products", 1).common, &all[0].common));
-        assert!(texts.known.len() < FEW * 3, "{}", texts.known.len());
-    }
-
-    #[test]
-    fn what_cannot_be_kept_apart_is_no_record() {
-        let mut texts = Texts::default();
-        let mut annotations = record().annotations();
         annotations.insert(TOKEN.into(), "shop/web".into());
         assert_eq!(Packed::of(&annotations, &mut texts), None);
-        let mut annotations = record().annotations();
-        annotations.values_mut().last().unwrap().push(END);
-        assert_eq!(Packed::of(&annotations, &mut texts), None);
+    }
+
+    #[test]
+    fn what_records_have_in_common_is_kept_once_and_no_longer_than_they_are() {
+        let mut texts = Texts::default();
+        let of = |texts: &mut Texts, scopes: &str, revision: i64| {
+            let token = Identity { name: format!("web-{revision}"), ..record().token };
+            let client_secret = Some(minted::by("shop", &token.name, &"s".into()));
+            let (inputs, content) = (format!("{revision:032x}"), format!("{revision:032x}"));
+            let place = Some(format!("web-{revision}"));
+            let scopes = vec![scopes.to_owned()];
+            let record = Record { token, revision, scopes, inputs, content, client_secret, place, ..record() };
+            Packed::of(&record.annotations(), texts).unwrap()
+        };
+        let all: Vec<_> = (1..=100).map(|revision| of(&mut texts, "read_products", revision)).collect();
+        assert!(all.iter().all(|one| Arc::ptr_eq(&one.common, &all[0].common)));
+        assert!(all.iter().zip(1..).all(|(one, revision)| one.record().unwrap().revision == revision));
+        for n in 0..100 {
+            let other = of(&mut texts, &format!("read_{n}"), 1);
+            texts.forget(other);
+        }
+        assert_eq!(texts.0.len(), 1);
+        for one in all {
+            texts.forget(one);
+        }
+        assert!(texts.is_empty());
+    }
+
+    proptest! {
+        /// A person may write anything into what is copied from the spec.
+        #[test]
+        fn whatever_stands_in_an_annotation_is_read_as_it_is(values in proptest::collection::vec(".{0,300}|[\0:0-9\u{1}-\u{1f}]{0,9}", NAMES.len())) {
+            let mut annotations: BTreeMap<String, String> = NAMES.iter().map(|&name| name.to_owned()).zip(values).collect();
+            annotations.insert(TOKEN.into(), "shop/web/1".into());
+            let packed = Packed::of(&annotations, &mut Texts::default()).unwrap();
+            let read: BTreeMap<_, _> = packed.annotations().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            prop_assert_eq!(read, annotations);
+        }
     }
 }

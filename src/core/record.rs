@@ -206,8 +206,8 @@ pub(super) const NAMES: [&str; 28] = [
     LEAVE,
 ];
 
-/// Those that the tokens of an app mostly have in common. The hash of its client secret is another one for each.
-pub(super) const COMMON: [&str; 5] = [SCOPES, API_VERSION, ASKED_VERSION, ISSUER, FIELDS];
+/// Those that many records have in common, whatever app they are of. The hash of its client secret is another one for each.
+pub(super) const COMMON: [&str; 4] = [SCOPES, API_VERSION, ASKED_VERSION, FIELDS];
 
 impl Record {
     /// The record as annotations, prefix included.

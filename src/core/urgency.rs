@@ -1,4 +1,4 @@
-//! How urgent a token's next call is, beside the others of its shop.
+//! How urgent a token's next call is, beside the others of its shop, and its next look beside all others.
 
 use chrono::TimeDelta;
 

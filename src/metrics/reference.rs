@@ -264,6 +264,9 @@ metrics! {
     KUBERNETES_REQUESTS = counter("kubernetes_requests", &[VERB, one_of("resource", resources), CODE],
         "Requests to the Kubernetes API server",
         "403: a right is missing; 404 and 409 belong to a healthy life");
+    KUBERNETES_DELAYED = counter("kubernetes_requests_delayed", &[],
+        "Requests that went a second late, as so many others were unanswered still (`--concurrency`)",
+        "Growing: the API server is slow, or a webhook in front of it hangs");
     EVENTS_LOST = counter("kubernetes_events_lost", &[],
         "Events that couldn't be written",
         "Each has a line in the log, those that a stop cuts off one together; status and Secret don't depend on them");

@@ -38,9 +38,9 @@ use crate::{
 
 /// The largest answer that is read; the largest real one, 100 tokens, is about 60 KiB.
 const LARGEST_BODY: usize = 1024 * 1024;
-/// How long a shop's connection is kept for nothing, once or twice: while work for it is due the next call comes sooner, and it
-/// takes seventy kilobytes.
-const UNUSED: Duration = Duration::from_secs(5);
+/// How long a shop's connection without a call is kept, or at most twice as long: while work for the shop is due the next call
+/// mostly comes sooner, and a connection takes seventy kilobytes.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// How to reach Shopify.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ impl Client {
             .no_zstd()
             // Every shop is a host of its own.
             .pool_max_idle_per_host(1)
-            .pool_idle_timeout(UNUSED)
+            .pool_idle_timeout(IDLE)
             // A connection that died without a word must not outlive the call that finds out.
             .http2_keep_alive_interval(Duration::from_secs(5))
             .http2_keep_alive_timeout(Duration::from_secs(5))

@@ -34,8 +34,8 @@ pub(super) enum Scenario {
     Wave { tokens: usize, seconds: u64 },
     /// A namespace with so many storefront tokens is deleted.
     Deletion { tokens: usize },
-    /// So many shops hang, and one answers late: new tokens elsewhere.
-    Fairness { hanging: usize, late: usize },
+    /// So many credentials fell due, so many shops hang, one is throttled, and one answers late: new tokens elsewhere.
+    Fairness { hanging: usize, late: usize, due: usize },
     /// The leader is killed.
     Failover { tokens: usize },
 }
@@ -50,20 +50,22 @@ impl Scenario {
                 Self::Idle { tokens: 500, seconds: 5, added: 10 },
                 Self::Wave { tokens: 100, seconds: 5 },
                 Self::Deletion { tokens: 100 },
-                Self::Fairness { hanging: 10, late: 50 },
+                Self::Fairness { hanging: 10, late: 50, due: 0 },
             ];
         }
         vec![
             Self::Burst { tokens: 100, shops: 100 },
             Self::Burst { tokens: 1_000, shops: 100 },
-            Self::Burst { tokens: 1_000, shops: 1 },
             Self::Burst { tokens: 10_000, shops: 100 },
+            Self::Burst { tokens: 100, shops: 1 },
+            Self::Burst { tokens: 1_000, shops: 1 },
+            Self::Burst { tokens: 10_000, shops: 1 },
             Self::Shards { tokens: 1_000 },
             Self::Idle { tokens: 10_000, seconds: 60, added: 100 },
             Self::Steady { tokens: 1_000, seconds: 120 },
             Self::Wave { tokens: 1_000, seconds: 60 },
             Self::Deletion { tokens: 1_500 },
-            Self::Fairness { hanging: 40, late: 300 },
+            Self::Fairness { hanging: 40, late: 300, due: 10_000 },
             Self::Failover { tokens: 100 },
         ]
     }
@@ -91,7 +93,7 @@ impl Scenario {
             Self::Steady { tokens, seconds } => steady::run(name, operator, tokens, seconds, Applied::Evenly).await,
             Self::Wave { tokens, seconds } => steady::run(name, operator, tokens, seconds, Applied::AtOnce).await,
             Self::Deletion { tokens } => deletion::run(name, operator, tokens).await,
-            Self::Fairness { hanging, late } => fairness::run(name, operator, hanging, late).await,
+            Self::Fairness { hanging, late, due } => fairness::run(name, operator, hanging, late, due).await,
             Self::Failover { tokens } => failover::run(name, operator, tokens).await,
         }
     }

@@ -92,19 +92,22 @@ impl Holdings {
         }
         // A copy tells where it is from.
         let original = !gone && record::place(secret.annotations()) == Some(key.name());
-        let record = original.then(|| Packed::of(secret.annotations(), &mut inner.texts)).flatten();
-        let record = record.filter(|record| record.place().is_some_and(|(namespace, _)| namespace == key.namespace()));
+        let here = record::holder(secret.annotations()).is_some_and(|token| token.namespace == key.namespace());
+        let record = (original && here).then(|| Packed::of(secret.annotations(), &mut inner.texts)).flatten();
         let before = inner.take(&key);
         let now = record.map(|record| Holder { record, version, untouched: untouched(secret.meta()).is_some() });
         let says = |holder: &Option<Holder>| holder.as_ref().map(|holder| (holder.token(), holder.mint()));
         let minted = says(&before) != says(&now);
         let noted = Noted {
-            before: before.and_then(|holder| holder.token()),
+            before: before.as_ref().and_then(Holder::token),
             now: now.as_ref().and_then(Holder::token),
             minted,
         };
         if let Some(holder) = now {
             inner.put(key, holder);
+        }
+        if let Some(holder) = before {
+            inner.texts.forget(holder.record);
         }
         noted
     }
@@ -139,7 +142,7 @@ impl Holdings {
 
     /// A Secret isn't there.
     pub(in crate::controller) fn gone(&self, namespace: &str, name: &str) {
-        self.lock().take(&ObjectKey::new(namespace, name));
+        self.lock().forget(&ObjectKey::new(namespace, name));
     }
 
     /// The same of all Secrets that hold the credential of a token of this name.
@@ -154,7 +157,7 @@ impl Holdings {
         let gone: Vec<ObjectKey> =
             inner.holders.keys().filter(|key| within(key) && !there.contains(*key)).cloned().collect();
         for key in gone {
-            inner.take(&key);
+            inner.forget(&key);
         }
         inner.listed.insert(namespace.map(str::to_owned));
         self.listed.notify_waiters();
@@ -230,6 +233,12 @@ impl Inner {
         }
         Some(holder)
     }
+
+    fn forget(&mut self, key: &ObjectKey) {
+        if let Some(holder) = self.take(key) {
+            self.texts.forget(holder.record);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -268,7 +277,10 @@ mod tests {
         assert!(holdings.of(&web()).is_empty());
         holdings.note(&secret("shop", "a", Some("shop/web/2")), true);
         let inner = holdings.lock();
-        assert!(inner.holders.is_empty() && inner.secrets.is_empty(), "nothing is kept for what is gone");
+        assert!(
+            inner.holders.is_empty() && inner.secrets.is_empty() && inner.texts.is_empty(),
+            "nothing is kept for what is gone"
+        );
     }
 
     #[test]

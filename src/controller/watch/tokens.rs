@@ -23,7 +23,7 @@ use crate::{
 pub(in crate::controller) fn token_event(
     context: &Context,
     event: &Event<Held<ShopifyToken>>,
-    Noted { moved, gone, .. }: &Noted<ShopifyToken>,
+    Noted { moved, gone }: &Noted<ShopifyToken>,
 ) {
     for token in gone {
         token_went(context, token);
