@@ -84,7 +84,7 @@ bench: profile = $(or $(PROFILE),dist)
 bench: ## Figures of the image's binary beside a floor, in target/bench; QUICK=1 within minutes, ONLY=words, PROFILE=release
 	cargo build --release --locked --package dev --bin dev
 	cargo build --profile $(profile) --locked --package shopify-token-operator --bin shopify-token-operator
-	@$(TARGET)/release/dev bench --out $(TARGET)/bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
+	@$(TARGET)/release/dev bench --out $(TARGET)/bench$(if $(ONLY),-only) $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
 	  --operator $(TARGET)/$(profile)/shopify-token-operator
 
 .PHONY: book

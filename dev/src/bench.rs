@@ -5,6 +5,7 @@
 
 mod count;
 mod figures;
+mod fit;
 mod floor;
 mod load;
 mod meter;
@@ -29,7 +30,7 @@ use self::scenarios::Scenario;
 pub struct Options {
     /// The operator's binary.
     pub operator: PathBuf,
-    /// The directory for `bench.json` and `bench.svg`.
+    /// The directory for `bench.json`, `bench.md` and `bench.svg`.
     pub out: PathBuf,
     /// Small numbers, for a look within minutes.
     pub quick: bool,
@@ -56,8 +57,12 @@ pub async fn run(options: &Options, mut tell: impl FnMut(&str) -> Result<()>) ->
             save(&options.out.join("bench.json"), &serde_json::to_string_pretty(&all)?)?;
         }
     }
-    save(&options.out.join("bench.svg"), &plot::svg(&all)?)?;
-    Ok(table::summary(&all, size))
+    if let Some(plot) = plot::svg(&all)? {
+        save(&options.out.join("bench.svg"), &plot)?;
+    }
+    let summary = table::summary(&all, size);
+    save(&options.out.join("bench.md"), &summary)?;
+    Ok(summary)
 }
 
 fn save(path: &Path, text: &str) -> Result<()> {

@@ -57,7 +57,7 @@ enum Subcommands {
         /// The operator's binary [default: the one beside this one]
         #[arg(long, value_name = "FILE")]
         operator: Option<PathBuf>,
-        /// The directory for bench.json and bench.svg
+        /// The directory for bench.json, bench.md and bench.svg
         #[arg(long, value_name = "DIR", default_value = "target/bench")]
         out: PathBuf,
         /// Small numbers, for a look within minutes

@@ -59,7 +59,12 @@ impl Run {
         self.of_verb("list")
     }
 
-    fn of_verb(&self, verb: &str) -> u64 {
+    /// Requests that change something.
+    pub(super) fn writes(&self) -> u64 {
+        ["create", "update", "patch", "delete"].into_iter().map(|verb| self.of_verb(verb)).sum()
+    }
+
+    pub(super) fn of_verb(&self, verb: &str) -> u64 {
         let of_it = self.requests.iter().filter(|(what, _)| what.split(' ').next() == Some(verb));
         of_it.map(|(_, n)| n).sum()
     }

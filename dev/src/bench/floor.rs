@@ -16,7 +16,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin, stdout};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -26,6 +26,8 @@ use super::world::{CLIENT_ID, CLIENT_SECRET, NAMESPACE, World, now, tokens};
 /// Tokens at a time: the fastest of those that were tried.
 const CONCURRENCY: usize = 64;
 const API_VERSION: &str = "2026-10";
+/// What its process says once it can begin.
+const READY: &str = "ready";
 
 /// What the floor's process is started with.
 #[derive(Args, Clone, Debug)]
@@ -49,7 +51,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn start(world: &World) -> Result<Self> {
+    /// Once it has a client, as the operator has when it is ready.
+    pub(super) async fn start(world: &World) -> Result<Self> {
         let ca = world.cluster.dir().join("floor-ca.pem");
         std::fs::write(&ca, world.sim.ca_pem())?;
         let mut child = Command::new(std::env::current_exe()?)
@@ -58,10 +61,14 @@ impl Running {
             .arg(format!("--shopify={}", world.sim.address()))
             .arg(format!("--ca={}", ca.display()))
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("the floor can't start")?;
         let input = child.stdin.take().context("the floor has no standard input")?;
+        let output = child.stdout.take().context("the floor has no standard output")?;
+        let said = BufReader::new(output).lines().next_line().await?;
+        ensure!(said.as_deref() == Some(READY), "the floor has ended");
         let pid = child.id().context("the floor has ended")?;
         let (names, told) = mpsc::unbounded_channel();
         tokio::spawn(tell(input, told));
@@ -92,6 +99,9 @@ async fn tell(mut input: ChildStdin, mut told: mpsc::UnboundedReceiver<String>) 
 /// The floor's process: until its standard input ends.
 pub async fn serve(options: &Floor) -> Result<()> {
     let client = Arc::new(Client::new(options).await?);
+    let mut output = stdout();
+    output.write_all(format!("{READY}\n").as_bytes()).await?;
+    output.flush().await?;
     let (free, mut all) = (Arc::new(Semaphore::new(CONCURRENCY)), JoinSet::new());
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await? {

@@ -19,24 +19,25 @@ const MEASURES: [Measure; 3] = [
     Measure { title: "peak memory, MiB", of: |run| run.peak_mib },
 ];
 
-/// The bursts over many shops; without two of these, an empty picture.
-pub(super) fn svg(all: &[Figures]) -> Result<String> {
+/// The bursts over many shops; `None` without two of these.
+pub(super) fn svg(all: &[Figures]) -> Result<Option<String>> {
     let bursts: Vec<&Figures> = all
         .iter()
         .filter(|figures| figures.scenario.starts_with("burst") && figures.scenario.ends_with("shops"))
         .collect();
+    if bursts.len() < 2 {
+        return Ok(None);
+    }
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        if bursts.len() > 1 {
-            for (area, measure) in root.split_evenly((1, MEASURES.len())).iter().zip(&MEASURES) {
-                draw(area, measure, &bursts).context("the plot can't be drawn")?;
-            }
+        for (area, measure) in root.split_evenly((1, MEASURES.len())).iter().zip(&MEASURES) {
+            draw(area, measure, &bursts).context("the plot can't be drawn")?;
         }
         root.present()?;
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
 fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, measure: &Measure, all: &[&Figures]) -> Result<()> {

@@ -6,6 +6,7 @@ mod failover;
 mod fairness;
 mod idle;
 mod shards;
+mod start;
 mod steady;
 
 use std::path::Path;
@@ -22,6 +23,8 @@ const WITHIN: Duration = Duration::from_mins(15);
 /// One thing that is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scenario {
+    /// There are none.
+    Start,
     /// So many tokens are applied at once, over so many shops.
     Burst { tokens: usize, shops: usize },
     /// So many are applied at once, to one instance and to two that share them.
@@ -45,6 +48,7 @@ impl Scenario {
     pub(super) fn all(quick: bool) -> Vec<Self> {
         if quick {
             return vec![
+                Self::Start,
                 Self::Burst { tokens: 100, shops: 100 },
                 Self::Burst { tokens: 1_000, shops: 100 },
                 Self::Idle { tokens: 500, seconds: 5, added: 10 },
@@ -54,6 +58,7 @@ impl Scenario {
             ];
         }
         vec![
+            Self::Start,
             Self::Burst { tokens: 100, shops: 100 },
             Self::Burst { tokens: 1_000, shops: 100 },
             Self::Burst { tokens: 10_000, shops: 100 },
@@ -72,6 +77,7 @@ impl Scenario {
 
     pub(super) fn name(self) -> String {
         match self {
+            Self::Start => "start".to_owned(),
             Self::Burst { tokens, shops: 1 } => format!("burst {tokens}, one shop"),
             Self::Burst { tokens, shops } => format!("burst {tokens}, {shops} shops"),
             Self::Shards { tokens } => format!("shards {tokens}"),
@@ -87,6 +93,7 @@ impl Scenario {
     pub(super) async fn run(self, operator: &Path) -> Result<Vec<Figures>> {
         let name = self.name();
         match self {
+            Self::Start => start::run(name, operator).await,
             Self::Burst { tokens, shops } => burst::run(name, operator, tokens, shops).await,
             Self::Shards { tokens } => shards::run(operator, tokens).await,
             Self::Idle { tokens, seconds, added } => idle::run(operator, tokens, seconds, added).await,

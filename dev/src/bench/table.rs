@@ -3,12 +3,18 @@
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use super::figures::{Figures, Run, count};
+use super::fit::growth;
 
 const MIB: u64 = 1024 * 1024;
+/// Reconciles at a time, by default.
+const UNDER_WAY: f64 = 16.0;
 
 /// The table, the requests by verb, and the targets with their state.
 pub(super) fn summary(all: &[Figures], binary: u64) -> String {
     let mut text = format!("\n{}\n", figures(all));
+    if let Some(growth) = growth(all) {
+        text.extend(["\n", &growth, "\n"]);
+    }
     for row in all {
         let each = per_token(&row.operator, row.tokens);
         if !each.is_empty() {
@@ -52,7 +58,7 @@ fn figures(all: &[Figures]) -> Table {
     for row in all {
         let both = row.floor.iter().map(|run| ("floor", run)).chain([("operator", &row.operator)]);
         for (who, run) in both {
-            let n = count(row.tokens);
+            let n = count(row.tokens.max(1));
             let share = row
                 .of_floor()
                 .filter(|_| who == "operator")
@@ -134,6 +140,7 @@ fn targets(all: &[Figures]) -> Vec<Target> {
                 target("issue calls a token", count_of(operator.issues) / n, Bound::Below(1.0));
                 target("Kubernetes requests a token", count_of(operator.all_requests()) / n, Bound::Below(5.0));
             }
+            "start" => target("seconds until ready", operator.wall, Bound::Below(0.5)),
             "idle" => {
                 target("calls to Shopify", count_of(operator.shopify_calls), Bound::Below(0.0));
                 // Of four kinds each minute, and the end of the history of two each quarter of one; at both ends one more of each.
@@ -148,15 +155,19 @@ fn targets(all: &[Figures]) -> Vec<Target> {
                 target("p99 over the floor's, s", over, Bound::Below(0.25));
             }
             "restart" => {
-                let of = |what: &str| operator.requests.get(what).copied().map_or(0.0, count_of);
                 target("seconds until ready", operator.wall, Bound::Below(5.0));
                 target("calls to Shopify", count_of(operator.shopify_calls), Bound::Below(0.0));
-                target("GETs of Secrets a token", of("get secrets") / n, Bound::Below(0.01));
+                target("GETs a token", count_of(operator.of_verb("get")) / n, Bound::Below(0.01));
+                target("writes", count_of(operator.writes()), Bound::Below(0.0));
+                target("peak MiB", operator.peak_mib, Bound::Below(60.0));
             }
             name if name.starts_with("steady") || name.starts_with("wave") => {
                 // All that are due at once can't be written at once.
                 let late = if name.starts_with("wave") { 2.0 } else { 1.0 };
                 target("lateness p99, s", operator.each.p99, Bound::Below(late));
+                // Those under way at the end aren't counted as renewed yet.
+                let issues = count_of(operator.issues) / n;
+                target("issue calls a renewal", issues, Bound::Below(1.0 + UNDER_WAY / n));
                 let by_clock = operator.watches() + operator.lists();
                 let each = count_of(operator.all_requests() - by_clock) / n;
                 // The app's Secret is read twice a minute besides, and the app's own status is written.

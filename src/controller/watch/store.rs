@@ -38,6 +38,9 @@ pub(in crate::controller) struct Store<K>(Arc<Shared<K>>);
 struct Shared<K> {
     inner: RwLock<Inner<K>>,
     listed: SetOnce<()>,
+    /// How many objects those were shown that asked for several.
+    #[cfg(test)]
+    shown: std::sync::atomic::AtomicUsize,
 }
 
 struct Inner<K> {
@@ -63,7 +66,12 @@ impl<K> Clone for Store<K> {
 impl<K> Default for Store<K> {
     fn default() -> Self {
         let inner = RwLock::new(Inner { current: Index::default(), coming: Index::default() });
-        Self(Arc::new(Shared { inner, listed: SetOnce::new() }))
+        Self(Arc::new(Shared {
+            inner,
+            listed: SetOnce::new(),
+            #[cfg(test)]
+            shown: std::sync::atomic::AtomicUsize::default(),
+        }))
     }
 }
 
@@ -135,14 +143,26 @@ impl<K: Stored> Store<K> {
 
     /// All of them.
     pub(in crate::controller) fn all(&self) -> Vec<Held<K>> {
-        self.read().current.objects.values().cloned().collect()
+        let all: Vec<_> = self.read().current.objects.values().cloned().collect();
+        #[cfg(test)]
+        self.0.shown.fetch_add(all.len(), std::sync::atomic::Ordering::SeqCst);
+        all
     }
 
     /// Those that have to do with this, in the order of their names.
     pub(super) fn related(&self, relation: &Relation<'_>) -> Vec<Held<K>> {
         let Inner { current, .. } = &*self.read();
         let objects = current.related(relation).iter().filter_map(|key| current.objects.get(key));
-        objects.filter(|object| of_guarded(object).contains(relation)).cloned().collect()
+        let related: Vec<_> = objects.filter(|object| of_guarded(object).contains(relation)).cloned().collect();
+        #[cfg(test)]
+        self.0.shown.fetch_add(related.len(), std::sync::atomic::Ordering::SeqCst);
+        related
+    }
+
+    /// How many objects were shown since this was last asked.
+    #[cfg(test)]
+    pub(in crate::controller) fn shown(&self) -> usize {
+        self.0.shown.swap(0, std::sync::atomic::Ordering::SeqCst)
     }
 
     /// How many there are.

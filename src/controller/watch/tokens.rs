@@ -137,6 +137,34 @@ mod tests {
     };
 
     #[tokio::test]
+    async fn an_event_looks_at_what_it_concerns_and_at_nothing_else() {
+        let mut stores = Stores::default();
+        let (tokens, apps) = stores.add(None);
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let token = |namespace: &str, name: &str, app: &str| -> ShopifyToken {
+            let source = json!({"clientCredentials": {"appRef": {"name": app}}});
+            let mut token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
+            (token.metadata.namespace, token.metadata.name) = (Some(namespace.into()), Some(name.into()));
+            token
+        };
+        for n in 0..300 {
+            let app = json!({"metadata": {"name": "acme", "namespace": format!("team-{n}")}, "spec": {"credentialsRef": {"name": "s"}}});
+            apps.note(&Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))));
+            tokens.note(&Event::Apply(Arc::new(Lenient(Ok(token(&format!("team-{n}"), "web", "acme"))))));
+            tokens.note(&Event::Apply(Arc::new(Lenient(Ok(token("team-7", &format!("web-{n}"), "other"))))));
+        }
+        for event in [Event::Apply, Event::Delete] {
+            let event = event(Arc::new(Lenient(Ok(token("team-7", "web", "acme")))));
+            token_event(&context, &event, &tokens.note(&event));
+            assert!(tokens.shown() <= 2 && apps.shown() <= 2);
+        }
+        let (of_apps, of_tokens) = context.stores.dependents_of_secret("team-8", "s");
+        assert_eq!((of_apps.len(), of_tokens.len()), (1, 1));
+        assert!(tokens.shown() <= 3 && apps.shown() <= 1);
+    }
+
+    #[tokio::test]
     async fn a_new_token_counts_for_the_app_that_it_names_and_one_that_moves_for_all_it_may_have_named() {
         let mut stores = Stores::default();
         let (tokens, apps) = stores.add(None);

@@ -38,7 +38,7 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usi
 /// What the floor does of the same.
 pub(super) async fn floor(tokens: usize, shops: usize) -> Result<Run> {
     let world = World::start(shops).await?;
-    let floor = Running::start(&world)?;
+    let floor = Running::start(&world).await?;
     let meter = Meter::start(floor.pid)?;
     let run = apply(&world, &meter, tokens, |token| {
         let shop = token.data.pointer("/spec/shop").and_then(serde_json::Value::as_str).unwrap_or_default();

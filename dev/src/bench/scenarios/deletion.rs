@@ -64,7 +64,7 @@ async fn floor(operator: &Path, tokens: usize) -> Result<Run> {
         Some((token.name_any(), (shop, id)))
     });
     let known: HashMap<String, (String, String)> = known.collect();
-    let floor = Running::start(&world)?;
+    let floor = Running::start(&world).await?;
     let meter = Meter::start(floor.pid)?;
     let watch = Watch::telling(&world, move |name| {
         if let Some((shop, id)) = known.get(name) {

@@ -44,9 +44,10 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
     let began = Instant::now();
     process = world.operator("operator", operator, &[]).await?;
     let wall = began.elapsed().as_secs_f64();
+    let meter = Meter::start(process.process.id())?;
     let counts = until_quiet(process.admin, QUIET).await?;
     let quiet = began.elapsed().saturating_sub(QUIET).as_secs_f64();
-    let (cpu, peak_mib) = Meter::start(process.process.id())?.read_since_start()?;
+    let (cpu, peak_mib) = meter.read_since_start()?;
     let restart = Run {
         wall,
         cpu,
@@ -59,11 +60,12 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
     };
     stop(process).await?;
     world.end().await?;
-    let figures = |scenario: &str, floor, operator| Figures { scenario: scenario.to_owned(), tokens, floor, operator };
+    let figures =
+        |scenario: &str, tokens, floor, operator| Figures { scenario: scenario.to_owned(), tokens, floor, operator };
     Ok(vec![
-        figures("idle", None, nothing),
-        figures("one among many", Some(by_floor), one_by_one),
-        figures("restart", None, restart),
+        figures("idle", tokens, None, nothing),
+        figures("one among many", added, Some(by_floor), one_by_one),
+        figures("restart", tokens, None, restart),
     ])
 }
 
@@ -93,7 +95,7 @@ async fn one_by_one(world: &World, process: &crate::operator::Operator, added: u
 
 /// The floor's tokens are suspended: the operator has nothing to do with them.
 async fn one_by_one_by_floor(world: &World, added: usize) -> Result<Run> {
-    let floor = Running::start(world)?;
+    let floor = Running::start(world).await?;
     let meter = Meter::start(floor.pid)?;
     each_alone(world, &meter, FLOOR, added, |name, shop| floor.there_is(name, shop)).await
 }

@@ -59,10 +59,14 @@ async fn among(operator: &Path, names: &[&'static str], tokens: usize, floor: &R
     let created = load::create(&world.tokens(), &objects, |_| ()).await?;
     watch.until_ready(tokens, WITHIN).await?;
 
-    let mut figures = Vec::new();
+    // Events are written behind, and belong to what a token costs.
+    let mut quiet = Vec::new();
     for Instance { name, process, meter, before } in instances {
-        let (cpu, peak_mib) = meter.read()?;
         let requests = until_quiet(process.admin, QUIET).await?.since(&before);
+        quiet.push((name, process, meter.read()?, requests));
+    }
+    let mut figures = Vec::new();
+    for (name, process, (cpu, peak_mib), requests) in quiet {
         stop(process).await?;
         let its = |object: &&DynamicObject| {
             object.metadata.labels.as_ref().and_then(|l| l.get(LABEL)).is_some_and(|l| l == name)
