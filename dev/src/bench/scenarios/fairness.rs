@@ -61,6 +61,10 @@ pub(super) async fn run(
     let objects: Result<Vec<_>> = stuck.chain(throttled).chain(slow).collect();
     load::create(&world.tokens(), &objects?, |_| ()).await?;
     let (began, mut all) = (Instant::now(), Vec::new());
+    // Until it has listed what there is, everybody waits.
+    while world.sim.calls(ISSUE) - issues < u64::try_from(due / 100)? {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     for n in 0..NEW {
         let name = format!("new-{n}");
         let created = load::create(&world.tokens(), &[grant(&name, &healthy(n))?], |_| ()).await?;
