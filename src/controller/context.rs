@@ -51,9 +51,9 @@ const COUNTED_TOGETHER: Duration = Duration::from_millis(500);
 /// And how much longer for each token that it has: what is counted grows with them, and so does the time between.
 const A_TOKEN: Duration = Duration::from_millis(1);
 
-/// Who gets a worker first: for whom a slot is held at its shop, then who is most urgent, so that of thousands that are due none
-/// goes before a token without a credential.
-pub type Turn = (Reverse<bool>, Urgency);
+/// Who gets a worker first: for whom a slot is held at its shop, then who has no credential that works, so that a new token doesn't
+/// wait for thousands that are renewed. The others as they come: what happens to one that waits is one look.
+pub type Turn = (Reverse<bool>, bool);
 
 /// Everything a controller is made of.
 #[derive(Clone)]

@@ -51,8 +51,8 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     context.holdings.first_list(key.namespace()).await;
     let shop = token.0.as_ref().ok().and_then(|token| token.spec.shop.parse::<Shop>().ok());
     let held = shop.is_some_and(|shop| context.slots.holds(&shop, &key));
-    let urgency = token.0.as_ref().map_or(Urgency::AtOnce, |token| Urgency::of(token, true, context.now()));
-    let Some(worker) = context.workers.begin(&key, (Reverse(held), urgency)) else { return Ok(in_line()) };
+    let has_one = token.0.as_ref().is_ok_and(|token| Urgency::of(token, true, context.now()) > Urgency::AtOnce);
+    let Some(worker) = context.workers.begin(&key, (Reverse(held), has_one)) else { return Ok(in_line()) };
     // It may have changed since it was queued.
     let errors = ObjectRef::from_obj(&*token).to_string();
     let Some(token) = context.stores.newest(&key) else {
@@ -512,7 +512,7 @@ mod tests {
         context.holdings.listed(None, &std::collections::HashSet::new());
         let failed = ObjectRef::from_obj(&token).to_string();
         context.errors.put(failed.clone(), 3);
-        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), Urgency::AtOnce));
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), false));
         let ended = reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await;
         assert_eq!(ended.unwrap(), in_line());
         assert_eq!(context.errors.get(&failed), Some(3));
@@ -526,7 +526,7 @@ mod tests {
         let woken = wakes.route(None).tokens;
         let context = Context::of_parts(server().0, Stores::default(), wakes);
         context.holdings.listed(None, &std::collections::HashSet::new());
-        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), Urgency::AtOnce));
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), false));
         let mut due = healthy(SourceKind::ClientCredentials, json!({})).token;
         let ends = crate::time::to_kube(context.now() + TimeDelta::hours(8));
         due.status.as_mut().unwrap().expires_at = Some(ends);

@@ -134,7 +134,10 @@ fn targets(all: &[Figures]) -> Vec<Target> {
         match scenario.as_str() {
             name if name.starts_with("burst") => {
                 if let Some(floor) = floor {
-                    target("throughput of the floor's", floor.wall / operator.wall, Bound::Above(0.8));
+                    // With more the API server is the bound, and its events a third write; with one shop the shop.
+                    if *tokens <= 1_000 && name.ends_with("shops") {
+                        target("throughput of the floor's", floor.wall / operator.wall, Bound::Above(0.8));
+                    }
                     target("CPU of the floor's", operator.cpu / floor.cpu.max(0.01), Bound::Below(2.0));
                 }
                 target("issue calls a token", count_of(operator.issues) / n, Bound::Below(1.0));
