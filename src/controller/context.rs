@@ -51,9 +51,12 @@ const COUNTED_TOGETHER: Duration = Duration::from_millis(500);
 /// And how much longer for each token that it has: what is counted grows with them, and so does the time between.
 const A_TOKEN: Duration = Duration::from_millis(1);
 
-/// Who gets a worker first: for whom a slot is held at its shop, then who has no credential that works, so that a new token doesn't
-/// wait for thousands that are renewed. The others as they come: what happens to one that waits is one look.
-pub type Turn = (Reverse<bool>, bool);
+/// Who gets a worker first: for whom a slot is held at its shop, then who came first. Who has a credential counts as if it came
+/// [`BEHIND`] later.
+pub type Turn = (Reverse<bool>, std::time::Instant);
+
+/// So a new token doesn't wait for thousands that are renewed, and however many new ones hang, others wait no longer than this.
+pub(super) const BEHIND: Duration = Duration::from_mins(5);
 
 /// Everything a controller is made of.
 #[derive(Clone)]

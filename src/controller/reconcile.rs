@@ -9,7 +9,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     act::{ShopSlot, act, protect},
-    context::Context,
+    context::{BEHIND, Context},
     error::Error,
     key::ObjectKey,
     memory::LAG,
@@ -52,7 +52,8 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
     let shop = token.0.as_ref().ok().and_then(|token| token.spec.shop.parse::<Shop>().ok());
     let held = shop.is_some_and(|shop| context.slots.holds(&shop, &key));
     let has_one = token.0.as_ref().is_ok_and(|token| Urgency::of(token, true, context.now()) > Urgency::AtOnce);
-    let Some(worker) = context.workers.begin(&key, (Reverse(held), has_one)) else { return Ok(in_line()) };
+    let came = std::time::Instant::now() + if has_one { BEHIND } else { Duration::ZERO };
+    let Some(worker) = context.workers.begin(&key, (Reverse(held), came)) else { return Ok(in_line()) };
     // It may have changed since it was queued.
     let errors = ObjectRef::from_obj(&*token).to_string();
     let Some(token) = context.stores.newest(&key) else {
@@ -512,7 +513,7 @@ mod tests {
         context.holdings.listed(None, &std::collections::HashSet::new());
         let failed = ObjectRef::from_obj(&token).to_string();
         context.errors.put(failed.clone(), 3);
-        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), false));
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), std::time::Instant::now()));
         let ended = reconcile(Arc::new(Lenient(Ok(token))), Arc::clone(&context)).await;
         assert_eq!(ended.unwrap(), in_line());
         assert_eq!(context.errors.get(&failed), Some(3));
@@ -526,7 +527,7 @@ mod tests {
         let woken = wakes.route(None).tokens;
         let context = Context::of_parts(server().0, Stores::default(), wakes);
         context.holdings.listed(None, &std::collections::HashSet::new());
-        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), false));
+        let busy = context.workers.begin(&ObjectKey::new("shop", "other"), (Reverse(false), std::time::Instant::now()));
         let mut due = healthy(SourceKind::ClientCredentials, json!({})).token;
         let ends = crate::time::to_kube(context.now() + TimeDelta::hours(8));
         due.status.as_mut().unwrap().expires_at = Some(ends);

@@ -1,4 +1,4 @@
-//! How urgent a token's next call is, beside the others of its shop; who is most urgent is also looked at first.
+//! How urgent a token's next call is, beside the others of its shop; who is wanted at once is also looked at first.
 
 use chrono::TimeDelta;
 

@@ -4,10 +4,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use kube::api::DynamicObject;
 use serde_json::json;
 use shopify_sim::{Fault, FaultKind};
+use tokio::time::{sleep, timeout};
 
 use super::WITHIN;
 use super::burst::ISSUE;
@@ -45,7 +46,7 @@ pub(super) async fn run(
     watch.until_ready(due, WITHIN).await?;
     if due > 0 {
         stop(process).await?;
-        tokio::time::sleep(LIFETIME / 10).await;
+        sleep(LIFETIME / 10).await;
         process = world.operator("operator", operator, &[]).await?;
     }
     for n in 0..hanging {
@@ -62,17 +63,16 @@ pub(super) async fn run(
     load::create(&world.tokens(), &objects?, |_| ()).await?;
     let (began, mut all) = (Instant::now(), Vec::new());
     // Until it has listed what there is, everybody waits.
-    while world.sim.calls(ISSUE) - issues < u64::try_from(due / 100)? {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until_issued(&world, issues + u64::try_from(due / 100)?).await?;
     for n in 0..NEW {
         let name = format!("new-{n}");
         let created = load::create(&world.tokens(), &[grant(&name, &healthy(n))?], |_| ()).await?;
         watch.ready_at(&name, WITHIN).await?;
         all.extend(watch.since(&created));
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        sleep(Duration::from_millis(500)).await;
     }
     watch.until_ready(due + late + NEW, WITHIN).await?;
+    until_issued(&world, issues + u64::try_from(due + late + NEW)?).await?;
     let wall = began.elapsed().as_secs_f64();
     let (cpu, peak_mib) = meter.read()?;
     let run = Run {
@@ -90,6 +90,16 @@ pub(super) async fn run(
     drop(watch);
     world.end().await?;
     Ok(vec![Figures { scenario: name, tokens: due + late + NEW, floor: None, operator: run }])
+}
+
+/// Waits until the simulated Shopify has issued so many.
+async fn until_issued(world: &World, count: u64) -> Result<()> {
+    let issued = async {
+        while world.sim.calls(ISSUE) < count {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(WITHIN, issued).await.with_context(|| format!("after {WITHIN:?} not {count} credentials are issued"))
 }
 
 fn grant(name: &str, shop: &str) -> Result<DynamicObject> {
