@@ -52,7 +52,7 @@ const COUNTED_TOGETHER: Duration = Duration::from_millis(500);
 const A_TOKEN: Duration = Duration::from_millis(1);
 
 /// Who gets a worker first: for whom a slot is held at its shop, then who came first. Who has a credential counts as if it came
-/// [`BEHIND`] later.
+/// five minutes later.
 pub type Turn = (Reverse<bool>, std::time::Instant);
 
 /// So a new token doesn't wait for thousands that are renewed, and however many new ones hang, others wait no longer than this.
