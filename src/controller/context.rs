@@ -55,7 +55,7 @@ const A_TOKEN: Duration = Duration::from_millis(1);
 /// five minutes later.
 pub type Turn = (Reverse<bool>, std::time::Instant);
 
-/// So a new token doesn't wait for thousands that are renewed, and however many new ones hang, others wait no longer than this.
+/// So a new token doesn't wait for thousands that are renewed, and however many new ones hang, others wait this much longer at most.
 pub(super) const BEHIND: Duration = Duration::from_mins(5);
 
 /// Everything a controller is made of.
