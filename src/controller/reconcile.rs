@@ -407,7 +407,9 @@ mod tests {
             "spec": {"credentialsRef": {"name": "acme-app"}},
         });
         let app: Arc<Lenient<ShopifyApp>> = Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())));
-        let tell = |event| app_event(&context, &event, &apps.note(&event));
+        let tell = |event| {
+            app_event(&context, &event, &apps.note(&event));
+        };
         tell(Event::Apply(app.clone()));
         assert_eq!(context.apps_seen.keys(), [ObjectKey::new("shop", "acme")]);
         tell(Event::Delete(app));
@@ -556,7 +558,9 @@ mod tests {
             context.paces.change(uid, |_| ());
             context.errors.put(failed.clone(), 3);
         };
-        let tell = |event| token_event(&context, &event, &tokens.note(&event));
+        let tell = |event| {
+            token_event(&context, &event, &tokens.note(&event));
+        };
         tell(Event::Apply(held("first")));
         keep("first");
         tell(Event::Apply(held("first")));

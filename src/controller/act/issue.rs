@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{
-    pair,
+    Permit, pair,
     publish::{Written, live, publish, replaced_version},
     refused, unpublished,
 };
@@ -31,11 +31,16 @@ use crate::{
     sources::{self, Issued, Origin, Refused, Target, Turn, UnlessWritten},
 };
 
-/// Obtains a credential and publishes it.
+/// Obtains a credential and publishes it. Others have the permit as soon as what can't be had again is written.
 ///
 /// # Errors
 /// Of Kubernetes. What Shopify refuses is in the outcome.
-pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Result<Acted, Error> {
+pub(super) async fn issue(
+    context: &Context,
+    turn: &Turn<'_>,
+    why: Why,
+    permit: &mut Permit<'_>,
+) -> Result<Acted, Error> {
     let observed = turn.observed;
     let in_hand = match unpublished::take(context, turn).await {
         Ok(in_hand) => in_hand,
@@ -81,6 +86,7 @@ pub(super) async fn issue(context: &Context, turn: &Turn<'_>, why: Why) -> Resul
         context.unpublished.remove(&me.uid);
         return Ok(withdraw(context, turn, &issued, failure).await);
     }
+    permit.give_back();
     put(context, observed, &issued, recorded, told(observed.kind, why, issued.origin)).await
 }
 

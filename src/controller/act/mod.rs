@@ -12,6 +12,8 @@ mod verify;
 
 pub(super) use self::publish::write;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::{
     context::Context,
     error::{Error, Stop},
@@ -35,6 +37,20 @@ use crate::{
 
 /// Leave to call a token's shop.
 pub(super) type ShopSlot = Slot<Shop, ObjectKey, Urgency>;
+
+/// Leave to ask something of a shop: given back as soon as there is nothing more to ask, for others wait for it.
+struct Permit<'a> {
+    slot: &'a mut Option<ShopSlot>,
+    /// That of an issue which nobody else may make meanwhile.
+    alone: Option<OwnedMutexGuard<()>>,
+}
+
+impl Permit<'_> {
+    fn give_back(&mut self) {
+        self.slot.take();
+        self.alone.take();
+    }
+}
 
 /// Does one step. A call takes the slot that is there, or one of its own.
 ///
@@ -110,10 +126,11 @@ async fn at_shopify(
         Ok(true) => return Ok(Acted::quietly(Outcome::Unchanged)),
         Err(unwritten) => return Acted::unwritten(unwritten),
     }
-    let _alone = match (call, issuer.turn(&observed.identity)) {
+    let alone = match (call, issuer.turn(&observed.identity)) {
         (Call::Issue(_), Some(key)) => Some(context.memory.issues_alone(&key, &shop).await),
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
+    let mut permit = Permit { slot, alone };
     // Asked after the wait: the shop may have fallen silent for the one before.
     let key = ObjectKey::of(&observed.identity);
     let places = sources::places(observed, issuer, call, &shop, &context.salt, context.now());
@@ -126,7 +143,7 @@ async fn at_shopify(
     let turn =
         Turn { shopify: &shopify, shop: &shop, observed, issuer, memory: &context.memory, clock: &context.setup.clock };
     let acted = match call {
-        Call::Issue(why) => issue::issue(context, &turn, why).await,
+        Call::Issue(why) => issue::issue(context, &turn, why, &mut permit).await,
         Call::Verify => verify::verify(context, &turn).await,
         Call::EndOverlap => revoke::end_overlap(context, &turn).await,
         Call::Revoke => revoke::revoke_and_let_go(context, observation, &turn).await,

@@ -1,36 +1,60 @@
-//! Whom an event of an app wakes: its tokens.
+//! Whom an event of an app wakes: its tokens, and itself.
 
 use kube::{
     Resource, ResourceExt,
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 
-use super::store::{Held, Noted};
+use super::{
+    objects::Look,
+    store::{Held, Noted},
+};
 use crate::{
     api::ShopifyApp,
     controller::{context::Context, key::ObjectKey},
     kubernetes::Lenient,
 };
 
-/// Wakes the tokens that use an app, when more of it has changed than its status.
+/// Wakes the tokens that use an app, and has it looked at, when more of it has changed than its status. That alone is mostly what its
+/// own look has written, whose answer may come after the event: counted soon, for while tokens are issued each look writes another.
 pub(in crate::controller) fn app_event(
     context: &Context,
     event: &Event<Held<ShopifyApp>>,
     Noted { gone, .. }: &Noted<ShopifyApp>,
-) {
+) -> Look {
     for app in gone {
         app_went(context, app);
     }
     match event {
-        Event::Apply(app) => app_is(context, app),
+        Event::Apply(app) => {
+            if app_is(context, app) == Changed::More {
+                return Look::Soon;
+            }
+            if !context.is_own_write(&**app) {
+                context.count_soon(reference(app));
+            }
+        }
         Event::Delete(app) => app_went(context, app),
         // A list counts once the store has taken it over.
-        Event::InitDone => context.stores.apps().for_each(|app| app_is(context, &app)),
+        Event::InitDone => context.stores.apps().for_each(|app| {
+            app_is(context, &app);
+        }),
         Event::Init | Event::InitApply(_) => {}
     }
+    Look::Told
 }
 
-fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
+/// What has changed of an app.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Changed {
+    /// Its status at most.
+    Status,
+    /// More than that.
+    More,
+}
+
+/// An app is there.
+fn app_is(context: &Context, app: &Lenient<ShopifyApp>) -> Changed {
     let meta = app.meta();
     // Its tokens wait until it speaks of their client secret.
     let judged = app.0.as_ref().ok().and_then(|app| app.status.as_ref()?.client_secret.as_ref());
@@ -39,7 +63,9 @@ fn app_is(context: &Context, app: &Lenient<ShopifyApp>) {
     if context.apps_seen.put(key.clone(), state.clone()) != Some(state) {
         let (namespace, name) = key.parts();
         context.stores.dependents_of_app(namespace, name).into_iter().for_each(|token| context.wakes.token(token));
+        return Changed::More;
     }
+    Changed::Status
 }
 
 fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
@@ -89,7 +115,7 @@ mod tests {
             Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))
         };
         let wakes = |event| {
-            app_event(&context, &event, &apps.note(&event));
+            let _look = app_event(&context, &event, &apps.note(&event));
             woken.empty().into_iter().map(|token| token.name().to_owned()).collect::<Vec<_>>()
         };
         let generation = || context.stores.app("shop", "acme")?.meta().generation;
@@ -104,5 +130,28 @@ mod tests {
         context.own_versions.put("0a1b".to_owned(), (1, None));
         assert_eq!(wakes(Event::InitDone), ["web"]);
         assert!(context.apps_seen.keys().is_empty() && context.own_versions.keys().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_status_alone_is_no_reason_to_count_an_app_anew_at_once() {
+        let mut stores = Stores::default();
+        let (_, apps) = stores.add(None);
+        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let look = |version: &str, generation: i64, total: i64| {
+            let app = json!({
+                "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "resourceVersion": version, "generation": generation},
+                "spec": {"credentialsRef": {"name": "s"}},
+                "status": {"tokens": {"total": total}},
+            });
+            let event = Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap()))));
+            let look = app_event(&context, &event, &apps.note(&event));
+            (look, context.counting.keys().len())
+        };
+        assert_eq!(look("1", 1, 0), (Look::Soon, 0), "it is new");
+        context.own_versions.put("0a1b".to_owned(), (2, Some(1)));
+        assert_eq!(look("2", 1, 1), (Look::Told, 0), "its own look has written it");
+        assert_eq!(look("3", 1, 2), (Look::Told, 1), "or that isn't known yet");
+        assert_eq!(look("4", 2, 2).0, Look::Soon, "somebody has changed what is wanted");
     }
 }

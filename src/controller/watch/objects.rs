@@ -24,6 +24,15 @@ use super::{
 };
 use crate::{controller::context::Context, kubernetes::Lenient};
 
+/// Whether the object of an event is looked at for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::controller) enum Look {
+    /// It is, after the pause in which its other events come.
+    Soon,
+    /// Whoever is told of the event sees to that, where there is anything to see.
+    Told,
+}
+
 /// Follows the objects of a kind in one namespace, or in all, for ever. `on_event` is told of each once the store has noted it,
 /// and of what that has changed.
 pub(in crate::controller) async fn objects<K>(
@@ -31,7 +40,7 @@ pub(in crate::controller) async fn objects<K>(
     scope: Option<String>,
     (kind, store): (&'static str, Store<K>),
     woken: Objects,
-    on_event: fn(&Context, &Event<Held<K>>, &Noted<K>),
+    on_event: fn(&Context, &Event<Held<K>>, &Noted<K>) -> Look,
 ) where
     K: Stored + Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -54,13 +63,12 @@ pub(in crate::controller) async fn objects<K>(
                 continue;
             }
         };
-        on_event(&context, &event, &store.note(&event));
+        let look = on_event(&context, &event, &store.note(&event));
         match event {
-            Event::Apply(object) if context.is_own_write(&*object) => {}
-            Event::Apply(object) => woken.changed(store.key(&object)),
+            Event::Apply(object) if look == Look::Soon => woken.changed(store.key(&object)),
             // A list counts once the store has taken it over.
             Event::InitDone => store.keys().into_iter().for_each(|key| woken.changed(key)),
-            Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
+            Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
         }
     }
 }

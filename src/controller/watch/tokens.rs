@@ -1,4 +1,4 @@
-//! Whom an event of a token wakes: its admin token, those that depend on it, and its app.
+//! Whom an event of a token wakes: itself, its admin token, those that depend on it, and its app.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use kube::{Resource, ResourceExt, runtime::watcher::Event};
 
 use super::{
     apps::reference,
+    objects::Look,
     store::{Held, Noted},
 };
 use crate::{
@@ -24,7 +25,7 @@ pub(in crate::controller) fn token_event(
     context: &Context,
     event: &Event<Held<ShopifyToken>>,
     Noted { moved, gone }: &Noted<ShopifyToken>,
-) {
+) -> Look {
     for token in gone {
         token_went(context, token);
     }
@@ -37,9 +38,9 @@ pub(in crate::controller) fn token_event(
             if *moved {
                 context.stores.apps().for_each(|app| context.count_soon(reference(&app)));
             }
-            return;
+            return Look::Told;
         }
-        Event::Init | Event::InitApply(_) => return,
+        Event::Init | Event::InitApply(_) => return Look::Told,
     };
     let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
     let key = ObjectKey::new(&namespace, &name);
@@ -62,7 +63,7 @@ pub(in crate::controller) fn token_event(
     if *moved {
         context.stores.apps_for(&namespace).iter().for_each(|app| context.count_soon(reference(app)));
     }
-    let Ok(token) = &token.0 else { return };
+    let Ok(token) = &token.0 else { return Look::Soon };
     context.shown(token);
     if token.spec.source.offline.is_some() && (gone || token.metadata.deletion_timestamp.is_some()) {
         for other in context.stores.offline_of(&token.spec.shop) {
@@ -89,6 +90,7 @@ pub(in crate::controller) fn token_event(
             context.count_soon(reference(&app));
         }
     }
+    Look::Soon
 }
 
 /// Nothing is kept for a token that isn't there any more.
