@@ -118,10 +118,10 @@ impl<P: Key, K: Key, U: Ord + Clone> Slots<P, K, U> {
         self.lock().get(place).is_some_and(|line| line.woken.contains_key(who))
     }
 
-    /// Whether somebody waits for a slot in a place.
+    /// How many slots of a place are taken, or held for who was woken.
     #[must_use]
-    pub fn is_short(&self, place: &P) -> bool {
-        self.lock().get(place).is_some_and(|line| !line.waiting.is_empty())
+    pub fn claimed(&self, place: &P) -> usize {
+        self.lock().get(place).map_or(0, Line::claimed)
     }
 
     /// `who` wants none any more.

@@ -25,6 +25,7 @@ type Place<K, U> = Slot<(), K, U>;
 /// The workers there are, for work of `K`; `U` says how urgent it is, the smallest first.
 #[derive(Clone, Debug)]
 pub struct Workers<K, U> {
+    count: usize,
     places: Places<K, U>,
     closed: Arc<AtomicBool>,
 }
@@ -41,7 +42,8 @@ impl<K: Key, U: Ord + Clone> Workers<K, U> {
     /// So many, one at least. `wake` is called for who waits when there is one for it.
     #[must_use]
     pub fn new(count: usize, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
-        Self { places: Slots::new(count.max(1), wake), closed: Arc::default() }
+        let count = count.max(1);
+        Self { count, places: Slots::new(count, wake), closed: Arc::default() }
     }
 
     /// A worker, if one is free: else `who` is woken when there is one for it, unless nothing begins any more.
@@ -54,10 +56,10 @@ impl<K: Key, U: Ord + Clone> Workers<K, U> {
         Some(Worker { places: self.places.clone(), here: Mutex::new(Some(slot)) })
     }
 
-    /// Whether somebody waits for one that there will be.
+    /// Whether more than half of them are at work.
     #[must_use]
-    pub fn are_short(&self) -> bool {
-        !self.closed.load(Ordering::Acquire) && self.places.is_short(&())
+    pub fn are_busy(&self) -> bool {
+        !self.closed.load(Ordering::Acquire) && self.places.claimed(&()) > self.count / 2
     }
 
     /// Begins nothing any more; what is under way goes on.
@@ -145,7 +147,9 @@ mod tests {
             assert!(work.as_mut().now_or_never().is_none());
             waits.push(work);
         }
+        assert!(!workers.are_busy());
         let works = [100, 101].map(|who| workers.begin(&who, 1).unwrap());
+        assert!(workers.are_busy());
         assert!(workers.begin(&102, 1).is_none() && workers.begin(&103, 1).is_none());
         let [first, second] = works.map(|worker| worker.work(sleep(Duration::from_secs(1))));
         first.await;

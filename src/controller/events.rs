@@ -33,7 +33,7 @@ use crate::{
 const LANES: usize = 4;
 /// How many wait in each lane, cut as the API server wants them: together a few megabytes.
 const WAITING: usize = 1024;
-/// How long an event makes way for work that waits: it says what is in order.
+/// How long an event makes way for work: it says what is in order.
 const BEHIND: Duration = Duration::from_mins(1);
 /// How long, where a warning is on its way.
 const PRESSING: Duration = Duration::from_secs(5);
@@ -96,7 +96,7 @@ impl Events {
         }
     }
 
-    /// Writes from now on what is told, for ever. While `busy` says that work waits, an event waits a little, too: what
+    /// Writes from now on what is told, for ever. While `busy` says that there is work, an event waits a little: what
     /// applications need goes first.
     pub(super) async fn in_background(self: Arc<Self>, busy: impl Fn() -> bool + Send + Sync) {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..LANES).map(|_| channel(WAITING)).unzip();

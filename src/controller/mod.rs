@@ -91,7 +91,7 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
 
     let mut watches = JoinSet::new();
     let workers = context.workers.clone();
-    watches.spawn(Arc::clone(&context.events).in_background(move || workers.are_short()));
+    watches.spawn(Arc::clone(&context.events).in_background(move || workers.are_busy()));
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::going::waiting(Arc::clone(&context)));
     watches.spawn(watch::history::history(Arc::clone(&context)));

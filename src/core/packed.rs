@@ -98,18 +98,20 @@ impl Packed {
     }
 }
 
-/// Names and values in a text, which are in the order of the names.
+/// Names and values in a text.
 fn named(mut text: &str) -> impl Iterator<Item = (&'static str, &str)> {
-    marks().zip(NAMES).filter_map(move |(mark, name)| {
-        let (length, rest) = text.strip_prefix(mark)?.split_once(LENGTH_END)?;
+    std::iter::from_fn(move || {
+        let mut rest = text.chars();
+        let name = *NAMES.get((rest.next()? as usize).checked_sub(1)?)?;
+        let (length, rest) = rest.as_str().split_once(LENGTH_END)?;
         let (value, rest) = rest.split_at_checked(length.parse().ok()?)?;
         text = rest;
         Some((name, value))
     })
 }
 
-/// What stands for each name, in their order.
-fn marks() -> impl Iterator<Item = char> + Clone {
+/// What stands for each name: its number, from 1 on.
+fn marks() -> impl Iterator<Item = char> {
     (1..=u8::MAX).map(char::from)
 }
 
