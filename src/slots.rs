@@ -100,6 +100,17 @@ impl<P: Key, K: Key, U: Ord + Clone> Slots<P, K, U> {
         Some(Slot { place: place.clone(), slots: self.clone() })
     }
 
+    /// A slot in a place, if one is free: who finds none waits for none.
+    #[must_use]
+    pub fn free(&self, place: &P) -> Option<Slot<P, K, U>> {
+        let mut lines = self.lock();
+        let free = |line: &Line<K, U>| line.is_free(self.each) && line.waiting.is_empty();
+        lines.get(place).map_or(self.each > 0, free).then(|| {
+            lines.entry(place.clone()).or_default().taken += 1;
+            Slot { place: place.clone(), slots: self.clone() }
+        })
+    }
+
     /// A slot for who had one there and goes on with the same work: it waits for nobody, and others wait the longer.
     pub fn resume(&self, place: &P) -> Slot<P, K, U> {
         self.lock().entry(place.clone()).or_default().taken += 1;
@@ -249,6 +260,22 @@ mod tests {
         let woken = Names::default();
         let told = Arc::clone(&woken);
         (Slots::new(2, move |who| told.lock().unwrap().push(who)), woken)
+    }
+
+    #[test]
+    fn who_finds_none_free_waits_for_none_unless_it_wants_to() {
+        let (slots, names) = slots();
+        let both = [slots.free(&"a"), slots.free(&"a")];
+        assert!(both.iter().all(Option::is_some) && slots.free(&"a").is_none());
+        assert!(slots.take(&"a", &"1", 0).is_none());
+        drop(both);
+        assert_eq!(*names.lock().unwrap(), ["1"]);
+        let held = [slots.take(&"a", &"1", 0), slots.free(&"a")];
+        assert!(held.iter().all(Option::is_some));
+        drop(held);
+        let none: Slots<_, &str, u8> = Slots::new(0, |_| ());
+        assert!(none.free(&"a").is_none());
+        assert!(none.lock().is_empty() && slots.lock().is_empty(), "nothing is kept of a place where nobody is");
     }
 
     #[test]

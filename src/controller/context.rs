@@ -113,6 +113,9 @@ pub struct Context {
     pub outages: Outages<ObjectKey>,
     /// Calls at a time to one shop.
     pub slots: Slots<Shop, ObjectKey, Urgency>,
+    /// Secrets being written at a time with what one shop has issued, while that is asked for more: together with the one that
+    /// keeps it busy half of the workers, should the writes hang.
+    pub publishing: Slots<Shop, ObjectKey, Urgency>,
     /// What the sources keep in memory.
     pub memory: Memory,
     /// Renders Secrets.
@@ -179,6 +182,7 @@ impl Context {
             neighbours: SharedLists::default(),
             reads: Reads::default(),
             slots: Slots::new(CALLS_TO_A_SHOP, wake()),
+            publishing: Slots::new((usize::from(setup.concurrency) / 2).saturating_sub(1), |_| ()),
             wakes,
             outages: Outages::default(),
             memory: Memory::default(),

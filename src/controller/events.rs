@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_event_makes_way_for_work_that_waits_and_not_for_long() {
+    async fn an_event_makes_way_for_work_and_not_for_long() {
         let (events, notes) = server(Duration::from_millis(1));
         let _lanes = tokio::spawn(Arc::clone(&events).in_background(|| true));
         tokio::task::yield_now().await;

@@ -7,6 +7,7 @@ use shopify_token_operator::api::ShopifyToken;
 
 use crate::{
     offline::offline,
+    specs::client_credentials,
     webhook::{Verdict, Webhook},
     world::{CLIENT_ID, SHOP, World, condition, message, revision},
 };
@@ -132,4 +133,20 @@ async fn a_token_that_never_expires_and_is_taken_no_longer_has_a_way_on() {
     world.ready("web").await;
     world.applications_work().await;
     assert_eq!(world.sim.calls("oauth.migrate"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_of_the_app_asks_the_shop_before_the_new_pair_is_written() {
+    let (world, _) = World::with_offline("offline-permit", json!({})).await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Hold("web")).await;
+    world.pass(TimeDelta::minutes(41));
+    world.eventually("it is about to be written", async || webhook.held() == 1).await;
+    world.token("other", client_credentials()).await;
+    world.a_while().await;
+    assert_eq!((world.sim.calls(REFRESH), world.sim.calls("oauth.clientCredentials")), (1, 0));
+    webhook.answers(Verdict::Allow);
+    world.until("web", "refreshed", |t| revision(t) == 2).await;
+    world.ready("other").await;
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 1);
+    webhook.remove().await;
 }

@@ -16,6 +16,7 @@ use shopify_token_operator::{
 use crate::{
     counts::since,
     specs::{client_credentials, with},
+    webhook::{Verdict, Webhook},
     world::{CLIENT_ID, SCOPES, SHOP, World, condition},
 };
 
@@ -139,6 +140,39 @@ async fn who_waits_for_a_slow_shop_reads_nothing_meanwhile() {
     assert!(secrets <= 20, "{:?}", since(&before, world.requests()));
     // Once to be told to wait, once to be issued, and once when both are written.
     assert!(reconciles <= 160, "{reconciles} reconciles for 40 tokens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_is_free_for_the_next_as_soon_as_it_has_answered() {
+    let world = World::with_app("scale-permit").await;
+    world.ready_app("acme").await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Hold("web")).await;
+    let names = world.many("web", 6, &quiet()).await;
+    // More than may be called at a time, though none is written yet.
+    world.eventually("all are about to be written", async || webhook.held() == names.len()).await;
+    webhook.answers(Verdict::Allow);
+    world.all_ready(&names).await;
+    assert_eq!(world.sim.calls("oauth.clientCredentials"), 6, "each was asked for once");
+    webhook.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_whose_secrets_cannot_be_written_leaves_half_of_the_workers_to_others() {
+    let mut world = World::new("scale-unwritten").await;
+    world.add_shop("other.myshopify.com");
+    let setup = Setup { concurrency: 4, ..world.setup().await };
+    world.start_with(setup);
+    world.make_app().await;
+    world.ready_app("acme").await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Hold("web")).await;
+    let names = world.many("web", 8, &quiet()).await;
+    world.eventually("some are about to be written", async || webhook.held() == 2).await;
+    world.token("free", with(quiet(), json!({"shop": "other.myshopify.com"}))).await;
+    world.ready("free").await;
+    assert_eq!(webhook.held(), 2);
+    webhook.answers(Verdict::Allow);
+    world.all_ready(&names).await;
+    webhook.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -40,12 +44,40 @@ pub(crate) enum Verdict {
     Rewrite,
     /// It fails itself.
     Broken,
+    /// It allows what has a name that begins so once it is told to answer otherwise.
+    Hold(&'static str),
+}
+
+/// What it is to answer, and what it is asked.
+struct Asked {
+    verdict: Mutex<Verdict>,
+    held: AtomicUsize,
+}
+
+/// A question that isn't answered yet.
+struct Held<'a>(&'a Asked);
+
+impl Asked {
+    fn verdict(&self) -> Verdict {
+        *self.verdict.lock().unwrap()
+    }
+
+    fn hold(&self) -> Held<'_> {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Held(self)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A webhook that is in force.
 pub(crate) struct Webhook {
     name: String,
-    verdict: Arc<Mutex<Verdict>>,
+    asked: Arc<Asked>,
     configurations: Api<MutatingWebhookConfiguration>,
 }
 
@@ -53,8 +85,8 @@ impl Webhook {
     /// Asked for what the operator writes of `resources` (such as `secrets` or `shopifytokens/status`).
     pub(crate) async fn new(world: &World, group: &str, version: &str, resources: &[&str], verdict: Verdict) -> Self {
         let (ca_pem, tls) = identity();
-        let verdict = Arc::new(Mutex::new(verdict));
-        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&verdict));
+        let asked = Arc::new(Asked { verdict: Mutex::new(verdict), held: AtomicUsize::new(0) });
+        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&asked));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(tls)) };
@@ -64,7 +96,7 @@ impl Webhook {
             "name": name,
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
-            "timeoutSeconds": 5,
+            "timeoutSeconds": 20,
             "failurePolicy": "Fail",
             "clientConfig": {"url": format!("https://{address}/"), "caBundle": ByteString(ca_pem.into_bytes())},
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
@@ -77,12 +109,17 @@ impl Webhook {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(world.admin.clone());
         configurations.create(&PostParams::default(), &serde_json::from_value(webhook).unwrap()).await.unwrap();
         // The API server takes notice of its configuration within a second or so.
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        Self { name, verdict, configurations }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Self { name, asked, configurations }
     }
 
     pub(crate) fn answers(&self, verdict: Verdict) {
-        *self.verdict.lock().unwrap() = verdict;
+        *self.asked.verdict.lock().unwrap() = verdict;
+    }
+
+    /// How many writes wait for its answer.
+    pub(crate) fn held(&self) -> usize {
+        self.asked.held.load(Ordering::SeqCst)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -94,11 +131,19 @@ impl Webhook {
     }
 }
 
-async fn answer(State(verdict): State<Arc<Mutex<Verdict>>>, review: Bytes) -> impl IntoResponse {
-    let verdict = *verdict.lock().unwrap();
+async fn answer(State(asked): State<Arc<Asked>>, review: Bytes) -> impl IntoResponse {
     let review: Value = serde_json::from_slice(&review).unwrap();
-    let mut response =
-        json!({"uid": review["request"]["uid"], "allowed": matches!(verdict, Verdict::Allow | Verdict::Rewrite)});
+    let name = review["request"]["name"].as_str().unwrap_or_default();
+    let holds = || matches!(asked.verdict(), Verdict::Hold(prefix) if name.starts_with(prefix));
+    if holds() {
+        let _held = asked.hold();
+        while holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let verdict = asked.verdict();
+    let allowed = matches!(verdict, Verdict::Allow | Verdict::Rewrite | Verdict::Hold(_));
+    let mut response = json!({"uid": review["request"]["uid"], "allowed": allowed});
     if verdict == Verdict::Deny {
         response["status"] = json!({"message": format!("not like this: {}", review["request"]["object"])});
     }

@@ -31,7 +31,8 @@ use crate::{
     sources::{self, Issued, Origin, Refused, Target, Turn, UnlessWritten},
 };
 
-/// Obtains a credential and publishes it. Others have the permit as soon as what can't be had again is written.
+/// Obtains a credential and publishes it. Others have the permit as soon as what can't be had again is written, unless many are
+/// being published.
 ///
 /// # Errors
 /// Of Kubernetes. What Shopify refuses is in the outcome.
@@ -86,7 +87,10 @@ pub(super) async fn issue(
         context.unpublished.remove(&me.uid);
         return Ok(withdraw(context, turn, &issued, failure).await);
     }
-    permit.give_back();
+    let beside = context.publishing.free(turn.shop);
+    if beside.is_some() {
+        permit.give_back();
+    }
     put(context, observed, &issued, recorded, told(observed.kind, why, issued.origin)).await
 }
 

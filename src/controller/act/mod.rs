@@ -40,19 +40,35 @@ pub(super) type ShopSlot = Slot<Shop, ObjectKey, Urgency>;
 
 /// Leave to ask something of a shop: given back as soon as there is nothing more to ask, for others wait for it.
 struct Permit<'a> {
+    context: &'a Context,
+    key: ObjectKey,
+    shop: &'a Shop,
+    places: Vec<Place>,
+    heard: Heard,
+    /// Whether what was heard is passed on.
+    told: bool,
     slot: &'a mut Option<ShopSlot>,
     /// That of an issue which nobody else may make meanwhile.
     alone: Option<OwnedMutexGuard<()>>,
 }
 
 impl Permit<'_> {
+    /// The next one may ask, and knows what was heard.
     fn give_back(&mut self) {
+        self.tell(None);
         self.slot.take();
         self.alone.take();
     }
+
+    /// Passes on what was heard, once.
+    fn tell(&mut self, failure: Option<&Failure>) {
+        if !std::mem::replace(&mut self.told, true) {
+            told(self.context, &self.key, self.shop, &self.places, &self.heard, failure);
+        }
+    }
 }
 
-/// Does one step. A call takes the slot that is there, or one of its own.
+/// Does one step. A call takes the slot that is there, or one of its own, and may have given it back.
 ///
 /// # Errors
 /// Of Kubernetes.
@@ -130,7 +146,6 @@ async fn at_shopify(
         (Call::Issue(_), Some(key)) => Some(context.memory.issues_alone(&key, &shop).await),
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
-    let mut permit = Permit { slot, alone };
     // Asked after the wait: the shop may have fallen silent for the one before.
     let key = ObjectKey::of(&observed.identity);
     let places = sources::places(observed, issuer, call, &shop, &context.salt, context.now());
@@ -142,6 +157,7 @@ async fn at_shopify(
     let (shopify, heard) = context.shopify().listening();
     let turn =
         Turn { shopify: &shopify, shop: &shop, observed, issuer, memory: &context.memory, clock: &context.setup.clock };
+    let mut permit = Permit { context, key, shop: &shop, places, heard, told: false, slot, alone };
     let acted = match call {
         Call::Issue(why) => issue::issue(context, &turn, why, &mut permit).await,
         Call::Verify => verify::verify(context, &turn).await,
@@ -152,7 +168,7 @@ async fn at_shopify(
         Ok(Acted { outcome: Outcome::Failed { failure, .. }, .. }) => Some(failure),
         Ok(_) | Err(_) => None,
     };
-    told(context, &key, &shop, &places, &heard, failure);
+    permit.tell(failure);
     acted
 }
 

@@ -15,8 +15,9 @@ use crate::{
     kubernetes::Lenient,
 };
 
-/// Wakes the tokens that use an app, and has it looked at, when more of it has changed than its status. That alone is mostly what its
-/// own look has written, whose answer may come after the event: counted soon, for while tokens are issued each look writes another.
+/// Wakes the tokens that use an app, and has it looked at, when more of it has changed than what it says of itself. That alone is mostly
+/// what its own look has written, and the answer may come after the event: it is counted soon, for each look while tokens are issued writes
+/// another.
 pub(in crate::controller) fn app_event(
     context: &Context,
     event: &Event<Held<ShopifyApp>>,
@@ -26,14 +27,11 @@ pub(in crate::controller) fn app_event(
         app_went(context, app);
     }
     match event {
-        Event::Apply(app) => {
-            if app_is(context, app) == Changed::More {
-                return Look::Soon;
-            }
-            if !context.is_own_write(&**app) {
-                context.count_soon(reference(app));
-            }
-        }
+        Event::Apply(app) => match app_is(context, app) {
+            _ if context.is_own_write(&**app) => {}
+            Changed::Wanted => return Look::Soon,
+            Changed::Said => context.count_soon(reference(app)),
+        },
         Event::Delete(app) => app_went(context, app),
         // A list counts once the store has taken it over.
         Event::InitDone => context.stores.apps().for_each(|app| {
@@ -44,16 +42,15 @@ pub(in crate::controller) fn app_event(
     Look::Told
 }
 
-/// What has changed of an app.
+/// What may have changed of an app that is there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Changed {
-    /// Its status at most.
-    Status,
-    /// More than that.
-    More,
+    /// Something that it or its tokens go by, or it is new.
+    Wanted,
+    /// Its status, its labels or its annotations, by which nobody goes.
+    Said,
 }
 
-/// An app is there.
 fn app_is(context: &Context, app: &Lenient<ShopifyApp>) -> Changed {
     let meta = app.meta();
     // Its tokens wait until it speaks of their client secret.
@@ -63,9 +60,9 @@ fn app_is(context: &Context, app: &Lenient<ShopifyApp>) -> Changed {
     if context.apps_seen.put(key.clone(), state.clone()) != Some(state) {
         let (namespace, name) = key.parts();
         context.stores.dependents_of_app(namespace, name).into_iter().for_each(|token| context.wakes.token(token));
-        return Changed::More;
+        return Changed::Wanted;
     }
-    Changed::Status
+    Changed::Said
 }
 
 fn app_went(context: &Context, app: &Lenient<ShopifyApp>) {
@@ -138,20 +135,21 @@ mod tests {
         let (_, apps) = stores.add(None);
         let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
-        let look = |version: &str, generation: i64, total: i64| {
+        let look = |version: &str, generation: i64, total: i64, hash: &str| {
             let app = json!({
                 "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "resourceVersion": version, "generation": generation},
                 "spec": {"credentialsRef": {"name": "s"}},
-                "status": {"tokens": {"total": total}},
+                "status": {"tokens": {"total": total}, "clientSecret": {"hash": hash}},
             });
             let event = Event::Apply(Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap()))));
             let look = app_event(&context, &event, &apps.note(&event));
             (look, context.counting.keys().len())
         };
-        assert_eq!(look("1", 1, 0), (Look::Soon, 0), "it is new");
+        assert_eq!(look("1", 1, 0, "a"), (Look::Soon, 0), "it is new");
         context.own_versions.put("0a1b".to_owned(), (2, Some(1)));
-        assert_eq!(look("2", 1, 1), (Look::Told, 0), "its own look has written it");
-        assert_eq!(look("3", 1, 2), (Look::Told, 1), "or that isn't known yet");
-        assert_eq!(look("4", 2, 2).0, Look::Soon, "somebody has changed what is wanted");
+        assert_eq!(look("2", 1, 1, "b"), (Look::Told, 0), "its own look has written it");
+        assert_eq!(look("3", 1, 2, "b"), (Look::Told, 1), "or that isn't known yet");
+        assert_eq!(look("4", 1, 2, "c").0, Look::Soon, "its tokens go by that");
+        assert_eq!(look("5", 2, 2, "c").0, Look::Soon, "somebody has changed what is wanted");
     }
 }
