@@ -114,7 +114,7 @@ pub struct Context {
     /// Calls at a time to one shop.
     pub slots: Slots<Shop, ObjectKey, Urgency>,
     /// Secrets being written at a time with what one shop has issued, while that is asked for more: together with the one that
-    /// keeps it busy half of the workers, should the writes hang.
+    /// keeps it busy three quarters of the workers, should the writes hang.
     pub publishing: Slots<Shop, ObjectKey, Urgency>,
     /// What the sources keep in memory.
     pub memory: Memory,
@@ -162,6 +162,11 @@ pub struct Context {
     pub freed: Notify,
 }
 
+/// How many of the workers may write for a shop that is asked for more meanwhile, so that a quarter stays for others.
+fn beside(workers: u16) -> usize {
+    usize::from(workers.saturating_sub((workers / 4).max(1) + 1))
+}
+
 impl Context {
     /// A context with empty memory.
     #[must_use]
@@ -182,7 +187,7 @@ impl Context {
             neighbours: SharedLists::default(),
             reads: Reads::default(),
             slots: Slots::new(CALLS_TO_A_SHOP, wake()),
-            publishing: Slots::new((usize::from(setup.concurrency) / 2).saturating_sub(1), |_| ()),
+            publishing: Slots::new(beside(setup.concurrency), |_| ()),
             wakes,
             outages: Outages::default(),
             memory: Memory::default(),
