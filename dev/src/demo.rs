@@ -154,6 +154,11 @@ impl Demo {
         self.until("the old token is revoked", async |demo| {
             let secret = demo.secret("web-shopify").await?;
             ensure!(!secret.contains_key("previous_access_token"), "the Secret still has previous_access_token");
+            // It leaves the Secret first.
+            ensure!(
+                !matches!(storefront.ask(old).await?, Answer::Shop(_)),
+                "the Storefront API still takes the old token"
+            );
             Ok(())
         })
         .await?;
