@@ -85,6 +85,7 @@ impl Webhook {
     /// Asked for what the operator writes of `resources` (such as `secrets` or `shopifytokens/status`).
     pub(crate) async fn new(world: &World, group: &str, version: &str, resources: &[&str], verdict: Verdict) -> Self {
         let (ca_pem, tls) = identity();
+        let timeout = if matches!(verdict, Verdict::Hold(_)) { 20 } else { 5 };
         let asked = Arc::new(Asked { verdict: Mutex::new(verdict), held: AtomicUsize::new(0) });
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&asked));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -96,7 +97,7 @@ impl Webhook {
             "name": name,
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
-            "timeoutSeconds": 20,
+            "timeoutSeconds": timeout,
             "failurePolicy": "Fail",
             "clientConfig": {"url": format!("https://{address}/"), "caBundle": ByteString(ca_pem.into_bytes())},
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},

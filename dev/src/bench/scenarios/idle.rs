@@ -29,7 +29,7 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
     let mut process = world.operator("operator", operator, &[]).await?;
     let meter = Meter::start(process.process.id())?;
     apply(&world, &meter, tokens, |_| ()).await?;
-    until_done(process.admin, tokens).await?;
+    until_quiet(process.admin, QUIET).await?;
 
     let nothing = idle(&world, process.process.id(), process.admin, seconds).await?;
     let one_by_one = one_by_one(&world, &process, added).await?;
@@ -38,7 +38,8 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
     for n in 0..added {
         world.tokens().delete(&format!("{FLOOR}-{n}"), &DeleteParams::default()).await?;
     }
-    until_done(process.admin, tokens).await?;
+    // Its app counts them a millisecond for each after the last.
+    until_quiet(process.admin, QUIET + Duration::from_millis(u64::try_from(tokens)?)).await?;
 
     stop(process).await?;
     let calls = (world.sim.calls(ISSUE), world.sim.total_calls());
@@ -68,11 +69,6 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
         figures("one among many", added, Some(by_floor), one_by_one),
         figures("restart", tokens, None, restart),
     ])
-}
-
-/// Waits until nothing of what was applied is left to do: the app counts its tokens a millisecond for each after the last.
-async fn until_done(admin: SocketAddr, tokens: usize) -> Result<Counts> {
-    until_quiet(admin, QUIET + Duration::from_millis(u64::try_from(tokens)?)).await
 }
 
 async fn idle(world: &World, pid: u32, admin: SocketAddr, seconds: u64) -> Result<Run> {
