@@ -129,10 +129,10 @@ impl<P: Key, K: Key, U: Ord + Clone> Slots<P, K, U> {
         self.lock().get(place).is_some_and(|line| line.woken.contains_key(who))
     }
 
-    /// How many slots of a place are taken, or held for who was woken.
+    /// Whether more than half of the slots of a place are taken, or held for who was woken.
     #[must_use]
-    pub fn claimed(&self, place: &P) -> usize {
-        self.lock().get(place).map_or(0, Line::claimed)
+    pub fn is_busy(&self, place: &P) -> bool {
+        self.lock().get(place).is_some_and(|line| line.claimed() > self.each / 2)
     }
 
     /// `who` wants none any more.

@@ -25,7 +25,6 @@ type Place<K, U> = Slot<(), K, U>;
 /// The workers there are, for work of `K`; `U` says how urgent it is, the smallest first.
 #[derive(Clone, Debug)]
 pub struct Workers<K, U> {
-    count: usize,
     places: Places<K, U>,
     closed: Arc<AtomicBool>,
 }
@@ -42,8 +41,7 @@ impl<K: Key, U: Ord + Clone> Workers<K, U> {
     /// So many, one at least. `wake` is called for who waits when there is one for it.
     #[must_use]
     pub fn new(count: usize, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
-        let count = count.max(1);
-        Self { count, places: Slots::new(count, wake), closed: Arc::default() }
+        Self { places: Slots::new(count.max(1), wake), closed: Arc::default() }
     }
 
     /// A worker, if one is free: else `who` is woken when there is one for it, unless nothing begins any more.
@@ -59,7 +57,7 @@ impl<K: Key, U: Ord + Clone> Workers<K, U> {
     /// Whether more than half of them are at work.
     #[must_use]
     pub fn are_busy(&self) -> bool {
-        !self.closed.load(Ordering::Acquire) && self.places.claimed(&()) > self.count / 2
+        !self.closed.load(Ordering::Acquire) && self.places.is_busy(&())
     }
 
     /// Begins nothing any more; what is under way goes on.
