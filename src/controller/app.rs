@@ -20,8 +20,9 @@ use super::{
     error::{Error, Stop},
     observe::{Needs, app_credentials},
     outcome::{Acted, News},
-    reconcile::{guarded, place, released},
+    reconcile::guarded,
     report::{StatusWrite, publish_all, write_status},
+    unreadable::{place, released},
 };
 use crate::{
     api::{

@@ -115,7 +115,7 @@ pub struct Context {
     pub slots: Slots<Shop, ObjectKey, Urgency>,
     /// Secrets being written at a time with what one shop has issued, while that is asked for more: together with the one that
     /// keeps it busy three quarters of the workers, should the writes hang.
-    pub publishing: Slots<Shop, ObjectKey, Urgency>,
+    pub publishing: Slots<Shop, (), ()>,
     /// What the sources keep in memory.
     pub memory: Memory,
     /// Renders Secrets.
@@ -187,7 +187,7 @@ impl Context {
             neighbours: SharedLists::default(),
             reads: Reads::default(),
             slots: Slots::new(CALLS_TO_A_SHOP, wake()),
-            publishing: Slots::new(beside(setup.concurrency), |_| ()),
+            publishing: Slots::new(beside(setup.concurrency), |()| ()),
             wakes,
             outages: Outages::default(),
             memory: Memory::default(),
@@ -314,6 +314,12 @@ impl Context {
 /// 64 random bits: the keys of a `HashMap` come from the system's random source.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// A client for tests of an API server that nobody asks.
+#[cfg(test)]
+pub(super) fn nowhere() -> Client {
+    Client::try_from(kube::Config::new(http::Uri::from_static("http://127.0.0.1:1"))).unwrap()
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ mod tests {
         time::Duration,
     };
 
-    use kube::{Client, Config, runtime::watcher::Event};
+    use kube::runtime::watcher::Event;
     use serde_json::json;
     use tokio::{
         task::JoinHandle,
@@ -126,7 +126,10 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyToken, SourceKind},
-        controller::watch::{Stores, Wakes},
+        controller::{
+            context::nowhere,
+            watch::{Stores, Wakes},
+        },
         core::scene::healthy,
     };
 
@@ -166,11 +169,10 @@ mod tests {
     /// Two looks at a time; nothing is listed yet.
     fn looks() -> Looks {
         drop(seen());
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let store = Store::default();
         let (mut wakes, shutdown) = (Wakes::default(), CancellationToken::new());
         let objects = wakes.route(None).tokens;
-        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), Stores::default(), wakes);
+        let context = Context::of_parts(nowhere(), Stores::default(), wakes);
         let task = {
             let (context, objects, shutdown) = (Arc::clone(&context), Arc::clone(&objects), shutdown.clone());
             let store = store.clone();

@@ -144,7 +144,6 @@ mod tests {
 
     use chrono::DateTime;
     use kube::{
-        Client, Config,
         api::ObjectMeta,
         runtime::{reflector, watcher::Event},
     };
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::watch::Stores,
+        controller::{context::nowhere, watch::Stores},
         core::{pair::Pair, scene::healthy, vocabulary::FINALIZER},
         kubernetes::{Lenient, Metadata},
         sources::Renewed,
@@ -161,8 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_counts_until_the_watch_shows_it_whoever_looks_meanwhile() {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let context = Context::of_client(nowhere());
         let token = healthy(SourceKind::Storefront, json!({})).token;
         let at = |version: u64| {
             let mut token = token.clone();
@@ -181,10 +179,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_watch_shows_is_not_kept_and_who_looked_it_up_before_sees_it_all_the_same() {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let mut stores = Stores::default();
         let (tokens, _) = stores.add(None);
-        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let context = Context::of_stores(nowhere(), stores);
         let token = healthy(SourceKind::Storefront, json!({})).token;
         let at = |version: u64, fails: Option<i64>| {
             let mut token = token.clone();
@@ -216,8 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_apps_own_status_is_no_news_and_whatever_else_comes_is() {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let context = Context::of_client(nowhere());
         let app = |version: &str, generation: i64| -> ShopifyApp {
             let metadata = json!({"name": "acme", "uid": "1", "resourceVersion": version, "generation": generation});
             let spec = json!({"credentialsRef": {"name": "acme-app"}});
@@ -234,8 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_let_go_is_known_until_the_watch_shows_that_and_not_for_long() {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_client(Client::try_from(nowhere).unwrap());
+        let context = Context::of_client(nowhere());
         let lives = healthy(SourceKind::Storefront, json!({})).token;
         let uid = lives.uid().unwrap();
         let mut goes = lives.clone();
@@ -261,10 +256,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_goes_along_is_left_alone_for_as_long_as_that_harms_nobody() {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
         let ((namespaces, mut keeper), mut stores) = (reflector::store(), Stores::default());
         stores.know(Some(namespaces));
-        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let context = Context::of_stores(nowhere(), stores);
         let at = |minutes: i64| time::to_kube(context.now() + TimeDelta::minutes(minutes));
         let mut ends = |at| {
             let namespace = ObjectMeta { name: Some("shop".into()), deletion_timestamp: at, ..ObjectMeta::default() };

@@ -22,6 +22,7 @@ pub mod rendering;
 mod report;
 mod shared_list;
 mod uninstall;
+mod unreadable;
 pub mod watch;
 
 use std::{sync::Arc, time::Duration};

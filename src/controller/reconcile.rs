@@ -3,19 +3,19 @@
 use std::{cmp::Reverse, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::reflector::ObjectRef};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tracing::{Instrument, Span};
 
 use super::{
-    act::{ShopSlot, act, protect},
+    act::{ShopSlot, act},
     context::{BEHIND, Context},
     error::Error,
     key::ObjectKey,
     memory::LAG,
     observe::{agree, glance, observe, secret_slot},
-    outcome::{Acted, News, Outcome},
-    report::{publish_all, report, unchanged},
+    outcome::{Acted, Outcome},
+    report::{report, unchanged},
+    unreadable::{sourceless, unreadable},
 };
 use crate::{
     api::ShopifyToken,
@@ -24,7 +24,7 @@ use crate::{
         pace::{self, Paced, plan_slowed},
         plan::{Call, Step},
         urgency::{Urgency, expects_call},
-        vocabulary::{EventReason, FINALIZER, Reason, labels::Reconciled},
+        vocabulary::{EventReason, labels::Reconciled},
     },
     kubernetes::Lenient,
     queue::Again,
@@ -37,9 +37,6 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long who waits for a worker, or a slot, waits at most to ask again.
 const IN_LINE: Duration = Duration::from_mins(1);
-
-/// Pause of an object beyond reading whose finalizer the API server keeps on.
-const REFUSED: Duration = Duration::from_mins(5);
 
 /// Reconciles a token, guarded: a panic or a hang of one object leaves the others alone.
 ///
@@ -85,89 +82,6 @@ pub async fn reconcile(token: Arc<Lenient<ShopifyToken>>, context: Arc<Context>)
         Some(_) => {}
     }
     ended
-}
-
-/// A token that names no source which this release knows, as a newer one may have written it: it fits no type either.
-pub(super) fn sourceless(token: &ShopifyToken) -> Option<InvalidObject> {
-    let error = "spec.source names none or several of the six sources; name exactly one";
-    let invalid = || InvalidObject { error: error.to_owned(), metadata: token.metadata.clone() };
-    token.spec.source().is_none().then(invalid)
-}
-
-/// A token that doesn't fit its type: all that can be done for it is to let it go when it is deleted.
-async fn unreadable(context: &Context, regarding: &ObjectReference, invalid: &InvalidObject) -> Result<Again, Error> {
-    let let_go = async || {
-        let (namespace, name) = place(invalid);
-        protect::take_off::<ShopifyToken>(context, &namespace, &name).await
-    };
-    let note = "let go without revoking anything: the object doesn't fit its type, so nobody knows what it held; \
-                look for its UID in the titles of the shop's storefront tokens";
-    let ended = released(context, regarding, invalid, let_go).await?;
-    if ended == Released::Now {
-        context.was_let_go(invalid.metadata.uid.as_deref().unwrap_or_default());
-        let news = News::of(EventReason::RevocationFailed, note.to_owned());
-        publish_all(context, regarding, &[news]).await;
-    }
-    Ok(ended.action())
-}
-
-/// Namespace and name of an object that doesn't fit its type.
-pub(super) fn place(invalid: &InvalidObject) -> (String, String) {
-    let InvalidObject { metadata, .. } = invalid;
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
-}
-
-/// What became of our finalizer on an object that doesn't fit its type.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Released {
-    /// It was taken off.
-    Now,
-    /// The API server refuses that: it is tried again later.
-    Refused,
-}
-
-impl Released {
-    /// When to look again.
-    pub(super) fn action(self) -> Again {
-        match self {
-            Self::Now => Again::OnChange,
-            Self::Refused => Again::After(REFUSED),
-        }
-    }
-}
-
-/// Lets an object go by its metadata, where it is being deleted and has our finalizer.
-///
-/// # Errors
-/// [`Error::Invalid`] where there is nothing to be done, after an event; else of Kubernetes.
-pub(super) async fn released(
-    context: &Context,
-    regarding: &ObjectReference,
-    invalid: &InvalidObject,
-    let_go: impl AsyncFnOnce() -> Result<(), kube::Error>,
-) -> Result<Released, Error> {
-    let metadata = &invalid.metadata;
-    let beyond = || Error::Invalid(invalid.error.clone());
-    if metadata.deletion_timestamp.is_none() || !metadata.finalizers.iter().flatten().any(|f| f == FINALIZER) {
-        let note = format!(
-            "the object doesn't fit its type, and nothing is done for it: {}; apply it anew, or install the operator's version that wrote it",
-            invalid.error
-        );
-        let news = News { failure: Some(Reason::DependencyInvalid), ..News::of(EventReason::IssueFailed, note) };
-        publish_all(context, regarding, &[news]).await;
-        return Err(beyond());
-    }
-    match let_go().await {
-        Ok(()) => Ok(Released::Now),
-        // Against its own schema the API server takes no change at all: the definition has to change first.
-        Err(kube::Error::Api(status)) if status.code == 422 => Err(beyond()),
-        Err(error) => {
-            let uid = metadata.uid.as_deref().unwrap_or_default();
-            let failure = context.unwritten(uid, "to take our finalizer off", error).failure()?;
-            publish_all(context, regarding, &Acted::warned(&failure).news).await;
-            Ok(Released::Refused)
-        }
-    }
 }
 
 /// Bounds a reconcile in time, catches its panic, and counts it; `span` is what a trace tells of it.
@@ -371,7 +285,7 @@ mod tests {
     use chrono::TimeDelta;
     use http::{Method, Request, Response};
     use kube::{
-        Client, Config,
+        Client,
         api::ObjectMeta,
         client::Body,
         runtime::{reflector, watcher::Event},
@@ -381,14 +295,16 @@ mod tests {
     use super::*;
     use crate::{
         api::{ShopifyApp, SourceKind},
-        controller::watch::{Stores, Wakes, apps::app_event, tokens::token_event},
+        controller::{
+            context::nowhere,
+            watch::{Stores, Wakes, apps::app_event, tokens::token_event},
+        },
         core::scene::healthy,
         kubernetes::Metadata,
     };
 
     fn context() -> Arc<Context> {
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        Context::of_client(Client::try_from(nowhere).unwrap())
+        Context::of_client(nowhere())
     }
 
     fn counted(context: &Context, result: &str) -> bool {

@@ -21,8 +21,8 @@ use super::{
     key::ObjectKey,
     observe::{Observation, observe},
     outcome::Outcome,
-    reconcile::{place, sourceless},
     report::{report, report_revoked},
+    unreadable::{place, sourceless},
     watch::{Stores, Wakes},
 };
 use crate::{

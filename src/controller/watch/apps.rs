@@ -86,13 +86,15 @@ pub(super) fn reference(app: &Lenient<ShopifyApp>) -> ObjectRef<ShopifyApp> {
 mod tests {
     use std::sync::Arc;
 
-    use kube::{Client, Config};
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::SourceKind,
-        controller::watch::{Stores, Wakes},
+        controller::{
+            context::nowhere,
+            watch::{Stores, Wakes},
+        },
         core::scene::healthy,
     };
 
@@ -101,8 +103,7 @@ mod tests {
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
         let (tokens, apps) = stores.add(None);
         let woken = wakes.route(None).tokens;
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
+        let context = Context::of_parts(nowhere(), stores, wakes);
         let source = json!({"clientCredentials": {"appRef": {"name": "acme"}}});
         let token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
         tokens.note(&Event::Apply(Arc::new(Lenient(Ok(token)))));
@@ -112,7 +113,7 @@ mod tests {
             Arc::new(Lenient(Ok(serde_json::from_value(app).unwrap())))
         };
         let wakes = |event| {
-            let _look = app_event(&context, &event, &apps.note(&event));
+            app_event(&context, &event, &apps.note(&event));
             woken.empty().into_iter().map(|token| token.name().to_owned()).collect::<Vec<_>>()
         };
         let generation = || context.stores.app("shop", "acme")?.meta().generation;
@@ -133,8 +134,7 @@ mod tests {
     async fn a_status_alone_is_no_reason_to_count_an_app_anew_at_once() {
         let mut stores = Stores::default();
         let (_, apps) = stores.add(None);
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let context = Context::of_stores(nowhere(), stores);
         let look = |version: &str, generation: i64, total: i64, hash: &str| {
             let app = json!({
                 "metadata": {"name": "acme", "namespace": "shop", "uid": "0a1b", "resourceVersion": version, "generation": generation},

@@ -128,13 +128,15 @@ fn app_of(context: &Context, token: &ShopifyToken) -> Option<Arc<Lenient<Shopify
 
 #[cfg(test)]
 mod tests {
-    use kube::{Client, Config};
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::SourceKind,
-        controller::watch::{Stores, Wakes, apps::app_event},
+        controller::{
+            context::nowhere,
+            watch::{Stores, Wakes, apps::app_event},
+        },
         core::scene::healthy,
     };
 
@@ -142,8 +144,7 @@ mod tests {
     async fn an_event_looks_at_what_it_concerns_and_at_nothing_else() {
         let mut stores = Stores::default();
         let (tokens, apps) = stores.add(None);
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let context = Context::of_stores(nowhere(), stores);
         let token = |namespace: &str, name: &str, app: &str| -> ShopifyToken {
             let source = json!({"clientCredentials": {"appRef": {"name": app}}});
             let mut token = healthy(SourceKind::ClientCredentials, json!({"source": source})).token;
@@ -170,8 +171,7 @@ mod tests {
     async fn a_new_token_counts_for_the_app_that_it_names_and_one_that_moves_for_all_it_may_have_named() {
         let mut stores = Stores::default();
         let (tokens, apps) = stores.add(None);
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_stores(Client::try_from(nowhere).unwrap(), stores);
+        let context = Context::of_stores(nowhere(), stores);
         for name in ["a", "b", "c"] {
             let app =
                 json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"credentialsRef": {"name": "s"}}});
@@ -204,8 +204,7 @@ mod tests {
         let (mut stores, mut wakes) = (Stores::default(), Wakes::default());
         let (tokens, _) = stores.add(None);
         let woken = wakes.route(None).tokens;
-        let nowhere = Config::new("http://127.0.0.1:1".parse().unwrap());
-        let context = Context::of_parts(Client::try_from(nowhere).unwrap(), stores, wakes);
+        let context = Context::of_parts(nowhere(), stores, wakes);
         let tell = |event: Event<Held<ShopifyToken>>| {
             token_event(&context, &event, &tokens.note(&event));
             woken.empty().into_iter().map(|token| token.name().to_owned()).collect::<Vec<_>>()
