@@ -219,19 +219,19 @@ async fn work(
     leading(true);
     tracing::info!("the controller starts");
 
-    let stop = CancellationToken::new();
-    let mut controller = start(stop.clone());
+    // Nothing begins from the signal on, however much there is to do before it is told.
+    let mut controller = start(shutdown.child_token());
     let stopped = async {
         tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
             ended = &mut controller => {
                 ended.context("the controller failed")??;
                 bail!("the controller ended by itself")
             }
-            () = shutdown.cancelled() => {}
         }
         tracing::info!("stops once what is under way is done");
         readiness.shut_down();
-        stop.cancel();
         if let Ok(ended) = timeout(DRAIN, &mut controller).await {
             return ended.context("the controller failed")?;
         }

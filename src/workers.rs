@@ -3,12 +3,11 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Instant,
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::slots::{Key, Slot, Slots};
 
@@ -26,7 +25,7 @@ type Place<K, U> = Slot<(), K, U>;
 #[derive(Clone, Debug)]
 pub struct Workers<K, U> {
     places: Places<K, U>,
-    closed: Arc<AtomicBool>,
+    ended: CancellationToken,
 }
 
 /// The worker of a piece of work.
@@ -38,31 +37,33 @@ pub struct Worker<K: Key, U: Ord + Clone> {
 }
 
 impl<K: Key, U: Ord + Clone> Workers<K, U> {
-    /// So many, one at least. `wake` is called for who waits when there is one for it.
+    /// So many, one at least, who begin nothing any more from the moment on that `ended` is cancelled; what is under way goes on.
+    /// `wake` is called for who waits when there is one for it.
     #[must_use]
-    pub fn new(count: usize, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
-        Self { places: Slots::new(count.max(1), wake), closed: Arc::default() }
+    pub fn until(ended: CancellationToken, count: usize, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
+        Self { places: Slots::new(count.max(1), wake), ended }
     }
 
     /// A worker, if one is free: else `who` is woken when there is one for it, unless nothing begins any more.
     #[must_use]
     pub fn begin(&self, who: &K, urgency: U) -> Option<Worker<K, U>> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.ended.is_cancelled() {
             return None;
         }
         let slot = self.places.take(&(), who, urgency)?;
         Some(Worker { places: self.places.clone(), here: Mutex::new(Some(slot)) })
     }
 
+    /// Whether nothing begins any more. Who comes back from a wait before it has asked for anything looks here again.
+    #[must_use]
+    pub fn have_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Whether more than half of them are at work.
     #[must_use]
     pub fn are_busy(&self) -> bool {
-        !self.closed.load(Ordering::Acquire) && self.places.is_busy(&())
-    }
-
-    /// Begins nothing any more; what is under way goes on.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        !self.ended.is_cancelled() && self.places.is_busy(&())
     }
 
     /// Passes on what is held for those who were woken and didn't come.
@@ -121,7 +122,7 @@ pub async fn waiting<F: Future>(wait: F) -> F::Output {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use futures::{FutureExt, future::join_all};
     use tokio::time::{Instant, sleep};
@@ -132,7 +133,7 @@ mod tests {
     fn workers(count: usize) -> (Workers<u32, u8>, Arc<Mutex<Vec<u32>>>) {
         let woken = Arc::<Mutex<Vec<_>>>::default();
         let told = Arc::clone(&woken);
-        (Workers::new(count, move |who| told.lock().unwrap().push(who)), woken)
+        (Workers::until(CancellationToken::new(), count, move |who| told.lock().unwrap().push(who)), woken)
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,7 +202,7 @@ mod tests {
         let (workers, woken) = workers(1);
         let under_way = workers.begin(&0, 1).unwrap();
         assert!(workers.begin(&1, 1).is_none());
-        workers.close();
+        workers.ended.cancel();
         under_way.work(waiting(async {})).await;
         assert_eq!(*woken.lock().unwrap(), [1]);
         assert!(workers.begin(&1, 1).is_none());

@@ -12,6 +12,7 @@ use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     events::Events,
@@ -171,6 +172,12 @@ impl Context {
     /// A context with empty memory.
     #[must_use]
     pub fn new(setup: Setup, stores: Stores, wakes: Wakes) -> Arc<Self> {
+        Self::until(CancellationToken::new(), setup, stores, wakes)
+    }
+
+    /// The same, of which the workers begin nothing any more once `ended` is cancelled.
+    #[must_use]
+    pub fn until(ended: CancellationToken, setup: Setup, stores: Stores, wakes: Wakes) -> Arc<Self> {
         let wake = || {
             let wakes = wakes.clone();
             move |token: ObjectKey| wakes.at_once(token)
@@ -179,7 +186,7 @@ impl Context {
             started_at: setup.clock.now(),
             salt: format!("{:x}{:x}", random(), random()),
             events: Arc::new(Events::new(setup.client.clone(), Arc::clone(&setup.metrics))),
-            workers: Workers::new(setup.concurrency.into(), wake()),
+            workers: Workers::until(ended, setup.concurrency.into(), wake()),
             stores,
             holdings: Holdings::default(),
             presence: Presence::default(),

@@ -27,22 +27,23 @@ pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::{join_all, pending};
+use futures::future::join_all;
 use kube::runtime::reflector;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    context::Context,
-    key::ObjectKey,
-    look::{Work, look},
-    watch::{Stores, Wakes, apps::app_event, objects::objects, secrets::secrets, tokens::token_event},
-};
 pub use self::{
     context::Setup,
     uninstall::{Uninstalled, uninstall},
     watch::Watches,
 };
+use self::{
+    context::{Context, Turn},
+    key::ObjectKey,
+    look::{Work, look},
+    watch::{Stores, Wakes, apps::app_event, objects::objects, secrets::secrets, tokens::token_event},
+};
+use crate::workers::Workers;
 
 /// Reconciles of tokens under way at most, in one namespace or in all: those that have a worker, and those that lent it while
 /// they wait for Shopify. Each of these has a connection's memory.
@@ -88,11 +89,12 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
         },
         setup.clock.clone(),
     );
-    let context = Context::new(setup, stores, wakes);
+    let context = Context::until(shutdown.clone(), setup, stores, wakes);
 
     let mut watches = JoinSet::new();
     let workers = context.workers.clone();
     watches.spawn(Arc::clone(&context.events).in_background(move || workers.are_busy()));
+    watches.spawn(passed_on(context.workers.clone()));
     watches.spawn(watch::time(Arc::clone(&context)));
     watches.spawn(watch::going::waiting(Arc::clone(&context)));
     watches.spawn(watch::history::history(Arc::clone(&context)));
@@ -118,23 +120,22 @@ pub async fn run(setup: Setup, shutdown: CancellationToken) -> anyhow::Result<()
             )
         });
     }
-    // Before the controllers look at what ended: who has no worker by then begins nothing.
-    let close = async {
-        let mut ticks = tokio::time::interval(EXPIRY);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            context.workers.expire(std::time::Instant::now());
-        }
-        context.workers.close();
-        pending::<()>().await;
-    };
     tokio::select! {
         biased;
-        () = close => {}
         _ = join_all(controllers) => {}
         Some(ended) = watches.join_next() => anyhow::bail!("a watch ended by itself: {ended:?}"),
     }
     context.events.written().await;
     if shutdown.is_cancelled() { Ok(()) } else { anyhow::bail!("the controllers ended by themselves") }
+}
+
+/// Keeps no worker for those who were woken and don't come.
+async fn passed_on(workers: Workers<ObjectKey, Turn>) {
+    let mut ticks = tokio::time::interval(EXPIRY);
+    loop {
+        ticks.tick().await;
+        workers.expire(std::time::Instant::now());
+    }
 }
 
 /// A token that was woken isn't there any more: what was held for it is for others.

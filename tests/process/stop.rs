@@ -82,28 +82,60 @@ async fn a_second_signal_ends_it_at_once() {
     assert!(!operator.ended(Duration::from_secs(3)).await.success(), "work was cut off: not a success");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_worker_yet_begins_nothing_any_more() {
-    let world = World::new("stop-many").await;
-    world.make_app().await;
-    // So many shops that none of them has a line.
-    let shops: Vec<String> = (0..50).map(|n| format!("stop-{n}.myshopify.com")).collect();
+fn shops(world: &World, count: usize) -> Vec<String> {
+    let shops: Vec<String> = (0..count).map(|n| format!("stop-{n}.myshopify.com")).collect();
     for shop in &shops {
         world.sim.add_shop(ShopConfig::new(shop));
         world.sim.install(shop, CLIENT_ID, SCOPES.iter().copied()).unwrap();
     }
-    let mut operator = Operator::start(&world, &[ALONE, "--concurrency=4"]).await;
+    shops
+}
+
+/// Makes 200 tokens, spread over the shops.
+async fn tokens(world: &World, shops: &[String]) {
     let spec = |shop: &str| json!({"shop": shop, "source": {"clientCredentials": {"appRef": {"name": "acme"}}}});
     let names: Vec<String> = (0..200).map(|n| format!("web-{n}")).collect();
     join_all(names.iter().zip(shops.iter().cycle()).map(|(name, shop)| world.token(name, spec(shop)))).await;
+}
+
+/// How many of them have a Secret.
+async fn issued(world: &World) -> u64 {
+    let secrets = world.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
+    secrets.iter().filter(|secret| secret.name_any().starts_with("web-")).count().try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_worker_yet_begins_nothing_any_more() {
+    let world = World::new("stop-many").await;
+    world.make_app().await;
+    // A worker is lent while its shop answers, so one call of the app may be on its way to each of them.
+    let shops = shops(&world, 16);
+    let mut operator = Operator::start(&world, &[ALONE, "--concurrency=4"]).await;
+    tokens(&world, &shops).await;
     let calls = || world.sim.calls("oauth.clientCredentials");
     world.eventually("some are issued", async || calls() > 0).await;
     operator.signal(Signal::TERM);
     let before = calls();
     assert!(operator.ended(GRACE).await.success());
-    let secrets = world.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
-    let (after, issued) = (calls() - before, secrets.iter().filter(|s| s.name_any().starts_with("web-")).count());
+    let after = calls() - before;
     assert!(before < 150, "{before} of 200 before the signal");
     assert!(after <= 20, "{after} calls after the signal, by four workers");
-    assert_eq!(u64::try_from(issued).unwrap(), calls(), "each that was made is recorded");
+    assert_eq!(issued(&world).await, calls(), "each that was made is recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_its_turn_begins_nothing_any_more() {
+    let world = World::new("stop-turns").await;
+    world.make_app().await;
+    // So many that none of them has a line.
+    let shops = shops(&world, 50);
+    let mut operator = Operator::start(&world, &[ALONE, "--concurrency=4"]).await;
+    world.sim.inject(Fault::new("oauth.clientCredentials", FaultKind::Delay(Duration::from_secs(5))));
+    tokens(&world, &shops).await;
+    let calls = || world.sim.calls("oauth.clientCredentials");
+    world.eventually("each shop is asked", async || calls() == 50).await;
+    operator.signal(Signal::TERM);
+    assert!(operator.ended(GRACE).await.success());
+    assert_eq!(calls(), 50, "what was under way ends, and nobody asks after it");
+    assert_eq!(issued(&world).await, 50, "each that was made is recorded");
 }

@@ -146,6 +146,10 @@ async fn at_shopify(
         (Call::Issue(_), Some(key)) => Some(context.memory.issues_alone(&key, &shop).await),
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
+    // Who has only waited so far has begun nothing.
+    if context.workers.have_ended() {
+        return Ok(Acted::quietly(Outcome::Busy));
+    }
     // Asked after the wait: the shop may have fallen silent for the one before.
     let key = ObjectKey::of(&observed.identity);
     let places = sources::places(observed, issuer, call, &shop, &context.salt, context.now());
