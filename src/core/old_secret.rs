@@ -49,6 +49,19 @@ pub enum Rests {
     Lone,
 }
 
+/// All of the app's tokens at a moment. Most are on the current client secret and hold nothing of another one: those are
+/// counted and not kept, for there may be tens of thousands.
+#[derive(Clone, Debug)]
+pub struct Standings {
+    now: Timestamp,
+    /// How many are counted.
+    settled: usize,
+    /// Since when the newest of them is on the current one.
+    newest: Option<Timestamp>,
+    /// The others.
+    others: Vec<Standing>,
+}
+
 /// What was judged.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Judgement {
@@ -109,6 +122,7 @@ impl Standing {
         let (name, rests) = (name.to_owned(), Some(Rests::Hindered));
         Self { name, mint, current, overlap: TimeDelta::zero(), rests }
     }
+
     fn is_current(&self) -> bool {
         self.mint.client_secret.as_ref() == Some(&self.current)
     }
@@ -125,6 +139,35 @@ impl Standing {
         let overlap = self.rests.is_none().then(|| moved + self.overlap);
         let end = [overlap, mint.expires_at].into_iter().flatten().min()?;
         Some(end.max(older))
+    }
+}
+
+impl Standings {
+    /// None, at this moment.
+    #[must_use]
+    pub const fn at(now: Timestamp) -> Self {
+        Self { now, settled: 0, newest: None, others: Vec::new() }
+    }
+
+    /// Whether a record says for sure that another secret than the current one is in use.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        let on_another = self.others.iter().filter_map(|s| s.on_another(self.now));
+        on_another.into_iter().any(|mint| mint.client_secret.is_some() && !mint.is_brought())
+    }
+}
+
+impl Extend<Standing> for Standings {
+    fn extend<I: IntoIterator<Item = Standing>>(&mut self, all: I) {
+        for standing in all {
+            let of_another = standing.mint.old_until.is_some_and(|at| at > self.now);
+            if standing.is_current() && !of_another && standing.rests != Some(Rests::Lone) {
+                self.settled += 1;
+                self.newest = self.newest.max(standing.mint.since);
+            } else {
+                self.others.push(standing);
+            }
+        }
     }
 }
 
@@ -147,31 +190,26 @@ fn told(token: &Identity, namespace: &str) -> String {
     if token.namespace == namespace { token.name.clone() } else { format!("{}/{}", token.namespace, token.name) }
 }
 
-/// Whether a record says for sure that another secret than the current one is in use.
-#[must_use]
-pub fn is_under_way(standings: &[Standing], now: Timestamp) -> bool {
-    standings.iter().any(|s| s.on_another(now).is_some_and(|mint| mint.client_secret.is_some() && !mint.is_brought()))
-}
-
 /// Judges. Before any rotation there is no old secret.
 #[must_use]
-pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool, now: Timestamp) -> Judgement {
+pub fn judge(standings: &Standings, rotation: Option<&Rotation>, refused: bool) -> Judgement {
+    let (now, settled, standings, newest) = (standings.now, standings.settled, &standings.others, standings.newest);
     let counted = || standings.iter().filter(|s| s.rests != Some(Rests::Lone));
-    let (total, on_current) = (counted().count(), counted().filter(|s| s.is_current()).count());
+    let (total, on_current) = (settled + counted().count(), settled + counted().filter(|s| s.is_current()).count());
     let Some(rotation) = rotation else {
         let message = "no token is on another one".to_owned();
         return Judgement { total, on_current, safe: true, stopped: false, message, wake_at: None };
     };
     let others: Vec<&Standing> = standings.iter().filter(|s| s.on_another(now).is_some()).collect();
-    let settled = rotation.since + IN_FLIGHT;
+    let begun = rotation.since + IN_FLIGHT;
     let ends_by = |moved: Timestamp| {
         let ends: Vec<Option<Timestamp>> = standings.iter().map(|s| s.free_at(moved, now)).collect();
         // One that never ends makes that the answer.
-        ends.into_iter().collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().fold(settled.max(now), Timestamp::max))
+        ends.into_iter().collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().fold(begun.max(now), Timestamp::max))
     };
     let left = standings.iter().filter_map(|s| s.mint.old_until).filter(|at| *at > now);
     let dies = others.iter().filter_map(|s| s.mint.expires_at);
-    let wake_at = left.chain(dies).chain([settled]).filter(|at| *at > now).min();
+    let wake_at = left.chain(dies).chain([begun]).filter(|at| *at > now).min();
     let free = ends_by(now);
     if others.is_empty() && free == Some(now) {
         let message = format!(
@@ -182,7 +220,8 @@ pub fn judge(standings: &[Standing], rotation: Option<&Rotation>, refused: bool,
     }
     let moving = others.iter().filter(|s| s.rests.is_none()).count();
     // What has moved shows that it is taken.
-    let taken = standings.iter().any(|s| s.is_current() && s.mint.since.is_some_and(|at| at >= rotation.since));
+    let moved = standings.iter().filter(|s| s.is_current()).map(|s| s.mint.since);
+    let taken = moved.chain([newest]).any(|since| since.is_some_and(|at| at >= rotation.since));
     let stopped = refused && moving > 0 && !taken;
     let finished = rotation.since + rotation.within;
     let mut parts = vec![format!("{} on it", tokens_are(on_current, total))];

@@ -39,8 +39,8 @@ use crate::{
 /// The largest answer that is read; the largest real one, 100 tokens, is about 60 KiB.
 const LARGEST_BODY: usize = 1024 * 1024;
 /// How long a shop's connection without a call is kept, or at most twice as long: while work for the shop is due the next call
-/// mostly comes sooner, and a connection takes seventy kilobytes.
-const IDLE: Duration = Duration::from_secs(5);
+/// comes sooner, and where each of thousands of tokens has a shop of its own, each has a connection of fifty kilobytes.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How to reach Shopify.
 #[derive(Clone, Debug)]

@@ -62,6 +62,7 @@ impl Scenario {
             Self::Burst { tokens: 100, shops: 100 },
             Self::Burst { tokens: 1_000, shops: 100 },
             Self::Burst { tokens: 10_000, shops: 100 },
+            Self::Burst { tokens: 3_000, shops: 3_000 },
             Self::Burst { tokens: 100, shops: 1 },
             Self::Burst { tokens: 1_000, shops: 1 },
             Self::Burst { tokens: 10_000, shops: 1 },

@@ -19,11 +19,11 @@ use crate::{
         condition::{find, obstacle},
         grant::is_granted,
         minted::{self, Rotation},
-        old_secret::{self, Judgement, Standing},
+        old_secret::{self, Judgement, Standing, Standings},
         vocabulary::{Reason, conditions},
     },
     kubernetes::Lenient,
-    time,
+    time::{self, Timestamp},
 };
 
 /// How long a judgement is taken for what it was while a rotation is under way: each of hundreds of tokens that are issued
@@ -37,7 +37,7 @@ pub(super) struct Verdict {
     /// What was known before.
     pub before: Option<Judged>,
     /// When something changes by time alone, or may have changed since.
-    pub wake_at: Option<time::Timestamp>,
+    pub wake_at: Option<Timestamp>,
 }
 
 /// Judges whether the old client secret of an app is in use; `None` as long as the watch hasn't brought the Secrets that
@@ -61,7 +61,7 @@ pub(super) async fn judge(
         (None, Some(judged)) if judged.hash == hash => judged.since,
         (None, _) => told.map(|_| time::round_down(now)),
     };
-    let secret_of = |since: Option<time::Timestamp>| AppSecret { hash: hash.clone(), since: since.map(time::to_kube) };
+    let secret_of = |since: Option<Timestamp>| AppSecret { hash: hash.clone(), since: since.map(time::to_kube) };
     if let Some(judged) =
         before.as_ref().filter(|j| j.hash == hash && !j.judgement.safe && j.at <= now && now - j.at < APART)
     {
@@ -74,10 +74,10 @@ pub(super) async fn judge(
     }
     let mut standings = match &context.setup.selector {
         // Others serve the rest of its tokens.
-        Some(_) => live(context, app, client_id, secret).await?,
-        None => watched(context, app, users, secret),
+        Some(_) => live(context, app, (client_id, secret), now).await?,
+        None => watched(context, app, users, secret, now),
     };
-    let since = since.or_else(|| old_secret::is_under_way(&standings, now).then(|| time::round_down(now)));
+    let since = since.or_else(|| standings.is_under_way().then(|| time::round_down(now)));
     let rotation = since.map(|since| Rotation { since, within: app.spec.rotates_within() });
     // What was refused before was another secret; times are of whole seconds.
     let first = told.is_none_or(|told| told.hash != hash) && before.as_ref().is_none_or(|before| before.hash != hash);
@@ -85,11 +85,11 @@ pub(super) async fn judge(
         let failed_at = status.last_failure_time.as_ref().map(time::from_kube);
         obstacle(status) == Some(Reason::CredentialsRejected) && (failed_at > since || (failed_at == since && !first))
     });
-    let judged = |standings: &[Standing]| old_secret::judge(standings, rotation.as_ref(), refused, now);
+    let judged = |standings: &Standings| old_secret::judge(standings, rotation.as_ref(), refused);
     let mut judgement = judged(&standings);
     if judgement.safe && rotation.is_some() && context.setup.selector.is_none() && !is_said(app, &hash) {
         // What a person is told to act upon isn't left to a watch that may lag behind, or that others share.
-        standings = live(context, app, client_id, secret).await?;
+        standings = live(context, app, (client_id, secret), now).await?;
         judgement = judged(&standings);
     }
     // Nobody tells of what other instances have issued.
@@ -111,14 +111,17 @@ fn watched(
     app: &ShopifyApp,
     users: &[Arc<Lenient<ShopifyToken>>],
     secret: &SecretString,
-) -> Vec<Standing> {
+    now: Timestamp,
+) -> Standings {
+    let mut all = Standings::at(now);
     let users: Vec<&ShopifyToken> = users.iter().filter_map(|user| user.0.as_ref().ok()).collect();
     let made_with = |user: &&ShopifyToken| {
         context.stores.tokens_with_admin(&user.namespace().unwrap_or_default(), &user.name_any())
     };
     let below: Vec<_> = users.iter().flat_map(made_with).collect();
     let below = Delegates::among(below.iter().filter_map(|token| token.0.as_ref().ok()));
-    users.into_iter().flat_map(|user| family(context, app, user, &below, secret)).collect()
+    all.extend(users.into_iter().flat_map(|user| family(context, app, user, &below, secret)));
+    all
 }
 
 /// Delegates, by namespace and name of their admin token.
@@ -140,9 +143,9 @@ impl<'a> Delegates<'a> {
 async fn live(
     context: &Context,
     app: &ShopifyApp,
-    client_id: &str,
-    secret: &SecretString,
-) -> Result<Vec<Standing>, kube::Error> {
+    (client_id, secret): (&str, &SecretString),
+    now: Timestamp,
+) -> Result<Standings, kube::Error> {
     let (namespace, name) = (app.namespace().unwrap_or_default(), app.name_any());
     let (own, unreadable) = list::<ShopifyToken>(&api(context.client(), Some(&namespace))).await?;
     let names = |token: &ShopifyToken| token.app() == Some((&namespace, &name));
@@ -153,7 +156,7 @@ async fn live(
             places.push((place, users, tokens));
         }
     }
-    let mut standings = Vec::new();
+    let mut standings = Standings::at(now);
     for (place, users, tokens) in places {
         if users.is_empty() && (place != namespace || unreadable.is_empty()) {
             continue;

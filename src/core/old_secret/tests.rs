@@ -5,6 +5,16 @@ use crate::core::scene::{hours, minutes, now};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
+fn judge(all: &[Standing], rotation: Option<&Rotation>, refused: bool, now: Timestamp) -> Judgement {
+    super::judge(&standings(all, now), rotation, refused)
+}
+
+fn standings(all: &[Standing], now: Timestamp) -> Standings {
+    let mut standings = Standings::at(now);
+    standings.extend(all.iter().cloned());
+    standings
+}
+
 fn rotated(ago: TimeDelta) -> Rotation {
     Rotation { since: now() - ago, within: minutes(10) }
 }
@@ -50,10 +60,10 @@ fn before_any_rotation_it_is_safe() {
     let all = [moved(hours(1), None), standing("unknown", None, None)];
     let judged = judge(&all, None, false, now());
     assert_eq!((judged.total, judged.on_current, judged.safe, judged.wake_at), (2, 1, true, None));
-    assert!(!is_under_way(&all, now()), "of one nobody knows which secret minted it");
-    assert!(is_under_way(&[old(hours(1))], now()), "as after a restore");
-    assert!(!is_under_way(&[old(hours(-1))], now()));
-    assert!(!is_under_way(&[standing("brought", Some(minted::BROUGHT), None)], now()));
+    assert!(!standings(&all, now()).is_under_way(), "of one nobody knows which secret minted it");
+    assert!(standings(&[old(hours(1))], now()).is_under_way(), "as after a restore");
+    assert!(!standings(&[old(hours(-1))], now()).is_under_way());
+    assert!(!standings(&[standing("brought", Some(minted::BROUGHT), None)], now()).is_under_way());
 }
 
 /// What is judged of these, 5 minutes after the change: total, those on the current secret, safe, when to look again; and
@@ -101,6 +111,17 @@ fn what_holds_it_and_how_long() {
     let brought = Standing { rests: Some(Rests::Lone), ..standing("b", Some(minted::BROUGHT), None) };
     let all = [moved(hours(2), None), brought];
     check("brought by a person", &all, false, (1, 1, false), None, "don't revoke the old one");
+}
+
+#[test]
+fn what_is_settled_is_counted_and_not_kept() {
+    let all: Vec<_> = (0..10_000).map(|n| moved(hours(2), Some(minutes(-n % 100)))).collect();
+    let mut standings = standings(&all, now());
+    assert!(standings.others.is_empty());
+    standings.extend([moved(hours(2), Some(minutes(1))), old(hours(1)), standing("unknown", None, None)]);
+    assert_eq!(standings.others.len(), 3);
+    let judged = super::judge(&standings, Some(&rotated(minutes(5))), true);
+    assert_eq!((judged.total, judged.on_current, judged.stopped), (10_003, 10_001, false), "it was taken");
 }
 
 #[test]
