@@ -13,6 +13,9 @@ use super::{
     vocabulary::OPERATOR,
 };
 
+/// What the name of a field begins with.
+const FIELD: &str = "f:";
+
 /// The record in the metadata of a Secret, if all that is ours of it is as we wrote it, by the API server's account.
 ///
 /// `None` says no more than that the Secret has to be read.
@@ -31,7 +34,6 @@ pub fn untouched(metadata: &ObjectMeta) -> Option<Record> {
         return None;
     }
     let ours: Vec<_> = entries.iter().filter(|entry| is_ours(entry)).collect();
-    let sets_it = |path: &[&str]| ours.iter().any(|entry| sets(entry, path));
     let fields = &record.fields;
     let recorded = annotations.keys().filter(|key| record::is_ours(key)).chain(&fields.annotations);
     let mut owners = metadata.owner_references.iter().flatten();
@@ -40,9 +42,9 @@ pub fn untouched(metadata: &ObjectMeta) -> Option<Record> {
     if owners.any(|other| other.controller == Some(true) && other.uid != record.token.uid) {
         return None;
     }
-    let as_written = fields.data.iter().all(|key| sets_it(&["data", key]))
-        && fields.labels.iter().all(|key| sets_it(&["metadata", "labels", key]))
-        && recorded.clone().all(|key| sets_it(&["metadata", "annotations", key]))
+    let as_written = set_all(&ours, &["data"], &fields.data)
+        && set_all(&ours, &["metadata", "labels"], &fields.labels)
+        && set_all(&ours, &["metadata", "annotations"], recorded)
         && owner.is_some() == (record.leave == Some(Leave::Delete))
         && owner.is_none_or(|owner| ours.iter().any(|entry| refers(entry, &owner.uid)));
     as_written.then_some(record)
@@ -52,6 +54,17 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(OPERATOR) && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
+/// Whether these entries, one or another, have each of these fields of a map.
+fn set_all<'a>(entries: &[&ManagedFieldsEntry], map: &[&str], keys: impl IntoIterator<Item = &'a String>) -> bool {
+    let fields: Vec<&Value> = entries.iter().filter_map(|entry| below(entry, map)).collect();
+    let mut name = String::from(FIELD);
+    keys.into_iter().all(|key| {
+        name.truncate(FIELD.len());
+        name.push_str(key);
+        fields.iter().any(|fields| fields.get(&name).is_some())
+    })
+}
+
 /// Whether an entry has a field, as <https://github.com/kubernetes-sigs/structured-merge-diff> names fields.
 fn sets(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
     below(entry, path).is_some()
@@ -59,7 +72,7 @@ fn sets(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
 
 fn below<'a>(entry: &'a ManagedFieldsEntry, path: &[&str]) -> Option<&'a Value> {
     let root = &entry.fields_v1.as_ref()?.0;
-    path.iter().try_fold(root, |fields, name| fields.get(format!("f:{name}")))
+    path.iter().try_fold(root, |fields, name| fields.get(format!("{FIELD}{name}")))
 }
 
 /// Whether an entry has the owner reference to an object.

@@ -8,7 +8,7 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::events::publish_all;
 use crate::{
@@ -135,6 +135,18 @@ where
     }
 }
 
+/// A change of a status, of this object and of no other of its name.
+#[derive(Serialize)]
+struct Change<'a> {
+    metadata: Of<'a>,
+    status: Value,
+}
+
+#[derive(Serialize)]
+struct Of<'a> {
+    uid: Option<&'a str>,
+}
+
 /// Of an answer nothing but its version matters.
 #[derive(Deserialize)]
 struct Answer {
@@ -158,10 +170,10 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     S: Serialize,
 {
-    let Some(changed) = difference(&json!(before), &json!(status)) else {
+    let Some(changed) = difference(&json!(before), json!(status)) else {
         return Ok(Some(version(object.resource_version().as_deref())));
     };
-    let body = json!({ "metadata": { "uid": object.uid() }, "status": changed });
+    let body = Change { metadata: Of { uid: object.meta().uid.as_deref() }, status: changed };
     let parameters = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
     let path = K::url_path(&(), object.meta().namespace.as_deref());
     let request = Request::new(path).patch_subresource("status", &object.name_any(), &parameters, &Patch::Merge(&body));

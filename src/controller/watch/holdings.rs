@@ -96,8 +96,11 @@ impl Holdings {
         let record = (original && here).then(|| Packed::of(secret.annotations(), &mut inner.texts)).flatten();
         let before = inner.take(&key);
         let now = record.map(|record| Holder { record, version, untouched: untouched(secret.meta()).is_some() });
-        let says = |holder: &Option<Holder>| holder.as_ref().map(|holder| (holder.token(), holder.mint()));
-        let minted = says(&before) != says(&now);
+        let minted = match (&before, &now) {
+            (Some(before), Some(now)) => (before.token(), before.mint()) != (now.token(), now.mint()),
+            (None, None) => false,
+            (None, Some(_)) | (Some(_), None) => true,
+        };
         let noted = Noted {
             before: before.as_ref().and_then(Holder::token),
             now: now.as_ref().and_then(Holder::token),
