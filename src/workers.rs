@@ -47,23 +47,23 @@ impl<K: Key, U: Ord + Clone> Workers<K, U> {
     /// A worker, if one is free: else `who` is woken when there is one for it, unless nothing begins any more.
     #[must_use]
     pub fn begin(&self, who: &K, urgency: U) -> Option<Worker<K, U>> {
-        if self.ended.is_cancelled() {
+        if self.are_closed() {
             return None;
         }
         let slot = self.places.take(&(), who, urgency)?;
         Some(Worker { places: self.places.clone(), here: Mutex::new(Some(slot)) })
     }
 
-    /// Whether nothing begins any more. Who comes back from a wait before it has asked for anything looks here again.
+    /// Whether nothing begins any more: neither does who has only waited since it began.
     #[must_use]
-    pub fn have_ended(&self) -> bool {
+    pub fn are_closed(&self) -> bool {
         self.ended.is_cancelled()
     }
 
     /// Whether more than half of them are at work.
     #[must_use]
     pub fn are_busy(&self) -> bool {
-        !self.ended.is_cancelled() && self.places.is_busy(&())
+        !self.are_closed() && self.places.is_busy(&())
     }
 
     /// Passes on what is held for those who were woken and didn't come.

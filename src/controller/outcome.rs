@@ -15,7 +15,8 @@ use crate::core::{
 pub(super) enum Outcome {
     /// Nothing was done.
     Unchanged,
-    /// Too many calls to this shop are under way: it is woken when it is its turn.
+    /// Too many calls to this shop are under way: it is woken when it is its turn. Or the operator is to stop, and nothing begins
+    /// any more.
     Busy,
     /// Something is out of order for many, and somebody else is asking.
     Waits(Failure),

@@ -152,8 +152,8 @@ impl Standings {
     /// Whether a record says for sure that another secret than the current one is in use.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
-        let on_another = self.others.iter().filter_map(|s| s.on_another(self.now));
-        on_another.into_iter().any(|mint| mint.client_secret.is_some() && !mint.is_brought())
+        let mut on_another = self.others.iter().filter_map(|s| s.on_another(self.now));
+        on_another.any(|mint| mint.client_secret.is_some() && !mint.is_brought())
     }
 }
 
@@ -201,15 +201,15 @@ pub fn judge(standings: &Standings, rotation: Option<&Rotation>, refused: bool) 
         return Judgement { total, on_current, safe: true, stopped: false, message, wake_at: None };
     };
     let others: Vec<&Standing> = standings.iter().filter(|s| s.on_another(now).is_some()).collect();
-    let begun = rotation.since + IN_FLIGHT;
+    let landed = rotation.since + IN_FLIGHT;
     let ends_by = |moved: Timestamp| {
         let ends: Vec<Option<Timestamp>> = standings.iter().map(|s| s.free_at(moved, now)).collect();
         // One that never ends makes that the answer.
-        ends.into_iter().collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().fold(begun.max(now), Timestamp::max))
+        ends.into_iter().collect::<Option<Vec<_>>>().map(|ends| ends.into_iter().fold(landed.max(now), Timestamp::max))
     };
     let left = standings.iter().filter_map(|s| s.mint.old_until).filter(|at| *at > now);
     let dies = others.iter().filter_map(|s| s.mint.expires_at);
-    let wake_at = left.chain(dies).chain([begun]).filter(|at| *at > now).min();
+    let wake_at = left.chain(dies).chain([landed]).filter(|at| *at > now).min();
     let free = ends_by(now);
     if others.is_empty() && free == Some(now) {
         let message = format!(

@@ -38,8 +38,9 @@ use crate::{
 
 /// The largest answer that is read; the largest real one, 100 tokens, is about 60 KiB.
 const LARGEST_BODY: usize = 1024 * 1024;
-/// How long a shop's connection without a call is kept, or at most twice as long: while work for the shop is due the next call
-/// comes sooner, and where each of thousands of tokens has a shop of its own, each has a connection of fifty kilobytes.
+/// How long a shop's connection is kept after a call, or at most twice as long: while work for the shop is due the next call
+/// comes sooner, and where each of thousands of tokens has a shop of its own, each has a connection of fifty kilobytes. One
+/// that calls share (HTTP/2) counts from the last one's beginning: who answers later than that is connected to anew.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How to reach Shopify.

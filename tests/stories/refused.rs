@@ -1,5 +1,7 @@
 //! Writes that the API server refuses: told, tried again after growing pauses, and never quoted.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
@@ -20,6 +22,28 @@ async fn nothing_is_quoted(world: &World) {
     let events = world.api::<k8s_openapi::api::events::v1::Event>().list(&kube::api::ListParams::default()).await;
     let text = serde_json::to_string(&(statuses, events.unwrap())).unwrap();
     assert!(!text.contains(CANARY) && !text.contains("not like this"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_hand_is_written_by_an_operator_that_is_to_stop() {
+    let mut world = World::with_app("refused-stop").await;
+    let webhook = Webhook::new(&world, "", "v1", &["secrets"], Verdict::Deny).await;
+    world.admin_token("web").await;
+    world.because("web", "Reconciling", "WriteRefused").await;
+    // Another one of the app has its turn, and takes long for it.
+    world.sim.inject(Fault::new(GRANT, FaultKind::Delay(Duration::from_secs(4))).times(1));
+    world.admin_token("other").await;
+    world.eventually("the other one asks", async || world.sim.calls(GRANT) == 2).await;
+    webhook.answers(Verdict::Allow);
+    world.change("web", json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "1"}}})).await;
+    world.a_while().await;
+    assert!(world.secret("web").await.is_none(), "it waits for its turn");
+    world.stop().await;
+    for name in ["web", "other"] {
+        assert!(world.secret(name).await.is_some(), "{name} is lost");
+    }
+    assert_eq!(world.sim.calls(GRANT), 2, "and nobody asks for a further one");
+    webhook.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,11 @@ pub(super) struct Figures {
     pub(super) operator: Run,
 }
 
+/// The bursts that can be compared with one another: those over a hundred shops.
+pub(super) fn alike(all: &[Figures]) -> impl Iterator<Item = &Figures> {
+    all.iter().filter(|row| row.scenario.starts_with("burst") && row.scenario.ends_with(", 100 shops"))
+}
+
 /// What one of the two did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Run {

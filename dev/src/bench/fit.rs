@@ -1,6 +1,6 @@
 //! How cost grows with the number of tokens: a line through the bursts over many shops.
 
-use super::figures::{Figures, Run, count};
+use super::figures::{Figures, Run, alike, count};
 
 /// What is there without any token, and what each adds.
 struct Line {
@@ -25,8 +25,7 @@ impl Line {
 
 /// A sentence; `None` where there aren't two such bursts.
 pub(super) fn growth(all: &[Figures]) -> Option<String> {
-    let bursts: Vec<&Figures> =
-        all.iter().filter(|row| row.scenario.starts_with("burst") && row.scenario.ends_with("shops")).collect();
+    let bursts: Vec<&Figures> = alike(all).collect();
     let line = |of: fn(&Run) -> f64| {
         let points: Vec<_> = bursts.iter().map(|row| (count(row.tokens), of(&row.operator).max(0.001))).collect();
         Line::through(&points)
@@ -54,7 +53,8 @@ mod tests {
 
     #[test]
     fn a_line_is_found_again() {
-        let all = [burst(100, 2.5), burst(1_000, 7.0), burst(10_000, 52.0)];
+        let elsewhere = Figures { scenario: "burst 3000, 3000 shops".to_owned(), ..burst(3_000, 99.0) };
+        let all = [burst(100, 2.5), burst(1_000, 7.0), burst(10_000, 52.0), elsewhere];
         let growth = growth(&all).unwrap();
         assert!(
             growth.contains("2.0 s and 5.0 ms a token; 0.70 s of CPU and 0.50 ms a token; 20 MiB and 4.0 KiB"),

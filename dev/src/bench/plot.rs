@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use plotters::prelude::*;
 
-use super::figures::{Figures, Run, count};
+use super::figures::{Figures, Run, alike, count};
 
 const SIZE: (u32, u32) = (1200, 400);
 
@@ -19,12 +19,9 @@ const MEASURES: [Measure; 3] = [
     Measure { title: "peak memory, MiB", of: |run| run.peak_mib },
 ];
 
-/// The bursts over many shops; `None` without two of these.
+/// The bursts over a hundred shops; `None` without two of these.
 pub(super) fn svg(all: &[Figures]) -> Result<Option<String>> {
-    let bursts: Vec<&Figures> = all
-        .iter()
-        .filter(|figures| figures.scenario.starts_with("burst") && figures.scenario.ends_with("shops"))
-        .collect();
+    let bursts: Vec<&Figures> = alike(all).collect();
     if bursts.len() < 2 {
         return Ok(None);
     }

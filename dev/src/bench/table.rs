@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use super::figures::{Figures, Run, count};
+use super::figures::{Figures, Run, alike, count};
 use super::fit::growth;
 
 const MIB: u64 = 1024 * 1024;
@@ -187,8 +187,7 @@ fn targets(all: &[Figures]) -> Vec<Target> {
 
 /// CPU a token at the largest burst, of that at the largest but one.
 fn linear(all: &[Figures]) -> Option<Target> {
-    let mut bursts: Vec<&Figures> =
-        all.iter().filter(|row| row.scenario.starts_with("burst") && row.scenario.ends_with("shops")).collect();
+    let mut bursts: Vec<&Figures> = alike(all).collect();
     bursts.sort_by_key(|row| row.tokens);
     let [.., less, most] = bursts.as_slice() else { return None };
     let each = |row: &Figures| row.operator.cpu / count(row.tokens);

@@ -146,8 +146,8 @@ async fn at_shopify(
         (Call::Issue(_), Some(key)) => Some(context.memory.issues_alone(&key, &shop).await),
         (Call::Issue(_), None) | (Call::Verify | Call::EndOverlap | Call::Revoke, _) => None,
     };
-    // Who has only waited so far has begun nothing.
-    if context.workers.have_ended() {
+    // Who has only waited so far has begun nothing, unless what was issued before is still to be written.
+    if context.workers.are_closed() && context.unpublished.get(&observed.identity.uid).is_none() {
         return Ok(Acted::quietly(Outcome::Busy));
     }
     // Asked after the wait: the shop may have fallen silent for the one before.

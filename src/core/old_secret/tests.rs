@@ -120,8 +120,8 @@ fn what_is_settled_is_counted_and_not_kept() {
     assert!(standings.others.is_empty());
     standings.extend([moved(hours(2), Some(minutes(1))), old(hours(1)), standing("unknown", None, None)]);
     assert_eq!(standings.others.len(), 3);
-    let judged = super::judge(&standings, Some(&rotated(minutes(5))), true);
-    assert_eq!((judged.total, judged.on_current, judged.stopped), (10_003, 10_001, false), "it was taken");
+    let judged = super::judge(&standings, None, false);
+    assert_eq!((judged.total, judged.on_current), (10_003, 10_001));
 }
 
 #[test]
@@ -145,6 +145,25 @@ fn any_standing() -> impl Strategy<Value = Standing> {
 }
 
 proptest! {
+    /// What is counted and not kept changes no judgement.
+    #[test]
+    fn a_count_says_as_much_as_all_of_them(
+        all in prop::collection::vec((any_standing(), 0i64..20, prop::bool::weighted(0.2)), 0..8),
+        ago in prop::option::of(0i64..1_200),
+        refused: bool,
+    ) {
+        let vary = |(mut standing, since, lone): (Standing, i64, bool)| {
+            standing.mint.since = (since > 0).then(|| now() - minutes(since));
+            standing.rests = if lone { Some(Rests::Lone) } else { standing.rests };
+            standing
+        };
+        let all: Vec<_> = all.into_iter().map(vary).collect();
+        let rotation = ago.map(|ago| rotated(TimeDelta::seconds(ago)));
+        let kept = Standings { others: all.clone(), ..Standings::at(now()) };
+        prop_assert_eq!(judge(&all, rotation.as_ref(), refused, now()), super::judge(&kept, rotation.as_ref(), refused));
+        prop_assert_eq!(standings(&all, now()).is_under_way(), kept.is_under_way());
+    }
+
     /// Looked at only when it says so, it is True no earlier than it may be, and no later.
     #[test]
     fn it_is_true_when_it_may_be(all in prop::collection::vec(any_standing(), 0..8), ago in 0i64..200) {
