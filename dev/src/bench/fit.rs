@@ -1,4 +1,4 @@
-//! How cost grows with the number of tokens: a line through the bursts over many shops.
+//! How cost grows with the number of tokens: a line through the bursts over a hundred shops.
 
 use super::figures::{Figures, Run, alike, count};
 
