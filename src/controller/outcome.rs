@@ -121,8 +121,8 @@ pub(super) struct News {
     pub reason: EventReason,
     /// The reason of the failure it tells of. Events that have it in common are one series.
     pub failure: Option<Reason>,
-    /// Another object that it is about: each is a series of its own.
-    pub about: Option<ObjectReference>,
+    /// Another object that it is about, as few are: each is a series of its own.
+    pub about: Option<Box<ObjectReference>>,
     /// What happened, for a person.
     pub note: String,
 }

@@ -136,7 +136,7 @@ impl Recorder {
             action: Some(action(news).to_owned()),
             note: Some(bounded::text(&news.note, bounded::NOTE).into_owned()),
             regarding: Some(regarding.clone()),
-            related: news.about.clone(),
+            related: news.about.as_deref().cloned(),
             event_time: Some(time::to_micro(now)),
             reporting_controller: Some(OPERATOR.to_owned()),
             reporting_instance: Some(self.instance.clone()),

@@ -80,7 +80,7 @@ async fn leave_one(context: &Context, observed: &Observed, older: &Older) -> Res
 /// News of an older Secret, as it was: each change of one is told.
 fn news(older: &Older, reason: EventReason, note: String) -> News {
     let about = ObjectReference { resource_version: older.live.resource_version(), ..older.live.object_ref(&()) };
-    News { about: Some(about), ..News::of(reason, note) }
+    News { about: Some(about.into()), ..News::of(reason, note) }
 }
 
 /// Writes an older Secret, or deletes it: on top of what was observed and nothing else.

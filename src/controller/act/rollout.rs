@@ -89,7 +89,11 @@ fn not_restarted(token: &Identity, target: &RolloutRestartTarget, refusal: &Refu
         name: Some(name.clone()),
         ..ObjectReference::default()
     };
-    News { failure: Some(Reason::WriteRefused), about: Some(about), ..News::of(EventReason::RolloutNotFinished, note) }
+    News {
+        failure: Some(Reason::WriteRefused),
+        about: Some(about.into()),
+        ..News::of(EventReason::RolloutNotFinished, note)
+    }
 }
 
 async fn patch<K>(
