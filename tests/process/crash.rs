@@ -69,7 +69,7 @@ async fn between_a_create_and_its_secret_the_token_is_found_again() {
     assert_eq!(secret.access_token(), live[0].value);
     assert_eq!(secret.record("token-id"), Some(live[0].id.as_str()));
     assert_eq!(world.sim.calls("admin.storefrontAccessTokenCreate"), 1);
-    assert_eq!(world.events("web").await, ["Adopted"]);
+    world.told("web", &["Adopted"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

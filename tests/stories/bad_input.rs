@@ -146,7 +146,7 @@ async fn a_wrong_client_secret_is_told_however_shopify_words_it() {
         world.make_app().await;
         heals(&world, "web").await;
         world.ready_app("acme").await;
-        assert_eq!(world.events("web").await, ["IssueFailed", "Issued"]);
+        world.told("web", &["IssueFailed", "Issued"]).await;
     }
 }
 
