@@ -114,8 +114,6 @@ pub enum AppSource {
 /// Where the app stands.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-// One field to `managedFields`, see docs/decisions/0039-a-status-is-one-field.md.
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ShopifyAppStatus {
     /// The `metadata.generation` that this status speaks of; -1 before the operator has seen the object.
     #[schemars(schema_with = "schema::observed_generation")]

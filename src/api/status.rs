@@ -9,8 +9,6 @@ use super::{schema, source::SourceKind};
 /// Where the credential stands. Never holds a credential's value.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-// One field to `managedFields`, see docs/decisions/0039-a-status-is-one-field.md.
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ShopifyTokenStatus {
     /// The `metadata.generation` that this status speaks of; -1 before the operator has seen the object.
     #[schemars(schema_with = "schema::observed_generation")]

@@ -4,14 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use shopify_sim::{Fault, FaultKind, ShopConfig};
 use shopify_token_operator::{
-    api::{ShopifyApp, ShopifyToken},
+    api::ShopifyToken,
     controller::Setup,
     shopify::{self, ConnectTo, Observer},
 };
@@ -242,22 +239,6 @@ async fn many_that_are_deleted_at_once_share_their_lists() {
     let lists = world.asked(&before, "list", "shopifytokens");
     assert!(lists <= 12, "{lists} lists for 30 storefront tokens and their admin token");
     assert!(world.live().is_empty(), "and nothing is left at Shopify");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_status_is_one_field_to_the_api_server() {
-    let mut world = World::new("scale-status").await;
-    world.start().await;
-    world.make_app().await;
-    world.token("web", quiet()).await;
-    let token = world.ready("web").await;
-    world.ready_app("acme").await;
-    let app = world.api::<ShopifyApp>().get("acme").await.unwrap();
-    for managed in [token.managed_fields(), app.managed_fields()] {
-        let of_status = managed.iter().filter(|entry| entry.subresource.as_deref() == Some("status"));
-        let fields: Vec<_> = of_status.map(|entry| &entry.fields_v1.as_ref().unwrap().0).collect();
-        assert_eq!(fields, [&json!({"f:status": {}})], "each one more is compared, stored and sent to all who watch");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
