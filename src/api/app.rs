@@ -122,6 +122,7 @@ pub struct ShopifyAppStatus {
     /// Ready, SafeToRevokeOldSecret, and, while they are True, Reconciling (heals by itself) or Stalled (a person must act).
     /// docs/reasons.md says of each reason what to do.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(transform = schema::items_as_one_field)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// How many credentials of this app are held.
@@ -138,6 +139,7 @@ pub struct ShopifyAppStatus {
 /// How many credentials of an app are held by ShopifyTokens, delegates included.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::as_one_field)]
 pub struct AppTokens {
     /// All of them.
     #[schemars(range(min = 0))]
@@ -151,6 +153,7 @@ pub struct AppTokens {
 /// A client secret of the app, by its hash.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::as_one_field)]
 pub struct AppSecret {
     /// Hash of it, salted with the app's namespace and name: it can be compared with nothing else.
     pub hash: String,
@@ -162,6 +165,7 @@ pub struct AppSecret {
 /// A refusal of the app's credentials.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::as_one_field)]
 pub struct AppFailure {
     /// The shop that refused them.
     pub shop: String,

@@ -3,7 +3,7 @@
 //! Rules stand in CEL rather than in `pattern` wherever a regular expression alone would be the
 //! message. In a rule's string literals a backslash is written `\\`, and once more in Rust's.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema, transform::transform_subschemas};
 
 /// Matches durations of at most one `h`, `m` and `s` each, for numbers that can't overflow CEL's.
 macro_rules! is_duration {
@@ -13,6 +13,17 @@ macro_rules! is_duration {
             r".matches('^([0-9]{1,6}(\\.[0-9]{1,3})?h)?([0-9]{1,7}(\\.[0-9]{1,3})?m)?(([0-9]{1,9}|[1-3][0-9]{9})(\\.[0-9]{1,9})?s)?$')"
         )
     };
+}
+
+/// What one writer sets as a whole: one field to the API server, which keeps, compares and sends to all who watch a list of
+/// all fields of an object beside it.
+pub(super) fn as_one_field(object: &mut Schema) {
+    object.insert("x-kubernetes-map-type".to_owned(), "atomic".into());
+}
+
+/// Each item of a list [as one field](as_one_field).
+pub(super) fn items_as_one_field(list: &mut Schema) {
+    transform_subschemas(&mut as_one_field, list);
 }
 
 /// A duration of one second to 100 years, as Go and Kubernetes write them: `90s`, `1h30m`, `720h`.

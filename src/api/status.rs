@@ -18,6 +18,7 @@ pub struct ShopifyTokenStatus {
     /// Reconciling (heals by itself), Stalled (a person must act) and Suspended; of a customerAccount SafeToRevokeOldSecret.
     /// docs/reasons.md says of each reason what to do.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(transform = schema::items_as_one_field)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Kind of the source.
@@ -96,6 +97,7 @@ pub struct PreviousToken {
 /// The Secret that holds the credential.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = schema::as_one_field)]
 pub struct TokenSecretStatus {
     /// Its name.
     pub name: String,

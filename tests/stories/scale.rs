@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use shopify_sim::{Fault, FaultKind, ShopConfig};
 use shopify_token_operator::{
-    api::ShopifyToken,
+    api::{ShopifyApp, ShopifyToken},
     controller::Setup,
     shopify::{self, ConnectTo, Observer},
 };
@@ -239,6 +242,37 @@ async fn many_that_are_deleted_at_once_share_their_lists() {
     let lists = world.asked(&before, "list", "shopifytokens");
     assert!(lists <= 12, "{lists} lists for 30 storefront tokens and their admin token");
     assert!(world.live().is_empty(), "and nothing is left at Shopify");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_condition_is_one_field_to_the_api_server() {
+    let mut world = World::new("scale-status").await;
+    world.start().await;
+    world.make_app().await;
+    world.token("web", quiet()).await;
+    let token = world.ready("web").await;
+    world.ready_app("acme").await;
+    let app = world.api::<ShopifyApp>();
+    world
+        .eventually("its tokens are counted", async || {
+            of_status(&app.get("acme").await.unwrap()).get("f:tokens").is_some()
+        })
+        .await;
+    let whole = json!({});
+    for mut fields in [of_status(&token), of_status(&app.get("acme").await.unwrap())] {
+        let conditions = fields.remove("f:conditions").unwrap();
+        let conditions = conditions.as_object().unwrap();
+        assert!(conditions.contains_key(r#"k:{"type":"Ready"}"#), "{conditions:?}");
+        for (field, within) in conditions.iter().chain(&fields) {
+            assert_eq!(*within, whole, "{field}: each is compared, stored and sent to all who watch");
+        }
+    }
+}
+
+/// The fields of the status, as `managedFields` lists them.
+fn of_status(object: &impl ResourceExt) -> serde_json::Map<String, Value> {
+    let entry = object.managed_fields().iter().find(|entry| entry.subresource.as_deref() == Some("status")).unwrap();
+    entry.fields_v1.as_ref().unwrap().0["f:status"].as_object().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
