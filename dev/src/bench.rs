@@ -3,6 +3,7 @@
 //! Every scenario has a control plane and a simulated Shopify of its own, and the floor is measured on the same ones of
 //! its kind right before: what counts is the ratio, which holds on any machine.
 
+mod contents;
 mod count;
 mod figures;
 mod fit;

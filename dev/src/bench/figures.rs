@@ -14,6 +14,8 @@ pub(super) struct Figures {
     pub(super) tokens: usize,
     /// The client that makes only the calls nobody can spare; `None` where there is no such.
     pub(super) floor: Option<Run>,
+    /// The same client, where it writes as much of each token as the operator does.
+    pub(super) as_much: Option<Run>,
     pub(super) operator: Run,
 }
 
@@ -76,16 +78,18 @@ impl Run {
 }
 
 impl Figures {
-    /// The operator's throughput, of the floor's.
-    pub(super) fn of_floor(&self) -> Option<f64> {
+    /// The throughput of a run of the same tokens, of the floor's.
+    pub(super) fn of_floor(&self, run: &Run) -> Option<f64> {
         let floor = self.floor.as_ref()?;
-        Some(floor.wall / self.operator.wall.max(f64::EPSILON))
+        Some(floor.wall / run.wall.max(f64::EPSILON))
     }
 
     /// For whoever waits.
     pub(super) fn line(&self) -> String {
         let Run { wall, cpu, peak_mib, each, .. } = &self.operator;
-        let share = self.of_floor().map_or(String::new(), |share| format!(", {:.0} % of the floor", share * 100.0));
+        let share = self
+            .of_floor(&self.operator)
+            .map_or(String::new(), |share| format!(", {:.0} % of the floor", share * 100.0));
         format!(
             "  {} × {}: {wall:.2} s{share}, {cpu:.2} s of CPU, {peak_mib:.0} MiB, p50 {:.3} s, p99 {:.3} s",
             self.scenario, self.tokens, each.p50, each.p99

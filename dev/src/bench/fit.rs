@@ -48,7 +48,7 @@ mod tests {
 
     fn burst(tokens: usize, wall: f64) -> Figures {
         let operator = Run { wall, cpu: 0.5 + wall / 10.0, peak_mib: 20.0 + count(tokens) / 256.0, ..Run::default() };
-        Figures { scenario: format!("burst {tokens}, 100 shops"), tokens, floor: None, operator }
+        Figures { scenario: format!("burst {tokens}, 100 shops"), tokens, floor: None, as_much: None, operator }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The floor: for each token one POST to Shopify, one Secret, one patch of the status, and nothing else; for each that goes one
-//! POST and one patch that takes its finalizer off.
+//! POST and one patch that takes its finalizer off. What it writes is as little as it can be, or as much as the operator's.
 //!
 //! It is a process of its own, as the operator is, and is told by its standard input what there is to do.
 
@@ -15,13 +15,15 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, stdin, stdout};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex, OnceCell, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::world::{CLIENT_ID, CLIENT_SECRET, NAMESPACE, World, now, tokens};
+use super::contents::{Contents, Token};
+use super::world::{CLIENT_ID, CLIENT_SECRET, NAMESPACE, World, tokens};
 
 /// Tokens at a time: the fastest of those that were tried.
 const CONCURRENCY: usize = 64;
@@ -41,25 +43,39 @@ pub struct Floor {
     /// Its certificate authority, as PEM
     #[arg(long)]
     ca: PathBuf,
+    /// What it writes of a token, as JSON
+    #[arg(long)]
+    contents: PathBuf,
+}
+
+/// What there is to do: a line of its standard input, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+enum Ask {
+    /// A token that is there.
+    Issue(Token),
+    /// A token that goes, and with it the storefront token of this id; with "" nothing of Shopify's.
+    Revoke { name: String, shop: String, id: String },
 }
 
 /// The floor's process, killed on drop.
 pub(super) struct Running {
     pub(super) pid: u32,
-    names: mpsc::UnboundedSender<String>,
+    asked: mpsc::UnboundedSender<Ask>,
     _child: Child,
 }
 
 impl Running {
     /// Once it has a client, as the operator has when it is ready.
-    pub(super) async fn start(world: &World) -> Result<Self> {
-        let ca = world.cluster.dir().join("floor-ca.pem");
+    pub(super) async fn start(world: &World, contents: &Contents) -> Result<Self> {
+        let (ca, written) = (world.cluster.dir().join("floor-ca.pem"), world.cluster.dir().join("floor-contents.json"));
         std::fs::write(&ca, world.sim.ca_pem())?;
+        std::fs::write(&written, serde_json::to_vec(contents)?)?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("floor")
             .arg(format!("--kubeconfig={}", world.cluster.kubeconfig_path().display()))
             .arg(format!("--shopify={}", world.sim.address()))
             .arg(format!("--ca={}", ca.display()))
+            .arg(format!("--contents={}", written.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -70,26 +86,30 @@ impl Running {
         let said = BufReader::new(output).lines().next_line().await?;
         ensure!(said.as_deref() == Some(READY), "the floor has ended");
         let pid = child.id().context("the floor has ended")?;
-        let (names, told) = mpsc::unbounded_channel();
+        let (asked, told) = mpsc::unbounded_channel();
         tokio::spawn(tell(input, told));
-        Ok(Self { pid, names, _child: child })
+        Ok(Self { pid, asked, _child: child })
     }
 
-    /// There is this token, of this shop.
-    pub(super) fn there_is(&self, name: &str, shop: &str) {
-        // Should it have ended, nothing becomes Ready, which is noticed.
-        self.names.send(format!("{name} {shop}\n")).unwrap_or_default();
+    /// There is this token.
+    pub(super) fn there_is(&self, token: &DynamicObject) {
+        self.ask(Ask::Issue(Token::of(token)));
     }
 
     /// This token goes, and with it the storefront token of this id; with "" nothing of Shopify's.
     pub(super) fn goes(&self, name: &str, shop: &str, id: &str) {
-        self.names.send(format!("{name} {shop} {id}\n")).unwrap_or_default();
+        self.ask(Ask::Revoke { name: name.to_owned(), shop: shop.to_owned(), id: id.to_owned() });
+    }
+
+    fn ask(&self, ask: Ask) {
+        // Should it have ended, nothing becomes Ready, which is noticed.
+        self.asked.send(ask).unwrap_or_default();
     }
 }
 
-async fn tell(mut input: ChildStdin, mut told: mpsc::UnboundedReceiver<String>) {
-    while let Some(line) = told.recv().await {
-        if let Err(error) = input.write_all(line.as_bytes()).await {
+async fn tell(mut input: ChildStdin, mut told: mpsc::UnboundedReceiver<Ask>) {
+    while let Some(ask) = told.recv().await {
+        if let Err(error) = input.write_all(format!("{}\n", json!(ask)).as_bytes()).await {
             tracing::warn!(%error, "the floor has ended");
             return;
         }
@@ -108,10 +128,9 @@ pub async fn serve(options: &Floor) -> Result<()> {
         let (client, permit) = (Arc::clone(&client), Arc::clone(&free).acquire_owned().await?);
         all.spawn(async move {
             let _permit = permit;
-            let (name, shop) = line.split_once(' ').context("a name and a shop")?;
-            match shop.split_once(' ') {
-                None => client.issue(name, shop).await,
-                Some((shop, id)) => client.revoke(name, shop, id).await,
+            match serde_json::from_str(&line)? {
+                Ask::Issue(token) => client.issue(&token).await,
+                Ask::Revoke { name, shop, id } => client.revoke(&name, &shop, &id).await,
             }
         });
         while let Some(done) = all.try_join_next() {
@@ -128,6 +147,7 @@ struct Client {
     http: reqwest::Client,
     secrets: Api<Secret>,
     tokens: Api<DynamicObject>,
+    contents: Contents,
     /// What each shop's storefront tokens are deleted with.
     access: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
 }
@@ -139,6 +159,7 @@ impl Client {
         let client = kube::Client::try_from(config)?;
         Ok(Self {
             http: http(options.shopify, &options.ca)?,
+            contents: serde_json::from_slice(&std::fs::read(&options.contents)?)?,
             secrets: Api::namespaced(client.clone(), NAMESPACE),
             tokens: Api::namespaced_with(client, NAMESPACE, &tokens()),
             access: Mutex::default(),
@@ -178,19 +199,11 @@ impl Client {
         Ok(())
     }
 
-    async fn issue(&self, name: &str, shop: &str) -> Result<()> {
-        let grant = self.grant(shop).await?;
-        let secret: Secret = serde_json::from_value(json!({
-            "metadata": {"name": name},
-            "stringData": {"access_token": grant["access_token"], "shop_domain": shop, "scopes": grant["scope"]},
-        }))?;
-        self.secrets.create(&PostParams::default(), &secret).await?;
-        let now = now().to_string();
-        let ready = json!({
-            "type": "Ready", "status": "True", "reason": "Issued", "message": "", "lastTransitionTime": now,
-        });
-        let status = json!({"status": {"conditions": [ready], "observedGeneration": 1, "revision": 1}});
-        self.tokens.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+    async fn issue(&self, token: &Token) -> Result<()> {
+        let grant = self.grant(&token.shop).await?;
+        self.secrets.create(&PostParams::default(), &self.contents.secret(token, &grant)?).await?;
+        let status = json!({"status": self.contents.status()});
+        self.tokens.patch_status(&token.name, &PatchParams::default(), &Patch::Merge(status)).await?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::figures::count;
 /// Requests at a time.
 const CONCURRENCY: usize = 50;
 
-/// Creates every object; when each was sent, in their order. `each` hears of it as soon as it is there.
+/// Creates every object; when each was sent, in their order. `each` hears of it, as the API server has it, as soon as it is there.
 pub(super) async fn create(
     api: &Api<DynamicObject>,
     objects: &[DynamicObject],
@@ -33,8 +33,9 @@ pub(super) async fn spread(
         tokio::time::sleep_until(first + over.mul_f64(count(n) / count(objects.len()))).await;
         let name = object.name_any();
         let began = Instant::now();
-        api.create(&PostParams::default(), object).await.with_context(|| format!("cannot create {name}"))?;
-        each(object);
+        let created =
+            api.create(&PostParams::default(), object).await.with_context(|| format!("cannot create {name}"))?;
+        each(&created);
         anyhow::Ok((name, began))
     });
     stream::iter(created).buffered(CONCURRENCY).try_collect().await

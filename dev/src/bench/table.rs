@@ -56,12 +56,13 @@ fn figures(all: &[Figures]) -> Table {
         "requests/token",
     ]);
     for row in all {
-        let both = row.floor.iter().map(|run| ("floor", run)).chain([("operator", &row.operator)]);
-        for (who, run) in both {
+        let floor = row.floor.iter().map(|run| ("floor", run));
+        let as_much = row.as_much.iter().map(|run| ("floor that writes as much", run));
+        for (who, run) in floor.chain(as_much).chain([("operator", &row.operator)]) {
             let n = count(row.tokens.max(1));
             let share = row
-                .of_floor()
-                .filter(|_| who == "operator")
+                .of_floor(run)
+                .filter(|_| who != "floor")
                 .map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
             table.add_row([
                 row.scenario.clone(),
@@ -126,7 +127,7 @@ impl std::fmt::Display for Bound {
 fn targets(all: &[Figures]) -> Vec<Target> {
     let mut targets = Vec::new();
     for row in all {
-        let Figures { scenario, tokens, floor, operator } = row;
+        let Figures { scenario, tokens, floor, as_much: _, operator } = row;
         let n = count(*tokens);
         let mut target = |what: &str, is: f64, bound: Bound| {
             targets.push(Target { what: format!("{scenario} × {tokens}: {what}"), is, bound });

@@ -19,6 +19,8 @@ pub(super) const NAMESPACE: &str = "bench";
 pub(super) const CLIENT_ID: &str = "3bf1b2f57d4a4e6d9a4e1f0c8b7a6d5e";
 pub(super) const CLIENT_SECRET: &str = "shpss_0123456789abcdef0123456789abcdef";
 const GROUP: &str = "tokens.shopify-operator.dev";
+/// The token that every scenario has.
+pub(super) const FIRST: &str = "t-0";
 const SCOPES: [&str; 2] = ["read_products", "unauthenticated_read_product_listings"];
 
 /// Ends, in this order, when dropped.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use kube::api::DynamicObject;
 
 use super::WITHIN;
+use crate::bench::contents::Contents;
 use crate::bench::count::{Counts, until_quiet};
 use crate::bench::figures::{Figures, Run};
 use crate::bench::floor::Running;
@@ -14,14 +15,14 @@ use crate::bench::load;
 use crate::bench::meter::Meter;
 use crate::bench::percentiles::Percentiles;
 use crate::bench::ready::Watch;
-use crate::bench::world::{World, stop};
+use crate::bench::world::{FIRST, World, stop};
 
 /// Silence after which everything is written.
 const QUIET: Duration = Duration::from_secs(1);
 pub(super) const ISSUE: &str = "oauth.clientCredentials";
 
 pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usize) -> Result<Vec<Figures>> {
-    let floor = Some(floor(tokens, shops).await?);
+    let least = floor(tokens, shops, &Contents::Least).await?;
     let world = World::start(shops).await?;
     let process = world.operator("operator", operator, &[]).await?;
     let meter = Meter::start(process.process.id())?;
@@ -30,21 +31,19 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize, shops: usi
     // Events are written behind, and belong to what a token costs.
     run.requests = until_quiet(process.admin, QUIET).await?.since(&before);
     (run.cpu, run.peak_mib) = meter.read()?;
+    let contents = Contents::of(&world, FIRST).await?;
     stop(process).await?;
     world.end().await?;
-    Ok(vec![Figures { scenario: name, tokens, floor, operator: run }])
+    let as_much = Some(floor(tokens, shops, &contents).await?);
+    Ok(vec![Figures { scenario: name, tokens, floor: Some(least), as_much, operator: run }])
 }
 
 /// What the floor does of the same.
-pub(super) async fn floor(tokens: usize, shops: usize) -> Result<Run> {
+pub(super) async fn floor(tokens: usize, shops: usize, contents: &Contents) -> Result<Run> {
     let world = World::start(shops).await?;
-    let floor = Running::start(&world).await?;
+    let floor = Running::start(&world, contents).await?;
     let meter = Meter::start(floor.pid)?;
-    let run = apply(&world, &meter, tokens, |token| {
-        let shop = token.data.pointer("/spec/shop").and_then(serde_json::Value::as_str).unwrap_or_default();
-        floor.there_is(token.metadata.name.as_deref().unwrap_or_default(), shop);
-    })
-    .await?;
+    let run = apply(&world, &meter, tokens, |token| floor.there_is(token)).await?;
     drop(floor);
     world.end().await?;
     Ok(run)

@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
 use super::WITHIN;
+use crate::bench::contents::Contents;
 use crate::bench::count::Counts;
 use crate::bench::figures::{Figures, Run};
 use crate::bench::floor::Running;
@@ -36,7 +37,7 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize) -> Result<
     stop(process).await?;
     drop(watch);
     world.end().await?;
-    Ok(vec![Figures { scenario: name, tokens, floor, operator: run }])
+    Ok(vec![Figures { scenario: name, tokens, floor, as_much: None, operator: run }])
 }
 
 /// What the floor does of the same, with what the operator has issued.
@@ -64,7 +65,7 @@ async fn floor(operator: &Path, tokens: usize) -> Result<Run> {
         Some((token.name_any(), (shop, id)))
     });
     let known: HashMap<String, (String, String)> = known.collect();
-    let floor = Running::start(&world).await?;
+    let floor = Running::start(&world, &Contents::Least).await?;
     let meter = Meter::start(floor.pid)?;
     let watch = Watch::telling(&world, move |name| {
         if let Some((shop, id)) = known.get(name) {

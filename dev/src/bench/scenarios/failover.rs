@@ -32,5 +32,5 @@ pub(super) async fn run(name: String, operator: &Path, tokens: usize) -> Result<
     stop(other).await?;
     drop(watch);
     world.end().await?;
-    Ok(vec![Figures { scenario: name, tokens, floor: None, operator: run }])
+    Ok(vec![Figures { scenario: name, tokens, floor: None, as_much: None, operator: run }])
 }

@@ -89,7 +89,7 @@ pub(super) async fn run(
     stop(process).await?;
     drop(watch);
     world.end().await?;
-    Ok(vec![Figures { scenario: name, tokens: due + late + NEW, floor: None, operator: run }])
+    Ok(vec![Figures { scenario: name, tokens: due + late + NEW, floor: None, as_much: None, operator: run }])
 }
 
 /// Waits until the simulated Shopify has issued so many.

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, DynamicObject};
 
 use super::WITHIN;
 use super::burst::{ISSUE, apply};
+use crate::bench::contents::Contents;
 use crate::bench::count::{Counts, until_quiet};
 use crate::bench::figures::{Figures, Run};
 use crate::bench::floor::Running;
@@ -62,8 +63,13 @@ pub(super) async fn run(operator: &Path, tokens: usize, seconds: u64, added: usi
     };
     stop(process).await?;
     world.end().await?;
-    let figures =
-        |scenario: &str, tokens, floor, operator| Figures { scenario: scenario.to_owned(), tokens, floor, operator };
+    let figures = |scenario: &str, tokens, floor, operator| Figures {
+        scenario: scenario.to_owned(),
+        tokens,
+        floor,
+        as_much: None,
+        operator,
+    };
     Ok(vec![
         figures("idle", tokens, None, nothing),
         figures("one among many", added, Some(by_floor), one_by_one),
@@ -90,16 +96,16 @@ async fn idle(world: &World, pid: u32, admin: SocketAddr, seconds: u64) -> Resul
 
 async fn one_by_one(world: &World, process: &crate::operator::Operator, added: usize) -> Result<Run> {
     let (meter, before) = (Meter::start(process.process.id())?, Counts::read(process.admin).await?);
-    let mut run = each_alone(world, &meter, "new", added, |_, _| ()).await?;
+    let mut run = each_alone(world, &meter, "new", added, |_| ()).await?;
     run.requests = Counts::read(process.admin).await?.since(&before);
     Ok(run)
 }
 
 /// The floor's tokens are suspended: the operator has nothing to do with them.
 async fn one_by_one_by_floor(world: &World, added: usize) -> Result<Run> {
-    let floor = Running::start(world).await?;
+    let floor = Running::start(world, &Contents::Least).await?;
     let meter = Meter::start(floor.pid)?;
-    each_alone(world, &meter, FLOOR, added, |name, shop| floor.there_is(name, shop)).await
+    each_alone(world, &meter, FLOOR, added, |token| floor.there_is(token)).await
 }
 
 async fn each_alone(
@@ -107,7 +113,7 @@ async fn each_alone(
     meter: &Meter,
     prefix: &str,
     added: usize,
-    each: impl Fn(&str, &str),
+    each: impl Fn(&DynamicObject),
 ) -> Result<Run> {
     let watch = Watch::start(world);
     let (issues, calls) = (world.sim.calls(ISSUE), world.sim.total_calls());
@@ -118,7 +124,7 @@ async fn each_alone(
         if prefix == FLOOR {
             object.data["spec"]["suspend"] = serde_json::json!(true);
         }
-        let created = load::create(&world.tokens(), &[object], |_| each(&name, &shop)).await?;
+        let created = load::create(&world.tokens(), &[object], &each).await?;
         watch.ready_at(&name, WITHIN).await?;
         all.extend(watch.since(&created));
     }

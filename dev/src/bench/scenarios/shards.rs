@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::WITHIN;
 use super::burst::{ISSUE, floor};
+use crate::bench::contents::Contents;
 use crate::bench::count::{Counts, until_quiet};
 use crate::bench::figures::{Figures, Run};
 use crate::bench::load;
@@ -34,7 +35,7 @@ struct Instance {
 }
 
 pub(super) async fn run(operator: &Path, tokens: usize) -> Result<Vec<Figures>> {
-    let floor = floor(tokens, SHOPS).await?;
+    let floor = floor(tokens, SHOPS, &Contents::Least).await?;
     let mut all = Vec::new();
     for count in 1..=INSTANCES.len() {
         all.extend(among(operator, &INSTANCES[..count], tokens, &floor).await?);
@@ -77,7 +78,7 @@ async fn among(operator: &Path, names: &[&'static str], tokens: usize, floor: &R
         let wall = watch.since(&since_began).into_iter().max().unwrap_or_default().as_secs_f64();
         let run = Run { wall, cpu, peak_mib, each: Percentiles::of(watch.since(&own)), requests, ..Run::default() };
         let scenario = format!("{name} of {}", names.len());
-        figures.push(Figures { scenario, tokens: own.len(), floor: None, operator: run });
+        figures.push(Figures { scenario, tokens: own.len(), floor: None, as_much: None, operator: run });
     }
     let (issues, shopify_calls) = (world.sim.calls(ISSUE), world.sim.total_calls());
     let mut together = Run { each: Percentiles::of(watch.since(&created)), issues, shopify_calls, ..Run::default() };
@@ -92,7 +93,7 @@ async fn among(operator: &Path, names: &[&'static str], tokens: usize, floor: &R
     drop(watch);
     world.end().await?;
     let scenario = format!("shards, {} of {SHOPS} shops", names.len());
-    figures.insert(0, Figures { scenario, tokens, floor: Some(floor.clone()), operator: together });
+    figures.insert(0, Figures { scenario, tokens, floor: Some(floor.clone()), as_much: None, operator: together });
     Ok(figures)
 }
 

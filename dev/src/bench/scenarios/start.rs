@@ -21,6 +21,7 @@ pub(super) async fn run(name: String, operator: &Path) -> Result<Vec<Figures>> {
         scenario: name,
         tokens: 0,
         floor: None,
+        as_much: None,
         operator: Run { wall, cpu, peak_mib, ..Run::default() },
     }])
 }

@@ -67,5 +67,5 @@ pub(super) async fn run(
     stop(process).await?;
     drop(watch);
     world.end().await?;
-    Ok(vec![Figures { scenario: name, tokens: renewed, floor: None, operator: run }])
+    Ok(vec![Figures { scenario: name, tokens: renewed, floor: None, as_much: None, operator: run }])
 }
