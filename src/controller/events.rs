@@ -31,7 +31,8 @@ use crate::{
 
 /// Events that are written at a time.
 const LANES: usize = 4;
-/// How many wait in each lane, cut as the API server wants them, half a kilobyte each: together ten megabytes. Half as many, a
+/// How many wait in each lane, cut as the API server wants them, half a kilobyte each, with a long note two: together ten
+/// megabytes. Half as many, a
 /// burst of ten thousand, make way for work.
 const WAITING: usize = 5120;
 /// How long an event makes way for work: it says what is in order.
